@@ -1,0 +1,4 @@
+from .densenet import DenseNet
+from .googlenet import GoogLeNet
+
+__all__ = ['DenseNet', 'GoogLeNet']

@@ -1,0 +1,59 @@
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from mmps.models.layers import DenseBlock, StagedModule, Transition
+from mmps.registry import MODELS
+
+
+@MODELS.register_module()
+class DenseNet(StagedModule):
+    """The stem of a DenseNet: everything up to its last transition, whose pooling is left out.
+
+    An image ``(n, 3, h, w)`` becomes one map ``(n, out_channels, h / 16, w / 16)`` when there are
+    three blocks; the defaults are DenseNet-121's, with ``out_channels`` = 512 (paper, section III,
+    "Global features"). The last dense block is the identification network,
+    :class:`DenseNetIdentification`. Parameter names are torchvision's.
+
+    Args:
+        growth_rate: Channels that each dense layer adds.
+        block_layers: Number of dense layers in each block.
+        init_channels: Channels of the first convolution.
+        frozen_stages, norm_eval, init_cfg: See :class:`StagedModule`; stage 1 is the first
+            convolution, stage 2 the first block with its transition, and so on.
+    """
+
+    def __init__(
+        self,
+        growth_rate: int = 32,
+        block_layers: Sequence[int] = (6, 12, 24),
+        init_channels: int = 64,
+        frozen_stages: int = 0,
+        norm_eval: bool = False,
+        init_cfg: dict | list | None = None,
+    ):
+        super().__init__(frozen_stages, norm_eval, init_cfg)
+        layers = OrderedDict(
+            conv0=nn.Conv2d(3, init_channels, 7, stride=2, padding=3, bias=False),
+            norm0=nn.BatchNorm2d(init_channels),
+            relu0=nn.ReLU(inplace=True),
+            pool0=nn.MaxPool2d(3, stride=2, padding=1),
+        )
+        channels = init_channels
+        for i, num_layers in enumerate(block_layers, start=1):
+            layers[f'denseblock{i}'] = block = DenseBlock(channels, num_layers, growth_rate)
+            layers[f'transition{i}'] = transition = Transition(
+                block.out_channels, pool=i < len(block_layers)
+            )
+            channels = transition.out_channels
+        self.features = nn.Sequential(layers)
+        self.out_channels = channels
+        self.check_frozen_stages()
+
+    def stages(self) -> Sequence[Sequence[nn.Module]]:
+        modules = list(self.features)
+        return [modules[:4], *(modules[i : i + 2] for i in range(4, len(modules), 2))]
+
+    def forward(self, x: Tensor) -> tuple[Tensor]:
+        return (self.features(x),)

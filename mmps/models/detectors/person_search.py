@@ -1,0 +1,120 @@
+import torch
+from mmdet.models.detectors import TwoStageDetector
+from mmdet.structures import DetDataSample, SampleList
+from torch import Tensor
+
+from mmps.models.layers import AffineFrame
+from mmps.models.necks import STN
+from mmps.models.pretrained import load_imagenet_weights
+from mmps.registry import MODELS
+
+
+@MODELS.register_module()
+class PersonSearch(TwoStageDetector):
+    """Stem, spatial transformer, proposals, and a RoI head that detects and embeds (paper, figure
+    2).
+
+    Of mmdet's methods it replaces ``loss`` and ``predict``, because everything after the spatial
+    transformer lives in a warped frame: annotated boxes are taken there, detections are taken back;
+    and because annotated people (``gt_instances``) and queries (``query_instances``) are embedded
+    in the same pass over the image.
+
+    Args:
+        pretrained: Address or path of the published ImageNet weights of the whole classification
+            network, for stem and identification network at once; None starts from random weights.
+        channels_last: Keep convolutions in channels-last memory format, which CPUs run faster.
+        kwargs: See mmdet's ``TwoStageDetector``.
+    """
+
+    def __init__(self, *, pretrained: str | None = None, channels_last: bool = False, **kwargs):
+        super().__init__(**kwargs)
+        self.pretrained = pretrained
+        if channels_last:
+            self.to(memory_format=torch.channels_last)
+
+    def init_weights(self) -> None:
+        super().init_weights()
+        if self.pretrained:
+            load_imagenet_weights(self.backbone, self.roi_head.shared_head, self.pretrained)
+
+    def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor]:
+        return self.extract_frame(batch_inputs)[0]
+
+    def extract_frame(self, batch_inputs: Tensor) -> tuple[tuple[Tensor], AffineFrame | None]:
+        """Images ``(b, 3, h, w)`` to one map ``(b, c, h / 16, w / 16)`` and the frame its boxes
+        live in.
+
+        The frame is None when boxes on the map are boxes on the image.
+        """
+        # RoIAlign reads memory as (b, c, h, w) whatever the strides say.
+        x = tuple(feat.contiguous() for feat in self.backbone(batch_inputs))
+        if not self.with_neck:
+            return x, None
+        if not isinstance(self.neck, STN):
+            return self.neck(x), None
+        x, theta = self.neck.warp(x)
+        height, width = batch_inputs.shape[-2:]
+        return x, AffineFrame(theta, (width, height))
+
+    def loss(self, batch_inputs: Tensor, batch_data_samples: SampleList) -> dict[str, Tensor]:
+        """Losses of proposals, detection and re-ID for images ``(b, 3, h, w)``."""
+        x, frame = self.extract_frame(batch_inputs)
+        samples = batch_data_samples
+        if frame is not None:
+            samples = [_to_warped(sample, frame, i) for i, sample in enumerate(samples)]
+        losses, proposals = self.rpn_head.loss_and_predict(
+            x, samples, proposal_cfg=self.train_cfg.rpn_proposal
+        )
+        return {**losses, **self.roi_head.loss(x, proposals, samples)}
+
+    def predict(
+        self, batch_inputs: Tensor, batch_data_samples: SampleList, rescale: bool = True
+    ) -> SampleList:
+        """Adds ``pred_instances`` (with embeddings) and the embeddings of annotated people and
+        queries.
+
+        Args:
+            batch_inputs: Images ``(b, 3, h, w)``.
+            batch_data_samples: One per image; boxes of ``gt_instances`` and ``query_instances``,
+                where present, are in pixels of the original image.
+            rescale: Detections in pixels of the original image, else of the network's input.
+        """
+        x, frame = self.extract_frame(batch_inputs)
+        proposals = self.rpn_head.predict(x, batch_data_samples, rescale=False)
+        results = self.roi_head.predict(x, proposals, batch_data_samples)
+        for i, (result, sample) in enumerate(zip(results, batch_data_samples, strict=True)):
+            boxes = result.bboxes if frame is None else frame.to_image(result.bboxes, i)
+            height, width = sample.img_shape[:2]
+            boxes = boxes.minimum(boxes.new_tensor([width, height] * 2)).clamp(min=0)
+            result.bboxes = boxes / _scale(sample, boxes) if rescale else boxes
+        self._embed_annotated(x, frame, batch_data_samples)
+        return self.add_pred_to_datasample(batch_data_samples, results)
+
+    def _embed_annotated(
+        self, x: tuple[Tensor], frame: AffineFrame | None, samples: SampleList
+    ) -> None:
+        for key in ('gt_instances', 'query_instances'):
+            if not any(key in sample for sample in samples):
+                continue
+            boxes = []
+            for i, sample in enumerate(samples):
+                original = sample.get(key).bboxes if key in sample else x[0].new_zeros(0, 4)
+                scaled = original * _scale(sample, original)
+                boxes.append(scaled if frame is None else frame.to_warped(scaled, i))
+            for sample, rows in zip(samples, self.roi_head.embed(x, boxes), strict=True):
+                if key in sample:
+                    sample.get(key).embeddings = rows
+
+
+def _scale(sample: DetDataSample, boxes: Tensor) -> Tensor:
+    """Input pixels per original pixel, for boxes xyxy."""
+    width, height = sample.scale_factor
+    return boxes.new_tensor([width, height, width, height])
+
+
+def _to_warped(sample: DetDataSample, frame: AffineFrame, index: int) -> DetDataSample:
+    """A copy of a data sample with its annotated boxes in the warped frame."""
+    warped = sample.new()
+    warped.gt_instances = sample.gt_instances.new()
+    warped.gt_instances.bboxes = frame.to_warped(sample.gt_instances.bboxes, index)
+    return warped

@@ -1,0 +1,54 @@
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class AffineFrame:
+    """Takes boxes between the images of a batch and their affinely warped feature maps.
+
+    Everything after a :class:`SpatialTransformer` sees the warped frame, so annotated boxes go
+    there before they become targets, and detected boxes come back. A box's centre follows the
+    affine map exactly; its sides are scaled by the lengths of the mapped axes, which is exact
+    without rotation and shear, keeps the box axis-parallel with them, and makes the way back the
+    exact inverse.
+
+    Attributes:
+        theta: ``(n, 2, 3)``, warped to image coordinates, both normalised to [-1, 1] over the
+            image.
+        size: Width and height of the (padded) batch in pixels.
+    """
+
+    theta: Tensor
+    size: tuple[int, int]
+
+    def to_image(self, boxes: Tensor, index: int) -> Tensor:
+        """Boxes ``(m, 4)`` (xyxy, pixels) from the warped frame of image ``index`` to that
+        image.
+        """
+        matrix, shift = self._in_pixels(index)
+        centres, sides = _split(boxes)
+        return _join(centres @ matrix.T + shift, sides * matrix.norm(dim=0))
+
+    def to_warped(self, boxes: Tensor, index: int) -> Tensor:
+        """Boxes ``(m, 4)`` (xyxy, pixels) from image ``index`` to its warped frame."""
+        matrix, shift = self._in_pixels(index)
+        centres, sides = _split(boxes)
+        inverse = torch.linalg.inv(matrix)
+        return _join((centres - shift) @ inverse.T, sides / matrix.norm(dim=0))
+
+    def _in_pixels(self, index: int) -> tuple[Tensor, Tensor]:
+        theta = self.theta[index].detach().float()
+        half = theta.new_tensor(self.size) / 2
+        matrix = theta[:, :2] * half[:, None] / half
+        return matrix, half + half * theta[:, 2] - matrix @ half
+
+
+def _split(boxes: Tensor) -> tuple[Tensor, Tensor]:
+    corner, opposite = boxes[:, :2], boxes[:, 2:]
+    return (corner + opposite) / 2, opposite - corner
+
+
+def _join(centres: Tensor, sides: Tensor) -> Tensor:
+    return torch.cat([centres - sides / 2, centres + sides / 2], 1)

@@ -1,0 +1,60 @@
+from collections import OrderedDict
+
+import torch
+from torch import Tensor, nn
+
+BOTTLENECK = 4  # width of the 1 x 1 convolution, in growth rates (DenseNet-BC)
+
+
+class DenseLayer(nn.Module):
+    """Norm-ReLU-conv twice (1 x 1 bottleneck, 3 x 3), the unit of a dense block."""
+
+    def __init__(self, in_channels: int, growth_rate: int):
+        super().__init__()
+        width = BOTTLENECK * growth_rate
+        self.norm1 = nn.BatchNorm2d(in_channels)
+        self.conv1 = nn.Conv2d(in_channels, width, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, growth_rate, 3, padding=1, bias=False)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv1(self.relu(self.norm1(x)))
+        return self.conv2(self.relu(self.norm2(x)))
+
+
+class DenseBlock(nn.ModuleDict):
+    """Layers that each see the concatenation of everything before them.
+
+    ``(n, in_channels, h, w)`` -> ``(n, in_channels + num_layers * growth_rate, h, w)``. Parameter
+    names are torchvision's (``denselayer1.norm1.weight``).
+    """
+
+    def __init__(self, in_channels: int, num_layers: int, growth_rate: int):
+        super().__init__(
+            {
+                f'denselayer{i + 1}': DenseLayer(in_channels + i * growth_rate, growth_rate)
+                for i in range(num_layers)
+            }
+        )
+        self.out_channels = in_channels + num_layers * growth_rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.values():
+            x = torch.cat([x, layer(x)], 1)
+        return x
+
+
+class Transition(nn.Sequential):
+    """Norm-ReLU-1 x 1 conv that halves the channels, and, if ``pool``, 2 x 2 average pooling."""
+
+    def __init__(self, in_channels: int, pool: bool = True):
+        self.out_channels = in_channels // 2
+        layers = OrderedDict(
+            norm=nn.BatchNorm2d(in_channels),
+            relu=nn.ReLU(inplace=True),
+            conv=nn.Conv2d(in_channels, self.out_channels, 1, bias=False),
+        )
+        if pool:
+            layers['pool'] = nn.AvgPool2d(2)
+        super().__init__(layers)

@@ -1,0 +1,58 @@
+from collections.abc import Sequence
+
+from mmengine.model import BaseModule
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+class StagedModule(BaseModule):
+    """A network whose first stages can be frozen and whose batch norm can be kept in evaluation
+    mode.
+
+    Args:
+        frozen_stages: Number of leading entries of :meth:`stages` that are not trained; their batch
+            norm uses its running statistics. 0 trains everything.
+        norm_eval: Keep all batch norm layers in evaluation mode while training, as small batches of
+            large scenes need.
+        init_cfg: mmengine initialisation; default Kaiming for convolutions, constant for norms.
+    """
+
+    def __init__(
+        self, frozen_stages: int = 0, norm_eval: bool = False, init_cfg: dict | list | None = None
+    ):
+        if init_cfg is None:
+            init_cfg = [
+                dict(type='Kaiming', layer='Conv2d'),
+                dict(type='Constant', val=1, layer='_BatchNorm'),
+            ]
+        super().__init__(init_cfg)
+        self.frozen_stages = frozen_stages
+        self.norm_eval = norm_eval
+
+    def stages(self) -> Sequence[Sequence[nn.Module]]:
+        """The modules of each stage, in order from the image."""
+        raise NotImplementedError
+
+    def check_frozen_stages(self) -> None:
+        """Call at the end of a subclass's constructor.
+
+        Raises:
+            ValueError: If more stages are to be frozen than there are.
+        """
+        if not 0 <= self.frozen_stages <= len(self.stages()):
+            raise ValueError(
+                f'{type(self).__name__}: frozen_stages={self.frozen_stages}, '
+                f'but it must be between 0 and {len(self.stages())}'
+            )
+
+    def train(self, mode: bool = True) -> 'StagedModule':
+        super().train(mode)
+        for stage in self.stages()[: self.frozen_stages]:
+            for module in stage:
+                module.eval()
+                module.requires_grad_(False)
+        if mode and self.norm_eval:
+            for module in self.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self

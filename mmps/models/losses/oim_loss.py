@@ -1,0 +1,97 @@
+import torch
+import torch.nn.functional as F
+from mmdet.utils import reduce_mean
+from torch import Tensor, nn
+
+from mmps.registry import MODELS
+from mmps.utils.dist import gather_rows
+
+
+@MODELS.register_module()
+class OIMLoss(nn.Module):
+    """Online instance matching (Xiao et al., CVPR 2017; paper, section IV-B).
+
+    A look-up table (LUT) keeps one embedding per labelled identity, a circular queue the latest
+    unlabelled people. A labelled embedding is to be more similar to its own row than to all other
+    rows and the queue.
+
+    Tables and queue pointer are buffers, so a checkpoint holds all of them. They stay float32, and
+    are computed with in float32 under autocast. Under distributed training every rank applies the
+    people of all ranks, in rank order, and the loss is normalised by their number: gradients and
+    tables are those of one process on the concatenated batch.
+
+    Args:
+        num_ids: Labelled identities, rows of the LUT.
+        embed_dim: Width D of the embeddings.
+        queue_size: Rows of the circular queue.
+        momentum: Weight of the old LUT row in its update.
+        scalar: Factor on the similarities before the softmax (inverse temperature).
+    """
+
+    def __init__(
+        self,
+        num_ids: int,
+        embed_dim: int,
+        queue_size: int = 2048,
+        momentum: float = 0.5,
+        scalar: float = 30.0,
+    ):
+        super().__init__()
+        self.momentum = momentum
+        self.scalar = scalar
+        self.register_buffer('lut', torch.zeros(num_ids, embed_dim))
+        self.register_buffer('queue', torch.zeros(queue_size, embed_dim))
+        self.register_buffer('queue_pointer', torch.zeros((), dtype=torch.long))
+
+    def forward(self, embeddings: Tensor, person_ids: Tensor) -> Tensor:
+        """The mean cross entropy of the labelled people; 0 (with a graph) when there are none.
+
+        In training mode the tables are updated afterwards, in row order: once per forward call, so
+            also
+        for each of several accumulated batches.
+
+        Args:
+            embeddings: ``(n, D)``, unit norm.
+            person_ids: ``(n,)`` int64, 0..num_ids-1, or -1 for an unlabelled person.
+        """
+        with torch.autocast(embeddings.device.type, enabled=False):
+            embeddings = embeddings.float()
+            labelled = person_ids >= 0
+            # cat copies the tables: what backward needs survives the update below.
+            table = torch.cat([self.lut, self.queue])
+            logits = self.scalar * embeddings[labelled] @ table.T
+            total = F.cross_entropy(logits, person_ids[labelled], reduction='sum')
+            count = reduce_mean(labelled.sum().float())
+            loss = total / torch.where(count > 0, count, 1.0)
+            if self.training:
+                self._update(gather_rows(embeddings), gather_rows(person_ids))
+        return loss
+
+    @torch.no_grad()
+    def _update(self, embeddings: Tensor, person_ids: Tensor) -> None:
+        labelled = person_ids >= 0
+        self._update_lut(embeddings[labelled], person_ids[labelled])
+        self._push(embeddings[~labelled])
+
+    def _update_lut(self, embeddings: Tensor, person_ids: Tensor) -> None:
+        """``lut[id] = normalise(momentum * lut[id] + (1 - momentum) * embedding)``, row after row.
+
+        Rows of different people are independent: round r does the r-th row of every person at once.
+        """
+        if len(person_ids) == 0:
+            return
+        person_ids, order = person_ids.sort(stable=True)
+        first_of_id = torch.searchsorted(person_ids, person_ids)
+        rounds = torch.arange(len(order), device=order.device) - first_of_id
+        for r in range(int(rounds.max()) + 1):
+            ids = person_ids[rounds == r]
+            rows = embeddings[order[rounds == r]]
+            mixed = self.momentum * self.lut[ids] + (1 - self.momentum) * rows
+            self.lut[ids] = F.normalize(mixed)
+
+    def _push(self, embeddings: Tensor) -> None:
+        size = len(self.queue)
+        slots = self.queue_pointer + torch.arange(len(embeddings), device=embeddings.device)
+        # Only the last rows would survive, and an index that occurs twice has no defined winner.
+        self.queue[slots[-size:] % size] = embeddings[-size:]
+        self.queue_pointer.add_(len(embeddings)).remainder_(size)

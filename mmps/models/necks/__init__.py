@@ -1,0 +1,3 @@
+from .stn import STN
+
+__all__ = ['STN']

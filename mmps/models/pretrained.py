@@ -1,0 +1,70 @@
+import re
+
+from mmengine.logging import print_log
+from mmengine.runner.checkpoint import _load_checkpoint
+from torch import Tensor, nn
+
+# What the published classification networks have beyond stem and identification network.
+_CLASSIFIER = ('classifier.', 'fc.', 'aux1.', 'aux2.')
+# The published DenseNet files write "norm.1" where the parameter is called "norm1".
+_OLD_SPELLING = re.compile(r'(denselayer\d+\.(?:norm|relu|conv))\.([12])\.')
+
+
+def load_imagenet_weights(stem: nn.Module, identification: nn.Module, checkpoint: str) -> None:
+    """Load a classification network published by torchvision into stem and identification network.
+
+    The two together must take every weight of the file but the classifier's, and get every one of
+    theirs: a partial load trains without a word and ends worse.
+
+    Args:
+        stem: The network up to the region features.
+        identification: The network behind them.
+        checkpoint: Path or address of the file.
+
+    Raises:
+        OSError: If the file can be neither found nor fetched.
+        ValueError: If keys or shapes do not match one to one; the message lists them.
+    """
+    weights = _read(checkpoint)
+    modules = {'stem': stem, 'identification network': identification}
+    wanted = {name: module.state_dict() for name, module in modules.items()}
+    shapes = {key: value.shape for part in wanted.values() for key, value in part.items()}
+    problems = {
+        'missing from the file': _weights_only(shapes) - weights.keys(),
+        'not in the model': weights.keys() - shapes.keys(),
+        'of another shape': {k for k in weights.keys() & shapes if weights[k].shape != shapes[k]},
+    }
+    if any(problems.values()):
+        found = '; '.join(
+            f'{len(keys)} {what}: {", ".join(sorted(keys)[:3])}'
+            for what, keys in problems.items()
+            if keys
+        )
+        raise ValueError(
+            f'{checkpoint}: these ImageNet weights are not of {type(stem).__name__} and '
+            f'{type(identification).__name__} ({found}). Set model.pretrained to the file of that '
+            'network, or to None.'
+        )
+    for name, module in modules.items():
+        part = {key: weights[key] for key in wanted[name] if key in weights}
+        module.load_state_dict(part, strict=False)
+        print_log(f'{name}: {len(part)} tensors from {checkpoint}', logger='current')
+
+
+def _read(checkpoint: str) -> dict[str, Tensor]:
+    try:
+        state = _load_checkpoint(checkpoint, map_location='cpu')
+    except (OSError, RuntimeError) as error:
+        raise OSError(
+            f'{checkpoint}: the ImageNet weights cannot be read ({error}). Without internet access '
+            'give their path with --cfg-options model.pretrained=FILE, or train from random '
+            'weights with model.pretrained=None.'
+        ) from error
+    state = state.get('state_dict', state)
+    renamed = {_OLD_SPELLING.sub(r'\1\2.', key): value for key, value in state.items()}
+    return {key: value for key, value in renamed.items() if not key.startswith(_CLASSIFIER)}
+
+
+def _weights_only(shapes: dict) -> set[str]:
+    # Files older than torch 0.4 lack the counters of batch norm.
+    return {key for key in shapes if not key.endswith('num_batches_tracked')}

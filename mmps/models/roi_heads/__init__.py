@@ -1,0 +1,5 @@
+from .person_search_roi_head import PersonSearchRoIHead
+from .reid_head import ReIDHead
+from .shared_heads import DenseNetIdentification, GoogLeNetIdentification
+
+__all__ = ['DenseNetIdentification', 'GoogLeNetIdentification', 'PersonSearchRoIHead', 'ReIDHead']

@@ -1,0 +1,73 @@
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmps.registry import MODELS
+
+
+@MODELS.register_module()
+class ReIDHead(BaseModule):
+    """Region features to identity embeddings, and their loss.
+
+    Average pooling, a linear layer, batch norm and L2 normalisation: ``(n, in_channels, h, w)`` ->
+    ``(n, embed_dim)``. Only people (no background) pass through it, in training as in search, so
+    the batch norm's statistics are those of people.
+
+    Args:
+        in_channels: Channels of the region features.
+        num_ids: Labelled identities of the training set.
+        embed_dim: Width of the embedding; 2,048 in the paper.
+        stripes: Horizontal stripes pooled separately, head to feet; 1 is the paper's global
+            pooling.
+        loss: Config of the loss, which also gets ``num_ids`` and ``embed_dim``.
+        loss_weight: Weight of the loss.
+        loss_warmup: Training batches over which the weight grows linearly from 0; a network that
+            starts from random weights and is shared with detection needs some.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_ids: int,
+        embed_dim: int = 2048,
+        stripes: int = 1,
+        loss: dict | None = None,
+        loss_weight: float = 1.0,
+        loss_warmup: int = 0,
+        init_cfg: dict | None = None,
+    ):
+        super().__init__(init_cfg or dict(type='Xavier', layer='Linear'))
+        self.num_ids = num_ids
+        self.embed_dim = embed_dim
+        self.loss_weight = loss_weight
+        self.loss_warmup = loss_warmup
+        self.pool = nn.AdaptiveAvgPool2d((stripes, 1))
+        self.project = nn.Linear(in_channels * stripes, embed_dim, bias=False)
+        self.norm = nn.BatchNorm1d(embed_dim)
+        self.criterion = MODELS.build(
+            {'type': 'OIMLoss', **(loss or {})},
+            default_args=dict(num_ids=num_ids, embed_dim=embed_dim),
+        )
+        self.register_buffer('batches_trained', torch.zeros((), dtype=torch.long))
+
+    def forward(self, feats: Tensor) -> Tensor:
+        """Embeddings ``(n, embed_dim)`` of unit norm, float32; ``n`` may be 0."""
+        x = self.project(self.pool(feats).flatten(1))
+        if self.training and len(x) < 2:  # no batch statistics from a single person
+            x = F.batch_norm(
+                x, self.norm.running_mean, self.norm.running_var, self.norm.weight, self.norm.bias
+            )
+        else:
+            x = self.norm(x)
+        return F.normalize(x.float())
+
+    def loss(self, feats: Tensor, person_ids: Tensor) -> dict[str, Tensor]:
+        """``loss_reid`` of people ``(n, in_channels, h, w)`` with ids ``(n,)``, -1 if
+        unlabelled.
+        """
+        weight = self.loss_weight
+        if self.loss_warmup:
+            weight = weight * (self.batches_trained / self.loss_warmup).clamp(max=1)
+            self.batches_trained += 1
+        return {'loss_reid': weight * self.criterion(self(feats), person_ids)}

@@ -1,0 +1,1 @@
+"""What tests, here and downstream, need: random scenes, tiny models, tiny data sets."""

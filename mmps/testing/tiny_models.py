@@ -1,0 +1,61 @@
+from pathlib import Path
+
+from mmengine.config import Config
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
+
+
+def small_config(path: str | Path, **overrides) -> Config:
+    """A config of ``configs/`` with few regions and no pretrained weights: seconds on a CPU.
+
+    Args:
+        path: Below ``configs/``, e.g. ``ps_densenet121_att_prw.py``.
+        overrides: Dotted keys and values, as for ``--cfg-options`` (dots written as ``__``).
+    """
+    cfg = Config.fromfile(CONFIGS / path)
+    cfg.merge_from_dict(
+        {
+            'model.pretrained': None,
+            'model.train_cfg.rpn_proposal.max_per_img': 50,
+            'model.train_cfg.rcnn.sampler.num': 8,
+            'model.test_cfg.rpn.max_per_img': 8,
+            'model.test_cfg.rcnn.score_thr': 0.0,
+            'model.test_cfg.rcnn.max_per_img': 5,
+            **{key.replace('__', '.'): value for key, value in overrides.items()},
+        }
+    )
+    return cfg
+
+
+def slim_model(**overrides) -> dict:
+    """The model of ``ps_densenet121_att_prw.py`` with a DenseNet of a few thousand parameters."""
+    return small_config(
+        'ps_densenet121_att_prw.py',
+        **{
+            'model__backbone': dict(
+                type='DenseNet',
+                growth_rate=4,
+                block_layers=(1, 1, 1),
+                init_channels=8,
+                _delete_=True,
+            ),
+            'model__roi_head__shared_head': dict(
+                type='DenseNetIdentification',
+                in_channels=4,
+                num_layers=2,
+                growth_rate=4,
+                _delete_=True,
+            ),
+            'model__neck__in_channels': 4,
+            'model__rpn_head__in_channels': 4,
+            'model__rpn_head__feat_channels': 8,
+            'model__rpn_head__anchor_generator__scales': [1, 2, 4],
+            'model__roi_head__bbox_roi_extractor__out_channels': 4,
+            'model__roi_head__bbox_roi_extractor__roi_layer__output_size': 4,
+            'model__roi_head__bbox_head__in_channels': 12,
+            'model__roi_head__bbox_head__roi_feat_size': 4,
+            'model__roi_head__reid_head__embed_dim': 16,
+            'model__roi_head__reid_head__num_ids': 5,
+            **overrides,
+        },
+    ).model

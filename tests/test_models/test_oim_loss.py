@@ -1,0 +1,114 @@
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmps.models.losses import OIMLoss
+
+
+def sequential_update(loss: OIMLoss, embeddings, person_ids):
+    """The definition: one row after the other."""
+    lut, queue, pointer = loss.lut.clone(), loss.queue.clone(), int(loss.queue_pointer)
+    for embedding, person_id in zip(embeddings, person_ids.tolist(), strict=True):
+        if person_id >= 0:
+            mixed = loss.momentum * lut[person_id] + (1 - loss.momentum) * embedding
+            lut[person_id] = F.normalize(mixed[None])[0]
+        else:
+            queue[pointer] = embedding
+            pointer = (pointer + 1) % len(queue)
+    return lut, queue, pointer
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    ids=st.lists(st.integers(-1, 4), max_size=24),
+    queue_size=st.integers(1, 7),
+    momentum=st.sampled_from([0.0, 0.5, 0.9]),
+    seed=st.integers(0, 1000),
+)
+def test_tables_equal_the_sequential_definition(ids, queue_size, momentum, seed):
+    generator = torch.Generator().manual_seed(seed)
+    loss = OIMLoss(num_ids=5, embed_dim=3, queue_size=queue_size, momentum=momentum)
+    loss.lut.copy_(F.normalize(torch.randn(5, 3, generator=generator)))
+    loss.queue_pointer.fill_(seed % queue_size)
+    for _ in range(2):
+        embeddings = F.normalize(torch.randn(len(ids), 3, generator=generator))
+        person_ids = torch.tensor(ids, dtype=torch.long)
+        lut, queue, pointer = sequential_update(loss, embeddings, person_ids)
+        loss(embeddings, person_ids)
+        assert torch.equal(loss.lut, lut)
+        assert torch.equal(loss.queue, queue)
+        assert int(loss.queue_pointer) == pointer
+
+
+def test_value_by_hand():
+    loss = OIMLoss(num_ids=2, embed_dim=2, queue_size=1, scalar=2.0)
+    loss.lut.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
+    loss.queue.copy_(torch.tensor([[-1.0, 0.0]]))
+    embeddings = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
+    person_ids = torch.tensor([0, 1, -1])
+    first = math.log(math.exp(2) + math.exp(0) + math.exp(-2)) - 2
+    second = math.log(math.exp(1.2) + math.exp(1.6) + math.exp(-1.2)) - 1.6
+    assert loss(embeddings, person_ids).item() == pytest.approx((first + second) / 2, rel=1e-6)
+
+
+def test_evaluation_mode_leaves_the_tables_alone():
+    loss = OIMLoss(num_ids=2, embed_dim=2, queue_size=3).eval()
+    before = {name: value.clone() for name, value in loss.state_dict().items()}
+    loss(torch.eye(2), torch.tensor([1, -1]))
+    assert all(torch.equal(before[name], value) for name, value in loss.state_dict().items())
+
+
+@pytest.mark.parametrize('person_ids', [[], [-1], [-1, -1, -1]])
+def test_no_labelled_person_gives_zero_loss_with_a_graph(person_ids):
+    loss = OIMLoss(num_ids=2, embed_dim=2, queue_size=2)
+    raw = torch.ones(len(person_ids), 2, requires_grad=True)
+    value = loss(F.normalize(raw), torch.tensor(person_ids, dtype=torch.long))
+    value.backward()
+    assert value.item() == 0
+    assert torch.equal(raw.grad, torch.zeros_like(raw))
+
+
+def test_unlabelled_people_enter_the_queue_and_not_the_loss():
+    embeddings = F.normalize(torch.randn(4, 8))
+    one, both = OIMLoss(3, 8, queue_size=4), OIMLoss(3, 8, queue_size=4)
+    labelled_only = one(embeddings[:2], torch.tensor([0, 2]))
+    with_unlabelled = both(embeddings, torch.tensor([0, 2, -1, -1]))
+    assert labelled_only.item() == pytest.approx(with_unlabelled.item())
+    assert torch.equal(both.queue[:2], embeddings[2:])
+    assert int(both.queue_pointer) == 2
+
+
+def test_everything_a_resume_needs_is_in_the_state():
+    loss = OIMLoss(num_ids=3, embed_dim=4, queue_size=5)
+    loss(F.normalize(torch.randn(6, 4)), torch.tensor([0, -1, 2, -1, 0, -1]))
+    other = OIMLoss(num_ids=3, embed_dim=4, queue_size=5)
+    other.load_state_dict(loss.state_dict())
+    assert set(loss.state_dict()) == {'lut', 'queue', 'queue_pointer'}
+    embeddings, person_ids = F.normalize(torch.randn(3, 4)), torch.tensor([1, -1, 2])
+    assert torch.equal(loss(embeddings, person_ids), other(embeddings, person_ids))
+    assert torch.equal(loss.queue, other.queue)
+
+
+def test_float32_inside_autocast():
+    loss = OIMLoss(num_ids=3, embed_dim=4, queue_size=2)
+    loss.lut.copy_(F.normalize(torch.randn(3, 4)))
+    embeddings, person_ids = F.normalize(torch.randn(2, 4)), torch.tensor([0, 1])
+    expected = loss.eval()(embeddings, person_ids)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        value = loss(embeddings, person_ids)
+    assert value.dtype == torch.float32
+    assert torch.equal(value, expected)
+
+
+def test_gradient_survives_the_update():
+    loss = OIMLoss(num_ids=3, embed_dim=4, queue_size=2)
+    loss.lut.copy_(F.normalize(torch.randn(3, 4)))
+    raw = torch.randn(2, 4, dtype=torch.float32, requires_grad=True)
+    person_ids = torch.tensor([0, 1])
+    expected = torch.autograd.grad(loss.eval()(F.normalize(raw), person_ids), raw)[0]
+    actual = torch.autograd.grad(loss.train()(F.normalize(raw), person_ids), raw)[0]
+    assert torch.equal(actual, expected)

@@ -1,0 +1,188 @@
+import copy
+
+import pytest
+import torch
+from mmengine.registry import MODELS as ROOT
+
+from mmps.registry import MODELS
+from mmps.testing.scenes import random_scenes
+from mmps.testing.tiny_models import slim_model
+
+
+def build(**overrides):
+    model = MODELS.build(slim_model(**overrides))
+    model.init_weights()
+    return model
+
+
+def tilt(model):
+    """Give the spatial transformer a warp that moves boxes by many pixels."""
+    model.neck.transformer.localisation[-1].bias.data = torch.tensor(
+        [3.0, 1.0, -3.0, -1.0, 3.0, -3.0]
+    )
+    return model
+
+
+def losses(model, person_ids):
+    data = model.data_preprocessor(random_scenes(person_ids), True)
+    return model(**data, mode='loss')
+
+
+def test_losses_of_every_branch():
+    result = losses(build().train(), [[0, 1, -1], [2]])
+    assert set(result) == {
+        'loss_rpn_cls',
+        'loss_rpn_bbox',
+        'loss_cls',
+        'loss_bbox',
+        'acc',
+        'loss_reid',
+    }
+    assert result['loss_reid'] > 0
+
+
+@pytest.mark.parametrize('person_ids', [[[], []], [[], [0]], [[-1, -1], [-1]], [[0]]])
+def test_scenes_without_people_or_without_labelled_people_train(person_ids):
+    model = build().train()
+    total, _ = model.parse_losses(losses(model, person_ids))
+    total.backward()
+    assert torch.isfinite(total)
+    without = [n for n, p in model.named_parameters() if p.grad is None]
+    assert not without
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters())
+
+
+def test_training_updates_the_tables_with_the_people_of_the_batch():
+    model = build().train()
+    losses(model, [[0, 3, -1], [3]])
+    criterion = model.roi_head.reid_head.criterion
+    filled = criterion.lut.norm(dim=1) > 0
+    assert filled.tolist() == [True, False, False, True, False]
+    assert criterion.queue_pointer > 0
+
+
+def test_annotated_boxes_go_to_the_warped_frame_and_samples_stay_untouched():
+    model = tilt(build()).train()
+    data = model.data_preprocessor(random_scenes([[0, 1]]), True)
+    before = data['data_samples'][0].gt_instances.bboxes.clone()
+    seen = []
+    loss_and_predict = model.rpn_head.loss_and_predict
+    model.rpn_head.loss_and_predict = lambda x, samples, **kwargs: (
+        seen.extend(samples) or loss_and_predict(x, samples, **kwargs)
+    )
+    model(**data, mode='loss')
+    _, frame = model.extract_frame(data['inputs'])
+    torch.testing.assert_close(data['data_samples'][0].gt_instances.bboxes, before)
+    torch.testing.assert_close(seen[0].gt_instances.bboxes, frame.to_warped(before, 0))
+    assert not torch.allclose(seen[0].gt_instances.bboxes, before, atol=2)
+
+
+def predict(model, scenes):
+    with torch.no_grad():
+        return model.eval().test_step(copy.deepcopy(scenes))
+
+
+@pytest.mark.parametrize('scale', [1.0, 0.5])
+def test_predictions_are_in_original_pixels_with_unit_embeddings(scale):
+    scenes = random_scenes([[0, 1, 2], [], [4]], queries=[[1], [], [0]], scale=scale)
+    for sample in predict(tilt(build()), scenes):
+        found = sample.pred_instances
+        assert len(found) > 0
+        height, width = sample.ori_shape
+        assert found.bboxes.min() >= 0
+        assert found.bboxes[:, 0::2].max() <= width and found.bboxes[:, 1::2].max() <= height
+        for instances in (found, sample.gt_instances, sample.query_instances):
+            assert instances.embeddings.shape == (len(instances.bboxes), 16)
+            torch.testing.assert_close(
+                instances.embeddings.norm(dim=1), torch.ones(len(instances.bboxes))
+            )
+
+
+@pytest.mark.parametrize('scale', [1.0, 0.5])
+def test_one_embed_for_detections_annotated_boxes_and_queries(scale):
+    """A box has one embedding, whichever role it plays and whatever the warp."""
+    model = tilt(build())
+    # Boxes clipped at the border could differ from the ones that were embedded.
+    scenes = random_scenes([[0, 1, 2]], queries=[[2, 0]], scale=scale)
+    first = predict(model, scenes)[0]
+    inside = first.pred_instances.bboxes
+    keep = (inside[:, :2] > 1).all(1) & (
+        inside[:, 2:] < torch.tensor([127.0, 95.0]) / scale - 1
+    ).all(1)
+    assert keep.any()
+    scenes['data_samples'][0].gt_instances = first.pred_instances[keep]
+    second = predict(model, scenes)[0]
+    torch.testing.assert_close(
+        second.gt_instances.embeddings, first.pred_instances.embeddings[keep], atol=1e-3, rtol=0
+    )
+    torch.testing.assert_close(
+        first.query_instances.embeddings, first.gt_instances.embeddings[[2, 0]]
+    )
+
+
+def test_embeddings_follow_their_boxes_through_nms():
+    model = build()
+    scenes = random_scenes([[0]])
+    sample = predict(model, scenes)[0]
+    data = model.data_preprocessor(copy.deepcopy(scenes), False)
+    with torch.no_grad():
+        x, frame = model.extract_frame(data['inputs'])
+        warped = frame.to_warped(sample.pred_instances.bboxes, 0)
+        for box, embedding in zip(warped, sample.pred_instances.embeddings, strict=True):
+            (alone,) = model.roi_head.embed(x, [box[None]])
+            torch.testing.assert_close(alone[0], embedding, atol=1e-3, rtol=0)
+
+
+def test_nothing_detected():
+    sample = predict(build(model__test_cfg__rcnn__score_thr=1.0), random_scenes([[0]]))[0]
+    assert sample.pred_instances.bboxes.shape == (0, 4)
+    assert sample.pred_instances.embeddings.shape == (0, 16)
+
+
+def test_images_are_independent_in_evaluation_mode():
+    """Batch norm left in training mode would let the other images of a batch leak in."""
+    model = build()
+    losses(model.train(), [[0, 1], [2]])
+    scenes = random_scenes([[0, 1], [2]])
+    together = predict(model, scenes)[0].gt_instances.embeddings
+    alone = predict(model, {key: value[:1] for key, value in scenes.items()})[0]
+    torch.testing.assert_close(together, alone.gt_instances.embeddings, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    'overrides',
+    [
+        dict(model__neck=None),
+        dict(model__roi_head__attention=None),
+        dict(model__neck=None, model__roi_head__region_transformer=dict()),
+        dict(model__roi_head__attention__mode='both', model__roi_head__reid_head__stripes=2),
+    ],
+)
+def test_variants(overrides):
+    model = build(**overrides)
+    assert losses(model.train(), [[0, 1]])['loss_reid'] > 0
+    assert len(predict(model, random_scenes([[0]]))[0].pred_instances) > 0
+
+
+def test_memory_format_changes_nothing_but_speed():
+    scenes = random_scenes([[0, 1]], queries=[[1]])
+    plain, fast = build(), build(model__channels_last=True)
+    fast.load_state_dict(plain.state_dict())
+    one, other = predict(plain, scenes)[0], predict(fast, scenes)[0]
+    assert fast.backbone.features.conv0.weight.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(one.pred_instances.bboxes, other.pred_instances.bboxes)
+    torch.testing.assert_close(
+        one.query_instances.embeddings, other.query_instances.embeddings, atol=1e-4, rtol=0
+    )
+
+
+def test_raw_outputs():
+    model = build().eval()
+    data = model.data_preprocessor(random_scenes([[0]]), False)
+    with torch.no_grad():
+        ((cls_score, bbox_pred),) = model(**data, mode='tensor')
+    assert cls_score.shape == (8, 2) and bbox_pred.shape == (8, 4)
+
+
+def test_built_from_the_root_registry_too():
+    assert type(ROOT.build(slim_model())).__name__ == 'PersonSearch'

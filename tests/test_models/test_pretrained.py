@@ -1,0 +1,88 @@
+"""Files with the published networks' key names; the weights themselves are random."""
+
+import re
+
+import pytest
+import torch
+from mmdet.models.backbones import ResNet
+from mmdet.models.roi_heads.shared_heads import ResLayer
+
+from mmps.models.backbones import DenseNet, GoogLeNet
+from mmps.models.pretrained import load_imagenet_weights
+from mmps.models.roi_heads import DenseNetIdentification, GoogLeNetIdentification
+
+
+def resnet50():
+    return ResNet(50, num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(2,))
+
+
+NETWORKS = {
+    'densenet121': (DenseNet, DenseNetIdentification, ['classifier.weight', 'classifier.bias']),
+    'googlenet': (
+        GoogLeNet,
+        GoogLeNetIdentification,
+        ['fc.weight', 'fc.bias', 'aux1.conv.conv.weight', 'aux2.fc2.bias'],
+    ),
+    'resnet50': (resnet50, lambda: ResLayer(50), ['fc.weight', 'fc.bias']),
+}
+
+
+def published(stem, identification, classifier):
+    """The state a published file has: both parts of the network and its classifier."""
+    state = {**stem.state_dict(), **identification.state_dict()}
+    state = {key: torch.randn(value.shape).to(value.dtype) for key, value in state.items()}
+    return {**state, **{key: torch.randn(3) for key in classifier}}
+
+
+@pytest.mark.parametrize('name', NETWORKS)
+def test_every_weight_is_loaded(name, tmp_path):
+    make_stem, make_head, classifier = NETWORKS[name]
+    stem, head = make_stem(), make_head()
+    state = published(stem, head, classifier)
+    torch.save(state, tmp_path / 'weights.pth')
+    load_imagenet_weights(stem, head, str(tmp_path / 'weights.pth'))
+    loaded = {**stem.state_dict(), **head.state_dict()}
+    assert loaded.keys() == state.keys() - set(classifier)
+    assert all(torch.equal(loaded[key], state[key]) for key in loaded)
+
+
+def test_spelling_and_missing_counters_of_the_published_densenet_file(tmp_path):
+    stem, head = DenseNet(), DenseNetIdentification()
+    state = published(stem, head, ['classifier.weight'])
+    old = {
+        re.sub(r'(denselayer\d+\.(?:norm|conv))(\d)', r'\1.\2', key): value
+        for key, value in state.items()
+        if not key.endswith('num_batches_tracked')
+    }
+    assert 'features.denseblock1.denselayer1.norm.1.weight' in old
+    torch.save(old, tmp_path / 'densenet121.pth')
+    load_imagenet_weights(stem, head, str(tmp_path / 'densenet121.pth'))
+    loaded = {**stem.state_dict(), **head.state_dict()}
+    for key, value in loaded.items():
+        if not key.endswith('num_batches_tracked'):
+            assert torch.equal(value, state[key]), key
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    torch.save(published(GoogLeNet(), GoogLeNetIdentification(), []), tmp_path / 'weights.pth')
+    with pytest.raises(ValueError, match='not of DenseNet and DenseNetIdentification') as caught:
+        load_imagenet_weights(DenseNet(), DenseNetIdentification(), str(tmp_path / 'weights.pth'))
+    assert 'missing from the file' in str(caught.value)
+
+
+def test_a_single_missing_weight_is_refused_before_anything_is_loaded(tmp_path):
+    stem, head = DenseNet(), DenseNetIdentification()
+    before = stem.features.conv0.weight.clone()
+    state = published(stem, head, [])
+    del state['features.norm5.weight']
+    torch.save(state, tmp_path / 'weights.pth')
+    with pytest.raises(ValueError, match='1 missing from the file: features.norm5.weight'):
+        load_imagenet_weights(stem, head, str(tmp_path / 'weights.pth'))
+    assert torch.equal(stem.features.conv0.weight, before)
+
+
+def test_a_missing_file_says_what_to_do(tmp_path):
+    with pytest.raises(OSError, match='model.pretrained=None'):
+        load_imagenet_weights(
+            DenseNet(), DenseNetIdentification(), str(tmp_path / 'densenet121.pth')
+        )
