@@ -1,0 +1,220 @@
+"""Base class of every person-search data set."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from mmdet.datasets import BaseDetDataset
+from mmengine.logging import print_log
+
+from mmps.datasets.samplers import seeded_by
+from mmps.datasets.scene_index import (
+    Frame,
+    SceneIndex,
+    check_finite,
+    check_queries,
+    drop_boxes_without_area,
+    to_search_annotations,
+)
+from mmps.datasets.transforms.loading import BrokenImageError
+from mmps.evaluation.functional.annotations import UNLABELLED, SearchAnnotations
+
+
+class PersonSearchDataset(BaseDetDataset):
+    """Scene images with boxes, person ids, cameras and queries.
+
+    A subclass reads its files in :meth:`load_index`; checks, data entries and the evaluation
+    protocol are the same for all. Person ids travel through the pipeline as ``bbox_label``: every
+    transform keeps labels aligned with boxes, and ``PackPersonSearchInputs`` makes ids of them.
+
+    Nothing is read before ``full_init``, so an inferencer can build the data set without its files
+    (``lazy_init=True``).
+
+    Args:
+        data_root: Folder in the layout the data set's authors ship.
+        test_mode: Load the test split and its queries instead of the training split.
+        data_prefix: ``dict(img=...)``, the image folder inside ``data_root``; None takes the
+            authors' name of it.
+        filter_cfg: ``dict(labelled_only=True)`` drops training images without a labelled person.
+            Off by default, because unlabelled people still train detection and fill OIM's queue.
+        skip_broken_images: Replace a training image that cannot be decoded by another one, with a
+            logged warning, instead of stopping. Evaluation never skips: that would change the
+            gallery.
+        **kwargs: As for mmdet's ``BaseDetDataset``.
+
+    Raises:
+        FileNotFoundError: An annotation file or a listed image is missing.
+        ValueError: Annotations contradict the layout; the message names file and row.
+    """
+
+    METAINFO = dict(classes=('person',), palette=[(220, 20, 60)])
+    IMAGE_FOLDER = ''
+
+    def __init__(
+        self,
+        *,
+        data_root: str,
+        test_mode: bool = False,
+        data_prefix: dict | None = None,
+        filter_cfg: dict | None = None,
+        skip_broken_images: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        if test_mode and skip_broken_images:
+            raise ValueError('skip_broken_images is for training: it would change the test gallery')
+        if test_mode and kwargs.get('indices') is not None:
+            raise ValueError('indices is for training: it would cut images out of the test gallery')
+        unknown = set(filter_cfg or {}) - {'labelled_only'}
+        if unknown:
+            raise ValueError(f'filter_cfg: unknown key {unknown.pop()!r}; labelled_only is known')
+        self.skip_broken_images = skip_broken_images
+        self._broken_images: set[str] = set()
+        self._num_ids = 0
+        super().__init__(
+            data_root=data_root,
+            test_mode=test_mode,
+            data_prefix=data_prefix or dict(img=self.IMAGE_FOLDER),
+            filter_cfg=filter_cfg,
+            **kwargs,
+        )
+
+    def load_index(self) -> SceneIndex:
+        """Read the split that ``self.test_mode`` asks for from the files in ``self.data_root``."""
+        raise NotImplementedError
+
+    @property
+    def num_ids(self) -> int:
+        """Number of training identities; 0 for a test split."""
+        self.full_init()
+        return self._num_ids
+
+    @property
+    def search_annotations(self) -> SearchAnnotations:
+        """Ground truth and protocol of a test split, as ``metainfo['search_annotations']``.
+
+        Raises:
+            RuntimeError: This is a training split.
+        """
+        if not self.test_mode:
+            raise RuntimeError('a training split has no search protocol; build it with test_mode')
+        self.full_init()
+        return self._metainfo['search_annotations']
+
+    def load_data_list(self) -> list[dict]:
+        """One entry per image; see the class for where person ids are kept."""
+        index = self.load_index()
+        check_finite(index.frames, index.queries)
+        frames, removed = drop_boxes_without_area(index.frames)
+        index = SceneIndex(frames, index.num_ids, index.queries)
+        self._check_frames(frames)
+        self._num_ids = index.num_ids
+        self._log_summary(index, removed)
+        entries = [self._entry(frame) for frame in frames]
+        if self.test_mode:
+            check_queries(frames, index.queries)
+            self._metainfo['search_annotations'] = to_search_annotations(index)
+            self._attach_queries(entries, index)
+        return entries
+
+    def filter_data(self) -> list[dict]:
+        """Apply ``filter_cfg`` to a training split and number the images that stay."""
+        if self.filter_cfg and self.filter_cfg.get('labelled_only') and not self.test_mode:
+            self.data_list = [
+                entry
+                for entry in self.data_list
+                if any(instance['bbox_label'] != UNLABELLED for instance in entry['instances'])
+            ]
+        if not self.data_list:
+            raise ValueError(f'{self.data_root}: this split has no image to train or test on')
+        for position, entry in enumerate(self.data_list):
+            entry['img_id'] = position
+        return self.data_list
+
+    def __getitem__(self, idx: int) -> dict:
+        """The sample at ``idx``; a ``SeededIndex`` makes its augmentation reproducible."""
+        with seeded_by(idx):
+            return super().__getitem__(idx)
+
+    def prepare_data(self, idx: int) -> dict | None:
+        """Run the pipeline; None, which mmengine takes as "draw another", for a skipped image."""
+        try:
+            return super().prepare_data(idx)
+        except BrokenImageError as error:
+            if not self.skip_broken_images:
+                raise
+            self._log_broken(error)
+            return None
+
+    def _entry(self, frame: Frame) -> dict:
+        boxes, ids = frame.bboxes.tolist(), frame.person_ids.tolist()
+        return dict(
+            img_path=os.path.join(self.data_prefix['img'], frame.name),
+            img_name=frame.name,
+            cam_id=frame.camera,
+            instances=[
+                dict(bbox=box, bbox_label=person_id, ignore_flag=0)
+                for box, person_id in zip(boxes, ids, strict=True)
+            ],
+        )
+
+    @staticmethod
+    def _attach_queries(entries: list[dict], index: SceneIndex) -> None:
+        by_name = {entry['img_name']: entry for entry in entries}
+        for entry in entries:
+            entry.update(query_ids=[], query_bboxes=[])
+        for row, query in enumerate(index.queries):
+            by_name[query.image_name]['query_ids'].append(row)
+            by_name[query.image_name]['query_bboxes'].append(query.bbox.tolist())
+
+    def _check_frames(self, frames: Sequence[Frame]) -> None:
+        names = [frame.name for frame in frames]
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f'{self.data_root}: image {twice!r} is listed twice in this split')
+        # One listing per folder: asking a network file system for thousands of files takes minutes.
+        listings: dict[str, set[str]] = {}
+        for name in names:
+            folder, file = os.path.split(os.path.join(self.data_prefix['img'], name))
+            if folder not in listings:
+                listings[folder] = set(os.listdir(folder)) if os.path.isdir(folder) else set()
+            if file not in listings[folder]:
+                missing = sum(
+                    not os.path.isfile(os.path.join(self.data_prefix['img'], n)) for n in names
+                )
+                raise FileNotFoundError(
+                    f'{os.path.join(folder, file)}: this image is listed but missing '
+                    f'({missing} of {len(names)} are). data_root is {self.data_root!r}; unpack the '
+                    'images there or point data_root at the folder that holds them'
+                )
+
+    def _log_summary(self, index: SceneIndex, removed: list[str]) -> None:
+        ids = np.concatenate([np.empty(0, np.int64), *(f.person_ids for f in index.frames)])
+        labelled = ids[ids != UNLABELLED]
+        print_log(
+            f'{type(self).__name__} ({"test" if self.test_mode else "train"}) in {self.data_root}: '
+            f'{len(index.frames)} images, {len(ids)} people, {len(labelled)} of them labelled with '
+            f'{len(np.unique(labelled))} identities, {len(index.queries)} queries',
+            logger='current',
+        )
+        if removed:
+            print_log(
+                f'{type(self).__name__}: left out {len(removed)} boxes without area, the first in '
+                f'{removed[0]}',
+                logger='current',
+                level=logging.WARNING,
+            )
+
+    def _log_broken(self, error: BrokenImageError) -> None:
+        # An image comes round every epoch, and saying it once per process is enough.
+        if error.path not in self._broken_images:
+            self._broken_images.add(error.path)
+            print_log(
+                f'Skipped a broken image, number {len(self._broken_images)} in this process: '
+                f'{error}',
+                logger='current',
+                level=logging.WARNING,
+            )

@@ -1,0 +1,180 @@
+"""Colours of garments around the body: patterns, zips, lapels, straps."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from mmps.datasets.synthetic.appearance import Appearance
+from mmps.datasets.synthetic.palette import CLOTHES, SKINS
+from mmps.datasets.synthetic.textures import (
+    ALL_OVER,
+    PATTERN_FUNCTIONS,
+    RADIUS,
+    overlay,
+    plain,
+    unit,
+)
+
+Array = np.ndarray
+BodyPaint = Callable[[Array, Array], Array]
+WHITE = CLOTHES[1]
+
+
+def _wrap(angle: Array) -> Array:
+    return (angle + np.pi) % (2 * np.pi) - np.pi
+
+
+def _soft(distance: Array, pixels: float) -> Array:
+    return unit(0.5 - distance * pixels)
+
+
+def cloth(look: Appearance, pixels: float, *, part: str = 'body') -> BodyPaint:
+    """The garment's cloth without its trimmings.
+
+    Args:
+        look: Who wears it.
+        pixels: Pixels per body height.
+        part: 'body', or 'sleeve', where prints and colour blocks do not reach.
+
+    Returns:
+        Function of the angle around the body and the distance below the neck (body heights).
+    """
+    base, accent = CLOTHES[look.top_colour], CLOTHES[look.accent]
+    pattern = PATTERN_FUNCTIONS.get(look.pattern)
+    if part == 'sleeve' and look.pattern not in ALL_OVER:
+        pattern = None
+        if look.contrast_sleeves or look.top == 'vest':
+            base = CLOTHES[look.inner]
+    radius = RADIUS * (0.5 if part == 'sleeve' else 1.0)
+    scale = look.pattern_scale
+
+    def paint(theta: Array, v: Array) -> Array:
+        theta = _wrap(theta)
+        colour = plain(base)
+        if pattern is not None:
+            factor = scale if look.pattern in ALL_OVER else 1.0
+            weight = pattern(theta * radius / factor, v / factor, pixels * factor)
+            colour = overlay(colour, accent, weight)
+        folds = 1 + 0.05 * np.sin(5 * theta + 30 * v) * np.sin(45 * v - 3 * theta)
+        return colour * folds
+
+    return paint
+
+
+def top_paint(look: Appearance, pixels: float) -> BodyPaint:
+    """The whole upper garment with what is worn over and under it; arguments as `cloth`."""
+    body = cloth(look, pixels)
+    trim = _TRIMS.get('dress' if look.is_dress else look.top)
+
+    def paint(theta: Array, v: Array) -> Array:
+        colour, theta = body(theta, v), _wrap(theta)
+        if trim is not None:
+            colour = trim(look, colour, theta, v, pixels)
+        if look.bag == 'backpack':
+            straps = _soft(np.abs(np.abs(theta) - 0.62) - 0.13, pixels * RADIUS)
+            straps = straps * _soft(v - 0.2, pixels)
+        elif look.bag in ('messenger', 'tote'):
+            straps = _strap(look, theta, v, pixels)
+        else:
+            return colour
+        return overlay(colour, CLOTHES[look.bag_colour] * 0.78, straps)
+
+    return paint
+
+
+def _strap(look: Appearance, theta: Array, v: Array, pixels: float) -> Array:
+    if look.bag == 'tote':
+        return _soft(np.abs(np.abs(theta - 1.25) - 0.25) - 0.07, pixels * RADIUS)
+    front = np.where(np.abs(theta) < np.pi / 2, theta, np.sign(theta) * np.pi - theta)
+    return _soft(np.abs(front * RADIUS - 1.0 * (0.15 - v)) - 0.016, pixels)
+
+
+def _open_front(look: Appearance, colour: Array, theta: Array, v: Array, pixels: float) -> Array:
+    gap = np.abs(theta) - 0.42
+    lapel = _soft(np.abs(gap - 0.07) - 0.06, pixels * RADIUS)
+    colour = overlay(colour, colour * 0.7, lapel)
+    return overlay(colour, CLOTHES[look.inner], _soft(gap, pixels * RADIUS))
+
+
+def _suit(look: Appearance, colour: Array, theta: Array, v: Array, pixels: float) -> Array:
+    opening = np.abs(theta) * RADIUS - 0.055 * (1 - v / 0.2)
+    colour = overlay(colour, colour * 0.72, _soft(opening - 0.012, pixels))
+    colour = overlay(colour, WHITE, _soft(opening, pixels))
+    tie = np.maximum(np.abs(theta) * RADIUS - 0.013, v - 0.2)
+    return overlay(colour, CLOTHES[look.inner], _soft(tie, pixels))
+
+
+def _zip(look: Appearance, colour: Array, theta: Array, v: Array, pixels: float) -> Array:
+    colour = overlay(colour, colour * 0.55, _soft(np.abs(theta) * RADIUS - 0.007, pixels))
+    return overlay(colour, colour * 0.7, _soft(np.abs(v - 0.33) - 0.014, pixels))
+
+
+def _hoodie(look: Appearance, colour: Array, theta: Array, v: Array, pixels: float) -> Array:
+    pocket = np.maximum(np.abs(v - 0.26) - 0.045, np.abs(theta) * RADIUS - 0.06)
+    colour = overlay(colour, colour * 0.78, _soft(pocket, pixels))
+    hood = np.hypot((np.pi - np.abs(theta)) * RADIUS * 0.6, v - 0.02) - 0.055
+    return overlay(colour, CLOTHES[look.inner] * 0.85, _soft(hood, pixels))
+
+
+def _shirt(look: Appearance, colour: Array, theta: Array, v: Array, pixels: float) -> Array:
+    placket = np.abs(theta) * RADIUS - 0.009
+    colour = overlay(colour, colour * 0.7, 0.8 * _soft(placket, pixels))
+    return overlay(colour, WHITE, _soft(v - 0.022, pixels))
+
+
+def _vest(look: Appearance, colour: Array, theta: Array, v: Array, pixels: float) -> Array:
+    seams = np.abs((v / 0.055) % 1 - 0.5) * 0.055 - 0.006
+    return overlay(colour, colour * 0.72, _soft(seams, pixels))
+
+
+def _coat(look: Appearance, colour: Array, theta: Array, v: Array, pixels: float) -> Array:
+    edge = np.abs(theta - 0.15) * RADIUS - 0.007
+    colour = overlay(colour, colour * 0.6, _soft(edge, pixels))
+    belt = np.abs(v - 0.27) - 0.014
+    return overlay(colour, CLOTHES[look.inner] * 0.9, _soft(belt, pixels))
+
+
+def _neckline(look: Appearance, colour: Array, theta: Array, v: Array, pixels: float) -> Array:
+    neck = np.hypot(theta * RADIUS, v) - 0.045
+    return overlay(colour, SKINS[look.skin], _soft(neck, pixels) * (np.abs(theta) < 1.5))
+
+
+_TRIMS = {
+    'tshirt': _neckline,
+    'dress': _neckline,
+    'shirt': _shirt,
+    'hoodie': _hoodie,
+    'jacket': _zip,
+    'open_jacket': _open_front,
+    'coat': _coat,
+    'vest': _vest,
+    'suit': _suit,
+}
+
+
+def leg_paint(look: Appearance, pixels: float) -> BodyPaint:
+    """Trousers: seams, and the side stripes of track pants; arguments as `cloth`."""
+    base, stripe = CLOTHES[look.bottom_colour], CLOTHES[look.accent]
+    half = 0.17 if look.bottom == 'track_pants' else 0.0
+
+    def paint(theta: Array, v: Array) -> Array:
+        theta = _wrap(theta)
+        folds = 1 + 0.05 * np.sin(60 * v + 4 * theta)
+        colour = plain(base) * folds
+        if half:
+            side = np.abs(np.abs(theta) - np.pi / 2) - 2 * half
+            colour = overlay(colour, stripe, _soft(side, pixels * 0.05))
+        return colour
+
+    return paint
+
+
+def skirt_paint(look: Appearance, pixels: float) -> BodyPaint:
+    """A pleated skirt in the colour of the lower garment; arguments as `cloth`."""
+    base = CLOTHES[look.bottom_colour]
+
+    def paint(theta: Array, v: Array) -> Array:
+        pleats = 1 + 0.12 * np.sin(16 * theta)
+        return plain(base) * pleats
+
+    return paint

@@ -1,0 +1,164 @@
+"""Renders a planned data set to disk: in parallel, resumable, the same bytes every time."""
+
+import json
+import multiprocessing
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from mmps.datasets.synthetic.appearance import sample_appearance
+from mmps.datasets.synthetic.camera import make_cameras
+from mmps.datasets.synthetic.files import write_bytes
+from mmps.datasets.synthetic.planning import ScenePlan, SyntheticConfig, look_of, plan
+from mmps.datasets.synthetic.queries import Labels, choose_queries
+from mmps.datasets.synthetic.scene import Scene, compose
+from mmps.datasets.synthetic.writers import LAYOUTS
+
+FORMAT_VERSION = 1
+MANIFEST = 'synthetic.json'
+_PARTS = '.parts'
+_SCENE_STREAM = 5
+
+
+def render_scene(config: SyntheticConfig, scene: ScenePlan) -> Scene:
+    """Draws one planned picture; depends on nothing but its arguments."""
+    rng = np.random.default_rng([config.seed, _SCENE_STREAM, scene.index])
+    people = [(person_id, look_of(config, person_id)) for person_id in scene.people]
+    for _ in range(scene.passers_by):
+        people.append((-1, sample_appearance(rng, int(rng.integers(1 << 16)))))
+    order = rng.permutation(len(people))
+    size = (config.width, config.height)
+    return compose(config.seed, scene.camera, size, [people[k] for k in order], rng)
+
+
+def make_synthetic_dataset(
+    root: str | Path,
+    config: SyntheticConfig | None = None,
+    *,
+    layout: str = 'prw',
+    workers: int = 1,
+    progress: bool = True,
+) -> Path:
+    """Renders a person search data set, or completes one that was interrupted.
+
+    Args:
+        root: Folder of the data set; made if missing.
+        config: Size and seed.
+        layout: Files to write, a key of `LAYOUTS`.
+        workers: Processes that render; the result does not depend on it.
+        progress: Whether to show a progress bar.
+
+    Returns:
+        The folder.
+
+    Raises:
+        FileExistsError: The folder holds something else than this data set.
+        ValueError: Unknown layout or senseless number of workers.
+    """
+    config = config or SyntheticConfig()
+    if layout not in LAYOUTS:
+        raise ValueError(f'layout {layout!r} is unknown; choose from {sorted(LAYOUTS)}')
+    if workers < 1:
+        raise ValueError(f'workers is {workers}; give at least 1')
+    root = Path(root)
+    if _open(root, config, layout):
+        return root
+    scenes, writer = plan(config), LAYOUTS[layout]
+    todo = [s for s in scenes if not (_part(root, s).exists() and writer.image(root, s).exists())]
+    for folder in {writer.image(root, s).parent for s in scenes} | {root / _PARTS}:
+        folder.mkdir(parents=True, exist_ok=True)
+    bar = tqdm(
+        _rendered(root, config, layout, todo, workers),
+        desc=f'render {root.name}',
+        total=len(scenes),
+        initial=len(scenes) - len(todo),
+        unit='image',
+        disable=not progress,
+    )
+    for _ in bar:
+        pass
+    labels = [Labels.load(_part(root, scene)) for scene in scenes]
+    writer.write(root, scenes, labels, choose_queries(config, scenes, labels))
+    _write_manifest(root, config, layout, complete=True)
+    shutil.rmtree(root / _PARTS)
+    return root
+
+
+def _parameters(config: SyntheticConfig, layout: str) -> dict:
+    return {'format_version': FORMAT_VERSION, 'layout': layout, **asdict(config)}
+
+
+def _write_manifest(root: Path, config: SyntheticConfig, layout: str, *, complete: bool) -> None:
+    content = {'parameters': _parameters(config, layout), 'complete': complete}
+    write_bytes(root / MANIFEST, (json.dumps(content, indent=2) + '\n').encode())
+
+
+def _open(root: Path, config: SyntheticConfig, layout: str) -> bool:
+    """Claims the folder for these parameters; tells whether it is complete already."""
+    path = root / MANIFEST
+    if path.exists():
+        try:
+            found = json.loads(path.read_text())
+            parameters, complete = found['parameters'], found['complete']
+        except (ValueError, KeyError, TypeError) as error:
+            raise FileExistsError(f'{path} is damaged ({error!r}); delete {root}') from error
+        wanted = _parameters(config, layout)
+        different = [
+            f'{key} {parameters.get(key)!r} there, {wanted.get(key)!r} asked'
+            for key in {**wanted, **parameters}
+            if parameters.get(key) != wanted.get(key)
+        ]
+        if different:
+            raise FileExistsError(
+                f'{root} holds a synthetic data set with other parameters: '
+                f'{"; ".join(different)}. Give another folder or delete this one'
+            )
+        return bool(complete)
+    if root.exists() and any(root.iterdir()):
+        raise FileExistsError(f'{root} is not empty and has no {MANIFEST}; give another folder')
+    root.mkdir(parents=True, exist_ok=True)
+    _write_manifest(root, config, layout, complete=False)
+    return False
+
+
+def _part(root: Path, scene: ScenePlan) -> Path:
+    return root / _PARTS / f'{scene.name}.npz'
+
+
+def _rendered(
+    root: Path, config: SyntheticConfig, layout: str, scenes: list[ScenePlan], workers: int
+) -> Iterator[None]:
+    job = partial(_render_to_disk, root, config, layout)
+    if workers == 1 or len(scenes) < 2:
+        yield from map(job, scenes)
+        return
+    # Forked workers start at once; spawned ones would import the whole package first.
+    context = multiprocessing.get_context('fork' if sys.platform == 'linux' else 'spawn')
+    with context.Pool(workers, _start_worker) as pool:
+        yield from pool.imap_unordered(job, scenes, chunksize=4)
+
+
+def _start_worker() -> None:
+    cv2.setNumThreads(0)
+
+
+def _render_to_disk(root: Path, config: SyntheticConfig, layout: str, scene: ScenePlan) -> None:
+    drawn = render_scene(config, scene)
+    quality = make_cameras(config.seed)[scene.camera].quality
+    bgr = cv2.cvtColor(drawn.image, cv2.COLOR_RGB2BGR)
+    _, encoded = cv2.imencode('.jpg', bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    write_bytes(LAYOUTS[layout].image(root, scene), encoded.tobytes())
+    Labels(drawn.person_ids, drawn.boxes, drawn.visible).save(_part(root, scene))
+
+
+def cpu_count() -> int:
+    """Processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1

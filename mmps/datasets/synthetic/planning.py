@@ -1,0 +1,170 @@
+"""Plans a data set from a seed: who appears where, before anything is drawn."""
+
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from mmps.datasets.synthetic.appearance import Appearance, sample_appearance
+from mmps.datasets.synthetic.camera import NUM_CAMERAS
+
+PLAN_STREAM, LOOK_STREAM = 3, 4
+PEOPLE_PER_IMAGE = 3.0
+UNLABELLED_SHARE = 0.15
+MIN_APPEARANCES = 4
+MAX_PEOPLE_PER_IMAGE = 8.0
+FIRST_FRAME, FRAME_STEP = 151, 25
+
+
+@dataclass(frozen=True)
+class SyntheticConfig:
+    """Size of a synthetic data set; the same values give the same bytes.
+
+    Attributes:
+        images: Training images.
+        identities: Training identities.
+        test_images: Test images.
+        test_identities: Test identities, none of them seen in training.
+        queries: Query people in the test images.
+        width: Image width in pixels.
+        height: Image height in pixels.
+        seed: Seed of everything.
+    """
+
+    images: int = 1205
+    identities: int = 300
+    test_images: int = 130
+    test_identities: int = 80
+    queries: int = 400
+    width: int = 480
+    height: int = 270
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            lowest = {'seed': 0, 'width': 160, 'height': 90}.get(name, 1)
+            if name in ('images', 'test_images'):
+                lowest = MIN_APPEARANCES
+            if value < lowest:
+                raise ValueError(f'{name} is {value}; give at least {lowest}')
+        for images, identities, queries in (
+            (self.images, self.identities, 0),
+            (self.test_images, self.test_identities, self.queries),
+        ):
+            needed = appearances(images, identities, queries)
+            crowd = needed * identities / images
+            if crowd > MAX_PEOPLE_PER_IMAGE or needed > images:
+                raise ValueError(
+                    f'{identities} identities with {queries} queries need {needed} appearances '
+                    f'each, {crowd:.1f} people in each of {images} images; give more images, '
+                    'fewer identities or fewer queries'
+                )
+
+
+@dataclass(frozen=True)
+class ScenePlan:
+    """One picture to be drawn.
+
+    Attributes:
+        index: Number of the picture in the data set.
+        name: Frame name without extension: camera, sequence and frame number.
+        camera: 0-based camera.
+        is_test: Whether it belongs to the test set.
+        people: Person ids, 1-based; test ids follow the training ids.
+        passers_by: Number of unlabelled people.
+    """
+
+    index: int
+    name: str
+    camera: int
+    is_test: bool
+    people: tuple[int, ...]
+    passers_by: int
+
+
+def appearances(images: int, identities: int, queries: int = 0) -> int:
+    """How often each identity appears in so many images."""
+    usual = min(round(PEOPLE_PER_IMAGE * images / identities), round(0.8 * images))
+    return max(MIN_APPEARANCES, usual, int(np.ceil(1.2 * queries / identities)))
+
+
+@lru_cache(maxsize=4096)
+def look_of(config: SyntheticConfig, person_id: int) -> Appearance:
+    """The appearance of an identity; ids next to each other differ in their colour pair."""
+    rng = np.random.default_rng([config.seed, LOOK_STREAM, person_id])
+    return sample_appearance(rng, person_id)
+
+
+def plan(config: SyntheticConfig) -> list[ScenePlan]:
+    """Plans all pictures, the training set first.
+
+    Every identity appears in at least two cameras and at most once in a picture.
+
+    Args:
+        config: Size and seed of the data set.
+
+    Returns:
+        The pictures in the order in which the data set lists them.
+    """
+    scenes: list[ScenePlan] = []
+    for is_test, images, identities, queries in (
+        (False, config.images, config.identities, 0),
+        (True, config.test_images, config.test_identities, config.queries),
+    ):
+        rng = np.random.default_rng([config.seed, PLAN_STREAM, int(is_test)])
+        cameras = rng.permutation(np.arange(images) % min(NUM_CAMERAS, images))
+        first_id = 1 + (config.identities if is_test else 0)
+        count = appearances(images, identities, queries)
+        people = _assign(rng, cameras, identities, count)
+        mean = count * identities / images
+        extra = mean * UNLABELLED_SHARE / (1 - UNLABELLED_SHARE)
+        frames = np.zeros(NUM_CAMERAS, int)
+        for camera, present in zip(cameras.tolist(), people, strict=True):
+            frame = FIRST_FRAME + FRAME_STEP * int(frames[camera])
+            frames[camera] += 1
+            scenes.append(
+                ScenePlan(
+                    index=len(scenes),
+                    name=f'c{camera + 1}s{1 + is_test}_{frame:06d}',
+                    camera=camera,
+                    is_test=is_test,
+                    people=tuple(first_id + k for k in present),
+                    passers_by=int(rng.poisson(extra)),
+                )
+            )
+    return scenes
+
+
+def _assign(
+    rng: np.random.Generator, cameras: np.ndarray, identities: int, count: int
+) -> list[list[int]]:
+    """Spreads `count` appearances of each identity over images of at least two cameras."""
+    people: list[list[int]] = [[] for _ in cameras]
+    # Uneven wishes make some pictures lonely and some crowded, as real ones are.
+    wish = rng.uniform(0, 0.8 * count * identities / len(cameras), len(cameras))
+    load = np.zeros(len(cameras))
+    for person in range(identities):
+        present = np.unique(cameras)
+        visited = rng.permutation(present)[: rng.integers(2, len(present) + 1)]
+        quota = np.bincount(np.arange(count) % len(visited), minlength=len(visited))
+        rest = 0
+        chosen: list[int] = []
+        for camera, share in zip(visited, quota, strict=True):
+            free = np.flatnonzero(cameras == camera)
+            take = min(int(share), len(free))
+            rest += int(share) - take
+            chosen += _least_loaded(rng, free, load + wish, take)
+        if rest:
+            free = np.setdiff1d(np.arange(len(cameras)), chosen)
+            chosen += _least_loaded(rng, free, load + wish, rest)
+        for image in chosen:
+            people[image].append(person)
+            load[image] += 1
+    return people
+
+
+def _least_loaded(
+    rng: np.random.Generator, images: np.ndarray, load: np.ndarray, count: int
+) -> list[int]:
+    order = np.argsort(load[images] + rng.uniform(0, 0.9, len(images)), kind='stable')
+    return images[order[:count]].tolist()

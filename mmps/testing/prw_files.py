@@ -1,0 +1,107 @@
+"""A folder in PRW's layout that is small enough for a test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from scipy.io import savemat
+
+_PEOPLE_MARGIN = 4
+
+
+def write_tiny_prw(
+    root: str | Path,
+    train_frames: int = 4,
+    test_frames: int = 4,
+    size: tuple[int, int] = (160, 120),
+    num_ids: int = 5,
+    seed: int = 0,
+    empty_frame: bool = False,
+) -> Path:
+    """Write frames of noise with one coloured rectangle per person, and PRW's official files.
+
+    Each identity appears in at least two frames of its split, each frame shows one unlabelled
+    person besides, cameras 1 to 6 take turns, and every test identity is a query once. Training
+    ids have PRW's gap: 1, 2, ... and 932; test ids start at 484.
+
+    Args:
+        root: Folder to write to.
+        train_frames: Number of training frames, at least 2.
+        test_frames: Number of test frames, at least 2.
+        size: (width, height) of the frames.
+        num_ids: Number of identities in each split, at least 2.
+        seed: Seed of pixels and places.
+        empty_frame: Whether to add a frame without any person to each split.
+
+    Returns:
+        ``root`` as a path.
+
+    Raises:
+        ValueError: The numbers do not allow two appearances of each identity.
+    """
+    if min(train_frames, test_frames, num_ids) < 2:
+        raise ValueError('at least two frames per split and two identities are needed')
+    root, rng = Path(root), np.random.default_rng(seed)
+    for folder in ('frames', 'annotations'):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    splits = {
+        'train': ([*range(1, num_ids), 932], train_frames),
+        'test': ([*range(484, 484 + num_ids)], test_frames),
+    }
+    serial, queries = 0, []
+    for split, (ids, frames) in splits.items():
+        names, shown = [], set()
+        for people in [*_spread(ids, frames), *([None] if empty_frame else [])]:
+            name = f'c{serial % 6 + 1}s1_{serial:06d}'
+            boxes = _write_frame(root, name, people, size, rng)
+            for person_id, *box in boxes:
+                if split == 'test' and person_id > 0 and person_id not in shown:
+                    queries.append(f'{person_id:.0f} {" ".join(f"{v:.2f}" for v in box)} {name}')
+                    shown.add(person_id)
+            names.append(name)
+            serial += 1
+        savemat(root / f'frame_{split}.mat', {f'img_index_{split}': _cells(names)})
+    savemat(root / 'ID_train.mat', {'ID_train': np.array([splits['train'][0]], np.float64)})
+    savemat(root / 'ID_test.mat', {'ID_test2': np.array([splits['test'][0]], np.float64)})
+    (root / 'query_info.txt').write_bytes(''.join(f'{line}\r\n' for line in queries).encode())
+    return root
+
+
+def _spread(ids: list[int], frames: int) -> list[list[int]]:
+    """For each frame its people: every identity in this and the next frame, -2 in each."""
+    return [
+        [-2, *(pid for k, pid in enumerate(ids) if frame in (k % frames, (k + 1) % frames))]
+        for frame in range(frames)
+    ]
+
+
+def _write_frame(
+    root: Path, name: str, people: list[int] | None, size: tuple[int, int], rng: np.random.Generator
+) -> np.ndarray:
+    """Write image and annotation of one frame; returns its (n, 5) rows of id, x, y, w, h."""
+    width, height = size
+    image = rng.integers(60, 100, (height, width, 3), np.uint8)
+    column = width / max(len(people or []), 1)
+    rows = []
+    for place, person_id in enumerate(people or []):
+        box_width = min(column - _PEOPLE_MARGIN, 0.25 * height)
+        box_height = height * rng.uniform(0.5, 0.8)
+        x = place * column + rng.uniform(0, column - box_width)
+        y = rng.uniform(0, height - box_height)
+        colour = np.random.default_rng(person_id % 1000).integers(0, 256, 3).tolist()
+        corners = (int(x), int(y)), (int(x + box_width) - 1, int(y + box_height) - 1)
+        cv2.rectangle(image, *corners, colour, cv2.FILLED)
+        rows.append([person_id, x, y, box_width, box_height])
+    # Two decimals, as query_info.txt gives them, or a query's box would not be its frame's.
+    rows = np.array(rows, np.float64).reshape(-1, 5).round(2)
+    cv2.imwrite(str(root / 'frames' / f'{name}.jpg'), image)
+    savemat(root / 'annotations' / f'{name}.jpg.mat', {'box_new': rows})
+    return rows
+
+
+def _cells(names: list[str]) -> np.ndarray:
+    cells = np.empty((len(names), 1), object)
+    cells[:, 0] = names
+    return cells

@@ -1,0 +1,227 @@
+import random
+
+import numpy as np
+import pytest
+import torch
+from scipy.io import loadmat, savemat
+from torch.utils.data import DataLoader
+
+from mmps.datasets import PRWDataset, SeededIndex
+from mmps.datasets.transforms import BrokenImageError
+from mmps.testing.prw_files import write_tiny_prw
+
+LOAD_AND_PACK = [
+    dict(type='LoadSceneImage'),
+    dict(type='LoadAnnotations', with_bbox=True),
+    dict(type='PackPersonSearchInputs'),
+]
+
+
+@pytest.fixture
+def root(tmp_path):
+    return write_tiny_prw(tmp_path / 'PRW', empty_frame=True)
+
+
+def edit_rows(root, name, change):
+    path = root / 'annotations' / f'{name}.mat'
+    rows = loadmat(path)['box_new']
+    change(rows)
+    savemat(path, {'box_new': rows})
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def test_lazy_init_reads_nothing(tmp_path):
+    dataset = PRWDataset(data_root=str(tmp_path / 'nowhere'), test_mode=True, lazy_init=True)
+    assert dataset.metainfo['classes'] == ('person',)
+    assert 'search_annotations' not in dataset.metainfo
+    with pytest.raises(FileNotFoundError, match='frame_test.mat.*data_root'):
+        dataset.full_init()
+
+
+def test_entries(root):
+    dataset = PRWDataset(data_root=str(root), test_mode=True)
+    annotations = dataset.search_annotations
+    for position in range(len(dataset)):
+        entry = dataset.get_data_info(position)
+        assert entry['img_id'] == position
+        assert entry['img_name'] == annotations.image_names[position]
+        assert entry['cam_id'] == annotations.cameras[position]
+        rows = slice(*annotations.box_splits[position : position + 2])
+        assert [i['bbox'] for i in entry['instances']] == annotations.bboxes[rows].tolist()
+        assert [i['bbox_label'] for i in entry['instances']] == annotations.person_ids[
+            rows
+        ].tolist()
+        assert [i['ignore_flag'] for i in entry['instances']] == [0] * len(entry['instances'])
+        queries = np.flatnonzero(annotations.query_images == position)
+        assert entry['query_ids'] == queries.tolist()
+        assert entry['query_bboxes'] == annotations.query_bboxes[queries].tolist()
+    assert entry['instances'] == []
+
+
+def test_only_a_test_split_carries_the_protocol(root):
+    test = PRWDataset(data_root=str(root), test_mode=True)
+    assert test.metainfo['search_annotations'].image_names == test.search_annotations.image_names
+    train = PRWDataset(data_root=str(root))
+    assert 'search_annotations' not in train.metainfo
+    assert 'query_ids' not in train.get_data_info(0)
+    with pytest.raises(RuntimeError, match='test_mode'):
+        train.search_annotations  # noqa: B018
+
+
+def test_filtering_is_off_by_default(root):
+    def unlabel(rows):
+        rows[:, 0] = -2
+
+    edit_rows(root, 'c2s1_000001.jpg', unlabel)
+    assert len(PRWDataset(data_root=str(root))) == 5
+    filtered = PRWDataset(data_root=str(root), filter_cfg=dict(labelled_only=True))
+    names = [filtered.get_data_info(i)['img_name'] for i in range(len(filtered))]
+    assert names == ['c1s1_000000.jpg', 'c3s1_000002.jpg', 'c4s1_000003.jpg']
+    assert [filtered.get_data_info(i)['img_id'] for i in range(3)] == [0, 1, 2]
+    assert filtered.num_ids == 5
+
+
+def test_unknown_filter_is_refused(root):
+    with pytest.raises(ValueError, match='filter_empty_gt'):
+        PRWDataset(data_root=str(root), filter_cfg=dict(filter_empty_gt=True))
+
+
+@pytest.mark.parametrize('option', [dict(skip_broken_images=True), dict(indices=2)])
+def test_options_that_would_change_the_test_gallery(root, option):
+    with pytest.raises(ValueError, match='gallery'):
+        PRWDataset(data_root=str(root), test_mode=True, **option)
+
+
+def test_missing_image_is_found_at_indexing(root):
+    (root / 'frames/c2s1_000001.jpg').unlink()
+    with pytest.raises(FileNotFoundError, match=r'c2s1_000001\.jpg.*1 of 5.*data_root') as error:
+        PRWDataset(data_root=str(root))
+    assert str(root) in str(error.value)
+
+
+def test_missing_image_folder(root):
+    with pytest.raises(FileNotFoundError, match='5 of 5'):
+        PRWDataset(data_root=str(root), data_prefix=dict(img='images'))
+
+
+def test_image_listed_twice(root):
+    names = loadmat(root / 'frame_train.mat')['img_index_train']
+    savemat(root / 'frame_train.mat', {'img_index_train': np.concatenate([names, names[:1]])})
+    with pytest.raises(ValueError, match='c1s1_000000.jpg.*twice'):
+        PRWDataset(data_root=str(root))
+
+
+@pytest.mark.parametrize('value', [np.nan, np.inf])
+@pytest.mark.parametrize('column', [1, 4])
+def test_box_that_is_not_finite_names_file_and_row(root, value, column):
+    def spoil(rows):
+        rows[2, column] = value
+
+    edit_rows(root, 'c1s1_000000.jpg', spoil)
+    with pytest.raises(ValueError, match=r'c1s1_000000\.jpg\.mat: row 2 .*not finite'):
+        PRWDataset(data_root=str(root))
+
+
+@pytest.mark.parametrize('test_mode', [False, True])
+def test_boxes_without_area_are_left_out(root, test_mode):
+    name = 'c6s1_000005.jpg' if test_mode else 'c1s1_000000.jpg'
+
+    def flatten(rows):
+        rows[0, 3] = 0
+        rows[2, 4] = -5
+
+    before = PRWDataset(data_root=str(root), test_mode=test_mode).get_data_info(0)['instances']
+    edit_rows(root, name, flatten)
+    after = PRWDataset(data_root=str(root), test_mode=test_mode).get_data_info(0)['instances']
+    assert after == [before[1], before[3]]
+
+
+def test_the_count_of_boxes_without_area_is_logged_once(root, monkeypatch):
+    messages = []
+    monkeypatch.setattr(
+        'mmps.datasets.person_search_dataset.print_log', lambda text, **_: messages.append(text)
+    )
+
+    def flatten(rows):
+        rows[:2, 3] = 0
+
+    edit_rows(root, 'c2s1_000001.jpg', flatten)
+    PRWDataset(data_root=str(root))
+    (message,) = [text for text in messages if 'without area' in text]
+    assert 'left out 2 boxes' in message
+    assert 'c2s1_000001.jpg.mat (row 0)' in message
+
+
+@pytest.mark.parametrize(
+    ('line', 'problem'),
+    [
+        ('484 1 2 3 4 c1s1_999999', "'c1s1_999999.jpg' is not among the 5 test images"),
+        ('484 1 2 0 4 c6s1_000005', 'has no area'),
+        ('484 1 nan 3 4 c6s1_000005', 'not finite'),
+    ],
+)
+def test_bad_query_names_its_line(root, line, problem):
+    (root / 'query_info.txt').write_text(f'{line}\n')
+    with pytest.raises(ValueError, match=f'query_info.txt, line 1: .*{problem}'):
+        PRWDataset(data_root=str(root), test_mode=True)
+
+
+def test_no_frame_at_all(root):
+    savemat(root / 'frame_train.mat', {'img_index_train': np.empty((0, 1), object)})
+    with pytest.raises(ValueError, match='no image'):
+        PRWDataset(data_root=str(root))
+
+
+@pytest.mark.parametrize('test_mode', [False, True])
+def test_truncated_image_stops_by_default(root, test_mode):
+    name = 'c6s1_000005.jpg' if test_mode else 'c1s1_000000.jpg'
+    truncate(root / 'frames' / name)
+    dataset = PRWDataset(data_root=str(root), pipeline=LOAD_AND_PACK, test_mode=test_mode)
+    with pytest.raises(OSError, match=f'{name}: truncated'):
+        dataset[0]
+
+
+def test_truncated_image_is_named_through_a_worker_process(root):
+    truncate(root / 'frames/c1s1_000000.jpg')
+    loader = DataLoader(PRWDataset(data_root=str(root), pipeline=LOAD_AND_PACK), num_workers=1)
+    with pytest.raises(BrokenImageError, match='c1s1_000000.jpg: truncated'):
+        next(iter(loader))
+
+
+def test_skipping_broken_images_draws_the_same_replacement(root, monkeypatch):
+    messages = []
+    monkeypatch.setattr(
+        'mmps.datasets.person_search_dataset.print_log', lambda text, **_: messages.append(text)
+    )
+    for name in ('c1s1_000000.jpg', 'c2s1_000001.jpg'):
+        truncate(root / 'frames' / name)
+
+    def drawn(seeds):
+        dataset = PRWDataset(data_root=str(root), pipeline=LOAD_AND_PACK, skip_broken_images=True)
+        return [dataset[SeededIndex(0, seed)]['data_samples'].img_name for seed in seeds]
+
+    names = drawn(range(20))
+    assert set(names) == {'c3s1_000002.jpg', 'c4s1_000003.jpg', 'c5s1_000004.jpg'}
+    assert drawn(reversed(range(20))) == names[::-1]
+    skipped = [text for text in messages if text.startswith('Skipped')]
+    # Two data sets met two broken images each; each says so once, however often it happens.
+    assert [text.split(' in this')[0][-1] for text in skipped] == ['1', '2', '1', '2']
+    assert {'c1s1_000000' in text for text in skipped} == {True, False}
+
+
+def test_a_seeded_sample_leaves_the_callers_random_state_alone(root):
+    draws = [dict(type='RandomFlip', prob=0.5), dict(type='RandomGaussianNoise')]
+    pipeline = [*LOAD_AND_PACK[:2], *draws, LOAD_AND_PACK[2]]
+    dataset = PRWDataset(data_root=str(root), pipeline=pipeline)
+
+    def states():
+        return random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+
+    before = states()
+    dataset[SeededIndex(0, 7)]
+    assert states() == before
+    dataset[0]
+    assert states() != before

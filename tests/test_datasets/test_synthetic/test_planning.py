@@ -1,0 +1,80 @@
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmps.datasets.synthetic import SyntheticConfig, plan
+from mmps.datasets.synthetic.planning import appearances, look_of
+
+
+@pytest.mark.parametrize(
+    ('images', 'identities', 'queries', 'expected'),
+    [(1205, 300, 0, 12), (130, 80, 400, 6), (40, 10, 0, 12), (12, 4, 10, 9), (5, 1, 0, 4)],
+)
+def test_appearances(images: int, identities: int, queries: int, expected: int) -> None:
+    assert appearances(images, identities, queries) == expected
+
+
+def test_default_set_has_the_promised_sizes() -> None:
+    config = SyntheticConfig()
+    scenes = plan(config)
+    train, test = ([s for s in scenes if s.is_test == flag] for flag in (False, True))
+    assert (len(train), len(test)) == (1205, 130)
+    counts = Counter(person for scene in train for person in scene.people)
+    assert set(counts) == set(range(1, 301))
+    assert set(counts.values()) == {12}
+    assert {p for s in test for p in s.people} == set(range(301, 381))
+    for part in (train, test):
+        passers_by, known = sum(s.passers_by for s in part), sum(len(s.people) for s in part)
+        assert 0.10 < passers_by / (passers_by + known) < 0.20
+        assert set(Counter(s.camera for s in part)) == set(range(6))
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(4, 60), st.integers(1, 20), st.integers(0, 100))
+def test_everybody_is_seen_by_two_cameras_and_once_per_picture(
+    images: int, identities: int, seed: int
+) -> None:
+    try:
+        config = SyntheticConfig(
+            images=images,
+            identities=identities,
+            test_images=6,
+            test_identities=2,
+            queries=1,
+            seed=seed,
+        )
+    except ValueError:
+        assert max(4, round(3 * images / identities)) * identities / images > 8
+        return
+    scenes = [scene for scene in plan(config) if not scene.is_test]
+    for person in range(1, identities + 1):
+        met = [scene for scene in scenes if person in scene.people]
+        assert len(met) == appearances(images, identities)
+        assert len({scene.camera for scene in met}) >= 2
+    assert all(len(set(scene.people)) == len(scene.people) for scene in scenes)
+    assert len({scene.name for scene in plan(config)}) == images + 6
+
+
+def test_colour_pairs_are_shared_but_people_differ() -> None:
+    config = SyntheticConfig()
+    for ids in (range(1, 301), range(301, 381)):
+        looks = [look_of(config, person) for person in ids]
+        pairs = Counter((look.top_colour, look.bottom_colour) for look in looks)
+        assert min(pairs.values()) >= 4
+        assert len(set(looks)) == len(looks)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'images': 0}, 'images is 0'),
+        ({'width': 20}, 'width is 20; give at least 160'),
+        ({'identities': 3000}, '3000 identities'),
+        ({'queries': 4000}, '80 identities with 4000 queries'),
+    ],
+)
+def test_impossible_sizes_are_refused(changes: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        SyntheticConfig(**changes)

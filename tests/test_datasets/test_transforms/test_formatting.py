@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+import torch
+from mmdet.structures.bbox import HorizontalBoxes
+
+from mmps.datasets.transforms import PackPersonSearchInputs
+
+
+def results(boxes=((1, 2, 3, 4), (5, 6, 8, 9)), ids=(-1, 42), **others):
+    return dict(
+        img=np.arange(24, dtype=np.uint8).reshape(2, 4, 3),
+        img_path='frames/c1s1_000151.jpg',
+        img_name='c1s1_000151.jpg',
+        img_id=7,
+        cam_id=1,
+        img_shape=(2, 4),
+        gt_bboxes=HorizontalBoxes(np.array(boxes, np.float32).reshape(-1, 4)),
+        gt_bboxes_labels=np.array(ids, np.int64),
+        gt_ignore_flags=np.zeros(len(ids), bool),
+        **others,
+    )
+
+
+def test_labels_become_person_ids():
+    packed = PackPersonSearchInputs()(results())
+    sample = packed['data_samples']
+    assert packed['inputs'].shape == (3, 2, 4)
+    assert packed['inputs'][:, 1, 2].tolist() == [18, 19, 20]
+    instances = sample.gt_instances
+    assert type(instances.bboxes) is torch.Tensor
+    assert instances.bboxes.dtype == torch.float32
+    assert instances.bboxes.tolist() == [[1, 2, 3, 4], [5, 6, 8, 9]]
+    assert instances.person_ids.tolist() == [-1, 42]
+    assert instances.labels.tolist() == [0, 0]
+    assert instances.person_ids.dtype == instances.labels.dtype == torch.int64
+    assert (sample.img_id, sample.cam_id, sample.img_name) == (7, 1, 'c1s1_000151.jpg')
+    assert 'query_instances' not in sample
+    assert len(sample.ignored_instances) == 0
+
+
+def test_empty_frame():
+    instances = PackPersonSearchInputs()(results(boxes=(), ids=()))['data_samples'].gt_instances
+    assert instances.bboxes.shape == (0, 4)
+    assert instances.person_ids.shape == instances.labels.shape == (0,)
+
+
+@pytest.mark.parametrize(('ids', 'boxes'), [([4, 9], [[1, 2, 3, 4], [5, 6, 7, 8]]), ([], [])])
+def test_queries(ids, boxes):
+    packed = PackPersonSearchInputs()(results(query_ids=ids, query_bboxes=boxes))
+    queries = packed['data_samples'].query_instances
+    assert queries.query_ids.tolist() == ids
+    assert queries.query_ids.dtype == torch.int64
+    assert queries.bboxes.dtype == torch.float32
+    assert queries.bboxes.shape == (len(ids), 4)
+    assert queries.bboxes.tolist() == boxes
+
+
+def test_an_image_without_annotations_can_be_packed():
+    bare = {key: value for key, value in results().items() if not key.startswith('gt_')}
+    assert 'person_ids' not in PackPersonSearchInputs()(bare)['data_samples'].gt_instances
+
+
+@pytest.mark.parametrize('ids', [np.array([1]), np.array([1.0, 2.0])])
+def test_lost_alignment_is_refused(ids):
+    broken = results() | dict(gt_bboxes_labels=ids)
+    with pytest.raises(ValueError, match='c1s1_000151.jpg: 2 boxes, but'):
+        PackPersonSearchInputs()(broken)
