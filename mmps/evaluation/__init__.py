@@ -1,0 +1,1 @@
+"""Metrics, and the baselines that give their numbers a scale."""

@@ -1,0 +1,195 @@
+"""Ground truth and protocol of a person-search test set, as plain arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+UNLABELLED = -1
+"""Person id of somebody whose identity nobody annotated."""
+
+
+def as_array(name: str, value: object, dtype: type, tail: tuple[int, ...] = ()) -> np.ndarray:
+    """Convert ``value`` to an array of shape ``(n, *tail)``.
+
+    Args:
+        name: What to call the array in an error message.
+        value: Anything ``numpy.asarray`` takes. An empty sequence becomes ``(0, *tail)``.
+        dtype: Wanted dtype. Floating-point values are refused where integers are wanted.
+        tail: Wanted shape without the leading dimension; -1 matches any length.
+
+    Raises:
+        ValueError: Not numeric, or of another shape.
+    """
+    try:
+        array = np.asarray(value)
+        if array.size == 0 and array.ndim <= 1:
+            array = array.reshape(0, *(max(n, 0) for n in tail))
+        elif np.issubdtype(dtype, np.integer) and not np.issubdtype(array.dtype, np.integer):
+            raise ValueError(f'holds {array.dtype} values')
+        array = np.ascontiguousarray(array, dtype=dtype)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f'{name}: cannot be read as {np.dtype(dtype)} array: {error}') from None
+    fits = array.ndim == len(tail) + 1 and all(
+        want in (-1, have) for want, have in zip(tail, array.shape[1:], strict=True)
+    )
+    if not fits:
+        want = ', '.join(['n', *('D' if n == -1 else str(n) for n in tail)])
+        raise ValueError(f'{name}: shape {array.shape} given, ({want}) expected')
+    return array
+
+
+def check_length(name: str, array: np.ndarray, length: int, of: str) -> None:
+    """Raise ``ValueError`` unless ``array`` has one row for each of ``length`` things."""
+    if len(array) != length:
+        raise ValueError(f'{name}: {len(array)} rows given, {length} expected (one per {of})')
+
+
+def check_splits(name: str, splits: np.ndarray, groups: int, of: str, rows: int) -> None:
+    """Raise ``ValueError`` unless ``splits`` cuts ``rows`` rows into ``groups`` ordered slices."""
+    check_length(name, splits, groups + 1, f'{of}, and one')
+    if splits[0] != 0 or splits[-1] != rows or (np.diff(splits) < 0).any():
+        raise ValueError(
+            f'{name}: must start at 0, never decrease and end at the number of rows ({rows}); '
+            f'it starts at {splits[0]} and ends at {splits[-1]}'
+        )
+
+
+def check_boxes(name: str, bboxes: np.ndarray) -> None:
+    """Raise ``ValueError`` naming the first row that is not a finite box with x1 < x2, y1 < y2."""
+    bad = ~np.isfinite(bboxes).all(1) | (bboxes[:, 2:] <= bboxes[:, :2]).any(1)
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise ValueError(
+            f'{name}: row {row} is {bboxes[row].tolist()}; a box is [x1, y1, x2, y2] in pixels '
+            f'with x1 < x2 and y1 < y2 ({int(bad.sum())} such rows)'
+        )
+
+
+def check_indices(name: str, indices: np.ndarray, size: int, of: str) -> None:
+    """Raise ``ValueError`` naming the first index outside ``0..size-1``."""
+    bad = (indices < 0) | (indices >= size)
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise ValueError(f'{name}: row {row} is {indices[row]}, but there are {size} {of}')
+
+
+@dataclass(frozen=True)
+class SearchGalleries:
+    """An explicit gallery for each query, as CUHK-SYSU's ``TestG{n}`` files define it.
+
+    Attributes:
+        splits: (Q+1,) int64. Entries ``splits[q]:splits[q+1]`` belong to query q.
+        images: (M,) int64. Index into ``SearchAnnotations.image_names``; may repeat in a gallery.
+        bboxes: (M, 4) float32 xyxy in original pixels. Box of the query's person in that image;
+            a row of NaN where the person is absent.
+
+    Raises:
+        ValueError: The arrays do not fit together.
+    """
+
+    splits: np.ndarray
+    images: np.ndarray
+    bboxes: np.ndarray
+
+    def __post_init__(self) -> None:
+        set_field = object.__setattr__
+        set_field(self, 'splits', as_array('galleries.splits', self.splits, np.int64))
+        set_field(self, 'images', as_array('galleries.images', self.images, np.int64))
+        set_field(self, 'bboxes', as_array('galleries.bboxes', self.bboxes, np.float32, (4,)))
+        groups = max(len(self.splits) - 1, 0)
+        check_splits('galleries.splits', self.splits, groups, 'query', len(self.images))
+        check_length('galleries.bboxes', self.bboxes, len(self.images), 'gallery entry')
+        absent = np.isnan(self.bboxes).all(1)
+        check_boxes('galleries.bboxes (rows that are not NaN)', self.bboxes[~absent])
+
+    def __len__(self) -> int:
+        """Number of queries."""
+        return len(self.splits) - 1
+
+    @property
+    def positive(self) -> np.ndarray:
+        """(M,) bool: whether the query's person is in that entry's image."""
+        return ~np.isnan(self.bboxes).any(1)
+
+
+@dataclass(frozen=True)
+class SearchAnnotations:
+    """Ground truth and retrieval protocol of a test set.
+
+    Attributes:
+        image_names: I file names as the data set lists them, e.g. ``c1s1_000151.jpg``.
+        cameras: (I,) int64 camera of each image, -1 where unknown.
+        box_splits: (I+1,) int64. Rows ``box_splits[i]:box_splits[i+1]`` belong to image i.
+        bboxes: (G, 4) float32 xyxy in original pixels, every annotated person.
+        person_ids: (G,) int64 ids as the data set numbers them, -1 for an unlabelled person.
+        query_images: (Q,) int64 index into ``image_names``.
+        query_bboxes: (Q, 4) float32 xyxy in original pixels.
+        query_person_ids: (Q,) int64.
+        galleries: Explicit galleries by gallery size. Empty: the gallery of a query is every
+            image but its own.
+
+    Raises:
+        ValueError: The arrays do not fit together; the message names array, row and fix.
+    """
+
+    image_names: tuple[str, ...]
+    cameras: np.ndarray
+    box_splits: np.ndarray
+    bboxes: np.ndarray
+    person_ids: np.ndarray
+    query_images: np.ndarray
+    query_bboxes: np.ndarray
+    query_person_ids: np.ndarray
+    galleries: dict[int, SearchGalleries] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        set_field = object.__setattr__
+        set_field(self, 'image_names', tuple(str(name) for name in self.image_names))
+        for name in ('cameras', 'box_splits', 'person_ids', 'query_images', 'query_person_ids'):
+            set_field(self, name, as_array(name, getattr(self, name), np.int64))
+        for name in ('bboxes', 'query_bboxes'):
+            set_field(self, name, as_array(name, getattr(self, name), np.float32, (4,)))
+        self._check_images()
+        self._check_queries()
+
+    def _check_images(self) -> None:
+        images = len(self.image_names)
+        if len(set(self.image_names)) != images:
+            twice = next(n for n in self.image_names if self.image_names.count(n) > 1)
+            raise ValueError(f'image_names: {twice!r} occurs more than once; list each image once')
+        check_length('cameras', self.cameras, images, 'image')
+        check_splits('box_splits', self.box_splits, images, 'image', len(self.bboxes))
+        check_boxes('bboxes', self.bboxes)
+        check_length('person_ids', self.person_ids, len(self.bboxes), 'box')
+        if (self.person_ids < UNLABELLED).any():
+            row = int(np.flatnonzero(self.person_ids < UNLABELLED)[0])
+            raise ValueError(
+                f'person_ids: row {row} is {self.person_ids[row]}; use -1 for an unlabelled person'
+            )
+
+    def _check_queries(self) -> None:
+        queries = len(self.query_images)
+        check_indices('query_images', self.query_images, len(self.image_names), 'images')
+        check_length('query_bboxes', self.query_bboxes, queries, 'query')
+        check_boxes('query_bboxes', self.query_bboxes)
+        check_length('query_person_ids', self.query_person_ids, queries, 'query')
+        if (self.query_person_ids < 0).any():
+            row = int(np.flatnonzero(self.query_person_ids < 0)[0])
+            raise ValueError(f'query_person_ids: row {row} is negative; a query needs an id >= 0')
+        for size, gallery in self.galleries.items():
+            check_length(f'galleries[{size}].splits', gallery.splits[1:], queries, 'query')
+            check_indices(
+                f'galleries[{size}].images', gallery.images, len(self.image_names), 'images'
+            )
+
+    @property
+    def num_images(self) -> int:
+        """I, the number of images."""
+        return len(self.image_names)
+
+    @property
+    def num_queries(self) -> int:
+        """Q, the number of queries."""
+        return len(self.query_images)

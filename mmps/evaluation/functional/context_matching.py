@@ -1,0 +1,129 @@
+"""Context bipartite graph matching: people who walk together support each other's match.
+
+Source: Li and Miao, Sequential End-to-end Network for Efficient Person Search (AAAI 2021), section
+"Context Bipartite Graph Matching".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from .annotations import SearchAnnotations
+from .matching import box_iou
+from .predictions import SearchPredictions
+from .ragged import gather_slices
+
+SAME_PERSON_IOU = 0.5
+"""A detection that overlaps the query's box by more is the query, not its context."""
+
+
+@dataclass(frozen=True)
+class ContextMatching:
+    """Options of the matching; the defaults are the source's for PRW.
+
+    Attributes:
+        k1: Only images that hold one of the ``k1`` most similar detections are matched again.
+            Detections as similar as the last of them belong to them. CUHK-SYSU: 10.
+        k2: How many people of the query's image take part, the query included. CUHK-SYSU: 3.
+        similarity: What the detection assigned to the query receives: ``'max'``, the largest edge
+            of the assignment (SeqNet), or ``'mean'`` of that and its own similarity (PSTR).
+
+    Raises:
+        ValueError: An option out of range.
+    """
+
+    k1: int = 30
+    k2: int = 4
+    similarity: Literal['max', 'mean'] = 'max'
+
+    def __post_init__(self) -> None:
+        if self.k1 < 1 or self.k2 < 1 or self.similarity not in ('max', 'mean'):
+            raise ValueError(
+                f"context_matching: k1 and k2 must be at least 1 and similarity 'max' or 'mean'; "
+                f'{self} given'
+            )
+
+
+def query_contexts(
+    annotations: SearchAnnotations, predictions: SearchPredictions, k2: int
+) -> list[np.ndarray]:
+    """Embeddings of each query and the people around it.
+
+    Args:
+        annotations: Ground truth.
+        predictions: In the order of ``annotations``, cut at the score threshold. Without its own
+            context arrays, a query's context is what was detected in its image, apart from the
+            query, in descending order of score.
+        k2: Most rows for one query.
+
+    Returns:
+        For each query (1..k2, D) float32; row 0 is the query itself.
+
+    Raises:
+        ValueError: Row 0 of a given context is not the query.
+    """
+    queries = predictions.query_embeddings
+    splits, rows = predictions.query_context_splits, predictions.query_context_embeddings
+    if splits is not None and rows is not None:
+        cosine = np.einsum('qd,qd->q', rows[splits[:-1]], queries)
+        if (cosine < 0.99).any():
+            query = int(np.flatnonzero(cosine < 0.99)[0])
+            raise ValueError(
+                f'query_context_embeddings: the first row of query {query} is not the query '
+                f'(cosine {cosine[query]:.3f}); put the query first in its slice'
+            )
+        return [rows[a : min(b, a + k2)] for a, b in zip(splits, splits[1:], strict=False)]
+    owners, found = gather_slices(predictions.image_splits, annotations.query_images)
+    iou = box_iou(annotations.query_bboxes[owners], predictions.bboxes[found])
+    keep = iou <= SAME_PERSON_IOU
+    owners, found = owners[keep], found[keep]
+    order = np.lexsort((-predictions.scores[found], owners))
+    owners, found = owners[order], found[order]
+    cuts = np.searchsorted(owners, np.arange(len(queries) + 1))
+    return [
+        np.concatenate([queries[q, None], predictions.embeddings[found[a : min(b, a + k2 - 1)]]])
+        for q, (a, b) in enumerate(zip(cuts, cuts[1:], strict=False))
+    ]
+
+
+def match_context(
+    similarities: np.ndarray,
+    columns: np.ndarray,
+    context: np.ndarray,
+    splits: np.ndarray,
+    embeddings: np.ndarray,
+    options: ContextMatching,
+) -> None:
+    """Revise one query's similarities in place.
+
+    Args:
+        similarities: (N,) float32 to all detections.
+        columns: (n,) int64 detections of the query's gallery.
+        context: (c, D) embeddings, row 0 the query.
+        splits: (I+1,) int64 detections of each image.
+        embeddings: (N, D) gallery embeddings, weighted by confidence if the similarities are.
+        options: See :class:`ContextMatching`.
+    """
+    if not len(columns):
+        return
+    ranked = similarities[columns]
+    kth = max(len(ranked) - options.k1, 0)
+    near = columns[ranked >= np.partition(ranked, kth)[kth]]
+    images = np.unique(np.searchsorted(splits, near, side='right') - 1)
+    owners, rows = gather_slices(splits, images)
+    edges = context @ embeddings[rows].T
+    edges[0] = similarities[rows]
+    ends = np.searchsorted(owners, np.arange(len(images) + 1))
+    for a, b in zip(ends, ends[1:], strict=False):
+        people, detections = linear_sum_assignment(edges[:, a:b], maximize=True)
+        # the people come back in ascending order, so the query is first if it was assigned at all
+        if people[0] == 0:
+            weights = edges[people, a + detections]
+            best = weights.max()
+            own = weights[0]
+            revised = best if options.similarity == 'max' else (best + own) / 2
+            similarities[rows[a + detections[0]]] = revised

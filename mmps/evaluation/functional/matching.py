@@ -1,0 +1,124 @@
+"""Which detections count as found people."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .ragged import gather_slices
+
+IouRule = float | str
+"""A number in 0..1, or ``'adaptive'``; see :func:`iou_thresholds`."""
+
+
+def box_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Intersection over union of corresponding rows.
+
+    Args:
+        a: (n, 4) xyxy.
+        b: (n, 4) xyxy.
+
+    Returns:
+        (n,) float64; 0 where a box has no area.
+    """
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    overlap = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
+    inter = np.clip(overlap, 0, None).prod(1)
+    union = (a[:, 2:] - a[:, :2]).prod(1) + (b[:, 2:] - b[:, :2]).prod(1) - inter
+    return np.divide(inter, union, out=np.zeros_like(inter), where=inter > 0)
+
+
+def check_iou_rule(rule: IouRule) -> None:
+    """Raise ``ValueError`` unless ``rule`` is ``'adaptive'`` or a number in (0, 1]."""
+    number = isinstance(rule, (int, float)) and not isinstance(rule, bool) and 0 < rule <= 1
+    if not number and rule != 'adaptive':
+        raise ValueError(f"iou_thr: {rule!r} given; use 'adaptive' or a number in (0, 1]")
+
+
+def iou_thresholds(bboxes: np.ndarray, rule: IouRule) -> np.ndarray:
+    """IoU a detection must reach to count as the annotated person.
+
+    ``'adaptive'`` forgives small people an error of about ten pixels: the threshold is
+    ``min(0.5, w h / ((w + 10) (h + 10)))`` (OIM, Xiao et al. 2017, evaluation protocol).
+
+    Args:
+        bboxes: (n, 4) annotated boxes, xyxy in original pixels.
+        rule: ``'adaptive'`` or a fixed number.
+
+    Returns:
+        (n,) float64.
+    """
+    check_iou_rule(rule)
+    if not isinstance(rule, str):
+        return np.full(len(bboxes), float(rule))
+    size = (bboxes[:, 2:] - bboxes[:, :2]).astype(np.float64)
+    return np.minimum(0.5, size.prod(1) / (size + 10).prod(1))
+
+
+def match_people(
+    images: np.ndarray,
+    bboxes: np.ndarray,
+    splits: np.ndarray,
+    detections: np.ndarray,
+    rules: list[IouRule],
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Find the detections that may stand for each annotated person.
+
+    Args:
+        images: (P,) int64 image of each person.
+        bboxes: (P, 4) annotated box of each person, xyxy.
+        splits: (I+1,) int64 rows of ``detections`` for each image.
+        detections: (N, 4) xyxy.
+        rules: IoU rules to apply.
+
+    Returns:
+        For each rule ``(people, rows)``: person ``people[i]`` may be detection ``rows[i]``, in
+        ascending order of people.
+    """
+    people, rows = gather_slices(splits, images)
+    iou = box_iou(bboxes[people], detections[rows])
+    found = []
+    for rule in rules:
+        keep = iou >= iou_thresholds(bboxes, rule)[people]
+        found.append((people[keep], rows[keep]))
+    return found
+
+
+def match_mutually(
+    gt_splits: np.ndarray,
+    gt_bboxes: np.ndarray,
+    splits: np.ndarray,
+    detections: np.ndarray,
+    scores: np.ndarray,
+    iou_thr: float,
+) -> np.ndarray:
+    """Pair detections with annotated boxes where each is the other's best.
+
+    Of several annotated boxes with the same IoU a detection takes the first; of several detections
+    with the same IoU an annotated box takes the highest score, then the first.
+
+    Args:
+        gt_splits: (I+1,) int64.
+        gt_bboxes: (G, 4) xyxy.
+        splits: (I+1,) int64.
+        detections: (N, 4) xyxy.
+        scores: (N,).
+        iou_thr: Least IoU of a pair.
+
+    Returns:
+        (N,) bool: whether the detection found somebody.
+    """
+    image_of_gt = np.repeat(np.arange(len(splits) - 1), np.diff(gt_splits))
+    gts, rows = gather_slices(splits, image_of_gt)
+    iou = box_iou(gt_bboxes[gts], detections[rows])
+    # a pair below the threshold cannot be anybody's best if a pair above it exists
+    keep = iou >= iou_thr
+    gts, rows, iou = gts[keep], rows[keep], iou[keep]
+    of_row = _first_of_each(np.lexsort((gts, -iou, rows)), rows)
+    of_gt = _first_of_each(np.lexsort((rows, -scores[rows], -iou, gts)), gts)
+    found = np.zeros(len(detections), bool)
+    found[rows[np.intersect1d(of_row, of_gt)]] = True
+    return found
+
+
+def _first_of_each(order: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    return order[np.unique(keys[order], return_index=True)[1]]

@@ -1,0 +1,280 @@
+"""What a model found on a test set: arrays, and the ``.npz`` file that holds them."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+
+from mmps.utils.files import whole_file
+
+from .annotations import SearchAnnotations, as_array, check_length, check_splits
+from .ragged import gather_slices, splits_of
+
+NORM_TOLERANCE = 1e-2
+"""Largest |norm - 1| of an embedding; leaves room for embeddings computed in float16."""
+
+
+@dataclass(frozen=True)
+class SearchPredictions:
+    """Detections with embeddings, and one embedding per query.
+
+    Attributes:
+        image_names: I file names as the data set lists them; any order.
+        image_splits: (I+1,) int64. Rows ``image_splits[i]:image_splits[i+1]`` belong to image i.
+        bboxes: (N, 4) float32 xyxy in original pixels.
+        scores: (N,) float32 detection scores.
+        embeddings: (N, D) float32 of unit norm.
+        query_embeddings: (Q, D) float32 of unit norm, in the data set's query order.
+        query_context_splits: (Q+1,) int64, optional: rows of the next array for each query.
+        query_context_embeddings: (M, D) float32, optional: people around each query, for context
+            matching. The query itself is the first row of its slice.
+        gt_embeddings: (G, D) float32, optional: one for each annotated box, in the order of
+            ``SearchAnnotations.bboxes``, for the evaluation with ground-truth boxes.
+
+    Raises:
+        ValueError: Shapes disagree, values are not finite, or embeddings are not normalised.
+    """
+
+    image_names: tuple[str, ...]
+    image_splits: np.ndarray
+    bboxes: np.ndarray
+    scores: np.ndarray
+    embeddings: np.ndarray
+    query_embeddings: np.ndarray
+    query_context_splits: np.ndarray | None = None
+    query_context_embeddings: np.ndarray | None = None
+    gt_embeddings: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        set_field = object.__setattr__
+        set_field(self, 'image_names', _names(self.image_names))
+        set_field(self, 'image_splits', as_array('image_splits', self.image_splits, np.int64))
+        set_field(self, 'bboxes', as_array('bboxes', self.bboxes, np.float32, (4,)))
+        set_field(self, 'scores', as_array('scores', self.scores, np.float32))
+        for name in ('embeddings', 'query_embeddings', 'query_context_embeddings', 'gt_embeddings'):
+            if getattr(self, name) is not None:
+                set_field(self, name, as_array(name, getattr(self, name), np.float32, (-1,)))
+        self._check_detections()
+        self._check_embeddings()
+        self._check_context()
+
+    def _check_detections(self) -> None:
+        check_splits(
+            'image_splits', self.image_splits, len(self.image_names), 'image', len(self.bboxes)
+        )
+        check_length('scores', self.scores, len(self.bboxes), 'row of bboxes')
+        check_length('embeddings', self.embeddings, len(self.bboxes), 'row of bboxes')
+        for name in ('bboxes', 'scores'):
+            _check_finite(name, getattr(self, name))
+
+    def _check_embeddings(self) -> None:
+        width = self.query_embeddings.shape[1]
+        for name in ('query_embeddings', 'embeddings', 'query_context_embeddings', 'gt_embeddings'):
+            array = getattr(self, name)
+            if array is None or not len(array):
+                continue
+            if array.shape[1] != width:
+                raise ValueError(
+                    f'{name}: {array.shape[1]} values per row, but query_embeddings has {width}; '
+                    'write embeddings of one model'
+                )
+            _check_finite(name, array)
+            norms = np.sqrt(np.einsum('nd,nd->n', array, array))
+            bad = np.abs(norms - 1) > NORM_TOLERANCE
+            if bad.any():
+                row = int(np.flatnonzero(bad)[0])
+                raise ValueError(
+                    f'{name}: row {row} has norm {norms[row]:.4g} ({int(bad.sum())} such rows); '
+                    'divide each row by its L2 norm before writing'
+                )
+
+    def _check_context(self) -> None:
+        splits, rows = self.query_context_splits, self.query_context_embeddings
+        if (splits is None) != (rows is None):
+            raise ValueError(
+                'query_context_splits and query_context_embeddings belong together; '
+                'write both or neither'
+            )
+        if splits is None or rows is None:
+            return
+        splits = as_array('query_context_splits', splits, np.int64)
+        object.__setattr__(self, 'query_context_splits', splits)
+        check_splits('query_context_splits', splits, len(self.query_embeddings), 'query', len(rows))
+        if (np.diff(splits) < 1).any():
+            row = int(np.flatnonzero(np.diff(splits) < 1)[0])
+            raise ValueError(
+                f'query_context_splits: query {row} has no row; '
+                'the first row of every slice is the query itself'
+            )
+
+
+def align_predictions(
+    predictions: SearchPredictions, annotations: SearchAnnotations
+) -> SearchPredictions:
+    """Put the images of ``predictions`` into the order of ``annotations``.
+
+    Args:
+        predictions: For the same test set, images in any order.
+        annotations: Ground truth of the test set.
+
+    Returns:
+        Predictions whose ``image_names`` equal ``annotations.image_names``.
+
+    Raises:
+        ValueError: An image is missing, unknown or repeated, or the number of queries or of
+            annotated boxes differs.
+    """
+    _check_image_names(predictions.image_names, annotations.image_names)
+    check_length('query_embeddings', predictions.query_embeddings, annotations.num_queries, 'query')
+    if predictions.gt_embeddings is not None:
+        check_length(
+            'gt_embeddings', predictions.gt_embeddings, len(annotations.bboxes), 'annotated box'
+        )
+    if predictions.image_names == annotations.image_names:
+        return predictions
+    position = {name: i for i, name in enumerate(predictions.image_names)}
+    order = np.array([position[name] for name in annotations.image_names], np.int64)
+    images, rows = gather_slices(predictions.image_splits, order)
+    return replace(
+        predictions,
+        image_names=annotations.image_names,
+        image_splits=splits_of(images, len(order)),
+        bboxes=predictions.bboxes[rows],
+        scores=predictions.scores[rows],
+        embeddings=predictions.embeddings[rows],
+    )
+
+
+def with_ground_truth_boxes(
+    annotations: SearchAnnotations, predictions: SearchPredictions
+) -> SearchPredictions:
+    """Replace the detections by the annotated boxes with score 1.
+
+    Raises:
+        ValueError: ``predictions.gt_embeddings`` is missing.
+    """
+    if predictions.gt_embeddings is None:
+        raise ValueError('gt_embeddings: missing; write the embeddings of all annotated boxes')
+    return replace(
+        predictions,
+        image_names=annotations.image_names,
+        image_splits=annotations.box_splits,
+        bboxes=annotations.bboxes,
+        scores=np.ones(len(annotations.bboxes), np.float32),
+        embeddings=predictions.gt_embeddings,
+    )
+
+
+def keep_confident(predictions: SearchPredictions, score_thr: float) -> SearchPredictions:
+    """Drop detections with a score below ``score_thr``."""
+    keep = predictions.scores >= score_thr
+    if keep.all():
+        return predictions
+    kept_before = np.concatenate([[0], np.cumsum(keep)])
+    return replace(
+        predictions,
+        image_splits=kept_before[predictions.image_splits],
+        bboxes=predictions.bboxes[keep],
+        scores=predictions.scores[keep],
+        embeddings=predictions.embeddings[keep],
+    )
+
+
+def save_predictions(path: str | os.PathLike, predictions: SearchPredictions) -> None:
+    """Write ``predictions`` to ``path`` (``.npz``) so that no reader ever sees half a file."""
+    arrays = {
+        f.name: getattr(predictions, f.name)
+        for f in fields(predictions)
+        if getattr(predictions, f.name) is not None
+    }
+    arrays['image_names'] = np.array(predictions.image_names, dtype=np.str_)
+    # given a path, numpy would add its own suffix to the temporary name
+    with whole_file(path) as temporary, open(temporary, 'wb') as file:
+        np.savez(file, **arrays)
+
+
+def load_predictions(
+    path: str | os.PathLike, annotations: SearchAnnotations | None = None
+) -> SearchPredictions:
+    """Read a predictions file.
+
+    Args:
+        path: ``.npz`` file as written by :func:`save_predictions` or any other program.
+        annotations: When given, the images are put into its order and checked against it.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: Not a predictions file, or its content is wrong; the message names the file,
+            the array and the fix.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f'{path}: no such predictions file')
+    try:
+        predictions = SearchPredictions(**_read_arrays(path))
+        return predictions if annotations is None else align_predictions(predictions, annotations)
+    except ValueError as error:
+        raise ValueError(f'{path}: {error}') from None
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    known = [f.name for f in fields(SearchPredictions)]
+    optional = [f.name for f in fields(SearchPredictions) if f.default is None]
+    if not zipfile.is_zipfile(path):
+        raise ValueError('not an .npz file, or cut off while it was written; write it again')
+    arrays = {}
+    with np.load(path, allow_pickle=False) as archive:
+        missing = [n for n in known if n not in archive.files and n not in optional]
+        if missing:
+            raise ValueError(f'array {missing[0]!r} is missing; the file holds {archive.files}')
+        for name in known:
+            if name not in archive.files:
+                continue
+            try:
+                arrays[name] = archive[name]
+            except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
+                raise ValueError(
+                    f'{name}: cannot be read ({error}); write plain numeric or string arrays, '
+                    'never pickled objects'
+                ) from None
+    return arrays
+
+
+def _names(names: object) -> tuple[str, ...]:
+    array = np.asarray(names)
+    if array.ndim != 1 or (array.size and array.dtype.kind not in 'UT'):
+        raise ValueError(
+            f'image_names: {array.dtype} array of shape {array.shape} given, '
+            'a list of file names expected'
+        )
+    return tuple(array.tolist())
+
+
+def _check_finite(name: str, array: np.ndarray) -> None:
+    bad = ~np.isfinite(array)
+    if bad.any():
+        row = int(np.argwhere(bad)[0][0])
+        raise ValueError(f'{name}: row {row} holds NaN or infinity; write finite numbers only')
+
+
+def _check_image_names(given: tuple[str, ...], wanted: tuple[str, ...]) -> None:
+    known, have = set(wanted), set(given)
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        raise ValueError(
+            f'image_names: {unknown[0]!r} is not an image of this test set ({len(unknown)} such '
+            f'names); its images are named like {"".join(wanted[:1])!r}'
+        )
+    missing = [name for name in wanted if name not in have]
+    if missing:
+        raise ValueError(
+            f'image_names: {missing[0]!r} of the test set is missing ({len(missing)} such names); '
+            'list every image, also those without detections'
+        )
+    if len(given) != len(have):
+        twice = next(name for i, name in enumerate(given) if name in given[:i])
+        raise ValueError(f'image_names: {twice!r} occurs more than once; list each image once')

@@ -1,0 +1,126 @@
+"""From data samples to the arrays of the evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from mmps.evaluation.functional import SearchAnnotations, SearchPredictions
+
+BOX_TOLERANCE = 1.0
+"""Pixels by which a sample's annotated box may differ from the data set's."""
+
+ImageResult = dict[str, Any]
+"""What is kept of one image: float32 arrays, and no tensor that would keep a device busy."""
+
+
+def collect_image(sample: Mapping[str, Any]) -> ImageResult:
+    """Take what the evaluation needs from one predicted data sample.
+
+    Args:
+        sample: ``DetDataSample.to_dict()`` after ``predict``: ``pred_instances`` with ``bboxes``,
+            ``scores`` and ``embeddings``; where the image holds queries ``query_instances`` with
+            ``query_ids`` and ``embeddings``; optionally ``gt_instances`` with ``bboxes`` and
+            ``embeddings``.
+
+    Raises:
+        ValueError: The model did not fill in what is needed; the message names it.
+    """
+    name = sample.get('img_name', sample.get('img_path', '?'))
+    result: ImageResult = {'img_id': int(_entry(sample, 'img_id', name))}
+    detections = _entry(sample, 'pred_instances', name)
+    for key in ('bboxes', 'scores', 'embeddings'):
+        result[key] = _array(_entry(detections, key, f'{name}, pred_instances'))
+    queries = sample.get('query_instances')
+    if queries is not None and len(queries['query_ids']):
+        result['query_ids'] = np.asarray(queries['query_ids'], np.int64)
+        where = f'{name}, query_instances'
+        result['query_embeddings'] = _array(_entry(queries, 'embeddings', where))
+    people = sample.get('gt_instances')
+    if people is not None and 'embeddings' in people:
+        result['gt_bboxes'] = _array(people['bboxes'])
+        result['gt_embeddings'] = _array(people['embeddings'])
+    return result
+
+
+def assemble_predictions(
+    annotations: SearchAnnotations, results: Sequence[ImageResult]
+) -> SearchPredictions:
+    """Join the results of all images.
+
+    Args:
+        annotations: Ground truth of the test set; ``img_id`` is the position in its images.
+        results: In any order. An image that distributed sampling repeated counts once.
+
+    Raises:
+        ValueError: An image, a query or the embeddings of annotated boxes are missing.
+    """
+    by_image = {result['img_id']: result for result in results}
+    names = annotations.image_names
+    missing = [name for i, name in enumerate(names) if i not in by_image]
+    if missing:
+        raise ValueError(
+            f'{missing[0]!r} has no prediction ({len(missing)} of {len(names)} images missing); '
+            'the evaluation needs every image of the test set once'
+        )
+    images = [by_image[i] for i in range(len(names))]
+    counts = [len(image['bboxes']) for image in images]
+    return SearchPredictions(
+        image_names=names,
+        image_splits=np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]),
+        bboxes=_join(images, 'bboxes'),
+        scores=_join(images, 'scores'),
+        embeddings=_join(images, 'embeddings'),
+        query_embeddings=_queries(annotations, images),
+        gt_embeddings=_ground_truth(annotations, images),
+    )
+
+
+def _queries(annotations: SearchAnnotations, images: list[ImageResult]) -> np.ndarray:
+    with_queries = [image for image in images if 'query_ids' in image]
+    ids = _join(with_queries, 'query_ids') if with_queries else np.zeros(0, np.int64)
+    unseen = np.setdiff1d(np.arange(annotations.num_queries), ids)
+    if len(unseen):
+        name = annotations.image_names[annotations.query_images[unseen[0]]]
+        raise ValueError(
+            f'query {unseen[0]} in {name!r} has no embedding ({len(unseen)} of '
+            f'{annotations.num_queries} queries missing); the test pipeline must pack '
+            'query_instances and the model must embed them'
+        )
+    rows = _join(with_queries, 'query_embeddings') if with_queries else np.zeros((0, 0), np.float32)
+    return rows[np.argsort(ids)]
+
+
+def _ground_truth(annotations: SearchAnnotations, images: list[ImageResult]) -> np.ndarray | None:
+    given = ['gt_embeddings' in image for image in images]
+    if not any(given):
+        return None
+    for i, image in enumerate(images):
+        wanted = annotations.bboxes[annotations.box_splits[i] : annotations.box_splits[i + 1]]
+        boxes = image.get('gt_bboxes', np.zeros((0, 4), np.float32))
+        if boxes.shape != wanted.shape or (np.abs(boxes - wanted) > BOX_TOLERANCE).any():
+            raise ValueError(
+                f'{annotations.image_names[i]!r}: gt_instances does not hold the annotated boxes '
+                'in original pixels; load annotations after Resize in the test pipeline'
+            )
+    return _join([image for image in images if 'gt_embeddings' in image], 'gt_embeddings')
+
+
+def _join(images: list[ImageResult], key: str) -> np.ndarray:
+    filled = [image[key] for image in images if len(image[key])]
+    return np.concatenate(filled) if filled else images[0][key]
+
+
+def _array(values: Any) -> np.ndarray:
+    if isinstance(values, torch.Tensor):
+        values = values.detach().cpu().float().numpy()
+    return np.asarray(values, np.float32)
+
+
+def _entry(mapping: Mapping[str, Any], key: str, where: str) -> Any:
+    if key not in mapping:
+        raise ValueError(f'{where}: the data sample has no {key!r}, which the evaluation needs')
+    return mapping[key]

@@ -1,0 +1,120 @@
+"""Small random test sets and predictions for the tests of the evaluation."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mmps.evaluation.functional import SearchAnnotations, SearchGalleries, SearchPredictions
+
+WIDTH, HEIGHT = 640, 360
+
+
+def random_boxes(rng: np.random.Generator, n: int) -> np.ndarray:
+    """(n, 4) float32 boxes of standing people with corners on whole pixels."""
+    size = np.stack([rng.integers(8, 60, n), rng.integers(16, 150, n)], 1)
+    corner = np.stack([rng.integers(0, WIDTH - 60, n), rng.integers(0, HEIGHT - 150, n)], 1)
+    return np.concatenate([corner, corner + size], 1).astype(np.float32)
+
+
+def random_embeddings(
+    rng: np.random.Generator, n: int, dim: int = 4, ties: bool = False
+) -> np.ndarray:
+    """(n, dim) float32 of unit norm.
+
+    With ``ties`` every value is plus or minus ``dim ** -0.5``; for dim 4 or 16 all inner products
+    are then exact in float32 and many are equal.
+    """
+    values = rng.choice([-1.0, 1.0], (n, dim)) if ties else rng.standard_normal((n, dim))
+    return (values / np.linalg.norm(values, axis=1, keepdims=True)).astype(np.float32)
+
+
+def random_annotations(
+    rng: np.random.Generator,
+    images: int = 8,
+    people: int = 4,
+    queries: int = 5,
+    gallery: int = 0,
+) -> SearchAnnotations:
+    """A test set in which images may be empty, repeat a person and hold unlabelled people.
+
+    Args:
+        rng: Source of randomness.
+        images: Number of images, at least 1.
+        people: Number of person ids.
+        queries: Number of queries.
+        gallery: Entries of an explicit gallery per query, stored under this size; 0 for none.
+    """
+    counts = rng.integers(0, 4, images)
+    if not counts.any():
+        counts[0] = 1
+    splits = np.concatenate([[0], np.cumsum(counts)])
+    ids = rng.integers(-1, people, splits[-1])
+    ids[rng.integers(len(ids))] = 0
+    bboxes = random_boxes(rng, len(ids))
+    rows = rng.choice(np.flatnonzero(ids >= 0), queries)
+    image_of = np.repeat(np.arange(images), counts)
+    annotations = SearchAnnotations(
+        image_names=tuple(f'c{i % 3}_{i:03d}.jpg' for i in range(images)),
+        cameras=np.arange(images) % 3,
+        box_splits=splits,
+        bboxes=bboxes,
+        person_ids=ids,
+        query_images=image_of[rows],
+        query_bboxes=bboxes[rows],
+        query_person_ids=ids[rows],
+    )
+    if gallery:
+        listed = random_galleries(rng, annotations, gallery)
+        annotations.galleries[gallery] = listed
+    return annotations
+
+
+def random_galleries(
+    rng: np.random.Generator, annotations: SearchAnnotations, entries: int
+) -> SearchGalleries:
+    """Galleries of up to ``entries`` images, with repeats, empty ones and own images among them."""
+    counts = rng.integers(0, entries + 1, annotations.num_queries)
+    images = rng.integers(0, annotations.num_images, counts.sum())
+    query = np.repeat(np.arange(annotations.num_queries), counts)
+    bboxes = np.full((len(images), 4), np.nan, np.float32)
+    for entry, image in enumerate(images):
+        rows = np.arange(annotations.box_splits[image], annotations.box_splits[image + 1])
+        same = rows[annotations.person_ids[rows] == annotations.query_person_ids[query[entry]]]
+        if len(same):
+            bboxes[entry] = annotations.bboxes[rng.choice(same)]
+    return SearchGalleries(np.concatenate([[0], np.cumsum(counts)]), images, bboxes)
+
+
+def random_predictions(
+    rng: np.random.Generator,
+    annotations: SearchAnnotations,
+    dim: int = 4,
+    ties: bool = False,
+    with_gt: bool = False,
+) -> SearchPredictions:
+    """Detections around annotated people, some missed, some doubled, some in empty places."""
+    bboxes, images = [np.zeros((0, 4), np.float32)], [np.zeros(0, np.int64)]
+    image_of = np.repeat(np.arange(annotations.num_images), np.diff(annotations.box_splits))
+    for jitter in (0, 2, 6):
+        keep = rng.random(len(annotations.bboxes)) < 0.6
+        noise = rng.integers(-jitter, jitter + 1, (keep.sum(), 4))
+        bboxes.append((annotations.bboxes[keep] + noise).astype(np.float32))
+        images.append(image_of[keep])
+    false_alarms = rng.integers(0, annotations.num_images + 1)
+    bboxes.append(random_boxes(rng, false_alarms))
+    images.append(rng.integers(0, annotations.num_images, false_alarms))
+    owner = np.concatenate(images)
+    order = rng.permutation(len(owner))
+    order = order[np.argsort(owner[order], kind='stable')]
+    scores = rng.choice([0.25, 0.5, 0.75, 1.0], len(owner)) if ties else rng.random(len(owner))
+    return SearchPredictions(
+        image_names=annotations.image_names,
+        image_splits=np.searchsorted(owner[order], np.arange(annotations.num_images + 1)),
+        bboxes=np.concatenate(bboxes)[order],
+        scores=scores.astype(np.float32),
+        embeddings=random_embeddings(rng, len(owner), dim, ties),
+        query_embeddings=random_embeddings(rng, annotations.num_queries, dim, ties),
+        gt_embeddings=(
+            random_embeddings(rng, len(annotations.bboxes), dim, ties) if with_gt else None
+        ),
+    )

@@ -1,0 +1,371 @@
+"""Hand-computed rankings, the traps of the protocols, invariances, and the brute-force oracle."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmps.evaluation.functional import (
+    SearchAnnotations,
+    SearchGalleries,
+    SearchPredictions,
+    evaluate_search,
+    rank_queries,
+    with_ground_truth_boxes,
+)
+from mmps.evaluation.functional.ragged import gather_slices
+from mmps.testing.search_cases import random_annotations, random_predictions
+from mmps.testing.search_oracle import search_oracle
+
+BOX = [0, 0, 20, 40]
+OTHER = [100, 0, 120, 40]
+ABSENT = [np.nan] * 4
+PERSON, SOMEBODY = 7, 8
+
+
+def make(people, detections, cameras=None, listed=None):
+    """A test set with one query, who is PERSON at BOX in image 0.
+
+    Args:
+        people: For each image its annotated ``(person id, box)``.
+        detections: For each image its ``(box, similarity to the query[, score])``.
+        cameras: One per image.
+        listed: Explicit gallery of ``(image, box of the person or ABSENT)``.
+    """
+    names = tuple(f'{i}.jpg' for i in range(len(people)))
+    flat = [detection for image in detections for detection in image]
+    cosines = np.array([detection[1] for detection in flat], float)
+    galleries = {}
+    if listed is not None:
+        images, boxes = [image for image, _ in listed], [box for _, box in listed]
+        galleries[2] = SearchGalleries([0, len(listed)], images, boxes)
+    annotations = SearchAnnotations(
+        image_names=names,
+        cameras=range(len(names)) if cameras is None else cameras,
+        box_splits=np.cumsum([0, *map(len, people)]),
+        bboxes=[box for image in people for _, box in image],
+        person_ids=[person for image in people for person, _ in image],
+        query_images=[0],
+        query_bboxes=[BOX],
+        query_person_ids=[PERSON],
+        galleries=galleries,
+    )
+    predictions = SearchPredictions(
+        image_names=names,
+        image_splits=np.cumsum([0, *map(len, detections)]),
+        bboxes=[detection[0] for detection in flat],
+        scores=[detection[2] if len(detection) > 2 else 1.0 for detection in flat],
+        embeddings=np.stack([cosines, np.sqrt(1 - cosines**2)], 1),
+        query_embeddings=[[1.0, 0.0]],
+    )
+    return annotations, predictions
+
+
+def ap_and_rank(case, **options):
+    (result,) = rank_queries(*case, **options)
+    return pytest.approx(float(result.average_precision[0])), int(result.first_rank[0])
+
+
+HERE = [(PERSON, BOX)]
+
+
+def test_hand_computed_ranking():
+    # the ranking is right 0.9, wrong 0.8, right 0.7, wrong 0.6; the third appearance is missed
+    case = make(
+        [HERE, HERE, HERE, HERE],
+        [[], [(BOX, 0.9), (OTHER, 0.8)], [(BOX, 0.7)], [(OTHER, 0.6)]],
+    )
+    assert ap_and_rank(case) == ((1 + 2 / 3) / 3, 1)
+    assert evaluate_search(*case) == {
+        'mAP': pytest.approx(5 / 9),
+        'top1': 1.0,
+        'top5': 1.0,
+        'top10': 1.0,
+    }
+
+
+def test_top_k_counts_ranks():
+    wrong = [(OTHER, 0.9 - i / 100) for i in range(5)]
+    case = make([HERE, HERE], [[], [*wrong, (BOX, 0.1)]])
+    metrics = evaluate_search(*case)
+    assert metrics == {'mAP': pytest.approx(1 / 6), 'top1': 0.0, 'top5': 0.0, 'top10': 1.0}
+
+
+def test_the_most_similar_overlapping_detection_is_right_and_further_ones_are_wrong():
+    nearly = [1, 1, 20, 40]
+    case = make([HERE, HERE, HERE], [[], [(BOX, 0.6), (nearly, 0.9)], [(BOX, 0.5)]])
+    # right 0.9, wrong 0.6 (a double), right 0.5
+    assert ap_and_rank(case) == ((1 + 2 / 3) / 2, 1)
+
+
+def test_the_own_image_is_not_searched():
+    case = make([HERE, HERE], [[(BOX, 1.0), (OTHER, 0.99)], [(BOX, 0.5)]])
+    assert ap_and_rank(case) == (1.0, 1)
+
+
+def test_an_image_without_detections_costs_recall():
+    case = make([HERE, HERE, HERE], [[], [(BOX, 0.9)], []])
+    assert ap_and_rank(case) == (0.5, 1)
+
+
+def test_detections_below_the_score_threshold_are_dropped():
+    case = make([HERE, HERE, HERE], [[], [(BOX, 0.5, 0.5)], [(OTHER, 0.9, 0.49)]])
+    assert ap_and_rank(case) == (0.5, 1)
+    assert ap_and_rank(case, score_thr=0.4) == (0.25, 2)
+
+
+def test_of_an_id_twice_in_an_image_only_the_first_box_counts():
+    twice = [(PERSON, BOX), (PERSON, OTHER)]
+    assert ap_and_rank(make([HERE, twice], [[], [(BOX, 0.5), (OTHER, 0.9)]])) == (0.5, 2)
+    assert ap_and_rank(make([HERE, twice], [[], [(OTHER, 0.9)]])) == (0.0, 0)
+
+
+def test_unlabelled_and_other_people_are_wrong_answers():
+    people = [HERE, [(PERSON, BOX), (SOMEBODY, OTHER)], [(-1, BOX)]]
+    case = make(people, [[], [(BOX, 0.5), (OTHER, 0.6)], [(BOX, 0.7)]])
+    assert ap_and_rank(case) == (1 / 3, 3)
+
+
+def test_no_detections_at_all():
+    assert ap_and_rank(make([HERE, HERE], [[], []])) == (0.0, 0)
+
+
+def test_a_person_who_is_nowhere_else_scores_zero():
+    assert ap_and_rank(make([HERE, []], [[(BOX, 1.0)], [(BOX, 0.9)]])) == (0.0, 0)
+
+
+def test_iou_rules():
+    # a small person, whose adaptive threshold is 200 / (20 * 30) = 1/3, found with IoU 0.4
+    small, part = [0, 0, 10, 20], [0, 0, 10, 8]
+    case = make([HERE, [(PERSON, small)]], [[], [(part, 0.9)]])
+    assert ap_and_rank(case) == (1.0, 1)
+    assert ap_and_rank(case, iou_thrs=[0.5]) == (0.0, 0)
+    adaptive, strict = rank_queries(*case, ['adaptive', 0.75])
+    assert (adaptive.found.tolist(), strict.found.tolist()) == ([1], [0])
+    assert adaptive.positives.tolist() == [1]
+
+
+def test_confidence_weighting_demotes_doubtful_detections():
+    case = make([HERE, HERE], [[], [(BOX, 0.8, 1.0), (OTHER, 0.9, 0.6)]])
+    assert ap_and_rank(case) == (0.5, 2)
+    assert ap_and_rank(case, confidence_weighting=True) == (1.0, 1)
+
+
+def test_cross_camera_restricts_gallery_and_recall():
+    people, detections = [HERE, HERE, HERE], [[], [(OTHER, 0.9)], [(BOX, 0.5)]]
+    case = make(people, detections, cameras=[1, 1, 2])
+    assert ap_and_rank(case) == (0.25, 2)
+    assert ap_and_rank(case, cross_camera=True) == (1.0, 1)
+
+
+def test_cross_camera_needs_cameras():
+    case = make([HERE, HERE], [[], []], cameras=[1, -1])
+    with pytest.raises(ValueError, match="cross_camera: the camera of '1.jpg' is unknown"):
+        evaluate_search(*case, cross_camera=True)
+
+
+def test_ties_are_shared_in_ap_and_lost_in_top_k():
+    case = make([HERE, HERE, HERE], [[], [(OTHER, 0.5), (BOX, 0.5)], [(BOX, 0.5)]])
+    assert ap_and_rank(case) == (2 / 3, 2)
+
+
+def test_a_collapsed_embedding_does_not_score_by_luck():
+    people = [HERE, *[HERE] * 3]
+    case = make(people, [[], *[[(BOX, 0.5), *[(OTHER, 0.5)] * 4]] * 3])
+    metrics = evaluate_search(*case)
+    assert metrics == {'mAP': pytest.approx(3 / 15), 'top1': 0.0, 'top5': 0.0, 'top10': 0.0}
+
+
+def test_explicit_gallery_takes_positives_from_its_own_boxes():
+    # image 2 holds the person, but the protocol lists no box for it; image 3 is not listed
+    case = make(
+        [HERE, HERE, HERE, HERE],
+        [[], [(BOX, 0.5)], [(BOX, 0.6)], [(OTHER, 0.9)]],
+        listed=[(1, BOX), (2, ABSENT)],
+    )
+    assert ap_and_rank(case, gallery_size=2) == (0.5, 2)
+
+
+def test_explicit_gallery_keeps_the_own_image():
+    case = make([HERE, HERE], [[(BOX, 0.9)], [(OTHER, 0.5)]], listed=[(0, BOX), (1, ABSENT)])
+    assert ap_and_rank(case, gallery_size=2) == (1.0, 1)
+
+
+def test_a_repeated_image_counts_twice_in_recall_and_once_in_the_ranking():
+    detections = [[], [(BOX, 0.5), (OTHER, 0.6)]]
+    listed = [(1, BOX), (1, OTHER)]
+    # the box of the first entry decides which detection is right
+    assert ap_and_rank(make([HERE, HERE], detections, listed=listed), gallery_size=2) == (0.25, 2)
+    listed = [(1, OTHER), (1, BOX)]
+    assert ap_and_rank(make([HERE, HERE], detections, listed=listed), gallery_size=2) == (0.5, 1)
+
+
+def test_an_empty_gallery_scores_zero():
+    case = make([HERE, HERE], [[], [(BOX, 0.9)]], listed=[])
+    assert ap_and_rank(case, gallery_size=2) == (0.0, 0)
+
+
+def test_explicit_gallery_across_cameras():
+    case = make(
+        [HERE, HERE, HERE],
+        [[], [(OTHER, 0.9)], [(BOX, 0.5)]],
+        cameras=[1, 1, 2],
+        listed=[(1, BOX), (2, BOX)],
+    )
+    assert ap_and_rank(case, gallery_size=2) == (0.25, 2)
+    assert ap_and_rank(case, gallery_size=2, cross_camera=True) == (1.0, 1)
+
+
+def test_unknown_gallery_size_and_missing_queries():
+    case = make([HERE], [[]], listed=[])
+    with pytest.raises(ValueError, match=r'no gallery of size 100; this test set has \[2\]'):
+        evaluate_search(*case)
+    nobody = dict(query_images=[], query_bboxes=[], query_person_ids=[], galleries={})
+    with pytest.raises(ValueError, match='this test set has no query'):
+        evaluate_search(replace(case[0], **nobody), case[1])
+
+
+def perfect(annotations):
+    """Predictions that equal the annotation, with one direction per person id."""
+    ids = annotations.person_ids
+    width = ids.max() + 2
+    embeddings = np.eye(width)[np.where(ids < 0, width - 1, ids)]
+    return SearchPredictions(
+        image_names=annotations.image_names,
+        image_splits=annotations.box_splits,
+        bboxes=annotations.bboxes,
+        scores=np.ones(len(ids)),
+        embeddings=embeddings,
+        query_embeddings=np.eye(width)[annotations.query_person_ids],
+        gt_embeddings=embeddings,
+    )
+
+
+def test_a_perfect_ranking_is_exactly_one():
+    rng = np.random.default_rng(0)
+    people, images = 5, 30
+    annotations = SearchAnnotations(
+        image_names=tuple(f'{i}.jpg' for i in range(images)),
+        cameras=np.arange(images) % 3,
+        box_splits=2 * np.arange(images + 1),
+        bboxes=[BOX, OTHER] * images,
+        person_ids=np.stack([np.arange(images) % people, np.full(images, -1)], 1).ravel(),
+        query_images=rng.permutation(images),
+        query_bboxes=[BOX] * images,
+        query_person_ids=np.zeros(images, int),
+    )
+    annotations = replace(annotations, query_person_ids=annotations.query_images % people)
+    for predictions in (
+        perfect(annotations),
+        with_ground_truth_boxes(annotations, perfect(annotations)),
+    ):
+        for options in (dict(), dict(cross_camera=True), dict(iou_thr=0.75)):
+            metrics = evaluate_search(annotations, predictions, **options)
+            assert metrics == {'mAP': 1.0, 'top1': 1.0, 'top5': 1.0, 'top10': 1.0}
+
+
+def options_of(rng, gallery):
+    return dict(
+        score_thr=float(rng.choice([0.0, 0.5, 1.0])),
+        confidence_weighting=bool(rng.integers(2)),
+        cross_camera=bool(rng.integers(2)),
+        gallery_size=gallery,
+    )
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    images=st.integers(1, 9),
+    gallery=st.sampled_from([0, 6]),
+    ties=st.booleans(),
+    iou_thr=st.sampled_from(['adaptive', 0.5, 0.75]),
+)
+def test_equals_the_oracle(seed, images, gallery, ties, iou_thr):
+    rng = np.random.default_rng(seed)
+    annotations = random_annotations(rng, images=images, gallery=gallery)
+    predictions = random_predictions(rng, annotations, ties=ties)
+    options = options_of(rng, gallery)
+    (result,) = rank_queries(annotations, predictions, [iou_thr], **options)
+    aps, ranks = search_oracle(annotations, predictions, iou_thr=iou_thr, **options)
+    np.testing.assert_allclose(result.average_precision, aps, atol=1e-9)
+    np.testing.assert_array_equal(result.first_rank, ranks)
+
+
+def test_queries_are_computed_in_chunks(monkeypatch):
+    rng = np.random.default_rng(1)
+    annotations = random_annotations(rng, images=12, queries=20)
+    predictions = random_predictions(rng, annotations, ties=True)
+    whole = rank_queries(annotations, predictions)[0]
+    monkeypatch.setattr('mmps.evaluation.functional.search.CHUNK_VALUES', 50)
+    pieces = rank_queries(annotations, predictions)[0]
+    np.testing.assert_array_equal(whole.average_precision, pieces.average_precision)
+    np.testing.assert_array_equal(whole.first_rank, pieces.first_rank)
+
+
+def shuffled(rng, annotations, predictions):
+    """The same test set with images, detections within images and queries in another order."""
+    images = rng.permutation(annotations.num_images)
+    queries = rng.permutation(annotations.num_queries)
+    place = np.argsort(images)
+    _, boxes = gather_slices(annotations.box_splits, images)
+    owners, rows = gather_slices(predictions.image_splits, images)
+    rows = rows[np.lexsort((rng.random(len(rows)), owners))]
+    names = tuple(annotations.image_names[i] for i in images)
+    moved = replace(
+        annotations,
+        image_names=names,
+        cameras=annotations.cameras[images],
+        box_splits=np.cumsum([0, *np.diff(annotations.box_splits)[images]]),
+        bboxes=annotations.bboxes[boxes],
+        person_ids=annotations.person_ids[boxes],
+        query_images=place[annotations.query_images[queries]],
+        query_bboxes=annotations.query_bboxes[queries],
+        query_person_ids=annotations.query_person_ids[queries],
+    )
+    found = replace(
+        predictions,
+        image_names=names,
+        image_splits=np.cumsum([0, *np.diff(predictions.image_splits)[images]]),
+        bboxes=predictions.bboxes[rows],
+        scores=predictions.scores[rows],
+        embeddings=predictions.embeddings[rows],
+        query_embeddings=predictions.query_embeddings[queries],
+    )
+    return moved, found, queries
+
+
+@settings(deadline=None, max_examples=40)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_order_changes_nothing(seed):
+    rng = np.random.default_rng(seed)
+    annotations = random_annotations(rng)
+    predictions = random_predictions(rng, annotations, ties=True)
+    moved, found, queries = shuffled(rng, annotations, predictions)
+    before = rank_queries(annotations, predictions)[0]
+    after = rank_queries(moved, found)[0]
+    np.testing.assert_array_equal(after.average_precision, before.average_precision[queries])
+    np.testing.assert_array_equal(after.first_rank, before.first_rank[queries])
+
+
+@settings(deadline=None, max_examples=20)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_an_empty_image_changes_nothing(seed):
+    rng = np.random.default_rng(seed)
+    annotations = random_annotations(rng)
+    predictions = random_predictions(rng, annotations, ties=True)
+    names = (*annotations.image_names, 'empty.jpg')
+    more = replace(
+        annotations,
+        image_names=names,
+        cameras=[*annotations.cameras, 0],
+        box_splits=[*annotations.box_splits, annotations.box_splits[-1]],
+    )
+    found = replace(
+        predictions,
+        image_names=names,
+        image_splits=[*predictions.image_splits, predictions.image_splits[-1]],
+    )
+    assert evaluate_search(more, found) == evaluate_search(annotations, predictions)

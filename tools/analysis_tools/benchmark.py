@@ -1,0 +1,37 @@
+"""Measure speed: ``python tools/analysis_tools/benchmark.py {eval} [--out RESULT.json]``."""
+
+import argparse
+import importlib
+import shlex
+import sys
+
+from mmps.utils.benchmark.measurement import print_measurements, write_measurements
+
+#: Subcommands and the modules that measure. Only the one that was asked for runs.
+SUBCOMMANDS = {'eval': 'mmps.utils.benchmark.evaluation'}
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description='Measure the speed of a part of mmps.')
+    subparsers = parser.add_subparsers(dest='subcommand', required=True)
+    for name, location in SUBCOMMANDS.items():
+        module = importlib.import_module(location)
+        help_line = module.__doc__.partition('\n')[0]
+        subparser = subparsers.add_parser(name, help=help_line, description=help_line)
+        module.add_arguments(subparser)
+        subparser.add_argument('--out', metavar='RESULT.json', help='also write the numbers there')
+        subparser.set_defaults(run=module.run)
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> None:
+    arguments = parse_arguments(argv)
+    measurements = arguments.run(arguments)
+    print_measurements(measurements)
+    if arguments.out:
+        command = ['tools/analysis_tools/benchmark.py', *(sys.argv[1:] if argv is None else argv)]
+        write_measurements(arguments.out, shlex.join(command), measurements)
+
+
+if __name__ == '__main__':
+    main()
