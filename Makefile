@@ -1,0 +1,44 @@
+# Every target first makes the environment it needs in $(VENV); nothing is installed by hand.
+#
+#   make demo     train, evaluate and draw on a rendered data set, from nothing
+#   make test     run the tests
+#   make TORCH=torch==2.11.0 ...     with another PyTorch than the verified one, e.g. for a CUDA machine
+
+PYTHON ?= python3
+VENV ?= .venv
+TORCH ?= $(shell grep '^torch==' constraints/cpu.txt)
+MMCV := $(shell grep '^onedl-mmcv==' constraints/cpu.txt)
+DEMO_ARGS ?=
+TEST_ARGS ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip
+CONSTRAINTS := $(VENV)/constraints.txt
+INSTALLED := $(VENV)/installed-$(subst ==,-,$(TORCH))
+
+.PHONY: install demo test lint clean
+install: $(INSTALLED)
+
+$(INSTALLED): setup.py constraints/cpu.txt tools/misc/install_mmcv.sh
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "mmps needs Python 3.10 or newer: make PYTHON=python3.12")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	(grep -v '^torch==' constraints/cpu.txt; echo '$(TORCH)') > $(CONSTRAINTS)
+	$(PIP) install 'setuptools>=80,<82' wheel packaging ninja psutil
+	$(PIP) install -c $(CONSTRAINTS) torch numpy
+	tools/misc/install_mmcv.sh $(BIN)/python $(MMCV) $(CONSTRAINTS)
+	$(PIP) install --no-build-isolation -c $(CONSTRAINTS) -e '.[mm,tests]'
+	$(BIN)/python -m mmps.utils.collect_env --check
+	touch $@
+
+demo: $(INSTALLED)
+	$(BIN)/python tools/misc/quick_start.py $(DEMO_ARGS)
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest $(TEST_ARGS)
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,95 @@
+# The paper's method (spatial transformer, attention, OIM) on a slim DenseNet and small scenes:
+# learns to search on two CPU cores in minutes, from random weights, on the set that
+# tools/misc/make_synthetic_dataset.py renders.
+_base_ = [
+    '../_base_/models/person_search.py',
+    '../_base_/datasets/prw.py',
+    '../_base_/default_runtime.py',
+]
+
+data_root = 'data/synthetic_prw'
+scale = (480, 270)
+
+model = dict(
+    channels_last=True,
+    backbone=dict(type='DenseNet', growth_rate=16, block_layers=(1, 3, 12), init_channels=24),
+    neck=dict(in_channels=113),
+    rpn_head=dict(
+        in_channels=113,
+        feat_channels=96,
+        # The scenes are 0.3 times the size of the paper's.
+        anchor_generator=dict(scales=[2.4, 4.8, 9.6]),
+    ),
+    roi_head=dict(
+        bbox_roi_extractor=dict(out_channels=113, roi_layer=dict(output_size=(12, 4))),
+        attention=dict(type='SoftAttention'),
+        shared_head=dict(
+            type='DenseNetIdentification', in_channels=113, num_layers=4, growth_rate=24
+        ),
+        bbox_head=dict(in_channels=209, roi_feat_size=(12, 4)),
+        reid_head=dict(
+            num_ids=300,
+            embed_dim=128,
+            stripes=3,
+            # From random weights OIM at full strength stalls detection.
+            loss=dict(queue_size=512, scalar=16.0),
+            loss_weight=0.25,
+            loss_warmup=200,
+        ),
+    ),
+    train_cfg=dict(
+        rpn_proposal=dict(nms_pre=300, max_per_img=150),
+        rcnn=dict(
+            assigner=dict(pos_iou_thr=0.6, neg_iou_thr=0.6, min_pos_iou=0.6),
+            sampler=dict(num=32, pos_fraction=0.5),
+        ),
+    ),
+    test_cfg=dict(rpn=dict(nms_pre=300, max_per_img=50), rcnn=dict(max_per_img=30)),
+)
+
+train_pipeline = [
+    dict(type='LoadSceneImage'),
+    dict(type='LoadAnnotations', with_bbox=True),
+    dict(type='Resize', scale=scale, keep_ratio=True),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PackPersonSearchInputs'),
+]
+test_pipeline = [
+    dict(type='LoadSceneImage'),
+    dict(type='Resize', scale=scale, keep_ratio=True),
+    dict(type='LoadAnnotations', with_bbox=True),
+    dict(type='PackPersonSearchInputs'),
+]
+# Loading takes a few per cent of a step: on two cores workers would only compete with the training.
+train_dataloader = dict(
+    batch_size=4,
+    num_workers=0,
+    persistent_workers=False,
+    dataset=dict(data_root=data_root, pipeline=train_pipeline),
+)
+val_dataloader = dict(
+    batch_size=4,
+    num_workers=0,
+    persistent_workers=False,
+    dataset=dict(data_root=data_root, pipeline=test_pipeline),
+)
+test_dataloader = val_dataloader
+val_evaluator = dict(cross_camera=True)
+test_evaluator = val_evaluator
+
+# 8 x 1,205 images
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=8, val_interval=4)
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=100),
+    dict(
+        type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True, T_max=8, eta_min=1e-5
+    ),
+]
+optim_wrapper = dict(
+    type='OptimWrapper',
+    optimizer=dict(type='AdamW', lr=2e-3, weight_decay=1e-4),
+    clip_grad=dict(max_norm=10, norm_type=2),
+)
+auto_scale_lr = dict(enable=False, base_batch_size=4)

@@ -1,0 +1,4 @@
+from .atomic_backend import AtomicLocalBackend
+from .hooks import NumIdentitiesCheckHook, SeedIterationHook
+
+__all__ = ['AtomicLocalBackend', 'NumIdentitiesCheckHook', 'SeedIterationHook']

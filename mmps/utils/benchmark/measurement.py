@@ -1,0 +1,71 @@
+"""One measured number, and how a list of them is reported."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from mmps.utils.files import write_json
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A number with its unit.
+
+    Attributes:
+        name: What was measured.
+        value: The number.
+        unit: Its unit, e.g. ``s``.
+    """
+
+    name: str
+    value: float
+    unit: str
+
+
+def best_time(function: Callable[[], Any], repeats: int) -> float:
+    """Least wall-clock seconds of ``repeats`` calls: other processes only ever add time."""
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        function()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
+
+
+def machine() -> dict[str, Any]:
+    """Where and when a measurement was made."""
+    cpu = platform.processor() or platform.machine()
+    info = Path('/proc/cpuinfo')
+    if info.is_file():
+        models = [line for line in info.read_text().splitlines() if line.startswith('model name')]
+        cpu = models[0].partition(':')[2].strip() if models else cpu
+    return {
+        'date': datetime.now(timezone.utc).isoformat(timespec='seconds'),
+        'cpu': cpu,
+        'cores': len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else None,
+        'python': platform.python_version(),
+    }
+
+
+def print_measurements(measurements: list[Measurement]) -> None:
+    """Print a table with one line per number."""
+    width = max(len(m.name) for m in measurements)
+    for m in measurements:
+        print(f'{m.name:<{width}}  {m.value:>12.4g} {m.unit}')
+
+
+def write_measurements(path: str, command: str, measurements: list[Measurement]) -> None:
+    """Write the numbers as JSON, together with the command and the machine."""
+    content = {
+        'command': command,
+        'machine': machine(),
+        'measurements': [asdict(m) for m in measurements],
+    }
+    write_json(path, content)

@@ -1,0 +1,166 @@
+"""What the command-line tools share: arguments, configs, launchers and how errors are reported.
+
+mmengine is imported inside the functions: a broken environment has to be diagnosed first, by
+`run_tool`, instead of showing up as a traceback from inside another package.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmps.utils.environment import EnvironmentProblem, require_environment
+
+if TYPE_CHECKING:
+    from mmengine.config import Config, ConfigDict
+
+
+class UserError(Exception):
+    """What the user asked for cannot be done; the message names the cause and the way out."""
+
+
+def run_tool(main: Callable[[], None]) -> None:
+    """Run the ``main`` of a tool, once the environment is known to be sound.
+
+    An error that the user can mend, files and network included, ends the process with one message,
+    ``error: ...``, and exit status 2. Any other exception is a bug and keeps its traceback.
+    """
+    try:
+        require_environment()
+        main()
+    except (UserError, EnvironmentProblem, OSError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        sys.exit(2)
+
+
+def config_parser(description: str) -> argparse.ArgumentParser:
+    """A parser that knows the config file and ``--cfg-options``."""
+    from mmengine.config import DictAction
+
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        metavar='KEY=VALUE',
+        help='change settings of the config, e.g. train_dataloader.batch_size=2 '
+        'test_dataloader.dataset.data_root=DIR "model.neck=None"',
+    )
+    return parser
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what a tool that builds a runner takes: ``--work-dir`` and ``--launcher``."""
+    parser.add_argument(
+        '--work-dir', help='where logs and checkpoints go (default: work_dirs/NAME_OF_THE_CONFIG)'
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=('none', 'pytorch', 'slurm'),
+        default='none',
+        help='how the processes of a distributed run were started',
+    )
+
+
+def load_config(path: str, options: dict[str, Any]) -> Config:
+    """Read a config file and apply ``--cfg-options``.
+
+    Raises:
+        UserError: The file is missing, is not a valid config, or an option does not fit into it.
+    """
+    from mmengine.config import Config
+
+    if not Path(path).is_file():
+        raise UserError(f'config {path} does not exist{_similar_configs(path)}')
+    try:
+        config = Config.fromfile(path)
+    except Exception as error:  # a config is a program of the user's, and may raise anything
+        raise UserError(f'config {path} cannot be read: {type(error).__name__}: {error}') from error
+    try:
+        config.merge_from_dict(options)
+    except (KeyError, TypeError, IndexError, AssertionError) as error:
+        raise UserError(f'--cfg-options do not fit config {path}: {error}') from error
+    return config
+
+
+def _similar_configs(path: str) -> str:
+    """A hint for a mistyped name, from the files beside it."""
+    import difflib
+
+    folder = Path(path).parent
+    names = [file.name for file in folder.glob('*.py')] if folder.is_dir() else []
+    close = difflib.get_close_matches(Path(path).name, names, n=3, cutoff=0.5)
+    return (
+        '; did you mean ' + ', '.join(str(folder / name) for name in close) + '?' if close else ''
+    )
+
+
+def load_run_config(arguments: argparse.Namespace) -> Config:
+    """The config of a run: file, options, launcher and the folder to write to.
+
+    The folder is that of ``--work-dir``, else the config's own, else named after the config file.
+    """
+    config = load_config(arguments.config, arguments.cfg_options)
+    default = config.get('work_dir') or f'work_dirs/{Path(arguments.config).stem}'
+    config.work_dir = arguments.work_dir or default
+    config.launcher = arguments.launcher
+    _prepare_distributed(config)
+    return config
+
+
+def _prepare_distributed(config: Config) -> None:
+    """Make a distributed run possible without a GPU, which mmengine's own start-up asks for.
+
+    mmengine leaves a process group alone that exists already, and takes the wrapper's arguments
+    from the config; ``broadcast_buffers`` must be repeated there, because it drops its own default.
+    """
+    import torch
+    from torch import distributed
+
+    if config.launcher == 'none' or torch.cuda.is_available():
+        return
+    if config.launcher != 'pytorch':
+        raise UserError(
+            f'--launcher {config.launcher} needs a GPU; on a CPU start the processes with torchrun '
+            '(tools/dist_train.sh, tools/dist_test.sh)'
+        )
+    missing = [name for name in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR') if name not in os.environ]
+    if missing:
+        raise UserError(
+            f'--launcher pytorch: {", ".join(missing)} not set; start the processes with torchrun '
+            '(tools/dist_train.sh, tools/dist_test.sh)'
+        )
+    if not distributed.is_initialized():
+        distributed.init_process_group('gloo')
+    config.model_wrapper_cfg = dict(
+        type='MMDistributedDataParallel',
+        device_ids=None,
+        broadcast_buffers=False,
+        find_unused_parameters=config.get('find_unused_parameters', False),
+    )
+
+
+def require_entries(config: Config, path: str, keys: Sequence[str]) -> None:
+    """Raise `UserError` unless the config has a value for each of ``keys``."""
+    missing = [key for key in keys if config.get(key) is None]
+    if missing:
+        raise UserError(f'config {path} has no {", ".join(missing)}')
+
+
+def search_evaluator(config: Config, path: str) -> ConfigDict:
+    """The entry of ``test_evaluator`` that measures the search.
+
+    Raises:
+        UserError: There is none.
+    """
+    evaluators = config.test_evaluator
+    for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
+        if evaluator.get('type') == 'PersonSearchMetric':
+            return evaluator
+    raise UserError(f'test_evaluator of {path} has no PersonSearchMetric')

@@ -1,0 +1,70 @@
+"""Every config of configs/: built as it is, trained one step and run with few regions."""
+
+import math
+
+import pytest
+import torch
+from mmengine.runner import Runner
+
+from mmps.registry import MODELS
+from mmps.testing.scenes import random_scenes
+from mmps.testing.tiny_models import CONFIGS, small_config
+
+PATHS = sorted(
+    str(path.relative_to(CONFIGS)) for path in CONFIGS.rglob('*.py') if '_base_' not in path.parts
+)
+
+
+@pytest.mark.parametrize('path', PATHS)
+def test_builds_trains_a_step_and_predicts(path):
+    cfg = small_config(path)
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    optim_wrapper = Runner.build_optim_wrapper(_Shell(model), cfg.optim_wrapper)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    scenes = random_scenes([[0, 1, -1], [2]], queries=[[0], []])
+    log = model.train().train_step(scenes, optim_wrapper)
+    assert math.isfinite(log['loss'])
+    moved = {n for n, p in model.named_parameters() if not torch.equal(p, before[n])}
+    assert any(n.startswith('backbone') for n in moved)
+    assert any(n.startswith('roi_head.reid_head') for n in moved)
+    with torch.no_grad():
+        samples = model.eval().test_step(scenes)
+    width = cfg.model.roi_head.reid_head.embed_dim
+    assert samples[0].pred_instances.embeddings.shape[1] == width
+    assert samples[0].query_instances.embeddings.shape == (1, width)
+
+
+class _Shell:
+    """What Runner.build_optim_wrapper needs of a runner."""
+
+    def __init__(self, model):
+        self.model = model
+
+
+def test_there_is_a_config_for_each_row_of_the_paper():
+    rows = {f'ps_{net}{att}_prw.py' for net in NETS for att in ('', '_att')}
+    assert rows <= set(PATHS)
+
+
+NETS = ('densenet121', 'resnet50', 'googlenet')
+
+
+@pytest.mark.parametrize('net', NETS)
+def test_numbers_of_the_paper(net):
+    cfg = small_config(f'ps_{net}_att_prw.py')
+    model = MODELS.build(cfg.model)
+    anchors = model.rpn_head.anchor_generator.base_anchors[0]
+    sides = (anchors[:, 2:] - anchors[:, :2]).prod(1).sqrt()
+    ratios = (anchors[:, 3] - anchors[:, 1]) / (anchors[:, 2] - anchors[:, 0])
+    assert sorted(sides.round().tolist()) == [128] * 3 + [256] * 3 + [512] * 3
+    assert sorted(ratios.tolist()) == pytest.approx([0.5] * 3 + [1] * 3 + [2] * 3)
+    loss = model.roi_head.reid_head.criterion
+    assert (len(loss.queue), loss.momentum, loss.scalar) == (2048, 0.5, 30)
+    assert loss.lut.shape == (483, 2048)
+    # lambda / N_reg = 10 / 2400 against a mean over 256 anchors
+    assert model.rpn_head.loss_bbox.loss_weight / 256 == pytest.approx(10 / 2400)
+    assigner = model.roi_head.bbox_assigner
+    assert assigner.pos_iou_thr == assigner.neg_iou_thr == 0.75
+    assert cfg.optim_wrapper.optimizer.lr == 0.001
+    assert (cfg.train_cfg.max_epochs, cfg.param_scheduler[0].milestones) == (50, [25])

@@ -1,0 +1,107 @@
+"""The tools on a model of a few thousand parameters and a handful of images."""
+
+import numpy as np
+import pytest
+import torch
+
+from mmps.evaluation.functional import load_predictions
+from mmps.testing.prw_files import write_tiny_prw
+from mmps.testing.tiny_models import slim_model, small_config
+from mmps.utils.cli import UserError
+from mmps.visualization import read_image
+
+
+@pytest.fixture(scope='module')
+def config_file(tmp_path_factory):
+    """A config that trains for one epoch on four images."""
+    folder = tmp_path_factory.mktemp('end_to_end')
+    config = small_config(
+        'ps_densenet121_att_prw.py',
+        train_cfg__max_epochs=1,
+        train_cfg__val_interval=1,
+        optim_wrapper__optimizer__lr=1e-4,
+        auto_scale_lr=dict(enable=False, base_batch_size=2),
+    )
+    config.model = slim_model()
+    root = str(write_tiny_prw(folder / 'prw'))
+    for split in ('train', 'val', 'test'):
+        loader = config[f'{split}_dataloader']
+        loader.update(num_workers=0, persistent_workers=False)
+        loader.dataset.data_root = root
+        for step in loader.dataset.pipeline:
+            if step.type == 'Resize':
+                step.scale = (160, 120)
+    path = folder / 'tiny.py'
+    config.dump(path)
+    return path
+
+
+@pytest.fixture(scope='module')
+def trained(config_file, load_tool):
+    """Work dir of a finished training."""
+    work_dir = config_file.parent / 'trained'
+    run(load_tool('train.py'), config_file, '--work-dir', work_dir)
+    return work_dir
+
+
+def run(tool, *arguments):
+    tool.main([str(argument) for argument in arguments])
+
+
+def test_training_leaves_a_checkpoint(trained):
+    assert (trained / 'epoch_1.pth').is_file()
+    assert list(trained.glob('*/vis_data/scalars.json'))
+
+
+def test_resume_goes_on_where_the_training_stopped(trained, config_file, load_tool):
+    options = ('--resume', '--cfg-options', 'train_cfg.max_epochs=2')
+    run(load_tool('train.py'), config_file, '--work-dir', trained, *options)
+    checkpoint = torch.load(trained / 'epoch_2.pth', weights_only=False)
+    assert checkpoint['meta']['epoch'] == 2
+    assert checkpoint['meta']['iter'] == 4
+
+
+def test_test_writes_predictions_and_rankings(trained, config_file, tmp_path, capsys, load_tool):
+    out, pictures = tmp_path / 'p.npz', tmp_path / 'pictures'
+    run(
+        load_tool('test.py'),
+        config_file,
+        trained / 'epoch_1.pth',
+        '--work-dir',
+        tmp_path / 'work',
+        '--out',
+        out,
+        '--show-dir',
+        pictures,
+        '--cfg-options',
+        'test_evaluator.score_thr=0.0',
+    )
+    predictions = load_predictions(out)
+    assert len(predictions.image_names) == 4
+    assert len(predictions.query_embeddings) == 5
+    np.testing.assert_allclose(np.linalg.norm(predictions.embeddings, axis=1), 1, rtol=1e-5)
+    (sheet,) = pictures.iterdir()
+    assert read_image(sheet).shape[1] > 1000
+    assert f'rankings: {sheet}' in capsys.readouterr().out
+
+
+def test_checkpoint_of_another_model(config_file, tmp_path, load_tool):
+    torch.save({'state_dict': {'conv.weight': torch.zeros(3)}}, tmp_path / 'other.pth')
+    with pytest.raises(UserError, match=r'other.pth is of another model.*1 unexpected \(conv'):
+        run(load_tool('test.py'), config_file, tmp_path / 'other.pth', '--work-dir', tmp_path)
+
+
+@pytest.mark.parametrize('split', ['train', 'test'])
+def test_browse_dataset_draws_every_image(config_file, tmp_path, split, load_tool):
+    tool = load_tool('analysis_tools/browse_dataset.py')
+    run(tool, config_file, '--output-dir', tmp_path / 'out', '--split', split)
+    pictures = sorted((tmp_path / 'out').iterdir())
+    assert len(pictures) == 4
+    assert all(read_image(picture).shape == (120, 160, 3) for picture in pictures)
+
+
+def test_browse_dataset_needs_the_split(tmp_path, load_tool):
+    (tmp_path / 'no_data.py').write_text('model = dict()\n')
+    tool = load_tool('analysis_tools/browse_dataset.py')
+    with pytest.raises(UserError, match='no_data.py has no val_dataloader'):
+        run(tool, tmp_path / 'no_data.py', '--split', 'val')

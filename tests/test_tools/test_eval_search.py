@@ -1,0 +1,138 @@
+"""Evaluation of a predictions file against a test set in PRW's layout, without a model."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from mmps.datasets import PRWDataset
+from mmps.evaluation.functional import SearchPredictions, evaluate_search, save_predictions
+from mmps.testing.prw_files import write_tiny_prw
+from mmps.utils.cli import UserError
+
+CONFIG = """
+data_root = '{root}'
+test_dataloader = dict(
+    dataset=dict(
+        type='PRWDataset',
+        data_root=data_root,
+        test_mode=True,
+        pipeline=[dict(type='ThereIsNoSuchTransform')],
+    )
+)
+test_evaluator = {evaluator}
+"""
+
+
+@pytest.fixture(scope='module')
+def data_root(tmp_path_factory):
+    return write_tiny_prw(tmp_path_factory.mktemp('eval_search') / 'prw')
+
+
+@pytest.fixture(scope='module')
+def case(data_root):
+    """Annotations, and predictions with random embeddings at the annotated boxes."""
+    annotations = PRWDataset(data_root=str(data_root), test_mode=True).search_annotations
+    rng = np.random.default_rng(0)
+    people = len(annotations.bboxes)
+    rows = rng.standard_normal((people + annotations.num_queries, 8))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    predictions = SearchPredictions(
+        image_names=annotations.image_names,
+        image_splits=annotations.box_splits,
+        bboxes=annotations.bboxes,
+        scores=rng.uniform(0.5, 1, people),
+        embeddings=rows[:people],
+        query_embeddings=rows[people:],
+    )
+    return annotations, predictions
+
+
+@pytest.fixture
+def run(load_tool, data_root, tmp_path, case):
+    """Run the tool on a file with the predictions; arguments and evaluator may differ."""
+    tool = load_tool('analysis_tools/eval_search.py')
+    save_predictions(tmp_path / 'p.npz', case[1])
+
+    def run(*arguments, evaluator="dict(type='PersonSearchMetric')", predictions='p.npz'):
+        config = tmp_path / 'config.py'
+        config.write_text(CONFIG.format(root=data_root, evaluator=evaluator))
+        tool.main([str(config), str(tmp_path / predictions), *arguments])
+
+    return run
+
+
+def test_numbers_are_printed_and_written(run, case, tmp_path, capsys):
+    out = tmp_path / 'results' / 'metrics.json'
+    run('--out', str(out))
+    metrics = json.loads(out.read_text())
+    want = evaluate_search(*case)
+    assert {top: metrics[f'search/{top}'] for top in want} == want
+    assert metrics['det/AP'] == metrics['det/recall_iou75'] == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2].split()[:2] == [f'{want["mAP"]:.2%}', f'{want["top1"]:.2%}']
+    assert lines[-1].split()[0] == 'iou75'
+
+
+def test_config_options_apply(run, case, tmp_path):
+    out = tmp_path / 'metrics.json'
+    options = ['test_evaluator.cross_camera=True', 'test_evaluator.score_thr=0.7']
+    run('--out', str(out), '--cfg-options', *options)
+    metrics = json.loads(out.read_text())
+    want = evaluate_search(*case, score_thr=0.7, cross_camera=True)
+    assert metrics['search/mAP_cross_camera'] == want['mAP']
+
+
+def test_the_search_metric_is_found_among_others(run, capsys):
+    run(evaluator="[dict(type='CocoMetric'), dict(type='PersonSearchMetric')]")
+    assert 'search/mAP' in capsys.readouterr().out
+
+
+def test_the_evaluator_of_the_config_does_not_write_predictions(run, tmp_path):
+    out = tmp_path / 'again.npz'
+    run(evaluator=f"dict(type='PersonSearchMetric', out='{out}')")
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'options', 'message'),
+    [
+        (['--cfg-options', 'test_evaluator.iou_thr=strict'], {}, "iou_thr: 'strict' given"),
+        ([], dict(evaluator="dict(type='CocoMetric')"), 'has no PersonSearchMetric'),
+        ([], dict(evaluator='None'), 'has no test_evaluator'),
+    ],
+)
+def test_wrong_settings_are_user_errors(run, arguments, options, message):
+    with pytest.raises(UserError, match=message):
+        run(*arguments, **options)
+
+
+def test_a_missing_file_is_named(run):
+    with pytest.raises(FileNotFoundError, match='other.npz: no such predictions file'):
+        run(predictions='other.npz')
+
+
+def test_predictions_of_another_test_set_are_refused(run, case, tmp_path):
+    annotations, predictions = case
+    names = ('x.jpg', *predictions.image_names[1:])
+    arrays = dict(vars(predictions), image_names=np.array(names))
+    np.savez(tmp_path / 'q.npz', **{k: v for k, v in arrays.items() if v is not None})
+    with pytest.raises(UserError, match="q.npz: image_names: 'x.jpg' is not an image"):
+        run(predictions='q.npz')
+
+
+def test_the_process_ends_with_an_error_status(tools, tmp_path, data_root):
+    config = tmp_path / 'config.py'
+    config.write_text(CONFIG.format(root=data_root, evaluator="dict(type='PersonSearchMetric')"))
+    bad = tmp_path / 'bad.npz'
+    bad.write_text('nothing of the kind')
+    tool = str(tools / 'analysis_tools/eval_search.py')
+    done = subprocess.run(
+        [sys.executable, tool, str(config), str(bad)], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == (
+        f'error: {bad}: not an .npz file, or cut off while it was written; write it again'
+    )

@@ -1,0 +1,152 @@
+import argparse
+
+import pytest
+import torch
+from mmengine.config import Config
+from torch import distributed
+
+from mmps.utils import cli
+from mmps.utils.environment import EnvironmentProblem
+
+
+@pytest.fixture
+def config_file(tmp_path):
+    path = tmp_path / 'my_model.py'
+    path.write_text("model = dict(type='A', depth=3)\nlr = 0.1\n")
+    return path
+
+
+def run_arguments(config, *rest):
+    parser = cli.config_parser('test')
+    cli.add_run_arguments(parser)
+    return parser.parse_args([str(config), *rest])
+
+
+@pytest.mark.parametrize('error', [cli.UserError, FileNotFoundError, EnvironmentProblem])
+def test_user_error_is_one_line_and_status_2(error, capsys):
+    def main():
+        raise error('config x.py does not exist')
+
+    with pytest.raises(SystemExit) as stopped:
+        cli.run_tool(main)
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err == 'error: config x.py does not exist\n'
+
+
+def test_bug_keeps_its_traceback():
+    with pytest.raises(ZeroDivisionError):
+        cli.run_tool(lambda: 1 / 0)
+
+
+def test_broken_environment_stops_before_the_tool(monkeypatch, capsys):
+    def broken():
+        raise EnvironmentProblem('mmcv has no operators')
+
+    monkeypatch.setattr(cli, 'require_environment', broken)
+    with pytest.raises(SystemExit):
+        cli.run_tool(lambda: pytest.fail('the tool was run'))
+    assert 'mmcv has no operators' in capsys.readouterr().err
+
+
+def test_missing_config_suggests_similar_names(config_file):
+    with pytest.raises(cli.UserError, match=r'my_modle.py does not exist; did you mean .*my_model'):
+        cli.load_config(str(config_file.with_name('my_modle.py')), {})
+    with pytest.raises(cli.UserError, match='does not exist$'):
+        cli.load_config(str(config_file.parent / 'nowhere/zzz.py'), {})
+
+
+def test_broken_config_names_the_file(tmp_path):
+    path = tmp_path / 'broken.py'
+    path.write_text('model = dict(\n')
+    with pytest.raises(cli.UserError, match=r'broken.py cannot be read: SyntaxError'):
+        cli.load_config(str(path), {})
+    path.write_text("_base_ = './gone.py'\n")
+    with pytest.raises(cli.UserError, match=r'broken.py cannot be read: .*gone.py'):
+        cli.load_config(str(path), {})
+
+
+def test_options_change_the_config(config_file):
+    arguments = run_arguments(config_file, '--cfg-options', 'model.depth=5', 'lr=0.2', 'a.b=[1,2]')
+    config = cli.load_config(arguments.config, arguments.cfg_options)
+    assert (config.model.depth, config.model.type, config.lr) == (5, 'A', 0.2)
+    assert config.a.b == [1, 2]
+
+
+def test_option_that_does_not_fit(config_file):
+    with pytest.raises(cli.UserError, match='--cfg-options do not fit config .*my_model.py'):
+        cli.load_config(str(config_file), {'lr.0': 1})
+
+
+def test_work_dir_of_command_line_then_config_then_file_name(config_file):
+    assert cli.load_run_config(run_arguments(config_file)).work_dir == 'work_dirs/my_model'
+    with config_file.open('a') as file:
+        file.write("work_dir = 'from_config'\n")
+    assert cli.load_run_config(run_arguments(config_file)).work_dir == 'from_config'
+    arguments = run_arguments(config_file, '--work-dir', 'given')
+    assert cli.load_run_config(arguments).work_dir == 'given'
+
+
+def test_launcher_without_torchrun_is_explained(config_file, monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    for name in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR'):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(cli.UserError, match='RANK, WORLD_SIZE, MASTER_ADDR not set.*torchrun'):
+        cli.load_run_config(run_arguments(config_file, '--launcher', 'pytorch'))
+    with pytest.raises(cli.UserError, match='--launcher slurm needs a GPU'):
+        cli.load_run_config(run_arguments(config_file, '--launcher', 'slurm'))
+
+
+def test_cpu_ranks_meet_over_gloo(config_file, monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    ranks = {'RANK': '0', 'WORLD_SIZE': '1', 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': '0'}
+    for name, value in ranks.items():
+        monkeypatch.setenv(name, value)
+    try:
+        config = cli.load_run_config(run_arguments(config_file, '--launcher', 'pytorch'))
+        assert distributed.get_backend() == 'gloo'
+    finally:
+        distributed.destroy_process_group()
+    # Left to mmengine, device_ids would be [LOCAL_RANK], which DDP refuses for a model on the CPU,
+    # and broadcast_buffers would be True, which would overwrite OIM's tables with rank 0's.
+    assert config.model_wrapper_cfg.device_ids is None
+    assert config.model_wrapper_cfg.broadcast_buffers is False
+    assert config.model_wrapper_cfg.find_unused_parameters is False
+
+
+def test_single_process_needs_no_group(config_file):
+    config = cli.load_run_config(run_arguments(config_file))
+    assert config.launcher == 'none'
+    assert 'model_wrapper_cfg' not in config
+    assert not distributed.is_initialized()
+
+
+def test_require_entries():
+    config = Config(dict(model=dict(type='A'), test_evaluator=None))
+    cli.require_entries(config, 'x.py', ('model',))
+    with pytest.raises(cli.UserError, match='config x.py has no test_evaluator, test_cfg'):
+        cli.require_entries(config, 'x.py', ('model', 'test_evaluator', 'test_cfg'))
+
+
+def test_help_needs_no_config(capsys):
+    parser = cli.config_parser('what it does')
+    assert isinstance(parser, argparse.ArgumentParser)
+    with pytest.raises(SystemExit) as stopped:
+        parser.parse_args(['--help'])
+    assert stopped.value.code == 0
+    assert '--cfg-options' in capsys.readouterr().out
+
+
+def test_search_evaluator_is_found_among_others():
+    config = Config(dict(test_evaluator=dict(type='PersonSearchMetric')))
+    cli.search_evaluator(config, 'x.py').out = 'a.npz'
+    assert config.test_evaluator.out == 'a.npz'
+    config = Config(dict(test_evaluator=[dict(type='CocoMetric'), dict(type='PersonSearchMetric')]))
+    cli.search_evaluator(config, 'x.py').out = 'b.npz'
+    assert config.test_evaluator[1].out == 'b.npz'
+    assert 'out' not in config.test_evaluator[0]
+
+
+def test_config_without_a_search_evaluator():
+    config = Config(dict(test_evaluator=dict(type='CocoMetric')))
+    with pytest.raises(cli.UserError, match='test_evaluator of x.py has no PersonSearchMetric'):
+        cli.search_evaluator(config, 'x.py')

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Test with several processes, one per GPU, or on a CPU where PyTorch sees no GPU:
+#
+#   tools/dist_test.sh CONFIG CHECKPOINT GPUS [options of test.py ...]
+#
+# On several machines run it on each, with NNODES, NODE_RANK, MASTER_ADDR and PORT set.
+set -euo pipefail
+usage='usage: tools/dist_test.sh CONFIG CHECKPOINT GPUS [options of test.py ...]'
+config=${1:?$usage} checkpoint=${2:?$usage} gpus=${3:?$usage}
+exec "${PYTHON:-python}" -m torch.distributed.run \
+    --nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}" --nproc_per_node="$gpus" \
+    --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="${PORT:-29500}" \
+    "$(dirname "$0")/test.py" "$config" "$checkpoint" --launcher pytorch "${@:4}"

@@ -1,0 +1,12 @@
+"""Print a config with its bases merged: ``python tools/misc/print_config.py CONFIG``."""
+
+from mmps.utils.cli import config_parser, load_config, run_tool
+
+
+def main(argv: list[str] | None = None) -> None:
+    arguments = config_parser('Print a config with its bases and options merged.').parse_args(argv)
+    print(load_config(arguments.config, arguments.cfg_options).pretty_text)
+
+
+if __name__ == '__main__':
+    run_tool(main)

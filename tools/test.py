@@ -1,0 +1,89 @@
+"""Evaluate a trained model: ``python tools/test.py CONFIG CHECKPOINT``."""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from mmps.utils.cli import (
+    UserError,
+    add_run_arguments,
+    config_parser,
+    load_run_config,
+    require_entries,
+    run_tool,
+    search_evaluator,
+)
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = config_parser('Evaluate a person-search model on the test set of its config.')
+    parser.add_argument('checkpoint', help='weights of the model')
+    add_run_arguments(parser)
+    parser.add_argument(
+        '--out', metavar='P.npz', help='write the predictions to this file, for eval_search.py'
+    )
+    parser.add_argument(
+        '--show-dir', metavar='DIR', help='draw rankings of some queries into this folder'
+    )
+    return parser.parse_args(argv)
+
+
+def check_weights(runner, path: str) -> None:
+    """Refuse a checkpoint of another model, which mmengine would load as far as it fits."""
+    from mmengine.model import is_model_wrapper
+
+    from mmps.utils.checkpoint import check_state_dict, load_state_dict
+
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    try:
+        check_state_dict(model, load_state_dict(path), path)
+    except ValueError as error:
+        raise UserError(error) from error
+
+
+def draw_rankings(runner, evaluator, folder: str) -> None:
+    """Draw rankings from the predictions of the test that just ran, on one rank."""
+    from mmengine.dist import is_main_process
+
+    if not is_main_process():
+        return
+    from mmps.evaluation.functional import load_predictions
+    from mmps.visualization import save_ranking_sheets
+
+    dataset = runner.test_dataloader.dataset
+    entries = (dataset.get_data_info(index) for index in range(len(dataset)))
+    options = {key: evaluator[key] for key in ('score_thr', 'iou_thr') if key in evaluator}
+    if 'gallery_sizes' in evaluator:
+        options['gallery_size'] = evaluator.gallery_sizes[0]
+    sheets = save_ranking_sheets(
+        dataset.search_annotations,
+        load_predictions(evaluator.out),
+        {entry['img_name']: entry['img_path'] for entry in entries},
+        folder,
+        **options,
+    )
+    for sheet in sheets:
+        print(f'rankings: {sheet}')
+
+
+def main(argv: list[str] | None = None) -> None:
+    arguments = parse_arguments(argv)
+    config = load_run_config(arguments)
+    require_entries(config, arguments.config, ('model', 'test_dataloader', 'test_evaluator'))
+    config.load_from, config.resume = arguments.checkpoint, False
+
+    from mmengine.runner import Runner
+
+    with tempfile.TemporaryDirectory() as scratch:
+        if arguments.out or arguments.show_dir:
+            evaluator = search_evaluator(config, arguments.config)
+            evaluator.out = arguments.out or str(Path(scratch, 'predictions.npz'))
+        runner = Runner.from_cfg(config)
+        check_weights(runner, arguments.checkpoint)
+        runner.test()
+        if arguments.show_dir:
+            draw_rankings(runner, evaluator, arguments.show_dir)
+
+
+if __name__ == '__main__':
+    run_tool(main)

@@ -1,0 +1,90 @@
+"""Train a model: ``python tools/train.py CONFIG``."""
+
+import argparse
+from pathlib import Path
+
+from mmps.utils.cli import (
+    UserError,
+    add_run_arguments,
+    config_parser,
+    load_run_config,
+    require_entries,
+    run_tool,
+)
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = config_parser('Train a person-search model.')
+    add_run_arguments(parser)
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CHECKPOINT',
+        help='go on from this checkpoint, or without a value from the newest one in the work dir',
+    )
+    parser.add_argument('--amp', action='store_true', help='mixed precision; needs a GPU')
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help="scale the learning rate from the config's base batch size to the actual one",
+    )
+    return parser.parse_args(argv)
+
+
+def set_resume(config, checkpoint: str | None) -> None:
+    """Point the config at the checkpoint to resume from, if there is one."""
+    from mmps.utils.checkpoint import newest_checkpoint
+
+    if checkpoint is None:
+        return
+    if checkpoint == 'auto':
+        newest = newest_checkpoint(config.work_dir)
+        if newest is None:
+            print(f'--resume: no checkpoint in {config.work_dir}, starting from the beginning')
+            return
+        checkpoint = str(newest)
+    elif not Path(checkpoint).is_file():
+        raise UserError(f'--resume: checkpoint {checkpoint} does not exist')
+    print(f'resuming from {checkpoint}')
+    config.resume = True
+    config.load_from = checkpoint
+
+
+def set_amp(config) -> None:
+    """Switch the optimizer wrapper of the config to mixed precision."""
+    import torch
+
+    if not torch.cuda.is_available():
+        raise UserError('--amp: mixed precision needs a GPU and PyTorch sees none; leave --amp out')
+    wrapper = config.optim_wrapper.get('type', 'OptimWrapper')
+    if wrapper not in ('OptimWrapper', 'AmpOptimWrapper'):
+        raise UserError(f'--amp does not work with optim_wrapper.type={wrapper} of the config')
+    config.optim_wrapper.type = 'AmpOptimWrapper'
+    config.optim_wrapper.setdefault('loss_scale', 'dynamic')
+
+
+def set_auto_scale_lr(config, path: str) -> None:
+    """Switch on the scaling of the learning rate by the batch size."""
+    if 'base_batch_size' not in config.get('auto_scale_lr', {}):
+        raise UserError(f'--auto-scale-lr: config {path} has no auto_scale_lr.base_batch_size')
+    config.auto_scale_lr.enable = True
+
+
+def main(argv: list[str] | None = None) -> None:
+    arguments = parse_arguments(argv)
+    config = load_run_config(arguments)
+    require_entries(config, arguments.config, ('model', 'train_dataloader', 'train_cfg'))
+    set_resume(config, arguments.resume)
+    if arguments.amp:
+        set_amp(config)
+    if arguments.auto_scale_lr:
+        set_auto_scale_lr(config, arguments.config)
+
+    from mmengine.runner import Runner
+
+    Runner.from_cfg(config).train()
+
+
+if __name__ == '__main__':
+    run_tool(main)
