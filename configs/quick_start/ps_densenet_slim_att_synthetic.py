@@ -12,21 +12,23 @@ scale = (480, 270)
 
 model = dict(
     channels_last=True,
-    backbone=dict(type='DenseNet', growth_rate=16, block_layers=(1, 3, 12), init_channels=24),
-    neck=dict(in_channels=113),
+    backbone=dict(type='DenseNet', growth_rate=16, block_layers=(1, 2, 12), init_channels=16),
+    neck=dict(in_channels=108),
     rpn_head=dict(
-        in_channels=113,
-        feat_channels=96,
-        # The scenes are 0.3 times the size of the paper's.
-        anchor_generator=dict(scales=[2.4, 4.8, 9.6]),
+        in_channels=108,
+        feat_channels=64,
+        # Nine anchors for people of 50 to 190 pixels.
+        anchor_generator=dict(scales=[2.2, 3.6, 6.0], ratios=[1.5, 2.5, 4.0]),
     ),
     roi_head=dict(
-        bbox_roi_extractor=dict(out_channels=113, roi_layer=dict(output_size=(12, 4))),
+        bbox_roi_extractor=dict(
+            out_channels=108, roi_layer=dict(output_size=(12, 4), sampling_ratio=1)
+        ),
         attention=dict(type='SoftAttention'),
         shared_head=dict(
-            type='DenseNetIdentification', in_channels=113, num_layers=4, growth_rate=24
+            type='DenseNetIdentification', in_channels=108, num_layers=4, growth_rate=16
         ),
-        bbox_head=dict(in_channels=209, roi_feat_size=(12, 4)),
+        bbox_head=dict(in_channels=172, roi_feat_size=(12, 4)),
         reid_head=dict(
             num_ids=300,
             embed_dim=128,
@@ -38,6 +40,7 @@ model = dict(
         ),
     ),
     train_cfg=dict(
+        rpn=dict(allowed_border=-1),
         rpn_proposal=dict(nms_pre=300, max_per_img=150),
         rcnn=dict(
             assigner=dict(pos_iou_thr=0.6, neg_iou_thr=0.6, min_pos_iou=0.6),

@@ -5,9 +5,9 @@ import sys
 
 import cv2
 
-from mmps.datasets.synthetic import SyntheticConfig, make_synthetic_dataset
-from mmps.datasets.synthetic.dataset import cpu_count
-from mmps.datasets.synthetic.writers import LAYOUTS
+from mmps.synthetic import SyntheticConfig, make_synthetic_dataset
+from mmps.synthetic.dataset import cpu_count
+from mmps.synthetic.writers import LAYOUTS
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mmps.datasets.synthetic.palette import CLOTHES, HAIRS, OUTFITS, SHOES, SKINS
+from mmps.synthetic.palette import CLOTHES, HAIRS, OUTFITS, SHOES, SKINS
 
 TOPS = ('tshirt', 'sweater', 'shirt', 'hoodie', 'jacket', 'open_jacket', 'coat', 'vest', 'suit')
 BOTTOMS = ('trousers', 'wide_trousers', 'track_pants', 'shorts', 'skirt', 'long_skirt')

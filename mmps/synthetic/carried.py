@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmps.datasets.synthetic.palette import CLOTHES
+from mmps.synthetic.palette import CLOTHES
 
 if TYPE_CHECKING:
-    from mmps.datasets.synthetic.person import Figure
+    from mmps.synthetic.person import Figure
 
 
 def add_bag(figure: 'Figure') -> None:

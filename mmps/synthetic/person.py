@@ -8,13 +8,13 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mmps.datasets.synthetic.appearance import Appearance
-from mmps.datasets.synthetic.carried import add_bag
-from mmps.datasets.synthetic.clothes import BodyPaint, cloth, leg_paint, skirt_paint, top_paint
-from mmps.datasets.synthetic.head import add_head
-from mmps.datasets.synthetic.palette import SHOES, SKINS
-from mmps.datasets.synthetic.pose import Pose, skeleton
-from mmps.datasets.synthetic.surface import Canvas, Paint
+from mmps.synthetic.appearance import Appearance
+from mmps.synthetic.carried import add_bag
+from mmps.synthetic.clothes import BodyPaint, cloth, leg_paint, skirt_paint, top_paint
+from mmps.synthetic.head import add_head
+from mmps.synthetic.palette import SHOES, SKINS
+from mmps.synthetic.pose import Pose, skeleton
+from mmps.synthetic.surface import Canvas, Paint
 
 VISIBLE_ALPHA = 0.4
 """A pixel belongs to a person where at least this much of it is covered."""

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import scipy.io
 
-from mmps.datasets.synthetic import SyntheticConfig, make_synthetic_dataset, plan
-from mmps.datasets.synthetic import dataset as dataset_module
+from mmps.synthetic import SyntheticConfig, make_synthetic_dataset, plan
+from mmps.synthetic import dataset as dataset_module
 
 SMALL = SyntheticConfig(
     images=6, identities=3, test_images=6, test_identities=2, queries=4, width=160, height=90

@@ -1,6 +1,6 @@
 """A rendered person search data set: needs numpy, scipy and OpenCV only."""
 
-from mmps.datasets.synthetic.dataset import make_synthetic_dataset, render_scene
-from mmps.datasets.synthetic.planning import ScenePlan, SyntheticConfig, plan
+from mmps.synthetic.dataset import make_synthetic_dataset, render_scene
+from mmps.synthetic.planning import ScenePlan, SyntheticConfig, plan
 
 __all__ = ['ScenePlan', 'SyntheticConfig', 'make_synthetic_dataset', 'plan', 'render_scene']

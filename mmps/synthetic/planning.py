@@ -5,8 +5,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from mmps.datasets.synthetic.appearance import Appearance, sample_appearance
-from mmps.datasets.synthetic.camera import NUM_CAMERAS
+from mmps.synthetic.appearance import Appearance, sample_appearance
+from mmps.synthetic.camera import NUM_CAMERAS
 
 PLAN_STREAM, LOOK_STREAM = 3, 4
 PEOPLE_PER_IMAGE = 3.0

@@ -3,12 +3,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mmps.datasets.synthetic import scene as scene_module
-from mmps.datasets.synthetic.appearance import sample_appearance
-from mmps.datasets.synthetic.camera import NUM_CAMERAS, develop, make_cameras
-from mmps.datasets.synthetic.person import Sprite, draw_person
-from mmps.datasets.synthetic.pose import Pose
-from mmps.datasets.synthetic.scene import MIN_VISIBLE, compose, tight_box
+from mmps.synthetic import scene as scene_module
+from mmps.synthetic.appearance import sample_appearance
+from mmps.synthetic.camera import NUM_CAMERAS, develop, make_cameras
+from mmps.synthetic.person import Sprite, draw_person
+from mmps.synthetic.pose import Pose
+from mmps.synthetic.scene import MIN_VISIBLE, compose, tight_box
 
 SIZE = (480, 270)
 

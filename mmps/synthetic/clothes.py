@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mmps.datasets.synthetic.appearance import Appearance
-from mmps.datasets.synthetic.palette import CLOTHES, SKINS
-from mmps.datasets.synthetic.textures import (
+from mmps.synthetic.appearance import Appearance
+from mmps.synthetic.palette import CLOTHES, SKINS
+from mmps.synthetic.textures import (
     ALL_OVER,
     PATTERN_FUNCTIONS,
     RADIUS,

@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import mmps.datasets.synthetic as package
-from mmps.datasets.synthetic.surface import Canvas
-from mmps.datasets.synthetic.textures import ALL_OVER, PATTERN_FUNCTIONS
+import mmps.synthetic as package
+from mmps.synthetic.surface import Canvas
+from mmps.synthetic.textures import ALL_OVER, PATTERN_FUNCTIONS
 
 GREY = np.array([100, 100, 100], np.float32)
 
@@ -92,4 +92,4 @@ def test_rendering_needs_no_deep_learning_library() -> None:
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module] if isinstance(node, ast.ImportFrom) else []
             assert {name.split('.')[0] for name in names} <= allowed | standard, path
-            assert all(n.startswith('mmps.datasets.synthetic') for n in names if 'mmps' in n), path
+            assert all(n.startswith('mmps.synthetic') for n in names if 'mmps' in n), path

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from mmps.datasets.synthetic.textures import plain, unit
+from mmps.synthetic.textures import plain, unit
 
 _STEPS = 64
 Paint = np.ndarray | Callable[[np.ndarray, np.ndarray], np.ndarray]

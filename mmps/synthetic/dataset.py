@@ -14,13 +14,13 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from mmps.datasets.synthetic.appearance import sample_appearance
-from mmps.datasets.synthetic.camera import make_cameras
-from mmps.datasets.synthetic.files import write_bytes
-from mmps.datasets.synthetic.planning import ScenePlan, SyntheticConfig, look_of, plan
-from mmps.datasets.synthetic.queries import Labels, choose_queries
-from mmps.datasets.synthetic.scene import Scene, compose
-from mmps.datasets.synthetic.writers import LAYOUTS
+from mmps.synthetic.appearance import sample_appearance
+from mmps.synthetic.camera import make_cameras
+from mmps.synthetic.files import write_bytes
+from mmps.synthetic.planning import ScenePlan, SyntheticConfig, look_of, plan
+from mmps.synthetic.queries import Labels, choose_queries
+from mmps.synthetic.scene import Scene, compose
+from mmps.synthetic.writers import LAYOUTS
 
 FORMAT_VERSION = 1
 MANIFEST = 'synthetic.json'

@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmps.datasets.synthetic.appearance import Appearance
-from mmps.datasets.synthetic.clothes import BodyPaint
-from mmps.datasets.synthetic.palette import CLOTHES, HAIRS, SKINS
-from mmps.datasets.synthetic.textures import overlay, plain, unit
+from mmps.synthetic.appearance import Appearance
+from mmps.synthetic.clothes import BodyPaint
+from mmps.synthetic.palette import CLOTHES, HAIRS, SKINS
+from mmps.synthetic.textures import overlay, plain, unit
 
 if TYPE_CHECKING:
-    from mmps.datasets.synthetic.person import Figure
+    from mmps.synthetic.person import Figure
 
 CENTRE, HALF_HEIGHT = 0.935, 0.062
 LIPS = np.array([0.7, 0.45, 0.45], np.float32)

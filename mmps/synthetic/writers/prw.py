@@ -5,9 +5,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mmps.datasets.synthetic.files import names_cell, write_bytes, write_mat
-from mmps.datasets.synthetic.planning import ScenePlan
-from mmps.datasets.synthetic.queries import Labels, Query
+from mmps.synthetic.files import names_cell, write_bytes, write_mat
+from mmps.synthetic.planning import ScenePlan
+from mmps.synthetic.queries import Labels, Query
 
 UNLABELLED = -2
 

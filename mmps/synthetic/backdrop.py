@@ -5,8 +5,8 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from mmps.datasets.synthetic.camera import Camera, make_cameras
-from mmps.datasets.synthetic.walls import WALLS, fractal_noise
+from mmps.synthetic.camera import Camera, make_cameras
+from mmps.synthetic.walls import WALLS, fractal_noise
 
 Array = np.ndarray
 BACKDROP_STREAM = 2

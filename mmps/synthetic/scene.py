@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from mmps.datasets.synthetic.appearance import Appearance
-from mmps.datasets.synthetic.backdrop import make_backdrop
-from mmps.datasets.synthetic.camera import Camera, develop, make_cameras
-from mmps.datasets.synthetic.person import Sprite, draw_person
-from mmps.datasets.synthetic.pose import sample_pose
-from mmps.datasets.synthetic.props import FREQUENCY, OUTDOOR_ONLY, PROPS, overlap, paste
+from mmps.synthetic.appearance import Appearance
+from mmps.synthetic.backdrop import make_backdrop
+from mmps.synthetic.camera import Camera, develop, make_cameras
+from mmps.synthetic.person import Sprite, draw_person
+from mmps.synthetic.pose import sample_pose
+from mmps.synthetic.props import FREQUENCY, OUTDOOR_ONLY, PROPS, overlap, paste
 
 MIN_VISIBLE = 0.3
 """A person of whom less is seen is taken out of the scene, or what hides the person is."""

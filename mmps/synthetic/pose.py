@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmps.datasets.synthetic.appearance import Appearance
+from mmps.synthetic.appearance import Appearance
 
 HIP, SHOULDER, NECK = 0.50, 0.79, 0.86
 THIGH, SHIN, UPPER_ARM, FOREARM = 0.235, 0.225, 0.165, 0.145

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Protocol
 
-from mmps.datasets.synthetic.planning import ScenePlan
-from mmps.datasets.synthetic.queries import Labels, Query
+from mmps.synthetic.planning import ScenePlan
+from mmps.synthetic.queries import Labels, Query
 
 
 class LayoutWriter(Protocol):

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmps.datasets.synthetic import SyntheticConfig, plan
-from mmps.datasets.synthetic.planning import appearances, look_of
+from mmps.synthetic import SyntheticConfig, plan
+from mmps.synthetic.planning import appearances, look_of
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mmps.datasets.synthetic.files import write_bytes
-from mmps.datasets.synthetic.planning import ScenePlan, SyntheticConfig
+from mmps.synthetic.files import write_bytes
+from mmps.synthetic.planning import ScenePlan, SyntheticConfig
 
 _QUERY_STREAM = 6
 
