@@ -19,10 +19,10 @@ INSTALLED := $(VENV)/installed-$(subst ==,-,$(TORCH))
 .PHONY: install demo test lint clean
 install: $(INSTALLED)
 
-$(INSTALLED): setup.py constraints/cpu.txt tools/misc/install_mmcv.sh
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "mmps needs Python 3.10 or newer: make PYTHON=python3.12")'
+$(INSTALLED): setup.py mmps/utils/environment.py constraints/cpu.txt tools/misc/install_mmcv.sh
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "mmps needs Python 3.10 or newer: make PYTHON=python3.12")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	(grep -v '^torch==' constraints/cpu.txt; echo '$(TORCH)') > $(CONSTRAINTS)
+	@(grep -v '^torch==' constraints/cpu.txt; echo '$(TORCH)') > $(CONSTRAINTS)
 	$(PIP) install 'setuptools>=80,<82' wheel packaging ninja psutil
 	$(PIP) install -c $(CONSTRAINTS) torch numpy
 	tools/misc/install_mmcv.sh $(BIN)/python $(MMCV) $(CONSTRAINTS)

@@ -28,7 +28,15 @@ model = dict(
         shared_head=dict(
             type='DenseNetIdentification', in_channels=108, num_layers=4, growth_rate=16
         ),
-        bbox_head=dict(in_channels=172, roi_feat_size=(12, 4)),
+        # Behind so thin a network average pooling leaves too little of where the person is.
+        bbox_head=dict(
+            type='ConvFCBBoxHead',
+            with_avg_pool=False,
+            num_shared_fcs=1,
+            fc_out_channels=128,
+            in_channels=172,
+            roi_feat_size=(12, 4),
+        ),
         reid_head=dict(
             num_ids=300,
             embed_dim=128,
@@ -43,7 +51,7 @@ model = dict(
         rpn=dict(allowed_border=-1),
         rpn_proposal=dict(nms_pre=300, max_per_img=150),
         rcnn=dict(
-            assigner=dict(pos_iou_thr=0.6, neg_iou_thr=0.6, min_pos_iou=0.6),
+            assigner=dict(pos_iou_thr=0.5, neg_iou_thr=0.5, min_pos_iou=0.5),
             sampler=dict(num=32, pos_fraction=0.5),
         ),
     ),

@@ -16,6 +16,8 @@ def small_config(path: str | Path, **overrides) -> Config:
     cfg.merge_from_dict(
         {
             'model.pretrained': None,
+            # Scenes of tests are smaller than the paper's anchors.
+            'model.train_cfg.rpn.allowed_border': -1,
             'model.train_cfg.rpn_proposal.max_per_img': 50,
             'model.train_cfg.rcnn.sampler.num': 8,
             'model.test_cfg.rpn.max_per_img': 8,

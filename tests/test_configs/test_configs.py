@@ -2,14 +2,19 @@
 
 import math
 
+import cv2
+import numpy as np
 import pytest
 import torch
+from mmcv.transforms import Compose
 from mmengine.runner import Runner
 
 from mmps.registry import MODELS
 from mmps.testing.scenes import random_scenes
 from mmps.testing.tiny_models import CONFIGS, small_config
 
+RANDOM_COLOURS = ('RandomApply', 'RandomFlip')
+QUICK_START = sorted(f'quick_start/{path.name}' for path in (CONFIGS / 'quick_start').glob('*.py'))
 PATHS = sorted(
     str(path.relative_to(CONFIGS)) for path in CONFIGS.rglob('*.py') if '_base_' not in path.parts
 )
@@ -68,3 +73,33 @@ def test_numbers_of_the_paper(net):
     assert assigner.pos_iou_thr == assigner.neg_iou_thr == 0.75
     assert cfg.optim_wrapper.optimizer.lr == 0.001
     assert (cfg.train_cfg.max_epochs, cfg.param_scheduler[0].milestones) == (50, [25])
+
+
+@pytest.mark.parametrize('path', PATHS)
+def test_re_id_takes_part_in_training(path):
+    head = MODELS.build(small_config(path).model).roi_head.reid_head
+    assert head.loss_weight > 0
+    head.batches_trained.fill_(head.loss_warmup)
+    feats = torch.rand(4, head.project.in_features // head.pool.output_size[0], 6, 2)
+    assert head.train().loss(feats, torch.tensor([0, 1, 2, -1]))['loss_reid'] > 0
+
+
+@pytest.mark.parametrize('path', ['ps_densenet121_att_prw.py', *QUICK_START])
+def test_colours_reach_the_network_in_the_same_order_in_training_and_test(path, tmp_path):
+    """A red scene is red in the first channel, which is what the published weights expect."""
+    image = tmp_path / 'red.png'
+    cv2.imwrite(str(image), np.full((270, 480, 3), (0, 0, 255), np.uint8))
+    cfg = small_config(path)
+    preprocessor = MODELS.build(cfg.model.data_preprocessor)
+    colours = []
+    for training, loader in ((True, cfg.train_dataloader), (False, cfg.test_dataloader)):
+        steps = [step for step in loader.dataset.pipeline if step.type not in RANDOM_COLOURS]
+        scene = dict(img_path=str(image), img_id=0, img_name='red.png', cam_id=1, instances=[])
+        scene.update(query_ids=[], query_bboxes=[])
+        packed = Compose(steps)(scene)
+        batch = {key: [value] for key, value in packed.items()}
+        pixels = preprocessor(batch, training)['inputs'][0][:, 100, 100]
+        mean, std = (torch.tensor(cfg.model.data_preprocessor[k]) for k in ('mean', 'std'))
+        colours.append(pixels * std + mean)
+    for colour in colours:
+        torch.testing.assert_close(colour, torch.tensor([255.0, 0.0, 0.0]), atol=0.01, rtol=0)

@@ -2,6 +2,7 @@ import copy
 
 import pytest
 import torch
+from mmdet.structures.bbox import bbox2roi
 from mmengine.registry import MODELS as ROOT
 
 from mmps.registry import MODELS
@@ -59,6 +60,33 @@ def test_training_updates_the_tables_with_the_people_of_the_batch():
     filled = criterion.lut.norm(dim=1) > 0
     assert filled.tolist() == [True, False, False, True, False]
     assert criterion.queue_pointer > 0
+
+
+def test_each_person_is_learnt_under_its_own_id(monkeypatch):
+    """Ids rolled within an image would train as well, towards the wrong person."""
+    sampler = 'model__train_cfg__rcnn__sampler'
+    model = build(**{f'{sampler}__num': 16, f'{sampler}__pos_fraction': 1.0})
+    model = tilt(model).eval()
+    learnt = []
+    loss = model.roi_head.reid_head.loss
+    monkeypatch.setattr(
+        model.roi_head.reid_head, 'loss', lambda f, ids: learnt.append((f, ids)) or loss(f, ids)
+    )
+    data = model.data_preprocessor(random_scenes([[0, 3, -1], [4, 1]]), True)
+    with torch.no_grad():
+        model(**data, mode='loss')
+        x, frame = model.extract_frame(data['inputs'])
+        ((feats, ids),) = learnt
+        for i, sample in enumerate(data['data_samples']):
+            people = sample.gt_instances
+            for box, person_id in zip(
+                frame.to_warped(people.bboxes, i), people.person_ids, strict=True
+            ):
+                own = model.roi_head.extract_regions(
+                    x, bbox2roi([box[:0].view(0, 4)] * i + [box[None]])
+                )
+                same = (feats - own).abs().amax((1, 2, 3)) < 1e-4
+                assert same.any() and (ids[same] == person_id).all()
 
 
 def test_annotated_boxes_go_to_the_warped_frame_and_samples_stay_untouched():

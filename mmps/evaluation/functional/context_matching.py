@@ -116,6 +116,7 @@ def match_context(
     images = np.unique(np.searchsorted(splits, near, side='right') - 1)
     owners, rows = gather_slices(splits, images)
     edges = context @ embeddings[rows].T
+    # the same product in another shape may round differently, and then split a tie
     edges[0] = similarities[rows]
     ends = np.searchsorted(owners, np.arange(len(images) + 1))
     for a, b in zip(ends, ends[1:], strict=False):

@@ -14,7 +14,7 @@ class StagedModule(BaseModule):
             norm uses its running statistics. 0 trains everything.
         norm_eval: Keep all batch norm layers in evaluation mode while training, as small batches of
             large scenes need.
-        init_cfg: mmengine initialisation; default Kaiming for convolutions, constant for norms.
+        init_cfg: mmengine initialisation; default Kaiming for convolutions.
     """
 
     def __init__(
@@ -22,7 +22,8 @@ class StagedModule(BaseModule):
     ):
         if init_cfg is None:
             init_cfg = [
-                dict(type='Kaiming', layer='Conv2d'),
+                # fan_in, lest activations explode where batch norm does not normalise.
+                dict(type='Kaiming', layer='Conv2d', mode='fan_in'),
                 dict(type='Constant', val=1, layer='_BatchNorm'),
             ]
         super().__init__(init_cfg)

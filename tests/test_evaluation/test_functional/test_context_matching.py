@@ -57,6 +57,15 @@ def test_only_images_near_the_top_are_matched():
     assert after == pytest.approx([0.6, 0.9, 0.3, 0.9])
 
 
+def test_a_query_without_companions_keeps_its_similarities_to_the_last_bit():
+    embeddings = random_embeddings(np.random.default_rng(0), 6)
+    similarities = embeddings @ embeddings[0] + np.float32(1e-6)
+    before = similarities.copy()
+    splits, options = np.array([0, 3, 6]), ContextMatching()
+    match_context(similarities, np.arange(6), embeddings[:1], splits, embeddings, options)
+    np.testing.assert_array_equal(similarities, before)
+
+
 def test_an_empty_gallery_is_left_alone():
     match_context(
         np.zeros(0, np.float32),

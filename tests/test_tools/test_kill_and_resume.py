@@ -1,0 +1,107 @@
+"""Killed at any moment and resumed, a training ends with the bits of an uninterrupted one."""
+
+import functools
+import os
+import signal
+from multiprocessing import get_context
+
+import pytest
+import torch
+
+from mmps.engine import AtomicLocalBackend
+from mmps.models.detectors import PersonSearch
+from mmps.models.losses import OIMLoss
+
+EPOCHS = 3
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_at_call(owner, name, number):
+    """Make the ``number``-th call of a method the process's last."""
+    method, calls = getattr(owner, name), []
+
+    @functools.wraps(method)
+    def counting(*args, **kwargs):
+        calls.append(None)
+        if len(calls) == number:
+            die()
+        return method(*args, **kwargs)
+
+    setattr(owner, name, counting)
+
+
+def die_while_writing(number):
+    """Die when half of the ``number``-th checkpoint is on the disk."""
+    put, calls = AtomicLocalBackend.put, []
+
+    def torn(self, obj, filepath):
+        calls.append(None)
+        if len(calls) == number:
+            put(self, bytes(obj)[: len(obj) // 2], f'{filepath}.partial')
+            die()
+        put(self, obj, filepath)
+
+    AtomicLocalBackend.put = torn
+
+
+MOMENTS = {
+    'in the first epoch': lambda: die_at_call(OIMLoss, 'forward', 2),
+    'in the second epoch': lambda: die_at_call(OIMLoss, 'forward', 4),
+    'in a table update': lambda: die_at_call(OIMLoss, '_push', 5),
+    'while a checkpoint is written': lambda: die_while_writing(2),
+    'in a validation': lambda: die_at_call(PersonSearch, 'predict', 6),
+}
+
+
+def train(main, arguments, prepare):
+    torch.set_num_threads(1)  # OpenMP does not survive a fork
+    prepare()
+    main(arguments)
+
+
+def run(load_tool, config_file, work_dir, *options, prepare=lambda: None):
+    """Train in a process of its own and return its exit status."""
+    arguments = [str(config_file), '--work-dir', str(work_dir), *options]
+    process = get_context('fork').Process(
+        target=train, args=(load_tool('train.py').main, arguments, prepare)
+    )
+    process.start()
+    process.join()
+    return process.exitcode
+
+
+def options(*more):
+    return ('--cfg-options', f'train_cfg.max_epochs={EPOCHS}', *more)
+
+
+def final(work_dir):
+    checkpoint = torch.load(work_dir / f'epoch_{EPOCHS}.pth', weights_only=False)
+    momenta = [s['momentum_buffer'] for s in checkpoint['optimizer']['state'].values()]
+    return checkpoint['state_dict'], momenta
+
+
+@pytest.fixture(scope='module')
+def uninterrupted(config_file, load_tool):
+    work_dir = config_file.parent / 'uninterrupted'
+    assert run(load_tool, config_file, work_dir, *options()) == 0
+    return final(work_dir)
+
+
+@pytest.mark.parametrize('moment', MOMENTS)
+def test_ends_with_the_same_bits(moment, uninterrupted, config_file, tmp_path, load_tool):
+    killed = run(load_tool, config_file, tmp_path, *options(), prepare=MOMENTS[moment])
+    assert killed == -signal.SIGKILL
+    assert not (tmp_path / f'epoch_{EPOCHS}.pth').exists()
+    # Other workers than before: augmentation does not depend on them.
+    workers = 'train_dataloader.num_workers=2'
+    assert run(load_tool, config_file, tmp_path, '--resume', *options(workers)) == 0
+    (weights, momenta), (resumed, resumed_momenta) = uninterrupted, final(tmp_path)
+    assert weights.keys() == resumed.keys()
+    different = [name for name in weights if not torch.equal(weights[name], resumed[name])]
+    assert not different
+    assert all(map(torch.equal, momenta, resumed_momenta))
+    assert weights['roi_head.reid_head.criterion.lut'].norm() > 0
+    assert weights['roi_head.reid_head.criterion.queue_pointer'] > 0
