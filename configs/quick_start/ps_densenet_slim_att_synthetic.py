@@ -12,21 +12,23 @@ scale = (480, 270)
 
 model = dict(
     channels_last=True,
-    backbone=dict(type='DenseNet', growth_rate=16, block_layers=(1, 2, 12), init_channels=16),
-    neck=dict(in_channels=108),
+    backbone=dict(
+        type='DenseNet', growth_rate=(8, 16, 32), block_layers=(1, 3, 8), init_channels=16
+    ),
+    neck=dict(in_channels=143),
     rpn_head=dict(
-        in_channels=108,
+        in_channels=143,
         feat_channels=64,
         # Nine anchors for people of 50 to 190 pixels.
         anchor_generator=dict(scales=[2.2, 3.6, 6.0], ratios=[1.5, 2.5, 4.0]),
     ),
     roi_head=dict(
         bbox_roi_extractor=dict(
-            out_channels=108, roi_layer=dict(output_size=(12, 4), sampling_ratio=1)
+            out_channels=143, roi_layer=dict(output_size=(8, 4), sampling_ratio=1)
         ),
         attention=dict(type='SoftAttention'),
         shared_head=dict(
-            type='DenseNetIdentification', in_channels=108, num_layers=4, growth_rate=16
+            type='DenseNetIdentification', in_channels=143, num_layers=3, growth_rate=32
         ),
         # Behind so thin a network average pooling leaves too little of where the person is.
         bbox_head=dict(
@@ -34,8 +36,8 @@ model = dict(
             with_avg_pool=False,
             num_shared_fcs=1,
             fc_out_channels=128,
-            in_channels=172,
-            roi_feat_size=(12, 4),
+            in_channels=239,
+            roi_feat_size=(8, 4),
         ),
         reid_head=dict(
             num_ids=300,
@@ -44,12 +46,12 @@ model = dict(
             # From random weights OIM at full strength stalls detection.
             loss=dict(queue_size=512, scalar=16.0),
             loss_weight=0.25,
-            loss_warmup=200,
+            loss_warmup=100,
         ),
     ),
     train_cfg=dict(
         rpn=dict(allowed_border=-1),
-        rpn_proposal=dict(nms_pre=300, max_per_img=150),
+        rpn_proposal=dict(nms_pre=1200, max_per_img=400),
         rcnn=dict(
             assigner=dict(pos_iou_thr=0.5, neg_iou_thr=0.5, min_pos_iou=0.5),
             sampler=dict(num=32, pos_fraction=0.5),

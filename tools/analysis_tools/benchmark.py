@@ -1,4 +1,4 @@
-"""Measure speed: ``python tools/analysis_tools/benchmark.py {eval} [--out RESULT.json]``."""
+"""Measure speed: ``benchmark.py eval``, ``benchmark.py {infer,train} CONFIG``."""
 
 import argparse
 import importlib
@@ -8,7 +8,11 @@ import sys
 from mmps.utils.benchmark.measurement import print_measurements, write_measurements
 
 #: Subcommands and the modules that measure. Only the one that was asked for runs.
-SUBCOMMANDS = {'eval': 'mmps.utils.benchmark.evaluation'}
+SUBCOMMANDS = {
+    'eval': 'mmps.utils.benchmark.evaluation',
+    'infer': 'mmps.utils.benchmark.inference',
+    'train': 'mmps.utils.benchmark.training',
+}
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:

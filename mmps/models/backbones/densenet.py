@@ -17,7 +17,7 @@ class DenseNet(StagedModule):
     :class:`DenseNetIdentification`. Parameter names are torchvision's.
 
     Args:
-        growth_rate: Channels that each dense layer adds.
+        growth_rate: Channels that each dense layer adds; one number, or one for each block.
         block_layers: Number of dense layers in each block.
         init_channels: Channels of the first convolution.
         frozen_stages, norm_eval, init_cfg: See :class:`StagedModule`; stage 1 is the first
@@ -26,7 +26,7 @@ class DenseNet(StagedModule):
 
     def __init__(
         self,
-        growth_rate: int = 32,
+        growth_rate: int | Sequence[int] = 32,
         block_layers: Sequence[int] = (6, 12, 24),
         init_channels: int = 64,
         frozen_stages: int = 0,
@@ -41,8 +41,9 @@ class DenseNet(StagedModule):
             pool0=nn.MaxPool2d(3, stride=2, padding=1),
         )
         channels = init_channels
-        for i, num_layers in enumerate(block_layers, start=1):
-            layers[f'denseblock{i}'] = block = DenseBlock(channels, num_layers, growth_rate)
+        rates = [growth_rate] * len(block_layers) if isinstance(growth_rate, int) else growth_rate
+        for i, (num_layers, rate) in enumerate(zip(block_layers, rates, strict=True), start=1):
+            layers[f'denseblock{i}'] = block = DenseBlock(channels, num_layers, rate)
             layers[f'transition{i}'] = transition = Transition(
                 block.out_channels, pool=i < len(block_layers)
             )

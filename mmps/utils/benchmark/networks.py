@@ -1,0 +1,94 @@
+"""What timing a model for training and for inference has in common."""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+from mmengine.config import DictAction
+from mmengine.registry import init_default_scope
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from mmps.registry import MODELS
+from mmps.testing.scenes import random_scenes
+from mmps.utils.benchmark.measurement import Measurement
+from mmps.utils.cli import load_config
+
+PEOPLE = [0, 1, 2, -1]
+"""Ids in every scene; PRW has about three people in a frame."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of both subcommands."""
+    parser.add_argument('config')
+    parser.add_argument('--size', default='1500x900', help='width x height of the images')
+    parser.add_argument('--batch', type=int, default=1, help='images per step')
+    parser.add_argument('--repeats', type=int, default=3, help='best of this many steps')
+    parser.add_argument('--device', default='cpu')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
+
+
+def load_model(arguments: argparse.Namespace) -> tuple[nn.Module, dict]:
+    """The model of a config with random weights, and its ``optim_wrapper``."""
+    init_default_scope('mmps')
+    config = load_config(arguments.config, arguments.cfg_options)
+    config.model.pretrained = None
+    torch.manual_seed(0)
+    model = MODELS.build(config.model)
+    model.init_weights()
+    return model.to(arguments.device), config.optim_wrapper
+
+
+def scenes(arguments: argparse.Namespace) -> dict:
+    """A batch of random images of the wanted size."""
+    width, height = (int(side) for side in arguments.size.split('x'))
+    return random_scenes([PEOPLE] * arguments.batch, size=(height, width))
+
+
+def measure(step: Callable[[], object], model: nn.Module, arguments) -> list[Measurement]:
+    """Seconds and floating-point operations per image of ``step``, size and memory of the model."""
+    with FlopCounterMode(display=False) as counter:
+        step()
+    flops = counter.get_total_flops() / arguments.batch
+    seconds = min(_seconds(step, arguments.device) for _ in range(arguments.repeats))
+    seconds /= arguments.batch
+    rate = _matrix_rate(arguments.device)
+    parameters = sum(p.numel() for p in model.parameters())
+    return [
+        Measurement('parameters', parameters / 1e6, 'M'),
+        Measurement('operations per image, without RoIAlign', flops / 1e9, 'GFLOP'),
+        Measurement('time per image', seconds, 's'),
+        Measurement('floor: operations over the rate of a matrix product', flops / rate, 's'),
+        Measurement('peak memory', _peak_memory(arguments.device), 'MiB'),
+    ]
+
+
+def _seconds(step: Callable[[], object], device: str) -> float:
+    _synchronise(device)
+    start = time.perf_counter()
+    step()
+    _synchronise(device)
+    return time.perf_counter() - start
+
+
+def _synchronise(device: str) -> None:
+    if device.startswith('cuda'):
+        torch.cuda.synchronize()
+
+
+def _matrix_rate(device: str, side: int = 2048) -> float:
+    """Operations per second of a large float32 product, what this machine can do at best."""
+    a = torch.randn(side, side, device=device)
+    return 2 * side**3 / min(_seconds(lambda: a @ a, device) for _ in range(5))
+
+
+def _peak_memory(device: str) -> float:
+    if device.startswith('cuda'):
+        return torch.cuda.max_memory_allocated() / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == 'darwin' else 2**10)

@@ -1,0 +1,44 @@
+import argparse
+
+import pytest
+import torch
+
+from mmps.testing.tiny_models import slim_model, small_config
+from mmps.utils.benchmark import inference, training
+
+
+@pytest.fixture
+def arguments(tmp_path):
+    config = small_config('ps_densenet121_att_prw.py')
+    config.model = slim_model()
+    config.dump(tmp_path / 'tiny.py')
+    parser = argparse.ArgumentParser()
+    inference.add_arguments(parser)
+    words = [str(tmp_path / 'tiny.py'), '--size=128x96', '--batch=2', '--repeats=1']
+    return parser.parse_args(words)
+
+
+@pytest.mark.parametrize('subcommand', [inference, training])
+def test_measures_the_model_of_the_config(subcommand, arguments):
+    found = {m.name: m.value for m in subcommand.run(arguments)}
+    assert all(value > 0 for value in found.values())
+    assert found['time per image'] > found[next(name for name in found if name.startswith('floor'))]
+
+
+def test_training_takes_more_operations_than_inference(arguments):
+    def operations(subcommand):
+        (value,) = (m.value for m in subcommand.run(arguments) if m.unit == 'GFLOP')
+        return value
+
+    assert operations(training) > 2 * operations(inference)
+
+
+def test_operations_of_a_known_network():
+    """A 1 x 1 convolution from 3 to 5 channels on 4 x 6 pixels: 2 * 3 * 5 * 24 operations."""
+    from mmps.utils.benchmark.networks import measure
+
+    layer = torch.nn.Conv2d(3, 5, 1, bias=False)
+    run = argparse.Namespace(batch=2, repeats=1, device='cpu')
+    found = measure(lambda: layer(torch.rand(2, 3, 4, 6)), layer, run)
+    assert found[0].value == pytest.approx(15e-6)
+    assert found[1].value == pytest.approx(720e-9)
