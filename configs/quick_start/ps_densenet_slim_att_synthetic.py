@@ -12,23 +12,28 @@ scale = (480, 270)
 
 model = dict(
     channels_last=True,
+    # Uncompressed where maps are large: texture has to survive to stride 16 in few channels.
     backbone=dict(
-        type='DenseNet', growth_rate=(8, 16, 32), block_layers=(1, 3, 8), init_channels=16
+        type='DenseNet',
+        block_layers=(1, 3, 6),
+        growth_rate=(16, 16, 24),
+        compression=(1.0, 1.0, 0.5),
+        init_channels=24,
     ),
-    neck=dict(in_channels=143),
+    neck=dict(in_channels=116),
     rpn_head=dict(
-        in_channels=143,
+        in_channels=116,
         feat_channels=64,
         # Nine anchors for people of 50 to 190 pixels.
         anchor_generator=dict(scales=[2.2, 3.6, 6.0], ratios=[1.5, 2.5, 4.0]),
     ),
     roi_head=dict(
         bbox_roi_extractor=dict(
-            out_channels=143, roi_layer=dict(output_size=(8, 4), sampling_ratio=1)
+            out_channels=116, roi_layer=dict(output_size=(8, 4), sampling_ratio=1)
         ),
         attention=dict(type='SoftAttention'),
         shared_head=dict(
-            type='DenseNetIdentification', in_channels=143, num_layers=3, growth_rate=32
+            type='DenseNetIdentification', in_channels=116, num_layers=3, growth_rate=32
         ),
         # Behind so thin a network average pooling leaves too little of where the person is.
         bbox_head=dict(
@@ -36,9 +41,11 @@ model = dict(
             with_avg_pool=False,
             num_shared_fcs=1,
             fc_out_channels=128,
-            in_channels=239,
+            in_channels=212,
             roi_feat_size=(8, 4),
         ),
+        # Regions cut too loosely blur what tells people apart; detection needs them all the same.
+        reid_iou=0.7,
         reid_head=dict(
             num_ids=300,
             embed_dim=128,
@@ -51,7 +58,7 @@ model = dict(
     ),
     train_cfg=dict(
         rpn=dict(allowed_border=-1),
-        rpn_proposal=dict(nms_pre=1200, max_per_img=400),
+        rpn_proposal=dict(nms_pre=600, max_per_img=200),
         rcnn=dict(
             assigner=dict(pos_iou_thr=0.5, neg_iou_thr=0.5, min_pos_iou=0.5),
             sampler=dict(num=32, pos_fraction=0.5),
@@ -90,19 +97,26 @@ test_dataloader = val_dataloader
 val_evaluator = dict(cross_camera=True)
 test_evaluator = val_evaluator
 
-# 8 x 1,205 images
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=8, val_interval=4)
+# 6 x 1,205 images
+max_epochs = 6
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=3)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=100),
     dict(
-        type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True, T_max=8, eta_min=1e-5
+        type='CosineAnnealingLR',
+        by_epoch=True,
+        convert_to_iter_based=True,
+        T_max=max_epochs,
+        eta_min=1e-5,
     ),
 ]
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=2e-3, weight_decay=1e-4),
     clip_grad=dict(max_norm=10, norm_type=2),
+    # A warp that moves as fast as the rest learns would leave the features no time to follow.
+    paramwise_cfg=dict(custom_keys=dict(neck=dict(lr_mult=0.1))),
 )
 auto_scale_lr = dict(enable=False, base_batch_size=4)

@@ -7,6 +7,10 @@ from mmps.models.layers import DenseBlock, StagedModule, Transition
 from mmps.registry import MODELS
 
 
+def _for_each(value: float | Sequence[float], blocks: Sequence[int]) -> Sequence[float]:
+    return value if isinstance(value, Sequence) else [value] * len(blocks)
+
+
 @MODELS.register_module()
 class DenseNet(StagedModule):
     """The stem of a DenseNet: everything up to its last transition, whose pooling is left out.
@@ -17,8 +21,9 @@ class DenseNet(StagedModule):
     :class:`DenseNetIdentification`. Parameter names are torchvision's.
 
     Args:
-        growth_rate: Channels that each dense layer adds; one number, or one for each block.
         block_layers: Number of dense layers in each block.
+        growth_rate: Channels that each dense layer adds; one number, or one for each block.
+        compression: Share of the channels that a transition keeps; one number, or one for each.
         init_channels: Channels of the first convolution.
         frozen_stages, norm_eval, init_cfg: See :class:`StagedModule`; stage 1 is the first
             convolution, stage 2 the first block with its transition, and so on.
@@ -26,8 +31,9 @@ class DenseNet(StagedModule):
 
     def __init__(
         self,
-        growth_rate: int | Sequence[int] = 32,
         block_layers: Sequence[int] = (6, 12, 24),
+        growth_rate: int | Sequence[int] = 32,
+        compression: float | Sequence[float] = 0.5,
         init_channels: int = 64,
         frozen_stages: int = 0,
         norm_eval: bool = False,
@@ -41,11 +47,16 @@ class DenseNet(StagedModule):
             pool0=nn.MaxPool2d(3, stride=2, padding=1),
         )
         channels = init_channels
-        rates = [growth_rate] * len(block_layers) if isinstance(growth_rate, int) else growth_rate
-        for i, (num_layers, rate) in enumerate(zip(block_layers, rates, strict=True), start=1):
+        blocks = zip(
+            block_layers,
+            _for_each(growth_rate, block_layers),
+            _for_each(compression, block_layers),
+            strict=True,
+        )
+        for i, (num_layers, rate, share) in enumerate(blocks, start=1):
             layers[f'denseblock{i}'] = block = DenseBlock(channels, num_layers, rate)
             layers[f'transition{i}'] = transition = Transition(
-                block.out_channels, pool=i < len(block_layers)
+                block.out_channels, share, pool=i < len(block_layers)
             )
             channels = transition.out_channels
         self.features = nn.Sequential(layers)

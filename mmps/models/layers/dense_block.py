@@ -46,10 +46,12 @@ class DenseBlock(nn.ModuleDict):
 
 
 class Transition(nn.Sequential):
-    """Norm-ReLU-1 x 1 conv that halves the channels, and, if ``pool``, 2 x 2 average pooling."""
+    """Norm-ReLU-1 x 1 conv that keeps a share of the channels; 2 x 2 average pooling if
+    ``pool``.
+    """
 
-    def __init__(self, in_channels: int, pool: bool = True):
-        self.out_channels = in_channels // 2
+    def __init__(self, in_channels: int, compression: float = 0.5, pool: bool = True):
+        self.out_channels = int(in_channels * compression)
         layers = OrderedDict(
             norm=nn.BatchNorm2d(in_channels),
             relu=nn.ReLU(inplace=True),

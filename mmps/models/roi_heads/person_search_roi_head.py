@@ -2,7 +2,7 @@ import torch
 from mmdet.models.roi_heads import StandardRoIHead
 from mmdet.models.task_modules.samplers import SamplingResult
 from mmdet.structures import SampleList
-from mmdet.structures.bbox import bbox2roi
+from mmdet.structures.bbox import bbox2roi, bbox_overlaps
 from mmdet.utils import InstanceList
 from mmengine.structures import InstanceData
 from torch import Tensor
@@ -26,6 +26,7 @@ class PersonSearchRoIHead(StandardRoIHead):
         reid_head: Config of the embedding branch; it also gets ``in_channels``.
         attention: Config of the attention; it also gets ``channels``. None: no attention.
         region_transformer: Arguments of a :class:`SpatialTransformer` on each region, or None.
+        reid_iou: Regions that overlap their person less than this train detection only.
         kwargs: See mmdet's ``StandardRoIHead``.
     """
 
@@ -35,9 +36,11 @@ class PersonSearchRoIHead(StandardRoIHead):
         reid_head: dict,
         attention: dict | None = None,
         region_transformer: dict | None = None,
+        reid_iou: float = 0.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
+        self.reid_iou = reid_iou
         channels = self.bbox_roi_extractor.out_channels
         self.reid_head = MODELS.build(
             reid_head, default_args=dict(in_channels=self.bbox_head.in_channels)
@@ -78,19 +81,27 @@ class PersonSearchRoIHead(StandardRoIHead):
             for proposals, sample in zip(rpn_results_list, batch_data_samples, strict=True)
         ]
         results = self.bbox_loss(x, samples)
-        is_person = torch.cat(
-            [torch.arange(len(s.priors)) < len(s.pos_priors) for s in samples]
-        ).to(x[0].device)
-        person_ids = torch.cat(
-            [
-                sample.gt_instances.person_ids[s.pos_assigned_gt_inds]
-                for s, sample in zip(samples, batch_data_samples, strict=True)
-            ]
+        people = zip(samples, batch_data_samples, strict=True)
+        taught, person_ids = zip(
+            *(self._identities(s, sample.gt_instances) for s, sample in people), strict=True
         )
         return {
             **results['loss_bbox'],
-            **self.reid_head.loss(results['bbox_feats'][is_person], person_ids),
+            **self.reid_head.loss(results['bbox_feats'][torch.cat(taught)], torch.cat(person_ids)),
         }
+
+    def _identities(
+        self, sampled: SamplingResult, gt_instances: InstanceData
+    ) -> tuple[Tensor, Tensor]:
+        """Which of an image's sampled regions ``(n,)`` train re-ID, and the ids of their people."""
+        people = sampled.pos_assigned_gt_inds
+        overlaps = bbox_overlaps(
+            sampled.pos_priors, gt_instances.bboxes[people].view(-1, 4), is_aligned=True
+        )
+        # mmdet orders the regions: those that hold a person, then background.
+        taught = torch.zeros(len(sampled.priors), dtype=torch.bool, device=people.device)
+        taught[: len(people)] = overlaps >= self.reid_iou
+        return taught, gt_instances.person_ids[people][overlaps >= self.reid_iou]
 
     def _sample(self, proposals: InstanceData, gt_instances: InstanceData) -> SamplingResult:
         candidates = InstanceData(priors=proposals.bboxes)
