@@ -20,7 +20,7 @@ model = dict(
         compression=(1.0, 1.0, 0.5),
         init_channels=24,
     ),
-    neck=dict(in_channels=116),
+    neck=dict(in_channels=116, max_linear=0.05, max_shift=0.05),
     rpn_head=dict(
         in_channels=116,
         feat_channels=64,

@@ -13,7 +13,7 @@ from mmps.synthetic.person import Sprite, draw_person
 from mmps.synthetic.pose import sample_pose
 from mmps.synthetic.props import FREQUENCY, OUTDOOR_ONLY, PROPS, overlap, paste
 
-MIN_VISIBLE = 0.3
+MIN_VISIBLE = 0.45
 """A person of whom less is seen is taken out of the scene, or what hides the person is."""
 
 _INDOOR = frozenset({'station', 'arcade'})
@@ -119,7 +119,7 @@ def _place_people(
     placed: list[_Placed] = []
     for person_id, look in people:
         pose = sample_pose(rng, camera.pitch)
-        companion = placed[-1] if placed and rng.random() < 0.4 else None
+        companion = placed[-1] if placed and rng.random() < 0.25 else None
         best: tuple[float, float, float, float] | None = None
         for attempt in range(_TRIES):
             beside = companion if attempt < _TRIES // 2 else None
@@ -127,7 +127,7 @@ def _place_people(
             cost = _cost((x, y, body), size, placed)
             if best is None or cost < best[0]:
                 best = (cost, x, y, body)
-            if cost < rng.uniform(0.2, 0.6):
+            if cost < rng.uniform(0.1, 0.4):
                 break
         _, x, y, body = best
         placed.append(_Placed(draw_person(look, pose, body, camera.light), x, y, person_id))
@@ -145,7 +145,7 @@ def _candidate(
     else:
         row = beside.y / height + rng.uniform(-0.06, 0.06)
         body = float(np.clip(camera.body_height(row), *camera.heights))
-        x = beside.x + rng.choice((-1, 1)) * rng.uniform(0.12, 0.45) * body * height
+        x = beside.x + rng.choice((-1, 1)) * rng.uniform(0.2, 0.5) * body * height
     return float(x), camera.foot_row(body) * height, body * height
 
 

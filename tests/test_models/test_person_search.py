@@ -2,7 +2,7 @@ import copy
 
 import pytest
 import torch
-from mmdet.structures.bbox import bbox2roi
+from mmdet.structures.bbox import bbox2roi, bbox_overlaps
 from mmengine.registry import MODELS as ROOT
 
 from mmps.registry import MODELS
@@ -87,6 +87,34 @@ def test_each_person_is_learnt_under_its_own_id(monkeypatch):
                 )
                 same = (feats - own).abs().amax((1, 2, 3)) < 1e-4
                 assert same.any() and (ids[same] == person_id).all()
+
+
+@pytest.mark.parametrize('threshold', [0.0, 0.6, 1.1])
+def test_loosely_cut_regions_train_detection_only(threshold, monkeypatch):
+    assigner = 'model__train_cfg__rcnn__assigner'
+    loose = {f'{assigner}__{key}': 0.2 for key in ('pos_iou_thr', 'neg_iou_thr', 'min_pos_iou')}
+    loose['model__train_cfg__rcnn__sampler__num'] = 32
+    model = build(**loose, model__roi_head__reid_iou=threshold).train()
+    sampled, learnt = [], []
+    bbox_loss, loss = model.roi_head.bbox_loss, model.roi_head.reid_head.loss
+    monkeypatch.setattr(
+        model.roi_head, 'bbox_loss', lambda x, s: sampled.extend(s) or bbox_loss(x, s)
+    )
+    monkeypatch.setattr(
+        model.roi_head.reid_head, 'loss', lambda f, ids: learnt.append(ids) or loss(f, ids)
+    )
+    data = model.data_preprocessor(random_scenes([[0, 1], [3]]), True)
+    model(**data, mode='loss')
+    expected = []
+    for result, sample in zip(sampled, data['data_samples'], strict=True):
+        for prior, person in zip(result.pos_priors, result.pos_assigned_gt_inds, strict=True):
+            box = sample.gt_instances.bboxes[person]
+            if bbox_overlaps(prior[None], box[None]) >= threshold:
+                expected.append(int(sample.gt_instances.person_ids[person]))
+    positives = sum(len(result.pos_priors) for result in sampled)
+    assert learnt[0].tolist() == expected
+    assert {0.0: positives, 1.1: 0}.get(threshold, len(expected)) == len(expected)
+    assert positives > 3
 
 
 def test_annotated_boxes_go_to_the_warped_frame_and_samples_stay_untouched():
