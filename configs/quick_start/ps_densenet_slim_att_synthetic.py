@@ -57,7 +57,13 @@ model = dict(
         ),
     ),
     train_cfg=dict(
-        rpn=dict(allowed_border=-1),
+        # People of a few cells: a stricter overlap, among more anchors, leaves hardly any to learn
+        # from.
+        rpn=dict(
+            assigner=dict(pos_iou_thr=0.5),
+            sampler=dict(num=64),
+            allowed_border=-1,
+        ),
         rpn_proposal=dict(nms_pre=600, max_per_img=200),
         rcnn=dict(
             assigner=dict(pos_iou_thr=0.5, neg_iou_thr=0.5, min_pos_iou=0.5),
