@@ -6,7 +6,14 @@ config, applies the options of its ``test_evaluator`` and prints what ``tools/te
 
 import argparse
 
-from mmps.utils.cli import UserError, config_parser, load_config, require_entries, run_tool
+from mmps.utils.cli import (
+    UserError,
+    config_parser,
+    load_config,
+    require_entries,
+    run_tool,
+    search_evaluator,
+)
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -25,17 +32,6 @@ def load_annotations(config):
     if not hasattr(dataset, 'search_annotations'):
         raise UserError(f'test_dataloader.dataset: {type(dataset).__name__} has no search protocol')
     return dataset.search_annotations
-
-
-def build_metric(config, path: str):
-    """The search metric of the config."""
-    from mmps.registry import METRICS
-
-    evaluators = config.test_evaluator
-    for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
-        if evaluator.get('type') == 'PersonSearchMetric':
-            return METRICS.build(evaluator)
-    raise UserError(f'test_evaluator of {path} has no PersonSearchMetric')
 
 
 def print_table(metrics: dict[str, float]) -> None:
@@ -59,11 +55,12 @@ def main(argv: list[str] | None = None) -> None:
     from mmengine.registry import init_default_scope
 
     from mmps.evaluation.functional import load_predictions
+    from mmps.registry import METRICS
     from mmps.utils.files import write_json
 
     init_default_scope('mmps')
     try:
-        metric = build_metric(config, arguments.config)
+        metric = METRICS.build(search_evaluator(config, arguments.config))
         annotations = load_annotations(config)
         predictions = load_predictions(arguments.predictions, annotations)
         metrics = metric.evaluate_predictions(annotations, predictions)

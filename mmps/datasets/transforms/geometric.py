@@ -78,8 +78,25 @@ def warp_scene(
     move_boxes(results, matrix, (width, height), min_visible)
 
 
+class _RandomWarp(BaseTransform):
+    """Warps a scene by the matrix that a subclass draws; the image keeps its size."""
+
+    min_visible: float
+    pad_val: Sequence[float]
+
+    def draw_matrix(self, width: int, height: int) -> np.ndarray:
+        """(3, 3) random map in box coordinates."""
+        raise NotImplementedError
+
+    @autocast_box_type()
+    def transform(self, results: dict) -> dict:
+        height, width = results['img'].shape[:2]
+        warp_scene(results, self.draw_matrix(width, height), self.min_visible, self.pad_val)
+        return results
+
+
 @TRANSFORMS.register_module()
-class RandomSceneAffine(BaseTransform):
+class RandomSceneAffine(_RandomWarp):
     """Rotate, scale, shear and shift about the middle of the image.
 
     mmdet's ``RandomAffine`` turns about the top left corner, as mosaics need it, which moves people
@@ -128,15 +145,9 @@ class RandomSceneAffine(BaseTransform):
         matrix[:2, 2] = centre + shift - linear @ centre
         return matrix
 
-    @autocast_box_type()
-    def transform(self, results: dict) -> dict:
-        height, width = results['img'].shape[:2]
-        warp_scene(results, self.draw_matrix(width, height), self.min_visible, self.pad_val)
-        return results
-
 
 @TRANSFORMS.register_module()
-class RandomPerspective(BaseTransform):
+class RandomPerspective(_RandomWarp):
     """Look at the scene from a slightly different place: each corner of the image moves by itself.
 
     Args:
@@ -163,12 +174,6 @@ class RandomPerspective(BaseTransform):
         corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
         shifts = np.random.uniform(-self.max_shift, self.max_shift, (4, 2)) * (width, height)
         return cv2.getPerspectiveTransform(corners, (corners + shifts).astype(np.float32))
-
-    @autocast_box_type()
-    def transform(self, results: dict) -> dict:
-        height, width = results['img'].shape[:2]
-        warp_scene(results, self.draw_matrix(width, height), self.min_visible, self.pad_val)
-        return results
 
 
 @TRANSFORMS.register_module()
