@@ -12,6 +12,8 @@ scale = (480, 270)
 
 model = dict(
     channels_last=True,
+    # Not 32: nothing in this network is coarser, and 270 pixels need 272 then, not 288.
+    data_preprocessor=dict(pad_size_divisor=16),
     # Uncompressed where maps are large: texture has to survive to stride 16 in few channels.
     backbone=dict(
         type='DenseNet',
@@ -70,7 +72,12 @@ model = dict(
             sampler=dict(num=32, pos_fraction=0.5),
         ),
     ),
-    test_cfg=dict(rpn=dict(nms_pre=300, max_per_img=50), rcnn=dict(max_per_img=30)),
+    # People who overlap each other survive both suppressions more often than at the usual 0.7 and
+    # 0.4, which costs precision nothing here.
+    test_cfg=dict(
+        rpn=dict(nms_pre=300, max_per_img=100, nms=dict(iou_threshold=0.8)),
+        rcnn=dict(max_per_img=30, nms=dict(iou_threshold=0.5)),
+    ),
 )
 
 train_pipeline = [
@@ -103,9 +110,9 @@ test_dataloader = val_dataloader
 val_evaluator = dict(cross_camera=True)
 test_evaluator = val_evaluator
 
-# 6 x 1,205 images
-max_epochs = 6
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=3)
+# 8 x 1,205 images
+max_epochs = 8
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=max_epochs)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 param_scheduler = [
@@ -120,7 +127,7 @@ param_scheduler = [
 ]
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=2e-3, weight_decay=1e-4),
+    optimizer=dict(type='AdamW', lr=2e-3, weight_decay=1e-4, fused=True),
     clip_grad=dict(max_norm=10, norm_type=2),
     # A warp that moves as fast as the rest learns would leave the features no time to follow.
     paramwise_cfg=dict(custom_keys=dict(neck=dict(lr_mult=0.1))),

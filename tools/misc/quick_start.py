@@ -5,6 +5,7 @@ interrupted one stopped.
 """
 
 import argparse
+import os
 import shlex
 import subprocess
 import sys
@@ -16,6 +17,12 @@ from mmps.utils.cli import load_config, run_tool
 
 CONFIG = 'configs/quick_start/ps_densenet_slim_att_synthetic.py'
 ROOT = Path(__file__).parents[2]
+# A step of training allocates and frees the same hundred megabytes each time. Keeping them, in huge
+# pages, makes it a tenth faster with glibc; other C libraries ignore it.
+MALLOC = ':'.join(
+    f'glibc.malloc.{name}'
+    for name in ('hugetlb=1', 'mmap_threshold=1073741824', 'trim_threshold=4294967296')
+)
 # Enough to see every step work, not enough to learn from.
 SHORT_SET = dict(images=80, identities=20, test_images=24, test_identities=8, queries=30)
 COLUMNS = {
@@ -44,7 +51,8 @@ def run(script: str, *arguments: object) -> None:
     words = [f'tools/{script}', *map(str, arguments)]
     print(f'\n$ python {shlex.join(words)}', flush=True)
     started = time.perf_counter()
-    status = subprocess.run([sys.executable, *words], cwd=ROOT).returncode
+    environment = {'GLIBC_TUNABLES': MALLOC, **os.environ}
+    status = subprocess.run([sys.executable, *words], cwd=ROOT, env=environment).returncode
     if status:
         sys.exit(status)
     print(f'({time.perf_counter() - started:.0f} s)', flush=True)
@@ -100,16 +108,12 @@ def results(
     arguments: argparse.Namespace, options: dict[str, object]
 ) -> Iterator[tuple[str, dict]]:
     """A name and the metrics for the trained network and every baseline."""
-    from mmengine.registry import init_default_scope
-
     from mmps.evaluation.baselines import hsv_baseline, pixel_baseline, random_baseline
     from mmps.evaluation.functional import load_predictions, with_ground_truth_boxes
-    from mmps.registry import DATASETS, METRICS
+    from mmps.utils.search_config import search_protocols, test_annotations
 
-    init_default_scope('mmps')
     config = load_config(ROOT / CONFIG, options)
-    metric = METRICS.build(config.test_evaluator)
-    truth = DATASETS.build({**config.test_dataloader.dataset, 'pipeline': []}).search_annotations
+    evaluate, truth = search_protocols(config, CONFIG), test_annotations(config)
     images = arguments.data_root / 'frames'
     trained = load_predictions(arguments.work_dir / 'predictions.npz', truth)
     untrained = load_predictions(arguments.work_dir / 'untrained.npz', truth)
@@ -122,7 +126,7 @@ def results(
         '  8 x 20 pixel correlation': pixel_baseline(truth, images),
     }
     for name, predictions in rows.items():
-        yield name, metric.evaluate_predictions(truth, predictions)
+        yield name, evaluate(truth, predictions)
 
 
 def print_table(rows: Iterator[tuple[str, dict]]) -> None:

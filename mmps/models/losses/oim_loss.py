@@ -47,8 +47,7 @@ class OIMLoss(nn.Module):
         """The mean cross entropy of the labelled people; 0 (with a graph) when there are none.
 
         In training mode the tables are updated afterwards, in row order: once per forward call, so
-            also
-        for each of several accumulated batches.
+        also for each of several accumulated batches.
 
         Args:
             embeddings: ``(n, D)``, unit norm.
