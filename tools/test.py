@@ -11,8 +11,8 @@ from mmps.utils.cli import (
     load_run_config,
     require_entries,
     run_tool,
-    search_evaluator,
 )
+from mmps.utils.search_config import search_evaluator
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:

@@ -70,19 +70,35 @@ def random_annotations(
 
 
 def random_galleries(
-    rng: np.random.Generator, annotations: SearchAnnotations, entries: int
+    rng: np.random.Generator,
+    annotations: SearchAnnotations,
+    entries: int,
+    searches: int | None = None,
 ) -> SearchGalleries:
-    """Galleries of up to ``entries`` images, with repeats, empty ones and own images among them."""
-    counts = rng.integers(0, entries + 1, annotations.num_queries)
+    """Galleries of up to ``entries`` images, with repeats, empty ones and own images among them.
+
+    Args:
+        rng: Source of randomness.
+        annotations: Test set without galleries.
+        entries: Most images of a gallery.
+        searches: Number of searches, each of a random query, in random order; so some queries are
+            searched several times and some not at all. None: each query once.
+    """
+    queries = np.arange(annotations.num_queries)
+    if searches is not None:
+        queries = rng.choice(queries, searches)
+    counts = rng.integers(0, entries + 1, len(queries))
     images = rng.integers(0, annotations.num_images, counts.sum())
-    query = np.repeat(np.arange(annotations.num_queries), counts)
-    bboxes = np.full((len(images), 4), np.nan, np.float32)
+    query = np.repeat(queries, counts)
+    positives, bboxes = [], []
     for entry, image in enumerate(images):
         rows = np.arange(annotations.box_splits[image], annotations.box_splits[image + 1])
         same = rows[annotations.person_ids[rows] == annotations.query_person_ids[query[entry]]]
         if len(same):
-            bboxes[entry] = annotations.bboxes[rng.choice(same)]
-    return SearchGalleries(np.concatenate([[0], np.cumsum(counts)]), images, bboxes)
+            positives.append(entry)
+            bboxes.append(annotations.bboxes[rng.choice(same)])
+    splits = np.concatenate([[0], np.cumsum(counts)])
+    return SearchGalleries(splits, images, positives, bboxes, queries)
 
 
 def random_predictions(
@@ -118,3 +134,29 @@ def random_predictions(
             random_embeddings(rng, len(annotations.bboxes), dim, ties) if with_gt else None
         ),
     )
+
+
+def one_image(
+    gts: object, detections: object, scores: object, ids: object = None
+) -> tuple[SearchAnnotations, SearchPredictions]:
+    """A single image without queries: annotated boxes, detected boxes, their scores, person ids."""
+    gts = np.float32(gts).reshape(-1, 4)
+    annotations = SearchAnnotations(
+        image_names=('a.jpg',),
+        cameras=[0],
+        box_splits=[0, len(gts)],
+        bboxes=gts,
+        person_ids=np.zeros(len(gts), int) if ids is None else ids,
+        query_images=[],
+        query_bboxes=[],
+        query_person_ids=[],
+    )
+    predictions = SearchPredictions(
+        image_names=('a.jpg',),
+        image_splits=[0, len(scores)],
+        bboxes=detections,
+        scores=scores,
+        embeddings=np.ones((len(scores), 1)),
+        query_embeddings=np.zeros((0, 1)),
+    )
+    return annotations, predictions

@@ -11,7 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmps.evaluation.functional import ContextMatching, SearchAnnotations, SearchPredictions
+from mmps.evaluation.functional import (
+    ContextMatching,
+    SearchAnnotations,
+    SearchGalleries,
+    SearchPredictions,
+)
 
 
 def iou_of(a: np.ndarray, b: np.ndarray) -> float:
@@ -66,17 +71,36 @@ def _scenes(predictions: SearchPredictions, score_thr: float) -> dict[str, _Scen
     return scenes
 
 
+def _listed(annotations: SearchAnnotations, gallery_size: int | str) -> SearchGalleries | None:
+    """The explicit protocol; the largest one stands in for a gallery of all images."""
+    if not annotations.galleries:
+        return None
+    if gallery_size == 'all':
+        gallery_size = max(size for size in annotations.galleries if not isinstance(size, str))
+    return annotations.galleries[gallery_size]
+
+
 def _gallery(
-    annotations: SearchAnnotations, query: int, cross_camera: bool, gallery_size: int
+    annotations: SearchAnnotations,
+    search: int,
+    query: int,
+    cross_camera: bool,
+    camera: int | None,
+    gallery_size: int | str,
 ) -> list[tuple[int, np.ndarray | None]]:
     """Entries (image, box of the query's person or None)."""
     own = annotations.query_images[query]
     entries: list[tuple[int, np.ndarray | None]] = []
-    if annotations.galleries:
-        listed = annotations.galleries[gallery_size]
-        for entry in range(listed.splits[query], listed.splits[query + 1]):
-            box = listed.bboxes[entry]
-            entries.append((int(listed.images[entry]), None if np.isnan(box).any() else box))
+    listed = _listed(annotations, gallery_size)
+    if listed is not None:
+        shown = dict(zip(listed.positives.tolist(), listed.bboxes, strict=True))
+        for entry in range(listed.splits[search], listed.splits[search + 1]):
+            entries.append((int(listed.images[entry]), shown.get(entry)))
+        if gallery_size == 'all':
+            tested = {own} | {image for image, _ in entries}
+            for image in range(len(annotations.image_names)):
+                if image not in tested:
+                    entries.append((image, None))
     else:
         for image in range(len(annotations.image_names)):
             if image == own:
@@ -87,10 +111,26 @@ def _gallery(
                     box = annotations.bboxes[row]
                     break
             entries.append((image, box))
+    cameras = annotations.cameras
     if cross_camera:
-        cameras = annotations.cameras
         entries = [(image, box) for image, box in entries if cameras[image] != cameras[own]]
+    if camera is not None:
+        entries = [(image, box) for image, box in entries if cameras[image] == camera]
     return entries
+
+
+def _detected_query(
+    annotations: SearchAnnotations, scenes: dict[str, _Scene], query: int
+) -> np.ndarray | None:
+    """Embedding of the detection that overlaps the query's box most, None if none does."""
+    scene = scenes[annotations.image_names[annotations.query_images[query]]]
+    best, chosen = None, None
+    for box, score, embedding in zip(scene.bboxes, scene.scores, scene.embeddings, strict=True):
+        iou = iou_of(box, annotations.query_bboxes[query])
+        rank = (iou, score, *(-value for value in reversed(box.tolist())))
+        if iou > 0 and (best is None or rank > best):
+            best, chosen = rank, embedding
+    return chosen
 
 
 def _context(
@@ -137,11 +177,11 @@ def _revise(
         weights = np.array([[float(c @ g) for g in embeddings[image]] for c in context])
         pairs = best_assignment(weights)
         best = max(weights[r, c] for r, c in pairs)
+        total = sum(weights[r, c] for r, c in pairs)
         for row, column in pairs:
             if row == 0:
-                own = weights[row, column]
-                revised = best if options.similarity == 'max' else (best + own) / 2
-                similarities[image][column] = float(np.float32(revised))
+                revised = {'max': best, 'mean': (best + weights[row, column]) / 2, 'sum': total}
+                similarities[image][column] = float(np.float32(revised[options.similarity]))
 
 
 def search_oracle(
@@ -152,15 +192,31 @@ def search_oracle(
     iou_thr: float | str = 'adaptive',
     confidence_weighting: bool = False,
     cross_camera: bool = False,
-    gallery_size: int = 100,
+    camera: int | None = None,
+    gallery_size: int | str = 100,
     context_matching: ContextMatching | None = None,
+    detected_queries: bool = False,
 ) -> tuple[list[float], list[int]]:
-    """AP and rank of the first right detection (0: none) of every query."""
+    """AP and rank of the first right detection (0: none) of every search, ordered by query.
+
+    With ``detected_queries`` the queries are described by detections; one that nothing overlaps
+    scores 0.
+    """
     scenes = _scenes(predictions, score_thr)
     aps, ranks = [], []
-    for query in range(len(annotations.query_images)):
+    queries = list(range(len(annotations.query_images)))
+    listed = _listed(annotations, gallery_size)
+    if listed is not None:
+        queries = listed.queries.tolist()
+    for query, search in sorted((query, search) for search, query in enumerate(queries)):
         embedding = predictions.query_embeddings[query]
-        entries = _gallery(annotations, query, cross_camera, gallery_size)
+        if detected_queries:
+            embedding = _detected_query(annotations, scenes, query)
+            if embedding is None:
+                aps.append(0.0)
+                ranks.append(0)
+                continue
+        entries = _gallery(annotations, search, query, cross_camera, camera, gallery_size)
         boxes: dict[int, np.ndarray | None] = {}
         for image, box in entries:
             boxes.setdefault(image, box)
@@ -174,6 +230,7 @@ def search_oracle(
             similarities[image] = [float(e @ embedding) for e in gallery_embeddings[image]]
         if context_matching is not None:
             context = _context(annotations, predictions, scenes, query, context_matching.k2)
+            context[0] = embedding
             _revise(similarities, gallery_embeddings, context, context_matching)
         labels: list[bool] = []
         scores: list[float] = []

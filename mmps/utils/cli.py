@@ -16,22 +16,32 @@ from typing import TYPE_CHECKING, Any
 from mmps.utils.environment import EnvironmentProblem, require_environment
 
 if TYPE_CHECKING:
-    from mmengine.config import Config, ConfigDict
+    from mmengine.config import Config
 
 
 class UserError(Exception):
     """What the user asked for cannot be done; the message names the cause and the way out."""
 
 
-def run_tool(main: Callable[[], None]) -> None:
-    """Run the ``main`` of a tool, once the environment is known to be sound.
+def run_tool(main: Callable[[], None], *, needs_mmdet: bool = True) -> None:
+    """Run the ``main`` of a tool in an environment known to be sound.
 
     An error that the user can mend, files and network included, ends the process with one message,
     ``error: ...``, and exit status 2. Any other exception is a bug and keeps its traceback.
+
+    Args:
+        main: The tool.
+        needs_mmdet: Whether it builds models or data sets. The environment of one that does not is
+            only examined where an import fails, for importing mmdet takes seconds.
     """
     try:
-        require_environment()
-        main()
+        if needs_mmdet:
+            require_environment()
+        try:
+            main()
+        except ImportError:
+            require_environment()
+            raise
     except (UserError, EnvironmentProblem, OSError) as error:
         print(f'error: {error}', file=sys.stderr)
         sys.exit(2)
@@ -65,6 +75,17 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         choices=('none', 'pytorch', 'slurm'),
         default='none',
         help='how the processes of a distributed run were started',
+    )
+
+
+def add_resample_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--resample``, for tools that say how sure a number is."""
+    parser.add_argument(
+        '--resample',
+        choices=('query', 'person'),
+        default='query',
+        help='what intervals and tests regard as independent; "person" keeps the queries of a '
+        'person together (default: query)',
     )
 
 
@@ -151,16 +172,3 @@ def require_entries(config: Config, path: str, keys: Sequence[str]) -> None:
     missing = [key for key in keys if config.get(key) is None]
     if missing:
         raise UserError(f'config {path} has no {", ".join(missing)}')
-
-
-def search_evaluator(config: Config, path: str) -> ConfigDict:
-    """The entry of ``test_evaluator`` that measures the search.
-
-    Raises:
-        UserError: There is none.
-    """
-    evaluators = config.test_evaluator
-    for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
-        if evaluator.get('type') == 'PersonSearchMetric':
-            return evaluator
-    raise UserError(f'test_evaluator of {path} has no PersonSearchMetric')

@@ -134,19 +134,3 @@ def test_help_needs_no_config(capsys):
         parser.parse_args(['--help'])
     assert stopped.value.code == 0
     assert '--cfg-options' in capsys.readouterr().out
-
-
-def test_search_evaluator_is_found_among_others():
-    config = Config(dict(test_evaluator=dict(type='PersonSearchMetric')))
-    cli.search_evaluator(config, 'x.py').out = 'a.npz'
-    assert config.test_evaluator.out == 'a.npz'
-    config = Config(dict(test_evaluator=[dict(type='CocoMetric'), dict(type='PersonSearchMetric')]))
-    cli.search_evaluator(config, 'x.py').out = 'b.npz'
-    assert config.test_evaluator[1].out == 'b.npz'
-    assert 'out' not in config.test_evaluator[0]
-
-
-def test_config_without_a_search_evaluator():
-    config = Config(dict(test_evaluator=dict(type='CocoMetric')))
-    with pytest.raises(cli.UserError, match='test_evaluator of x.py has no PersonSearchMetric'):
-        cli.search_evaluator(config, 'x.py')

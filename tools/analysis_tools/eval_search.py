@@ -8,11 +8,11 @@ import argparse
 
 from mmps.utils.cli import (
     UserError,
+    add_resample_argument,
     config_parser,
     load_config,
     require_entries,
     run_tool,
-    search_evaluator,
 )
 
 
@@ -20,31 +20,16 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = config_parser('Evaluate a predictions file on the test set of a config.')
     parser.add_argument('predictions', help='.npz file, e.g. of tools/test.py --out')
     parser.add_argument('--out', metavar='M.json', help='also write the metrics to this file')
+    parser.add_argument(
+        '--bootstrap',
+        type=int,
+        nargs='?',
+        const=10_000,
+        metavar='N',
+        help='give 95%% confidence intervals of the search, from N resamples (default 10,000)',
+    )
+    add_resample_argument(parser)
     return parser.parse_args(argv)
-
-
-def load_annotations(config):
-    """Ground truth and protocol of the config's test set."""
-    from mmps.registry import DATASETS
-
-    # no image is read, so nothing has to be built that would process one
-    dataset = DATASETS.build({**config.test_dataloader.dataset, 'pipeline': []})
-    if not hasattr(dataset, 'search_annotations'):
-        raise UserError(f'test_dataloader.dataset: {type(dataset).__name__} has no search protocol')
-    return dataset.search_annotations
-
-
-def print_table(metrics: dict[str, float]) -> None:
-    """One line per kind of result: a suffix such as ``_iou75``, or none."""
-    columns = ('search/mAP', 'search/top1', 'search/top5', 'search/top10', 'det/AP', 'det/recall')
-    first = columns[0]
-    kinds = [key.removeprefix(first) for key in metrics if key.startswith(first)]
-    width = max(len(kind) for kind in kinds) + 2
-    print(' ' * width + ''.join(f'{column:>14}' for column in columns))
-    for kind in kinds:
-        values = [metrics.get(column + kind) for column in columns]
-        cells = [f'{"-":>14}' if value is None else f'{value:>14.2%}' for value in values]
-        print(f'{kind.lstrip("_"):<{width}}' + ''.join(cells))
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -52,24 +37,31 @@ def main(argv: list[str] | None = None) -> None:
     config = load_config(arguments.config, arguments.cfg_options)
     require_entries(config, arguments.config, ('test_dataloader', 'test_evaluator'))
 
-    from mmengine.registry import init_default_scope
-
-    from mmps.evaluation.functional import load_predictions
-    from mmps.registry import METRICS
+    from mmps.evaluation.functional import bootstrap_intervals, load_predictions
+    from mmps.evaluation.report import metrics_table
     from mmps.utils.files import write_json
+    from mmps.utils.search_config import search_protocols, test_annotations
 
-    init_default_scope('mmps')
+    intervals = {}
     try:
-        metric = METRICS.build(search_evaluator(config, arguments.config))
-        annotations = load_annotations(config)
+        protocols = search_protocols(config, arguments.config)
+        annotations = test_annotations(config)
         predictions = load_predictions(arguments.predictions, annotations)
-        metrics = metric.evaluate_predictions(annotations, predictions)
+        results = protocols.search(annotations, predictions)
+        detection = protocols.detect(annotations, predictions)
+        metrics = protocols.summarise(annotations, results, detection)
+        if arguments.bootstrap is not None:
+            units = annotations.query_person_ids if arguments.resample == 'person' else None
+            found = bootstrap_intervals(results, resamples=arguments.bootstrap, units=units)
+            intervals = {f'search/{key}': interval for key, interval in found.items()}
     except ValueError as error:
         raise UserError(error) from error
-    print_table(metrics)
+    print(metrics_table(metrics, intervals))
     if arguments.out:
+        for key, interval in intervals.items():
+            metrics |= {f'{key}_ci_low': interval.low, f'{key}_ci_high': interval.high}
         write_json(arguments.out, metrics)
 
 
 if __name__ == '__main__':
-    run_tool(main)
+    run_tool(main, needs_mmdet=False)

@@ -1,6 +1,8 @@
 """Evaluation of person search: arrays in, numbers out, without any framework."""
 
 from .annotations import SearchAnnotations, SearchGalleries
+from .bootstrap import Comparison, Interval, bootstrap_intervals, compare_results
+from .coco_detection import evaluate_coco
 from .context_matching import ContextMatching
 from .detection import evaluate_detection
 from .predictions import (
@@ -10,15 +12,23 @@ from .predictions import (
     save_predictions,
     with_ground_truth_boxes,
 )
-from .search import SearchResult, evaluate_search, rank_queries
+from .protocols import SearchProtocols
+from .search import evaluate_search, rank_queries
+from .search_result import SearchResult
 
 __all__ = [
+    'Comparison',
     'ContextMatching',
+    'Interval',
     'SearchAnnotations',
     'SearchGalleries',
     'SearchPredictions',
+    'SearchProtocols',
     'SearchResult',
     'align_predictions',
+    'bootstrap_intervals',
+    'compare_results',
+    'evaluate_coco',
     'evaluate_detection',
     'evaluate_search',
     'load_predictions',

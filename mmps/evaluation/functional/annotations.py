@@ -77,13 +77,17 @@ def check_indices(name: str, indices: np.ndarray, size: int, of: str) -> None:
 
 @dataclass(frozen=True)
 class SearchGalleries:
-    """An explicit gallery for each query, as CUHK-SYSU's ``TestG{n}`` files define it.
+    """Explicit searches, each a query and the images it is searched in.
+
+    CUHK-SYSU's ``TestG{n}`` files list one gallery per query; its subsets search some of the
+    queries only, and CUHK03's classic protocol searches every query several times.
 
     Attributes:
-        splits: (Q+1,) int64. Entries ``splits[q]:splits[q+1]`` belong to query q.
-        images: (M,) int64. Index into ``SearchAnnotations.image_names``; may repeat in a gallery.
-        bboxes: (M, 4) float32 xyxy in original pixels. Box of the query's person in that image;
-            a row of NaN where the person is absent.
+        splits: (S+1,) int64. Entries ``splits[s]:splits[s+1]`` belong to search s.
+        images: (M,) int32. Index into ``SearchAnnotations.image_names``; may repeat in a gallery.
+        positives: (P,) int64, ascending. Entries, i.e. rows of ``images``, that show the person.
+        bboxes: (P, 4) float32 xyxy in original pixels. Box of the query's person in each of them.
+        queries: (S,) int64 query of each search. None: one search for each query, in order.
 
     Raises:
         ValueError: The arrays do not fit together.
@@ -91,27 +95,33 @@ class SearchGalleries:
 
     splits: np.ndarray
     images: np.ndarray
+    positives: np.ndarray
     bboxes: np.ndarray
+    queries: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__
         set_field(self, 'splits', as_array('galleries.splits', self.splits, np.int64))
-        set_field(self, 'images', as_array('galleries.images', self.images, np.int64))
+        # galleries of 4,000 images for 2,900 queries: 64 bits each would double what is held
+        set_field(self, 'images', as_array('galleries.images', self.images, np.int32))
+        set_field(self, 'positives', as_array('galleries.positives', self.positives, np.int64))
         set_field(self, 'bboxes', as_array('galleries.bboxes', self.bboxes, np.float32, (4,)))
-        groups = max(len(self.splits) - 1, 0)
-        check_splits('galleries.splits', self.splits, groups, 'query', len(self.images))
-        check_length('galleries.bboxes', self.bboxes, len(self.images), 'gallery entry')
-        absent = np.isnan(self.bboxes).all(1)
-        check_boxes('galleries.bboxes (rows that are not NaN)', self.bboxes[~absent])
+        searches = max(len(self.splits) - 1, 0)
+        check_splits('galleries.splits', self.splits, searches, 'search', len(self.images))
+        check_indices('galleries.positives', self.positives, len(self.images), 'gallery entries')
+        if (np.diff(self.positives) <= 0).any():
+            raise ValueError(
+                'galleries.positives: list each positive entry once, in ascending order'
+            )
+        check_length('galleries.bboxes', self.bboxes, len(self.positives), 'positive entry')
+        check_boxes('galleries.bboxes', self.bboxes)
+        queries = np.arange(searches) if self.queries is None else self.queries
+        set_field(self, 'queries', as_array('galleries.queries', queries, np.int64))
+        check_length('galleries.queries', self.queries, searches, 'search')
 
     def __len__(self) -> int:
-        """Number of queries."""
+        """Number of searches, S."""
         return len(self.splits) - 1
-
-    @property
-    def positive(self) -> np.ndarray:
-        """(M,) bool: whether the query's person is in that entry's image."""
-        return ~np.isnan(self.bboxes).any(1)
 
 
 @dataclass(frozen=True)
@@ -127,8 +137,8 @@ class SearchAnnotations:
         query_images: (Q,) int64 index into ``image_names``.
         query_bboxes: (Q, 4) float32 xyxy in original pixels.
         query_person_ids: (Q,) int64.
-        galleries: Explicit galleries by gallery size. Empty: the gallery of a query is every
-            image but its own.
+        galleries: Explicit protocols, by gallery size (``100``) or name (``'occlusion'``). Empty:
+            each query is searched in every image but its own.
 
     Raises:
         ValueError: The arrays do not fit together; the message names array, row and fix.
@@ -142,7 +152,7 @@ class SearchAnnotations:
     query_images: np.ndarray
     query_bboxes: np.ndarray
     query_person_ids: np.ndarray
-    galleries: dict[int, SearchGalleries] = field(default_factory=dict)
+    galleries: dict[int | str, SearchGalleries] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__
@@ -178,10 +188,10 @@ class SearchAnnotations:
         if (self.query_person_ids < 0).any():
             row = int(np.flatnonzero(self.query_person_ids < 0)[0])
             raise ValueError(f'query_person_ids: row {row} is negative; a query needs an id >= 0')
-        for size, gallery in self.galleries.items():
-            check_length(f'galleries[{size}].splits', gallery.splits[1:], queries, 'query')
+        for name, gallery in self.galleries.items():
+            check_indices(f'galleries[{name}].queries', gallery.queries, queries, 'queries')
             check_indices(
-                f'galleries[{size}].images', gallery.images, len(self.image_names), 'images'
+                f'galleries[{name}].images', gallery.images, len(self.image_names), 'images'
             )
 
     @property

@@ -5,7 +5,20 @@ from __future__ import annotations
 import numpy as np
 
 
-def average_precision(hits: np.ndarray, ranked: np.ndarray, positives: int) -> float:
+def entries_above(hits: np.ndarray, ranked: np.ndarray) -> np.ndarray:
+    """How many entries score at least as much as each right one.
+
+    Args:
+        hits: (t,) scores of the right entries.
+        ranked: (n,) scores of all entries, the right ones among them, ascending.
+
+    Returns:
+        (t,) int64.
+    """
+    return len(ranked) - ranked.searchsorted(hits)
+
+
+def average_precision(hits: np.ndarray, entries: np.ndarray, positives: int) -> float:
     """Average precision times recall, person search's AP.
 
     The area under the step-wise precision-recall curve (scikit-learn's definition: one point per
@@ -15,7 +28,7 @@ def average_precision(hits: np.ndarray, ranked: np.ndarray, positives: int) -> f
 
     Args:
         hits: (t,) scores of the right entries.
-        ranked: (n,) scores of all entries, the right ones among them, ascending.
+        entries: (t,) how many entries, right or wrong, score at least as much as each of them.
         positives: How many entries should have been found, at least t.
 
     Returns:
@@ -23,24 +36,25 @@ def average_precision(hits: np.ndarray, ranked: np.ndarray, positives: int) -> f
     """
     if not len(hits):
         return 0.0
-    hits = np.sort(hits)
-    right = len(hits) - np.searchsorted(hits, hits, side='left')
-    entries = len(ranked) - np.searchsorted(ranked, hits, side='left')
-    return float(np.sum(right / entries) / positives)
+    ordered = hits.copy()
+    ordered.sort()
+    precisions = entries_above(hits, ordered) / entries
+    # in an order that is not the input's, on which the last bit of a sum would depend
+    precisions.sort()
+    return float(precisions.sum() / positives)
 
 
-def best_rank(hits: np.ndarray, ranked: np.ndarray) -> int:
+def best_rank(hits: np.ndarray, entries: np.ndarray) -> int:
     """Rank of the best right entry, from 1, behind all wrong entries of the same score.
 
     Args:
         hits: (t,) scores of the right entries.
-        ranked: (n,) scores of all entries, the right ones among them, ascending.
+        entries: (t,) how many entries, right or wrong, score at least as much as each of them.
 
     Returns:
         The rank; 0 where nothing was found.
     """
     if not len(hits):
         return 0
-    best = hits.max()
-    entries = len(ranked) - np.searchsorted(ranked, best, side='left')
-    return int(entries - np.count_nonzero(hits == best) + 1)
+    best = hits.argmax()
+    return int(entries[best] - np.count_nonzero(hits == hits[best]) + 1)

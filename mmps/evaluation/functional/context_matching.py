@@ -6,16 +6,17 @@ Source: Li and Miao, Sequential End-to-end Network for Efficient Person Search (
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from .annotations import SearchAnnotations
 from .matching import box_iou
 from .predictions import SearchPredictions
 from .ragged import gather_slices
+from .similarities import Similarities
 
 SAME_PERSON_IOU = 0.5
 """A detection that overlaps the query's box by more is the query, not its context."""
@@ -30,7 +31,8 @@ class ContextMatching:
             Detections as similar as the last of them belong to them. CUHK-SYSU: 10.
         k2: How many people of the query's image take part, the query included. CUHK-SYSU: 3.
         similarity: What the detection assigned to the query receives: ``'max'``, the largest edge
-            of the assignment (SeqNet), or ``'mean'`` of that and its own similarity (PSTR).
+            of the assignment (SeqNet), ``'mean'`` of that and its own similarity (PSTR), or
+            ``'sum'`` of all its edges, the weight of the assignment.
 
     Raises:
         ValueError: An option out of range.
@@ -38,14 +40,22 @@ class ContextMatching:
 
     k1: int = 30
     k2: int = 4
-    similarity: Literal['max', 'mean'] = 'max'
+    similarity: Literal['max', 'mean', 'sum'] = 'max'
 
     def __post_init__(self) -> None:
-        if self.k1 < 1 or self.k2 < 1 or self.similarity not in ('max', 'mean'):
+        if self.k1 < 1 or self.k2 < 1 or self.similarity not in _REVISED:
             raise ValueError(
-                f"context_matching: k1 and k2 must be at least 1 and similarity 'max' or 'mean'; "
-                f'{self} given'
+                f'context_matching: k1 and k2 must be at least 1 and similarity one of '
+                f'{list(_REVISED)}; {self} given'
             )
+
+
+_REVISED: dict[str, Callable[[np.ndarray], float]] = {
+    'max': lambda edges: edges.max(),
+    'mean': lambda edges: (edges.max() + edges[0]) / 2,
+    'sum': lambda edges: edges.sum(),
+}
+"""What the query's match receives, from the edges of the assignment, the query's own first."""
 
 
 def query_contexts(
@@ -91,40 +101,51 @@ def query_contexts(
 
 
 def match_context(
-    similarities: np.ndarray,
+    query: int,
+    row: np.ndarray,
     columns: np.ndarray,
     context: np.ndarray,
     splits: np.ndarray,
-    embeddings: np.ndarray,
+    similarities: Similarities,
     options: ContextMatching,
-) -> None:
+) -> np.ndarray:
     """Revise one query's similarities in place.
 
     Args:
-        similarities: (N,) float32 to all detections.
-        columns: (n,) int64 detections of the query's gallery.
+        query: The query.
+        row: (N,) float32 its similarities to all detections.
+        columns: (n,) int64 detections of its gallery.
         context: (c, D) embeddings, row 0 the query.
         splits: (I+1,) int64 detections of each image.
-        embeddings: (N, D) gallery embeddings, weighted by confidence if the similarities are.
+        similarities: Where ``row`` is from.
         options: See :class:`ContextMatching`.
+
+    Returns:
+        (m,) int64 detections of the images that were matched; their values in ``row`` are final.
     """
+    # importing scipy.optimize takes longer than most evaluations that have no context
+    from scipy.optimize import linear_sum_assignment
+
     if not len(columns):
-        return
-    ranked = similarities[columns]
-    kth = max(len(ranked) - options.k1, 0)
-    near = columns[ranked >= np.partition(ranked, kth)[kth]]
+        return columns
+    values = row[columns]
+    near = columns[values >= _kth_largest(values, options.k1) - similarities.margin]
+    row[near] = similarities.exact(query, near)
+    near = near[row[near] >= _kth_largest(row[near], options.k1)]
     images = np.unique(np.searchsorted(splits, near, side='right') - 1)
     owners, rows = gather_slices(splits, images)
-    edges = context @ embeddings[rows].T
-    # the same product in another shape may round differently, and then split a tie
-    edges[0] = similarities[rows]
+    edges = similarities.to_context(context, rows)
+    edges[0] = row[rows] = similarities.exact(query, rows)
     ends = np.searchsorted(owners, np.arange(len(images) + 1))
+    revise = _REVISED[options.similarity]
     for a, b in zip(ends, ends[1:], strict=False):
         people, detections = linear_sum_assignment(edges[:, a:b], maximize=True)
         # the people come back in ascending order, so the query is first if it was assigned at all
         if people[0] == 0:
-            weights = edges[people, a + detections]
-            best = weights.max()
-            own = weights[0]
-            revised = best if options.similarity == 'max' else (best + own) / 2
-            similarities[rows[a + detections[0]]] = revised
+            row[rows[a + detections[0]]] = revise(edges[people, a + detections])
+    return rows
+
+
+def _kth_largest(values: np.ndarray, k: int) -> np.ndarray:
+    place = max(len(values) - k, 0)
+    return np.partition(values, place)[place]

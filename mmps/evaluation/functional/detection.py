@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .annotations import SearchAnnotations
-from .average_precision import average_precision
+from .average_precision import average_precision, entries_above
 from .matching import match_mutually
 from .predictions import SearchPredictions, align_predictions, keep_confident
 from .ragged import splits_of
@@ -54,8 +54,9 @@ def evaluate_detection(
     found = match_mutually(
         gt_splits, gt_bboxes, predictions.image_splits, predictions.bboxes, scores, iou_thr
     )
-    positives = len(gt_bboxes)
+    positives, hits = len(gt_bboxes), scores[found]
+    entries = entries_above(hits, np.sort(scores[judged]))
     return {
-        'AP': average_precision(scores[found], np.sort(scores[judged]), positives),
+        'AP': average_precision(hits, entries, positives),
         'recall': float(found.sum() / positives) if positives else 0.0,
     }

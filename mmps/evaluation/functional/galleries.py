@@ -10,16 +10,19 @@ import numpy as np
 from .annotations import SearchAnnotations, SearchGalleries
 from .ragged import gather_slices, splits_of
 
+EVERYWHERE = 'all'
+"""Gallery of every test image, for test sets that list galleries of a fixed size."""
+
 
 @dataclass(frozen=True)
 class Positives:
     """The appearances that count as right answers.
 
     Attributes:
-        splits: (Q+1,) int64. Rows ``splits[q]:splits[q+1]`` below belong to query q.
-        images: (P,) int64, no image twice for one query.
+        splits: (S+1,) int64. Rows ``splits[s]:splits[s+1]`` below belong to search s.
+        images: (P,) int64, no image twice for one search.
         bboxes: (P, 4) float32 xyxy.
-        counts: (Q,) int64 denominators of recall. More than the rows of a query where an explicit
+        counts: (S,) int64 denominators of recall. More than the rows of a search where an explicit
             gallery repeats an image.
     """
 
@@ -30,45 +33,86 @@ class Positives:
 
 
 class Gallery(Protocol):
-    """What the ranking needs to know about a retrieval protocol."""
+    """What the ranking needs to know about a retrieval protocol.
 
+    Attributes:
+        queries: (S,) int64 query of each search, ascending.
+        positives: Right answers of each search.
+    """
+
+    queries: np.ndarray
     positives: Positives
 
-    def columns(self, query: int) -> np.ndarray:
-        """Rows (n,) int64 of the detections among which ``query`` is searched, each once."""
+    def searched(self, search: int) -> np.ndarray:
+        """(I,) bool: the images that ``search`` looks through."""
+
+
+@dataclass(frozen=True)
+class Cameras:
+    """Which images a query is searched in, going by their cameras.
+
+    Attributes:
+        of_images: (I,) int64 camera of each image.
+        of_queries: (Q,) int64 camera of each query.
+        others_only: Leave out the query's own camera.
+        only: Keep this camera alone, or None.
+    """
+
+    of_images: np.ndarray
+    of_queries: np.ndarray
+    others_only: bool = False
+    only: int | None = None
+
+    def keep(self, images: np.ndarray | slice, queries: np.ndarray | int) -> np.ndarray:
+        """(n,) bool for pairs of image and query."""
+        cameras = self.of_images[images]
+        kept = np.ones(len(cameras), bool)
+        if self.others_only:
+            kept &= cameras != self.of_queries[queries]
+        if self.only is not None:
+            kept &= cameras == self.only
+        return kept
 
 
 def make_gallery(
     annotations: SearchAnnotations,
-    splits: np.ndarray,
     *,
-    gallery_size: int = 100,
+    gallery_size: int | str = 100,
     cross_camera: bool = False,
+    camera: int | None = None,
 ) -> Gallery:
     """Choose the retrieval protocol.
 
     Args:
         annotations: Ground truth.
-        splits: (I+1,) int64 rows of the detections of each image.
-        gallery_size: Which explicit gallery to use; without effect on a test set that has none.
+        gallery_size: Which explicit protocol to use, by size or name, or :data:`EVERYWHERE`;
+            without effect on a test set that has none.
         cross_camera: Search only images of cameras other than the query's.
+        camera: Search only images of this camera.
 
     Raises:
-        ValueError: No gallery of that size, or a camera is unknown.
+        ValueError: No query, no protocol of that size or name, or a camera is unknown.
     """
-    if cross_camera and (annotations.cameras < 0).any():
-        image = annotations.image_names[int(np.flatnonzero(annotations.cameras < 0)[0])]
-        raise ValueError(
-            f'cross_camera: the camera of {image!r} is unknown; leave cross_camera off'
-        )
-    if not annotations.galleries:
-        return EveryImage(annotations, splits, cross_camera)
-    if gallery_size not in annotations.galleries:
-        raise ValueError(
-            f'gallery_sizes: there is no gallery of size {gallery_size}; '
-            f'this test set has {sorted(annotations.galleries)}'
-        )
-    return ListedImages(annotations, splits, annotations.galleries[gallery_size], cross_camera)
+    if not annotations.num_queries:
+        raise ValueError('query_images: this test set has no query, so there is nothing to search')
+    unknown = np.flatnonzero(annotations.cameras < 0)
+    if len(unknown) and (cross_camera or camera is not None):
+        name = annotations.image_names[unknown[0]]
+        option = 'cross_camera' if cross_camera else 'camera_pairs'
+        raise ValueError(f'{option}: the camera of {name!r} is unknown; leave {option} off')
+    of_queries = annotations.cameras[annotations.query_images]
+    cameras = Cameras(annotations.cameras, of_queries, cross_camera, camera)
+    listed = annotations.galleries
+    if not listed:
+        return EveryImage(annotations, cameras)
+    if gallery_size in listed:
+        return ListedImages(annotations, cameras, listed[gallery_size])
+    sizes = [size for size in listed if isinstance(size, int)]
+    if gallery_size == EVERYWHERE and sizes:
+        return ListedPeople(annotations, cameras, listed[max(sizes)])
+    raise ValueError(
+        f'gallery_sizes: there is no gallery {gallery_size!r}; this test set has {list(listed)}'
+    )
 
 
 class EveryImage:
@@ -78,27 +122,18 @@ class EveryImage:
     an image only its first annotated box counts.
     """
 
-    def __init__(
-        self, annotations: SearchAnnotations, splits: np.ndarray, cross_camera: bool
-    ) -> None:
-        self._own = annotations.query_images
-        self._splits = splits
-        self._all = np.arange(splits[-1])
-        self._camera = annotations.cameras[self._own]
-        self._elsewhere: dict[int, np.ndarray] = {}
-        if cross_camera:
-            camera = np.repeat(annotations.cameras, np.diff(splits))
-            self._elsewhere = {int(c): np.flatnonzero(camera != c) for c in np.unique(self._camera)}
-        self.positives = self._find_positives(annotations, cross_camera)
+    def __init__(self, annotations: SearchAnnotations, cameras: Cameras) -> None:
+        self.queries = np.arange(annotations.num_queries)
+        self._own, self._cameras = annotations.query_images, cameras
+        self.positives = self._find_positives(annotations)
 
-    def columns(self, query: int) -> np.ndarray:
+    def searched(self, search: int) -> np.ndarray:
         """See :class:`Gallery`."""
-        if self._elsewhere:
-            return self._elsewhere[int(self._camera[query])]
-        own = self._own[query]
-        return np.concatenate([self._all[: self._splits[own]], self._all[self._splits[own + 1] :]])
+        images = self._cameras.keep(slice(None), search)
+        images[self._own[search]] = False
+        return images
 
-    def _find_positives(self, annotations: SearchAnnotations, cross_camera: bool) -> Positives:
+    def _find_positives(self, annotations: SearchAnnotations) -> Positives:
         image = np.repeat(np.arange(annotations.num_images), np.diff(annotations.box_splits))
         person = annotations.person_ids
         labelled = np.flatnonzero(person >= 0)
@@ -111,8 +146,7 @@ class EveryImage:
         query, rows = gather_slices(by_person, group.reshape(-1))
         boxes = first[rows]
         keep = image[boxes] != self._own[query]
-        if cross_camera:
-            keep &= annotations.cameras[image[boxes]] != self._camera[query]
+        keep &= self._cameras.keep(image[boxes], query)
         query, boxes = query[keep], boxes[keep]
         splits = splits_of(query, annotations.num_queries)
         return Positives(splits, image[boxes], annotations.bboxes[boxes], np.diff(splits))
@@ -126,30 +160,63 @@ class ListedImages:
     """
 
     def __init__(
-        self,
-        annotations: SearchAnnotations,
-        splits: np.ndarray,
-        galleries: SearchGalleries,
-        cross_camera: bool,
+        self, annotations: SearchAnnotations, cameras: Cameras, listed: SearchGalleries
     ) -> None:
-        queries = annotations.num_queries
-        query = np.repeat(np.arange(queries), np.diff(galleries.splits))
-        images, bboxes, positive = galleries.images, galleries.bboxes, galleries.positive
-        if cross_camera:
-            own = annotations.cameras[annotations.query_images]
-            keep = annotations.cameras[images] != own[query]
-            query, images, bboxes, positive = (x[keep] for x in (query, images, bboxes, positive))
-        counts = np.bincount(query[positive], minlength=queries)
-        first = np.unique(query * annotations.num_images + images, return_index=True)[1]
-        query, images, bboxes, positive = (x[first] for x in (query, images, bboxes, positive))
-        self._detections = splits
-        self._images = images
-        self._entries = splits_of(query, queries)
-        self.positives = Positives(
-            splits_of(query[positive], queries), images[positive], bboxes[positive], counts
-        )
+        # ascending, so that the similarities of a query are computed once
+        self._order = np.argsort(listed.queries, kind='stable')
+        self.queries = listed.queries[self._order]
+        self._listed, self._cameras = listed, cameras
+        self._own = annotations.query_images
+        self._num_images = annotations.num_images
+        self.positives = self._find_positives()
 
-    def columns(self, query: int) -> np.ndarray:
+    def searched(self, search: int) -> np.ndarray:
         """See :class:`Gallery`."""
-        listed = self._images[self._entries[query] : self._entries[query + 1]]
-        return gather_slices(self._detections, listed)[1]
+        images = np.zeros(self._num_images, bool)
+        images[self._entries(search)] = True
+        images &= self._cameras.keep(slice(None), self.queries[search])
+        return images
+
+    def _entries(self, search: int) -> np.ndarray:
+        """Images listed for ``search``, in the file's order."""
+        row = self._order[search]
+        return self._listed.images[self._listed.splits[row] : self._listed.splits[row + 1]]
+
+    def _find_positives(self) -> Positives:
+        listed, searches = self._listed, len(self.queries)
+        row = np.searchsorted(listed.splits, listed.positives, side='right') - 1
+        search = np.argsort(self._order)[row]
+        order = np.argsort(search, kind='stable')
+        search, entry, row = search[order], listed.positives[order], row[order]
+        image, bbox = listed.images[entry].astype(np.int64), listed.bboxes[order]
+        keep = self._cameras.keep(image, self.queries[search])
+        counts = np.bincount(search[keep], minlength=searches)
+        keep &= self._first_entries(search, entry - listed.splits[row])
+        splits = splits_of(search[keep], searches)
+        return Positives(splits, image[keep], bbox[keep], counts)
+
+    def _first_entries(self, search: np.ndarray, place: np.ndarray) -> np.ndarray:
+        """(P,) bool: whether ``place``, within its search, is the first to list its image."""
+        first = np.empty(self._num_images, np.int64)
+        result = np.empty(len(search), bool)
+        splits = splits_of(search, len(self.queries))
+        for one in np.flatnonzero(np.diff(splits)):
+            images, rows = self._entries(one), slice(*splits[one : one + 2])
+            first[images[::-1]] = np.arange(len(images))[::-1]  # the last to be written stays
+            result[rows] = first[images[place[rows]]] == place[rows]
+        return result
+
+
+class ListedPeople(ListedImages):
+    """Search every image for the people that the listed gallery of each query shows.
+
+    The query's own image is left out unless it is listed.
+    """
+
+    def searched(self, search: int) -> np.ndarray:
+        """See :class:`Gallery`."""
+        query = self.queries[search]
+        own = self._own[query]
+        images = self._cameras.keep(slice(None), query)
+        images[own] &= own in self._entries(search)
+        return images

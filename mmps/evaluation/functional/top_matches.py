@@ -20,7 +20,7 @@ class Match:
     Attributes:
         image: Index into ``SearchAnnotations.image_names``.
         bbox: (4,) float32 xyxy in original pixels.
-        similarity: Cosine similarity to the query, -1..1.
+        similarity: To the query, -1..1: cosine, times the score if that weighs it.
         correct: Whether the metric counts it as the query's person.
     """
 
@@ -38,8 +38,9 @@ def top_matches(
     *,
     score_thr: float = 0.5,
     iou_thr: IouRule = 'adaptive',
+    confidence_weighting: bool = False,
     cross_camera: bool = False,
-    gallery_size: int = 100,
+    gallery_size: int | str = 100,
 ) -> list[list[Match]]:
     """The most similar detections of some queries, judged as the metric judges them.
 
@@ -52,21 +53,28 @@ def top_matches(
         For each query at most ``top_k`` matches, best first.
 
     Raises:
-        ValueError: Predictions of another test set, or a query that does not exist.
+        ValueError: Predictions of another test set, or a query that does not exist or is not
+            searched.
     """
     queries = np.array(list(queries), np.int64)
     check_indices('queries', queries, annotations.num_queries, 'queries')
     predictions = keep_confident(align_predictions(predictions, annotations), score_thr)
     splits = predictions.image_splits
-    gallery = make_gallery(
-        annotations, splits, gallery_size=gallery_size, cross_camera=cross_camera
-    )
+    gallery = make_gallery(annotations, gallery_size=gallery_size, cross_camera=cross_camera)
+    embeddings = predictions.embeddings
+    if confidence_weighting:
+        embeddings = embeddings * predictions.scores[:, None]
+    # rounded from float64, so that equal embeddings are equally similar wherever they stand
+    embeddings = embeddings.astype(np.float64)
     image_of_row = np.repeat(np.arange(annotations.num_images), np.diff(splits))
     rankings = []
     for query in queries:
-        similarities = predictions.embeddings @ predictions.query_embeddings[query]
+        similarities = (embeddings @ predictions.query_embeddings[query]).astype(np.float32)
         correct = np.zeros(len(similarities), bool)
-        wanted = slice(*gallery.positives.splits[query : query + 2])
+        search = int(np.searchsorted(gallery.queries, query))
+        if search == len(gallery.queries) or gallery.queries[search] != query:
+            raise ValueError(f'queries: gallery {gallery_size!r} does not search query {query}')
+        wanted = slice(*gallery.positives.splits[search : search + 2])
         ((people, rows),) = match_people(
             gallery.positives.images[wanted],
             gallery.positives.bboxes[wanted],
@@ -76,7 +84,7 @@ def top_matches(
         )
         best_first = np.lexsort((-similarities[rows], people))
         correct[rows[best_first[np.unique(people[best_first], return_index=True)[1]]]] = True
-        columns = gallery.columns(int(query))
+        columns = np.flatnonzero(gallery.searched(search)[image_of_row])
         order = columns[np.lexsort((correct[columns], -similarities[columns]))][:top_k]
         rankings.append(
             [

@@ -7,8 +7,8 @@ can do without.
 from __future__ import annotations
 
 import argparse
-import sys
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import fields, replace
 
 import numpy as np
 
@@ -16,115 +16,85 @@ from mmps.evaluation.functional import (
     ContextMatching,
     SearchAnnotations,
     SearchPredictions,
+    SearchProtocols,
+    bootstrap_intervals,
     evaluate_detection,
     evaluate_search,
 )
-from mmps.utils.benchmark.measurement import Measurement, best_time
+from mmps.utils.benchmark.evaluation_growth import measure_growth
+from mmps.utils.benchmark.evaluation_process import time_processes
+from mmps.utils.benchmark.measurement import Measurement, best_time, peak_memory
+from mmps.utils.benchmark.search_sets import SIZES, Size, product, random_test_set
 
-
-@dataclass(frozen=True)
-class Size:
-    """How much there is to evaluate; the defaults are PRW's test set."""
-
-    images: int = 6112
-    boxes: int = 25062
-    labelled: int = 19127
-    people: int = 544
-    queries: int = 2057
-    detections: int = 40000
-    dim: int = 256
+NUMBERS = [field.name for field in fields(Size) if field.name != 'galleries']
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the subcommand."""
-    for name, value in vars(Size()).items():
-        parser.add_argument(f'--{name}', type=int, default=value, help='default: %(default)s')
+    parser.add_argument(
+        '--set', choices=SIZES, default='prw', help='size of the test set (default: %(default)s)'
+    )
+    for name in NUMBERS:
+        parser.add_argument(f'--{name}', type=int, help='instead of that of the test set')
     parser.add_argument('--repeats', type=int, default=3, help='best of this many runs')
+    parser.add_argument(
+        '--whole-process',
+        action='store_true',
+        help='also time eval_search.py from its start to its end, on files made for it',
+    )
+    parser.add_argument(
+        '--growth',
+        metavar='PLOT.png',
+        help='instead time test sets from a fraction to twice the size, and draw the growth',
+    )
 
 
 def run(arguments: argparse.Namespace) -> list[Measurement]:
     """Measure."""
-    size = Size(**{name: getattr(arguments, name) for name in vars(Size())})
-    annotations, predictions = random_test_set(size, np.random.default_rng(0))
+    given = {name: getattr(arguments, name) for name in NUMBERS}
+    size = replace(
+        SIZES[arguments.set], **{name: value for name, value in given.items() if value is not None}
+    )
+    if arguments.growth:
+        return measure_growth(size, arguments.repeats, arguments.growth)
+    case = random_test_set(size, np.random.default_rng(0))
+    measured = [
+        Measurement(name, best_time(function, arguments.repeats), 's')
+        for name, function in _tasks(*case)
+    ]
+    measured.append(Measurement('peak memory of the process', peak_memory(), 'MiB'))
+    if arguments.whole_process:
+        measured += time_processes(*case, arguments.repeats)
+    return measured
 
-    def seconds(name: str, function) -> Measurement:
-        return Measurement(name, best_time(function, arguments.repeats), 's')
 
-    def search(**options):
+def _tasks(
+    annotations: SearchAnnotations, predictions: SearchPredictions
+) -> list[tuple[str, Callable[[], object]]]:
+    """What is timed, by name."""
+
+    def search(**options: object) -> Callable[[], object]:
         return lambda: evaluate_search(annotations, predictions, **options)
 
+    def together(**options: object) -> Callable[[], object]:
+        return lambda: SearchProtocols(**options).search(annotations, predictions)
+
+    results = SearchProtocols().search(annotations, predictions)
+    tasks = [('matrix product', lambda: product(predictions)), ('search', search())]
+    if annotations.galleries:
+        sizes = tuple(annotations.galleries)
+        tasks += [
+            (f'search, galleries of {max(sizes)}', search(gallery_size=max(sizes))),
+            (f'search, {len(sizes)} gallery sizes', together(gallery_sizes=sizes)),
+        ]
+    else:
+        tasks += [
+            ('search, cross-camera', search(cross_camera=True)),
+            ('search, all camera rules', together(cross_camera=True, camera_pairs=True)),
+        ]
     return [
-        seconds('matrix product', lambda: product(predictions)),
-        seconds('search', search()),
-        seconds('search, cross-camera', search(cross_camera=True)),
-        seconds('search, context matching', search(context_matching=ContextMatching())),
-        seconds('detection', lambda: evaluate_detection(annotations, predictions)),
-        Measurement('peak memory of the process', peak_memory(), 'MiB'),
+        *tasks,
+        ('search, context matching', search(context_matching=ContextMatching())),
+        ('detection', lambda: evaluate_detection(annotations, predictions)),
+        ('bootstrap, 10,000 resamples', lambda: bootstrap_intervals(results)),
     ]
-
-
-def product(predictions: SearchPredictions, rows: int = 256) -> None:
-    """All similarities, some queries at a time, as the evaluation computes them."""
-    for start in range(0, len(predictions.query_embeddings), rows):
-        predictions.query_embeddings[start : start + rows] @ predictions.embeddings.T
-
-
-def peak_memory() -> float:
-    """Largest resident size of this process so far, in MiB."""
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == 'darwin' else 2**10)
-
-
-def random_test_set(
-    size: Size, rng: np.random.Generator
-) -> tuple[SearchAnnotations, SearchPredictions]:
-    """A test set of the given size, and predictions that find most people and confuse many."""
-    image = np.sort(rng.integers(0, size.images, size.boxes))
-    bboxes = _boxes(size.boxes, rng)
-    person_ids = np.full(size.boxes, -1)
-    labelled = rng.choice(size.boxes, size.labelled, replace=False)
-    person_ids[labelled] = rng.integers(0, size.people, size.labelled)
-    query = rng.choice(labelled, size.queries, replace=False)
-    every_image = np.arange(size.images + 1)
-    annotations = SearchAnnotations(
-        image_names=tuple(f'c{i % 6 + 1}s1_{i:06d}.jpg' for i in range(size.images)),
-        cameras=np.arange(size.images) % 6,
-        box_splits=np.searchsorted(image, every_image),
-        bboxes=bboxes,
-        person_ids=person_ids,
-        query_images=image[query],
-        query_bboxes=bboxes[query],
-        query_person_ids=person_ids[query],
-    )
-    # people first, cut or filled up with false alarms to the wanted number of detections
-    found = rng.permutation(size.boxes)[: size.detections]
-    false_alarms = size.detections - len(found)
-    detected_image = np.concatenate([image[found], rng.integers(0, size.images, false_alarms)])
-    order = np.argsort(detected_image, kind='stable')
-    noise = rng.normal(0, 4, (len(found), 4)).astype(np.float32)
-    detected = np.concatenate([bboxes[found] + noise, _boxes(false_alarms, rng)])
-    looks = rng.standard_normal((size.people + 1, size.dim), np.float32)
-    identity = np.concatenate([person_ids[found], rng.integers(0, size.people, false_alarms)])
-    predictions = SearchPredictions(
-        image_names=annotations.image_names,
-        image_splits=np.searchsorted(detected_image[order], every_image),
-        bboxes=detected[order],
-        scores=rng.uniform(0.5, 1, size.detections),
-        embeddings=_embeddings(looks[identity[order]], rng),
-        query_embeddings=_embeddings(looks[annotations.query_person_ids], rng),
-    )
-    return annotations, predictions
-
-
-def _boxes(n: int, rng: np.random.Generator) -> np.ndarray:
-    corner = rng.uniform((0, 0), (1700, 680), (n, 2))
-    return np.concatenate([corner, corner + rng.uniform((40, 80), (150, 400), (n, 2))], 1).astype(
-        np.float32
-    )
-
-
-def _embeddings(looks: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    values = looks + 1.5 * rng.standard_normal(looks.shape, np.float32)
-    return values / np.linalg.norm(values, axis=1, keepdims=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -37,6 +38,18 @@ def best_time(function: Callable[[], Any], repeats: int) -> float:
         function()
         seconds.append(time.perf_counter() - start)
     return min(seconds)
+
+
+def peak_memory() -> float:
+    """Largest resident size of this process so far, in MiB."""
+    status = Path('/proc/self/status')
+    if status.is_file():  # getrusage would count what the process that started this one held
+        (line,) = (line for line in status.read_text().splitlines() if line.startswith('VmHWM'))
+        return int(line.split()[1]) / 2**10
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == 'darwin' else 2**10)
 
 
 def machine() -> dict[str, Any]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import resource
-import sys
 import time
 from collections.abc import Callable
 
@@ -16,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mmps.registry import MODELS
 from mmps.testing.scenes import random_scenes
-from mmps.utils.benchmark.measurement import Measurement
+from mmps.utils.benchmark.measurement import Measurement, peak_memory
 from mmps.utils.cli import load_config
 
 PEOPLE = [0, 1, 2, -1]
@@ -90,5 +88,4 @@ def _matrix_rate(device: str, side: int = 2048) -> float:
 def _peak_memory(device: str) -> float:
     if device.startswith('cuda'):
         return torch.cuda.max_memory_allocated() / 2**20
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == 'darwin' else 2**10)
+    return peak_memory()

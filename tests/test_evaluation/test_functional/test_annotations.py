@@ -72,20 +72,26 @@ def test_annotations_are_frozen():
         annotations().cameras = np.zeros(2)
 
 
-def test_gallery_entries_without_the_person_are_rows_of_nan():
-    galleries = SearchGalleries([0, 2], [0, 1], [[1, 2, 3, 4], [np.nan] * 4])
-    assert galleries.positive.tolist() == [True, False]
-    assert len(galleries) == 1
+def test_galleries_search_each_query_once_unless_told_otherwise():
+    galleries = SearchGalleries([0, 2, 3], [0, 1, 1], [0], [[1, 2, 3, 4]])
+    assert galleries.queries.tolist() == [0, 1]
+    assert len(galleries) == 2
+
+
+BOX = [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(
     ('arrays', 'message'),
     [
-        (([0, 3], [0, 1], [[1, 2, 3, 4]] * 2), 'galleries.splits: must start at 0'),
-        (([], [0], [[1, 2, 3, 4]]), 'galleries.splits: 0 rows given, 1 expected'),
-        (([0, 2], [0, 1], [[1, 2, 3, 4]]), 'galleries.bboxes: 1 rows given, 2 expected'),
-        (([0, 1], [0], [[1, 2, 1, 4]]), 'galleries.bboxes.*row 0'),
-        (([0, 1], [0], [[1, np.nan, 3, 4]]), 'galleries.bboxes.*row 0'),
+        (([0, 3], [0, 1], [0], [BOX]), 'galleries.splits: must start at 0'),
+        (([], [0], [0], [BOX]), 'galleries.splits: 0 rows given, 1 expected'),
+        (([0, 2], [0, 1], [0, 1], [BOX]), 'galleries.bboxes: 1 rows given, 2 expected'),
+        (([0, 2], [0, 1], [2], [BOX]), 'galleries.positives: row 0 is 2, but there are 2'),
+        (([0, 2], [0, 1], [1, 0], [BOX] * 2), 'galleries.positives: .* ascending'),
+        (([0, 1], [0], [0], [[1, 2, 1, 4]]), 'galleries.bboxes.*row 0'),
+        (([0, 1], [0], [0], [[1, np.nan, 3, 4]]), 'galleries.bboxes.*row 0'),
+        (([0, 1], [0], [0], [BOX], [0, 1]), 'galleries.queries: 2 rows given, 1 expected'),
     ],
 )
 def test_bad_galleries_are_refused(arrays, message):
@@ -96,8 +102,8 @@ def test_bad_galleries_are_refused(arrays, message):
 @pytest.mark.parametrize(
     ('galleries', 'message'),
     [
-        (SearchGalleries([0, 1], [5], [[1, 2, 3, 4]]), r'galleries\[50\].images: row 0 is 5'),
-        (SearchGalleries([0, 1, 1], [0], [[1, 2, 3, 4]]), r'galleries\[50\].splits: 2 rows given'),
+        (SearchGalleries([0, 1], [5], [0], [BOX]), r'galleries\[50\].images: row 0 is 5'),
+        (SearchGalleries([0, 1, 1], [0], [], []), r'galleries\[50\].queries: row 1 is 1'),
     ],
 )
 def test_galleries_must_fit_the_test_set(galleries, message):

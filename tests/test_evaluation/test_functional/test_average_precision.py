@@ -3,7 +3,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmps.evaluation.functional.average_precision import average_precision, best_rank
+from mmps.evaluation.functional.average_precision import (
+    average_precision,
+    best_rank,
+    entries_above,
+)
 from mmps.testing.search_oracle import step_average_precision
 
 
@@ -26,9 +30,10 @@ from mmps.testing.search_oracle import step_average_precision
     ],
 )
 def test_hand_computed(hits, misses, positives, ap, rank):
-    ranked = np.sort(np.array([*hits, *misses]))
-    assert average_precision(np.array(hits), ranked, positives) == pytest.approx(ap)
-    assert best_rank(np.array(hits), ranked) == rank
+    hits, ranked = np.array(hits), np.sort([*hits, *misses])
+    entries = entries_above(hits, ranked)
+    assert average_precision(hits, entries, positives) == pytest.approx(ap)
+    assert best_rank(hits, entries) == rank
 
 
 @settings(deadline=None)
@@ -41,6 +46,6 @@ def test_equals_the_step_curve_with_ties(labelled, missed):
     scores = [score / 8 for _, score in labelled]
     hits = np.array([s for label, s in zip(labels, scores, strict=True) if label], np.float32)
     positives = len(hits) + missed
-    got = average_precision(hits, np.sort(np.float32(scores)), positives)
+    got = average_precision(hits, entries_above(hits, np.sort(np.float32(scores))), positives)
     want = step_average_precision(labels, scores) * len(hits) / positives if len(hits) else 0
     assert got == pytest.approx(want, abs=1e-12)

@@ -3,68 +3,44 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmps.evaluation.functional import SearchAnnotations, SearchPredictions, evaluate_detection
-from mmps.testing.search_cases import random_annotations, random_predictions
+from mmps.evaluation.functional import evaluate_detection
+from mmps.testing.search_cases import one_image, random_annotations, random_predictions
 from mmps.testing.search_oracle import detection_oracle
-
-
-def scene(gts, detections, scores, ids=None):
-    gts = np.float32(gts).reshape(-1, 4)
-    annotations = SearchAnnotations(
-        image_names=('a.jpg',),
-        cameras=[0],
-        box_splits=[0, len(gts)],
-        bboxes=gts,
-        person_ids=np.zeros(len(gts), int) if ids is None else ids,
-        query_images=[],
-        query_bboxes=[],
-        query_person_ids=[],
-    )
-    predictions = SearchPredictions(
-        image_names=('a.jpg',),
-        image_splits=[0, len(scores)],
-        bboxes=detections,
-        scores=scores,
-        embeddings=np.ones((len(scores), 1)),
-        query_embeddings=np.zeros((0, 1)),
-    )
-    return annotations, predictions
-
 
 A, B, FAR = [0, 0, 10, 20], [100, 0, 110, 20], [300, 0, 310, 20]
 
 
 def test_hand_computed():
     # right, wrong, and one person missed: precision 1 at the only hit, recall 1/2
-    result = evaluate_detection(*scene([A, B], [A, FAR], [0.9, 0.8]))
+    result = evaluate_detection(*one_image([A, B], [A, FAR], [0.9, 0.8]))
     assert result == {'AP': 0.5, 'recall': 0.5}
     # wrong before right: precision 1/2, recall 1
-    result = evaluate_detection(*scene([A], [FAR, A], [0.9, 0.8]))
+    result = evaluate_detection(*one_image([A], [FAR, A], [0.9, 0.8]))
     assert result == {'AP': 0.5, 'recall': 1.0}
 
 
 def test_scores_below_the_threshold_are_dropped():
-    result = evaluate_detection(*scene([A, B], [A, B], [0.5, 0.49]))
+    result = evaluate_detection(*one_image([A, B], [A, B], [0.5, 0.49]))
     assert result == {'AP': 0.5, 'recall': 0.5}
 
 
 def test_strict_overlap():
     shifted = [0, 0, 10, 14]
-    assert evaluate_detection(*scene([A], [shifted], [1.0]))['recall'] == 1
-    assert evaluate_detection(*scene([A], [shifted], [1.0]), iou_thr=0.75)['recall'] == 0
+    assert evaluate_detection(*one_image([A], [shifted], [1.0]))['recall'] == 1
+    assert evaluate_detection(*one_image([A], [shifted], [1.0]), iou_thr=0.75)['recall'] == 0
     with pytest.raises(ValueError, match='iou_thr: 0 given'):
-        evaluate_detection(*scene([A], [A], [1.0]), iou_thr=0)
+        evaluate_detection(*one_image([A], [A], [1.0]), iou_thr=0)
 
 
 def test_unlabelled_people_count_unless_told_otherwise():
-    case = scene([A, B], [A], [0.9], ids=[3, -1])
+    case = one_image([A, B], [A], [0.9], ids=[3, -1])
     assert evaluate_detection(*case) == {'AP': 0.5, 'recall': 0.5}
     assert evaluate_detection(*case, labelled_only=True) == {'AP': 1.0, 'recall': 1.0}
 
 
 @pytest.mark.parametrize('case', [([A], [], []), ([], [A], [1.0]), ([], [], [])])
 def test_nothing_found_or_nobody_there_is_zero(case):
-    assert evaluate_detection(*scene(*case)) == {'AP': 0.0, 'recall': 0.0}
+    assert evaluate_detection(*one_image(*case)) == {'AP': 0.0, 'recall': 0.0}
 
 
 @settings(deadline=None, max_examples=60)

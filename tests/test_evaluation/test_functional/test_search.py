@@ -15,13 +15,16 @@ from mmps.evaluation.functional import (
     rank_queries,
     with_ground_truth_boxes,
 )
-from mmps.evaluation.functional.ragged import gather_slices
-from mmps.testing.search_cases import random_annotations, random_predictions
+from mmps.testing.search_cases import (
+    random_annotations,
+    random_galleries,
+    random_predictions,
+)
 from mmps.testing.search_oracle import search_oracle
 
 BOX = [0, 0, 20, 40]
 OTHER = [100, 0, 120, 40]
-ABSENT = [np.nan] * 4
+ABSENT = None
 PERSON, SOMEBODY = 7, 8
 
 
@@ -39,8 +42,10 @@ def make(people, detections, cameras=None, listed=None):
     cosines = np.array([detection[1] for detection in flat], float)
     galleries = {}
     if listed is not None:
-        images, boxes = [image for image, _ in listed], [box for _, box in listed]
-        galleries[2] = SearchGalleries([0, len(listed)], images, boxes)
+        images = [image for image, _ in listed]
+        positives = [entry for entry, (_, box) in enumerate(listed) if box is not ABSENT]
+        boxes = [listed[entry][1] for entry in positives]
+        galleries[2] = SearchGalleries([0, len(listed)], images, positives, boxes)
     annotations = SearchAnnotations(
         image_names=names,
         cameras=range(len(names)) if cameras is None else cameras,
@@ -220,7 +225,7 @@ def test_explicit_gallery_across_cameras():
 
 def test_unknown_gallery_size_and_missing_queries():
     case = make([HERE], [[]], listed=[])
-    with pytest.raises(ValueError, match=r'no gallery of size 100; this test set has \[2\]'):
+    with pytest.raises(ValueError, match=r'there is no gallery 100; this test set has \[2\]'):
         evaluate_search(*case)
     nobody = dict(query_images=[], query_bboxes=[], query_person_ids=[], galleries={})
     with pytest.raises(ValueError, match='this test set has no query'):
@@ -275,6 +280,14 @@ def options_of(rng, gallery):
     )
 
 
+def random_case(rng, images=8, searches=None, ties=False):
+    """A test set with galleries of 3 and 6 images; ``searches`` of random queries, or all once."""
+    annotations = random_annotations(rng, images=images)
+    galleries = {size: random_galleries(rng, annotations, size, searches) for size in (3, 6)}
+    annotations = replace(annotations, galleries=galleries)
+    return annotations, random_predictions(rng, annotations, ties=ties)
+
+
 @settings(deadline=None, max_examples=80)
 @given(
     seed=st.integers(0, 2**32 - 1),
@@ -294,78 +307,21 @@ def test_equals_the_oracle(seed, images, gallery, ties, iou_thr):
     np.testing.assert_array_equal(result.first_rank, ranks)
 
 
-def test_queries_are_computed_in_chunks(monkeypatch):
-    rng = np.random.default_rng(1)
-    annotations = random_annotations(rng, images=12, queries=20)
-    predictions = random_predictions(rng, annotations, ties=True)
-    whole = rank_queries(annotations, predictions)[0]
-    monkeypatch.setattr('mmps.evaluation.functional.search.CHUNK_VALUES', 50)
-    pieces = rank_queries(annotations, predictions)[0]
-    np.testing.assert_array_equal(whole.average_precision, pieces.average_precision)
-    np.testing.assert_array_equal(whole.first_rank, pieces.first_rank)
-
-
-def shuffled(rng, annotations, predictions):
-    """The same test set with images, detections within images and queries in another order."""
-    images = rng.permutation(annotations.num_images)
-    queries = rng.permutation(annotations.num_queries)
-    place = np.argsort(images)
-    _, boxes = gather_slices(annotations.box_splits, images)
-    owners, rows = gather_slices(predictions.image_splits, images)
-    rows = rows[np.lexsort((rng.random(len(rows)), owners))]
-    names = tuple(annotations.image_names[i] for i in images)
-    moved = replace(
-        annotations,
-        image_names=names,
-        cameras=annotations.cameras[images],
-        box_splits=np.cumsum([0, *np.diff(annotations.box_splits)[images]]),
-        bboxes=annotations.bboxes[boxes],
-        person_ids=annotations.person_ids[boxes],
-        query_images=place[annotations.query_images[queries]],
-        query_bboxes=annotations.query_bboxes[queries],
-        query_person_ids=annotations.query_person_ids[queries],
-    )
-    found = replace(
-        predictions,
-        image_names=names,
-        image_splits=np.cumsum([0, *np.diff(predictions.image_splits)[images]]),
-        bboxes=predictions.bboxes[rows],
-        scores=predictions.scores[rows],
-        embeddings=predictions.embeddings[rows],
-        query_embeddings=predictions.query_embeddings[queries],
-    )
-    return moved, found, queries
-
-
-@settings(deadline=None, max_examples=40)
-@given(seed=st.integers(0, 2**32 - 1))
-def test_order_changes_nothing(seed):
+@settings(deadline=None, max_examples=60)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    gallery=st.sampled_from([3, 6, 'all']),
+    searches=st.sampled_from([None, 1, 3, 12]),
+    ties=st.booleans(),
+)
+def test_explicit_searches_equal_the_oracle(seed, gallery, searches, ties):
+    """Queries that are searched several times, or not at all, in any order."""
     rng = np.random.default_rng(seed)
-    annotations = random_annotations(rng)
-    predictions = random_predictions(rng, annotations, ties=True)
-    moved, found, queries = shuffled(rng, annotations, predictions)
-    before = rank_queries(annotations, predictions)[0]
-    after = rank_queries(moved, found)[0]
-    np.testing.assert_array_equal(after.average_precision, before.average_precision[queries])
-    np.testing.assert_array_equal(after.first_rank, before.first_rank[queries])
-
-
-@settings(deadline=None, max_examples=20)
-@given(seed=st.integers(0, 2**32 - 1))
-def test_an_empty_image_changes_nothing(seed):
-    rng = np.random.default_rng(seed)
-    annotations = random_annotations(rng)
-    predictions = random_predictions(rng, annotations, ties=True)
-    names = (*annotations.image_names, 'empty.jpg')
-    more = replace(
-        annotations,
-        image_names=names,
-        cameras=[*annotations.cameras, 0],
-        box_splits=[*annotations.box_splits, annotations.box_splits[-1]],
-    )
-    found = replace(
-        predictions,
-        image_names=names,
-        image_splits=[*predictions.image_splits, predictions.image_splits[-1]],
-    )
-    assert evaluate_search(more, found) == evaluate_search(annotations, predictions)
+    case = random_case(rng, searches=searches, ties=ties)
+    options = options_of(rng, gallery)
+    (result,) = rank_queries(*case, **options)
+    aps, ranks = search_oracle(*case, **options)
+    np.testing.assert_allclose(result.average_precision, aps, atol=1e-9)
+    np.testing.assert_array_equal(result.first_rank, ranks)
+    assert (np.diff(result.queries) >= 0).all()
+    assert len(result.queries) == (searches or case[0].num_queries)

@@ -69,6 +69,14 @@ def test_cross_camera_leaves_out_the_query_camera():
     assert [match.image for match in matches] == [2]
 
 
+def test_confidence_weighting_demotes_doubtful_detections():
+    annotations, predictions = make_case([(1, BOX, 0.9), (2, BOX, 0.8)])
+    predictions.scores[0] = 0.6
+    (matches,) = top_matches(annotations, predictions, [0], confidence_weighting=True)
+    shown = [(match.image, round(match.similarity, 6)) for match in matches]
+    assert shown == [(2, 0.8), (1, 0.54)]
+
+
 def test_unconfident_detections_are_dropped():
     annotations, predictions = make_case([(1, BOX, 0.9), (2, BOX, 0.5)])
     predictions.scores[0] = 0.3

@@ -110,7 +110,7 @@ def test_further_gallery_sizes_get_a_suffix(case):
     for suffix, size in (('', 9), ('_G5', 5)):
         want = evaluate_search(annotations, predictions, gallery_size=size)
         assert {top: metrics[f'search/{top}{suffix}'] for top in TOPS} == want
-    with pytest.raises(ValueError, match=r'no gallery of size 100; this test set has \[5, 9\]'):
+    with pytest.raises(ValueError, match=r'there is no gallery 100; this test set has \[5, 9\]'):
         evaluate(annotations, data_samples(*case))
 
 
@@ -178,7 +178,7 @@ def test_predictions_file_gives_the_same_numbers(case, tmp_path):
     out = tmp_path / 'folder' / 'p.npz'
     metrics = evaluate(case[0], data_samples(*case), out=str(out))
     metric = PersonSearchMetric()
-    assert metric.evaluate_predictions(case[0], load_predictions(out, case[0])) == metrics
+    assert metric.protocols(case[0], load_predictions(out, case[0])) == metrics
 
 
 @pytest.mark.parametrize(

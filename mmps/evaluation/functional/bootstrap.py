@@ -1,0 +1,222 @@
+"""How sure a number is: bootstrap intervals over queries, and a paired test of two predictions.
+
+Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13 for the percentile
+interval, chapter 15 for the permutation test; p-value as in Phipson and Smyth (2010).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from .search_result import SearchResult
+
+CHUNK_VALUES = 2**20
+"""Draws held at a time."""
+
+_CACHED_VALUES = 2**16
+"""Draws counted at a time; more counters would not fit into a processor's cache."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A confidence interval.
+
+    Attributes:
+        low: Lower end.
+        high: Upper end.
+    """
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One number of two predictions for the same test set.
+
+    Attributes:
+        first: Of the first predictions.
+        second: Of the second.
+        interval: Of the difference, second minus first.
+        p_value: How likely a difference of at least this size, of either sign, would be if it were
+            chance which of the two predictions each query's result came from.
+        better: Searches that the second predictions do better.
+        worse: Searches that they do worse.
+    """
+
+    first: float
+    second: float
+    interval: Interval
+    p_value: float
+    better: int
+    worse: int
+
+    @property
+    def difference(self) -> float:
+        """Second minus first."""
+        return self.second - self.first
+
+
+def bootstrap_intervals(
+    results: Mapping[str, SearchResult],
+    *,
+    resamples: int = 10_000,
+    confidence: float = 0.95,
+    seed: int = 0,
+    units: np.ndarray | None = None,
+) -> dict[str, Interval]:
+    """Percentile intervals of all means, for other queries of the same kind.
+
+    Each resample draws as many queries as there are, with replacement, and takes all searches of a
+    query together. The order of the queries does not matter.
+
+    Args:
+        results: By suffix; see :meth:`SearchProtocols.search`.
+        resamples: Number of resamples.
+        confidence: Coverage, 0..1.
+        seed: Seed of the draws.
+        units: (Q,) for each query what to draw instead: queries with the same value, such as those
+            of one person, are then taken together.
+
+    Returns:
+        By key and suffix, e.g. ``'mAP'``, ``'top1_iou75'``.
+
+    Raises:
+        ValueError: An option out of range, or no search.
+    """
+    _check(resamples, confidence)
+    scores = {
+        f'{key}{suffix}': (result.queries, values)
+        for suffix, result in results.items()
+        for key, values in result.scores().items()
+    }
+    totals = _per_unit(scores, units)
+    intervals = _intervals(totals, resamples, confidence, seed)
+    return dict(zip(scores, intervals, strict=True))
+
+
+def compare_results(
+    first: Mapping[str, SearchResult],
+    second: Mapping[str, SearchResult],
+    *,
+    resamples: int = 10_000,
+    confidence: float = 0.95,
+    seed: int = 0,
+    units: np.ndarray | None = None,
+) -> dict[str, Comparison]:
+    """Compare two predictions query by query.
+
+    The interval is the bootstrap's, of the mean of the differences. The p-value is that of the
+    sign-flip test, ``(1 + k) / (1 + resamples)``, where k counts the random exchanges of the two
+    predictions' results that give a difference at least as large.
+
+    Args:
+        first: Of the first predictions, by suffix; see :meth:`SearchProtocols.search`.
+        second: Of the second, with the same options.
+        resamples: Number of resamples, and of exchanges.
+        confidence: Coverage of the intervals, 0..1.
+        seed: Seed of the draws.
+        units: See :func:`bootstrap_intervals`; what is exchanged as a whole, too.
+
+    Returns:
+        By key and suffix, for suffixes that both have.
+
+    Raises:
+        ValueError: An option out of range, or the two did not make the same searches.
+    """
+    _check(resamples, confidence)
+    differences, means = {}, {}
+    for suffix in (suffix for suffix in first if suffix in second):
+        one, other = first[suffix], second[suffix]
+        if not np.array_equal(one.queries, other.queries):
+            raise ValueError(
+                f'search{suffix}: {len(one)} and {len(other)} searches, of different queries; '
+                "compare with undetected_queries='zero', which leaves no query out"
+            )
+        before, after = one.metrics(), other.metrics()
+        other_scores = other.scores()
+        for key, values in one.scores().items():
+            differences[f'{key}{suffix}'] = (one.queries, other_scores[key] - values)
+            means[f'{key}{suffix}'] = before[key], after[key]
+    totals = _per_unit(differences, units)
+    intervals = _intervals(totals, resamples, confidence, seed)
+    p_values = _sign_flip(totals[0], resamples, seed)
+    return {
+        name: Comparison(
+            *means[name], interval, p_value, int((change > 0).sum()), int((change < 0).sum())
+        )
+        for (name, (_, change)), interval, p_value in zip(
+            differences.items(), intervals, p_values, strict=True
+        )
+    }
+
+
+def _check(resamples: int, confidence: float) -> None:
+    if resamples < 1:
+        raise ValueError(f'resamples: {resamples} given; draw at least 1')
+    if not 0 < confidence < 1:
+        raise ValueError(f'confidence: {confidence} given; use a number between 0 and 1')
+
+
+def _per_unit(
+    scores: Mapping[str, tuple[np.ndarray, np.ndarray]], units: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sums (U, K) of scores and numbers (U, K) of searches of what is drawn, in a fixed order."""
+    queries = max((of.max(initial=-1) for of, _ in scores.values()), default=-1) + 1
+    if queries < 1:
+        raise ValueError('there is no search to draw from')
+    group = np.arange(queries)
+    if units is not None:
+        group = np.unique(units[:queries], return_inverse=True)[1].reshape(-1)
+    size = group.max() + 1
+    sums = np.stack([np.bincount(group[of], values, size) for of, values in scores.values()], 1)
+    counts = np.stack([np.bincount(group[of], minlength=size) for of, _ in scores.values()], 1)
+    order = np.lexsort((*sums.T, *counts.T))
+    order = order[counts[order].any(1)]
+    return sums[order], counts[order].astype(float)
+
+
+def _intervals(
+    totals: tuple[np.ndarray, np.ndarray], resamples: int, confidence: float, seed: int
+) -> list[Interval]:
+    """Percentile intervals of ``sums / counts``, one per column."""
+    sums, counts = totals
+    rng, columns = np.random.default_rng(seed), sums.shape[1]
+    drawn = [weights @ np.concatenate(totals, 1) for weights in _draws(rng, resamples, len(sums))]
+    top, bottom = np.split(np.concatenate(drawn), [columns], axis=1)
+    # a mean over few queries may be left without any by a resample
+    means = np.divide(top, bottom, out=np.full_like(top, np.nan), where=bottom > 0)
+    tail = (1 - confidence) / 2
+    low, high = np.nanquantile(means, [tail, 1 - tail], axis=0)
+    return [Interval(float(a), float(b)) for a, b in zip(low, high, strict=True)]
+
+
+def _draws(rng: np.random.Generator, resamples: int, units: int) -> Iterator[np.ndarray]:
+    """How often (n, U) float64 each unit is drawn, for n resamples at a time."""
+    step, piece = (max(1, values // units) for values in (CHUNK_VALUES, _CACHED_VALUES))
+    for start in range(0, resamples, step):
+        weights = np.empty((min(step, resamples - start), units))
+        for row in range(0, len(weights), piece):
+            part = weights[row : row + piece]
+            drawn = rng.integers(0, units, part.shape) + units * np.arange(len(part))[:, None]
+            part[:] = np.bincount(drawn.ravel(), minlength=part.size).reshape(part.shape)
+        yield weights
+
+
+def _sign_flip(differences: np.ndarray, flips: int, seed: int) -> list[float]:
+    """Two-sided p-values of the sums of ``differences`` (U, K), one per column."""
+    rng, units = np.random.default_rng([seed, 1]), len(differences)
+    total = differences.sum(0)
+    # rounding must not tell apart sums that differ only in the order of their terms
+    least = np.abs(total) - 1e-12 * np.abs(differences).sum(0)
+    extreme = np.zeros(len(total), np.int64)
+    step = max(1, CHUNK_VALUES // units)
+    for start in range(0, flips, step):
+        rows = min(step, flips - start)
+        bits = rng.integers(0, 256, (rows, -(-units // 8)), dtype=np.uint8)
+        kept = np.unpackbits(bits, axis=1)[:, :units].astype(float)
+        extreme += (np.abs(2 * (kept @ differences) - total) >= least).sum(0)
+    return ((1 + extreme) / (1 + flips)).tolist()

@@ -1,0 +1,192 @@
+"""All results of a test set that one set of options asks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from .annotations import SearchAnnotations
+from .camera_pairs import by_query_camera, camera_galleries
+from .coco_detection import evaluate_coco
+from .context_matching import ContextMatching
+from .detection import evaluate_detection
+from .galleries import Gallery, make_gallery
+from .matching import IouRule, check_iou_rule
+from .predictions import (
+    SearchPredictions,
+    align_predictions,
+    keep_confident,
+    with_ground_truth_boxes,
+)
+from .query_source import queries_from_detections
+from .ranking import rank_galleries
+from .search_result import SearchResult
+
+DETECTION_IOU = 0.5
+STRICT_IOU = 0.75
+"""The paper's threshold for a right detection; every result is repeated at it."""
+
+QuerySource = Literal['ground_truth', 'detection']
+UndetectedQueries = Literal['zero', 'skip']
+Task = tuple[Gallery, dict[Any, IouRule]]
+"""A gallery, and by name the IoU rules that judge its ranking."""
+
+
+@dataclass(frozen=True)
+class SearchProtocols:
+    """What to measure. Calling it with a test set and predictions gives the numbers.
+
+    Keys (fractions 0..1): ``search/mAP``, ``search/top1``, ``search/top5``, ``search/top10``,
+    ``det/AP``, ``det/recall``, all of them again with the suffix ``_iou75`` at a fixed IoU of 0.75,
+    and the search keys with ``_cross_camera`` and ``_c1_c2`` (if asked for), ``_gt_boxes`` (if the
+    model embeds the annotated boxes) and ``_G500`` or ``_occlusion`` for further galleries. Where
+    the means are over fewer queries than the test set has, ``search/queries`` with the same suffix
+    is their number.
+
+    Attributes:
+        score_thr: Detections with lower scores are dropped.
+        iou_thr: What counts as the annotated person in the search: ``'adaptive'`` or a number. The
+            detection keys always use 0.5.
+        confidence_weighting: Multiply similarities by the detection's score.
+        cross_camera: Also search only in cameras other than the query's.
+        gallery_sizes: Explicit galleries to use, by size or name, the primary one first; ``'all'``
+            searches every image but the query's own. Without effect on a test set that lists none,
+            where that is what a query's gallery is.
+        context_matching: Options of the matching by the people around the query, or None.
+        camera_pairs: Also search each camera alone, and report it by the query's camera:
+            ``search/mAP_c1_c2`` is over the queries of camera 1 that camera 2 shows elsewhere.
+        query_source: Describe a query by the model's embedding of its annotated box, or by the
+            detection that overlaps this box most. The ``_gt_boxes`` keys always use the former.
+        undetected_queries: What becomes of a query that no detection overlaps, if detections
+            describe the queries: AP 0 (``'zero'``), or left out of the means (``'skip'``).
+        labelled_recall: Also report ``det/recall_labelled``, of people with an id. Their AP would
+            count the detection of anybody else as wrong and is not reported.
+        coco_ap: Also report ``det/coco_AP``, ``det/coco_AP50`` and ``det/coco_AP75``, COCO's
+            definition of average precision, for which ``score_thr`` does not hold.
+
+    Raises:
+        ValueError: An option out of range.
+    """
+
+    score_thr: float = 0.5
+    iou_thr: IouRule = 'adaptive'
+    confidence_weighting: bool = False
+    cross_camera: bool = False
+    gallery_sizes: tuple[int | str, ...] = (100,)
+    context_matching: ContextMatching | None = None
+    camera_pairs: bool = False
+    query_source: QuerySource = 'ground_truth'
+    undetected_queries: UndetectedQueries = 'zero'
+    labelled_recall: bool = False
+    coco_ap: bool = False
+
+    def __post_init__(self) -> None:
+        check_iou_rule(self.iou_thr)
+        for name, values in (
+            ('query_source', get_args(QuerySource)),
+            ('undetected_queries', get_args(UndetectedQueries)),
+        ):
+            if getattr(self, name) not in values:
+                raise ValueError(f'{name}: {getattr(self, name)!r} given; use one of {values}')
+        sizes = tuple(self.gallery_sizes)
+        if not sizes or len(set(sizes)) != len(sizes):
+            raise ValueError(f'gallery_sizes: {sizes!r} given; name each size once')
+        object.__setattr__(self, 'gallery_sizes', sizes)
+        if isinstance(self.context_matching, dict):
+            object.__setattr__(self, 'context_matching', ContextMatching(**self.context_matching))
+
+    def __call__(
+        self, annotations: SearchAnnotations, predictions: SearchPredictions
+    ) -> dict[str, float]:
+        """Evaluate predictions, whose images may be in any order, and give the keys above."""
+        predictions = align_predictions(predictions, annotations)
+        return self.summarise(
+            annotations,
+            self.search(annotations, predictions),
+            self.detect(annotations, predictions),
+        )
+
+    @staticmethod
+    def summarise(
+        annotations: SearchAnnotations,
+        results: dict[str, SearchResult],
+        detection: dict[str, float],
+    ) -> dict[str, float]:
+        """The keys above from what :meth:`search` and :meth:`detect` give."""
+        metrics = {}
+        for suffix, result in results.items():
+            metrics |= {f'search/{key}{suffix}': v for key, v in result.metrics().items()}
+            queries = len(np.unique(result.queries))
+            if queries < annotations.num_queries:
+                metrics[f'search/queries{suffix}'] = float(queries)
+        return metrics | {f'det/{key}': value for key, value in detection.items()}
+
+    def search(
+        self, annotations: SearchAnnotations, predictions: SearchPredictions
+    ) -> dict[str, SearchResult]:
+        """How every search fared, by the suffix of the keys; see the class."""
+        aligned = align_predictions(predictions, annotations)
+        confident = keep_confident(aligned, self.score_thr)
+        detected = None
+        if self.query_source == 'detection':
+            confident, detected = queries_from_detections(annotations, confident)
+        primary, *further = self.gallery_sizes
+        gallery = make_gallery(annotations, gallery_size=primary)
+        tasks: list[Task] = [(gallery, {'': self.iou_thr, '_iou75': STRICT_IOU})]
+        if self.cross_camera:
+            others = make_gallery(annotations, gallery_size=primary, cross_camera=True)
+            tasks.append((others, {'_cross_camera': self.iou_thr}))
+        for size in further if annotations.galleries else ():
+            suffix = f'_G{size}' if isinstance(size, int) else f'_{size}'
+            tasks.append((make_gallery(annotations, gallery_size=size), {suffix: self.iou_thr}))
+        cameras = camera_galleries(annotations, primary) if self.camera_pairs else {}
+        tasks += [(one, {camera: self.iou_thr}) for camera, one in cameras.items()]
+        results = self._rank(annotations, confident, tasks, detected)
+        by_camera = {camera: results.pop(camera) for camera in cameras}
+        if aligned.gt_embeddings is not None:
+            exact = with_ground_truth_boxes(annotations, aligned)
+            results |= self._rank(annotations, exact, [(gallery, {'_gt_boxes': self.iou_thr})])
+        return results | by_query_camera(annotations, by_camera)
+
+    def detect(
+        self, annotations: SearchAnnotations, predictions: SearchPredictions
+    ) -> dict[str, float]:
+        """The detection keys, without ``det/``; see the class."""
+        metrics = {}
+        for suffix, iou_thr in (('', DETECTION_IOU), ('_iou75', STRICT_IOU)):
+            options = dict(score_thr=self.score_thr, iou_thr=iou_thr)
+            found = evaluate_detection(annotations, predictions, **options)
+            if self.labelled_recall:
+                labelled = evaluate_detection(
+                    annotations, predictions, labelled_only=True, **options
+                )
+                found['recall_labelled'] = labelled['recall']
+            metrics |= {f'{key}{suffix}': value for key, value in found.items()}
+        return metrics | (evaluate_coco(annotations, predictions) if self.coco_ap else {})
+
+    def _rank(
+        self,
+        annotations: SearchAnnotations,
+        predictions: SearchPredictions,
+        tasks: list[Task],
+        detected: np.ndarray | None = None,
+    ) -> dict[Any, SearchResult]:
+        """Results by what the tasks call them, all from one computation of the similarities."""
+        ranked = rank_galleries(
+            annotations,
+            predictions,
+            [(gallery, list(rules.values())) for gallery, rules in tasks],
+            confidence_weighting=self.confidence_weighting,
+            context_matching=self.context_matching,
+            searched=detected,
+        )
+        results = {
+            name: result
+            for (_, rules), judged in zip(tasks, ranked, strict=True)
+            for name, result in zip(rules, judged, strict=True)
+        }
+        if detected is None or self.undetected_queries == 'zero':
+            return results
+        return {name: result[detected[result.queries]] for name, result in results.items()}

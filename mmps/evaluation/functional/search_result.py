@@ -1,0 +1,50 @@
+"""How every search of a protocol fared."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+TOP_K = (1, 5, 10)
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """How each search fared; most protocols search each query once.
+
+    Attributes:
+        queries: (S,) int64 query of each search, ascending.
+        average_precision: (S,) float64, average precision times recall.
+        first_rank: (S,) int64 rank of the best right detection, from 1; 0 if none was found. Wrong
+            detections that are exactly as similar stand before it.
+        found: (S,) int64 images in which the person was found, whatever the rank.
+        positives: (S,) int64 images in which the person should have been found.
+    """
+
+    queries: np.ndarray
+    average_precision: np.ndarray
+    first_rank: np.ndarray
+    found: np.ndarray
+    positives: np.ndarray
+
+    def __len__(self) -> int:
+        """Number of searches, S."""
+        return len(self.queries)
+
+    def __getitem__(self, chosen: np.ndarray) -> SearchResult:
+        """The searches ``chosen``, a (S,) bool mask or ascending positions."""
+        return SearchResult(*(getattr(self, field.name)[chosen] for field in fields(self)))
+
+    def scores(self) -> dict[str, np.ndarray]:
+        """(S,) float64 of each search, whose means are :meth:`metrics`."""
+        rank = self.first_rank
+        hits = {f'top{k}': ((rank > 0) & (rank <= k)).astype(float) for k in TOP_K}
+        return {'mAP': self.average_precision, **hits}
+
+    def metrics(self) -> dict[str, float]:
+        """``mAP``, ``top1``, ``top5`` and ``top10``, plain means over the searches; 0 over none."""
+        # fsum does not depend on the order of the queries
+        count = max(len(self), 1)
+        return {key: math.fsum(values) / count for key, values in self.scores().items()}

@@ -1,0 +1,112 @@
+"""Similarities of queries and detections, such that no ranking depends on how they were computed.
+
+A matrix product in float32 rounds, and which way depends on the library, on the number of threads
+and on the place of a row in the matrix: two detections with the same embedding may come out as
+different. A ranking is only ever compared with its right answers, though. So the similarities of
+those, and of whatever is within rounding of one of them, are computed once more, as sums in float64
+in one fixed order that are then rounded to float32; for all others the rounding cannot matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+CHUNK_VALUES = 2**23
+"""Similarities held at a time: 32 MiB of float32."""
+
+
+def rounding_error(dim: int) -> float:
+    """Bound of the error of an inner product of two unit vectors in float32.
+
+    Errors of a sum of n terms grow like the root of n (Higham and Mary, A New Approach to
+    Probabilistic Rounding Error Analysis, SIAM J. Sci. Comput. 2019): they exceed 8 times the unit
+    roundoff times that root with a probability below 1e-13.
+
+    Args:
+        dim: Length of the vectors.
+    """
+    return 8 * dim**0.5 * 2.0**-24
+
+
+class Similarities:
+    """Inner products of query embeddings with detections' embeddings.
+
+    Args:
+        queries: (Q, D) float32.
+        embeddings: (N, D) float32.
+
+    Attributes:
+        margin: More than rounding can move two similarities against each other.
+    """
+
+    def __init__(self, queries: np.ndarray, embeddings: np.ndarray) -> None:
+        dim = queries.shape[1]
+        self._queries = queries
+        self._embeddings = embeddings.reshape(len(embeddings), dim)
+        largest = _largest_norm(queries) * _largest_norm(self._embeddings)
+        self.margin = 2 * rounding_error(dim) * max(largest, 1.0)
+        # similarities in cells as wide as the margin, to find what is near a level without sorting
+        self._zero = int(1.01 * largest / self.margin) + 2
+        self._marks = np.zeros(2 * self._zero + 1, bool)
+        self._known = np.zeros(len(embeddings), bool)
+
+    def rows(self, queries: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield each of ``queries`` (n,) int64 with its row (N,) float32, which may be changed."""
+        step = max(1, CHUNK_VALUES // max(1, len(self._embeddings)))
+        for start in range(0, len(queries), step):
+            chunk = queries[start : start + step]
+            yield from zip(chunk, self._queries[chunk] @ self._embeddings.T, strict=True)
+
+    def exact(self, query: int, columns: np.ndarray) -> np.ndarray:
+        """Similarities (n,) float32 of a query to the detections ``columns`` (n,)."""
+        products = self._embeddings[columns].astype(np.float64) * self._queries[query]
+        return products.sum(1).astype(np.float32)
+
+    def to_context(self, context: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Similarities (c, n) float32 of other embeddings (c, D) to the detections ``columns``.
+
+        Equal up to chance: in float64 the place of a row matters only if the sum is within its
+        rounding error, 1e-16, of where float32 rounds the other way.
+        """
+        wide = context.astype(np.float64) @ self._embeddings[columns].astype(np.float64).T
+        return wide.astype(np.float32)
+
+    def settle(
+        self,
+        query: int,
+        row: np.ndarray,
+        levels: np.ndarray,
+        among: np.ndarray,
+        known: np.ndarray | None = None,
+    ) -> None:
+        """Make every comparison of ``row[among]`` with ``levels`` exact, in place.
+
+        Args:
+            query: The query that ``row`` (N,) belongs to.
+            row: As :meth:`rows` gives it.
+            levels: (t,) float32 exact similarities.
+            among: (n,) int64 detections.
+            known: Detections whose value in ``row`` is exact already, or final for another reason.
+        """
+        cells = self._cells(levels)
+        cells = np.concatenate([cells - 1, cells, cells + 1])
+        self._marks[cells] = True
+        near = among[self._marks[self._cells(row[among])]]
+        self._marks[cells] = False
+        if known is not None:
+            self._known[known] = True
+            near = near[~self._known[near]]
+            self._known[known] = False
+        row[near] = self.exact(query, near)
+
+    def _cells(self, similarities: np.ndarray) -> np.ndarray:
+        cells = similarities * np.float32(1 / self.margin)
+        cells += np.float32(self._zero)
+        # what a caller made of similarities may be larger than any of them
+        return np.clip(cells, 1, 2 * self._zero - 1).astype(np.intp)
+
+
+def _largest_norm(vectors: np.ndarray) -> float:
+    return float(np.sqrt(np.einsum('nd,nd->n', vectors, vectors).max(initial=0)))

@@ -1,0 +1,193 @@
+"""Every option of the protocols: its keys, and its numbers against the brute-force oracle."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmps.evaluation.functional import (
+    ContextMatching,
+    SearchProtocols,
+    align_predictions,
+    evaluate_coco,
+    evaluate_detection,
+    similarities,
+)
+from mmps.testing.search_cases import random_annotations, random_galleries, random_predictions
+from mmps.testing.search_oracle import search_oracle
+
+TOPS = ('mAP', 'top1', 'top5', 'top10')
+SEEDS = dict(seed=st.integers(0, 2**32 - 1))
+
+
+def random_case(seed, sizes=(), **options):
+    rng = np.random.default_rng(seed)
+    annotations = random_annotations(rng, images=9, queries=8)
+    galleries = {size: random_galleries(rng, annotations, 6) for size in sizes}
+    annotations = replace(annotations, galleries=galleries)
+    return annotations, random_predictions(rng, annotations, **options)
+
+
+def numbers(metrics, suffix=''):
+    return [metrics[f'search/{top}{suffix}'] for top in TOPS]
+
+
+def means(aps, ranks):
+    ranks = np.array(ranks)
+    tops = [((ranks > 0) & (ranks <= k)).mean() for k in (1, 5, 10)]
+    return pytest.approx([np.mean(aps), *tops], abs=1e-9)
+
+
+def test_defaults_give_the_fields_keys_and_no_more():
+    metrics = SearchProtocols()(*random_case(0))
+    kinds = ('', '_iou75')
+    assert set(metrics) == {
+        *(f'search/{top}{kind}' for top in TOPS for kind in kinds),
+        *(f'det/{key}{kind}' for key in ('AP', 'recall') for kind in kinds),
+    }
+
+
+@settings(deadline=None, max_examples=15)
+@given(**SEEDS)
+def test_everything_at_once_equals_one_at_a_time(seed):
+    """Galleries, cameras and IoU rules that share the similarities do not disturb each other."""
+    sizes = (3, 6, 'occlusion')
+    case = random_case(seed, sizes, ties=True, with_gt=True)
+    metrics = SearchProtocols(cross_camera=True, camera_pairs=True, gallery_sizes=(*sizes, 'all'))(
+        *case
+    )
+    for suffix, size in (('', 3), ('_G6', 6), ('_occlusion', 'occlusion'), ('_all', 'all')):
+        assert numbers(metrics, suffix) == means(*search_oracle(*case, gallery_size=size))
+    for suffix, option in (('_iou75', dict(iou_thr=0.75)), ('_cross_camera', dict(cross_camera=1))):
+        assert numbers(metrics, suffix) == means(*search_oracle(*case, gallery_size=3, **option))
+
+
+def test_similarities_are_computed_once(monkeypatch):
+    made = []
+    original = similarities.Similarities.rows
+    monkeypatch.setattr(
+        similarities.Similarities,
+        'rows',
+        lambda self, queries: made.append(len(queries)) or original(self, queries),
+    )
+    protocols = SearchProtocols(cross_camera=True, camera_pairs=True, gallery_sizes=(3, 6, 'all'))
+    protocols(*random_case(0, (3, 6)))
+    assert made == [8]
+
+
+@settings(deadline=None, max_examples=25)
+@given(**SEEDS, listed=st.booleans())
+def test_camera_pairs(seed, listed):
+    annotations, predictions = case = random_case(seed, (3,) if listed else ())
+    metrics = SearchProtocols(camera_pairs=True, gallery_sizes=(3,))(*case)
+    camera_of_query = annotations.cameras[annotations.query_images]
+    pairs = set()
+    for gallery_camera in np.unique(annotations.cameras):
+        aps, ranks = search_oracle(*case, gallery_size=3, camera=gallery_camera)
+        for query_camera in np.unique(camera_of_query):
+            # somebody to find there: with a perfect embedding the AP is not zero
+            wanted = [
+                query
+                for query in np.flatnonzero(camera_of_query == query_camera)
+                if positives_in(annotations, query, gallery_camera)
+            ]
+            if not wanted:
+                continue
+            suffix = f'_c{query_camera}_c{gallery_camera}'
+            pairs.add(suffix)
+            assert numbers(metrics, suffix) == means(*np.array([aps, ranks])[:, wanted])
+            if len(wanted) < annotations.num_queries:
+                assert metrics[f'search/queries{suffix}'] == len(wanted)
+    assert pairs == {key[len('search/mAP') :] for key in metrics if key.startswith('search/mAP_c')}
+
+
+def positives_in(annotations, query, camera):
+    """Whether a query's person is to be found in a camera."""
+    if annotations.galleries:
+        listed = annotations.galleries[3]
+        inside = (listed.positives >= listed.splits[query]) & (
+            listed.positives < listed.splits[query + 1]
+        )
+        return (annotations.cameras[listed.images[listed.positives[inside]]] == camera).any()
+    image = np.repeat(np.arange(annotations.num_images), np.diff(annotations.box_splits))
+    same = annotations.person_ids == annotations.query_person_ids[query]
+    same &= image != annotations.query_images[query]
+    return (annotations.cameras[image[same]] == camera).any()
+
+
+def test_camera_pairs_need_cameras():
+    annotations, predictions = random_case(0)
+    unknown = replace(annotations, cameras=np.full(annotations.num_images, -1))
+    with pytest.raises(ValueError, match='camera_pairs: the camera of .* is unknown'):
+        SearchProtocols(camera_pairs=True)(unknown, predictions)
+
+
+@settings(deadline=None, max_examples=25)
+@given(**SEEDS, score_thr=st.sampled_from([0.0, 0.5, 0.9]))
+def test_queries_described_by_detections(seed, score_thr):
+    case = random_case(seed, with_gt=True)
+    options = dict(score_thr=score_thr, query_source='detection')
+    zero = SearchProtocols(**options)(*case)
+    aps, ranks = search_oracle(*case, score_thr=score_thr, detected_queries=True)
+    assert numbers(zero) == means(aps, ranks)
+    assert numbers(zero, '_gt_boxes') == numbers(SearchProtocols()(*case), '_gt_boxes')
+    detected = np.array([query_is_detected(*case, q, score_thr) for q in range(8)])
+    skip = SearchProtocols(**options, undetected_queries='skip')(*case)
+    if detected.any():
+        assert numbers(skip) == means(np.array(aps)[detected], np.array(ranks)[detected])
+    else:
+        assert numbers(skip) == [0, 0, 0, 0]
+    assert skip.get('search/queries', 8) == detected.sum()
+
+
+def query_is_detected(annotations, predictions, query, score_thr):
+    image = annotations.query_images[query]
+    rows = slice(*predictions.image_splits[image : image + 2])
+    x1, y1, x2, y2 = annotations.query_bboxes[query]
+    boxes, scores = predictions.bboxes[rows], predictions.scores[rows]
+    overlaps = (boxes[:, 0] < x2) & (boxes[:, 2] > x1) & (boxes[:, 1] < y2) & (boxes[:, 3] > y1)
+    return (overlaps & (scores >= score_thr)).any()
+
+
+def test_context_matching_of_detected_queries_equals_the_oracle():
+    case = random_case(5)
+    context = ContextMatching(k1=9, k2=3)
+    metrics = SearchProtocols(query_source='detection', context_matching=context)(*case)
+    want = search_oracle(*case, detected_queries=True, context_matching=context)
+    assert numbers(metrics) == means(*want)
+
+
+def test_detection_keys():
+    case = random_case(1)
+    metrics = SearchProtocols(labelled_recall=True, coco_ap=True, score_thr=0.8)(*case)
+    for suffix, iou_thr in (('', 0.5), ('_iou75', 0.75)):
+        options = dict(score_thr=0.8, iou_thr=iou_thr)
+        everybody = evaluate_detection(*case, **options)
+        labelled = evaluate_detection(*case, labelled_only=True, **options)
+        assert metrics[f'det/AP{suffix}'] == everybody['AP']
+        assert metrics[f'det/recall{suffix}'] == everybody['recall']
+        assert metrics[f'det/recall_labelled{suffix}'] == labelled['recall']
+    coco = {key: metrics[f'det/{key}'] for key in ('coco_AP', 'coco_AP50', 'coco_AP75')}
+    # COCO has no score threshold
+    assert coco == evaluate_coco(*case) != evaluate_coco(case[0], cut(*case, 0.8))
+
+
+def cut(annotations, predictions, score_thr):
+    from mmps.evaluation.functional.predictions import keep_confident
+
+    return keep_confident(align_predictions(predictions, annotations), score_thr)
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(query_source='annotation'), "query_source: 'annotation' given; use one of"),
+        (dict(undetected_queries='drop'), "undetected_queries: 'drop' given; use one of"),
+        (dict(gallery_sizes=()), 'gallery_sizes'),
+    ],
+)
+def test_options_out_of_range_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        SearchProtocols(**options)

@@ -1,0 +1,69 @@
+"""Is B better than A? Compare two predictions files query by query.
+
+``python tools/analysis_tools/compare_predictions.py CONFIG A.npz B.npz`` evaluates both with the
+options of the config's ``test_evaluator``.
+"""
+
+import argparse
+from dataclasses import asdict
+
+from mmps.utils.cli import (
+    UserError,
+    add_resample_argument,
+    config_parser,
+    load_config,
+    require_entries,
+    run_tool,
+)
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = config_parser('Compare two predictions files on the test set of a config.')
+    parser.add_argument('first', metavar='A.npz', help='predictions to compare with')
+    parser.add_argument('second', metavar='B.npz', help='predictions that may be better')
+    parser.add_argument('--out', metavar='C.json', help='also write the numbers to this file')
+    parser.add_argument(
+        '--resamples', type=int, default=10_000, help='of interval and test (default: 10,000)'
+    )
+    parser.add_argument(
+        '--confidence', type=float, default=0.95, help='of the intervals (default: 0.95)'
+    )
+    parser.add_argument('--seed', type=int, default=0, help='of the resampling (default: 0)')
+    add_resample_argument(parser)
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> None:
+    arguments = parse_arguments(argv)
+    config = load_config(arguments.config, arguments.cfg_options)
+    require_entries(config, arguments.config, ('test_dataloader', 'test_evaluator'))
+
+    from mmps.evaluation.functional import compare_results, load_predictions
+    from mmps.evaluation.report import comparison_table, verdict
+    from mmps.utils.files import write_json
+    from mmps.utils.search_config import search_protocols, test_annotations
+
+    files = arguments.first, arguments.second
+    try:
+        protocols = search_protocols(config, arguments.config)
+        annotations = test_annotations(config)
+        results = [protocols.search(annotations, load_predictions(f, annotations)) for f in files]
+        found = compare_results(
+            *results,
+            resamples=arguments.resamples,
+            confidence=arguments.confidence,
+            seed=arguments.seed,
+            units=annotations.query_person_ids if arguments.resample == 'person' else None,
+        )
+    except ValueError as error:
+        raise UserError(error) from error
+    print(comparison_table(found))
+    conclusion = verdict(found['mAP'], *files, arguments.confidence)
+    print(f'\n{conclusion}')
+    if arguments.out:
+        numbers = {f'search/{key}': asdict(one) for key, one in found.items()}
+        write_json(arguments.out, {'verdict': conclusion, **numbers})
+
+
+if __name__ == '__main__':
+    run_tool(main, needs_mmdet=False)
