@@ -1,3 +1,6 @@
+from mmps.datasets.coco_person_search import CocoPersonSearchDataset
+from mmps.datasets.cuhk03 import CUHK03Dataset
+from mmps.datasets.cuhk_sysu import CUHKSYSUDataset
 from mmps.datasets.person_search_dataset import PersonSearchDataset
 from mmps.datasets.prw import PRWDataset
 from mmps.datasets.samplers import SeededIndex, SeededSampler
@@ -12,6 +15,9 @@ from mmps.datasets.transforms import (
 )
 
 __all__ = [
+    'CUHK03Dataset',
+    'CUHKSYSUDataset',
+    'CocoPersonSearchDataset',
     'LoadSceneImage',
     'PRWDataset',
     'PackPersonSearchInputs',

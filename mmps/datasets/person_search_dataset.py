@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,23 +13,18 @@ from mmdet.datasets import BaseDetDataset
 from mmengine.logging import print_log
 
 from mmps.datasets.samplers import seeded_by
-from mmps.datasets.scene_index import (
-    Frame,
-    SceneIndex,
-    check_finite,
-    check_queries,
-    drop_boxes_without_area,
-    to_search_annotations,
-)
 from mmps.datasets.transforms.loading import BrokenImageError
 from mmps.evaluation.functional.annotations import UNLABELLED, SearchAnnotations
+from mmps.formats.loading import load_scenes
+from mmps.formats.scene_files import SceneFiles
+from mmps.formats.scene_index import Frame, SceneIndex, to_search_annotations
 
 
 class PersonSearchDataset(BaseDetDataset):
     """Scene images with boxes, person ids, cameras and queries.
 
-    A subclass reads its files in :meth:`load_index`; checks, data entries and the evaluation
-    protocol are the same for all. Person ids travel through the pipeline as ``bbox_label``: every
+    A subclass names its files in ``FILES``; checks, data entries and the evaluation protocol are
+    the same for all. Person ids travel through the pipeline as ``bbox_label``: every
     transform keeps labels aligned with boxes, and ``PackPersonSearchInputs`` makes ids of them.
 
     Nothing is read before ``full_init``, so an inferencer can build the data set without its files
@@ -44,6 +40,7 @@ class PersonSearchDataset(BaseDetDataset):
         skip_broken_images: Replace a training image that cannot be decoded by another one, with a
             logged warning, instead of stopping. Evaluation never skips: that would change the
             gallery.
+        files_options: Further fields of ``FILES``.
         **kwargs: As for mmdet's ``BaseDetDataset``.
 
     Raises:
@@ -52,7 +49,7 @@ class PersonSearchDataset(BaseDetDataset):
     """
 
     METAINFO = dict(classes=('person',), palette=[(220, 20, 60)])
-    IMAGE_FOLDER = ''
+    FILES: type[SceneFiles]
 
     def __init__(
         self,
@@ -62,6 +59,7 @@ class PersonSearchDataset(BaseDetDataset):
         data_prefix: dict | None = None,
         filter_cfg: dict | None = None,
         skip_broken_images: bool = False,
+        files_options: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         if test_mode and skip_broken_images:
@@ -74,17 +72,14 @@ class PersonSearchDataset(BaseDetDataset):
         self.skip_broken_images = skip_broken_images
         self._broken_images: set[str] = set()
         self._num_ids = 0
+        self.files = self.FILES(root=Path(data_root), test_mode=test_mode, **(files_options or {}))
         super().__init__(
             data_root=data_root,
             test_mode=test_mode,
-            data_prefix=data_prefix or dict(img=self.IMAGE_FOLDER),
+            data_prefix=data_prefix or dict(img=self.FILES.IMAGE_FOLDER),
             filter_cfg=filter_cfg,
             **kwargs,
         )
-
-    def load_index(self) -> SceneIndex:
-        """Read the split that ``self.test_mode`` asks for from the files in ``self.data_root``."""
-        raise NotImplementedError
 
     @property
     def num_ids(self) -> int:
@@ -106,16 +101,13 @@ class PersonSearchDataset(BaseDetDataset):
 
     def load_data_list(self) -> list[dict]:
         """One entry per image; see the class for where person ids are kept."""
-        index = self.load_index()
-        check_finite(index.frames, index.queries)
-        frames, removed = drop_boxes_without_area(index.frames)
-        index = SceneIndex(frames, index.num_ids, index.queries)
-        self._check_frames(frames)
+        index, removed = load_scenes(self.files)
+        self.files.prepare()
+        self._check_frames(index.frames)
         self._num_ids = index.num_ids
         self._log_summary(index, removed)
-        entries = [self._entry(frame) for frame in frames]
+        entries = [self._entry(frame) for frame in index.frames]
         if self.test_mode:
-            check_queries(frames, index.queries)
             self._metainfo['search_annotations'] = to_search_annotations(index)
             self._attach_queries(entries, index)
         return entries
@@ -172,9 +164,6 @@ class PersonSearchDataset(BaseDetDataset):
 
     def _check_frames(self, frames: Sequence[Frame]) -> None:
         names = [frame.name for frame in frames]
-        if len(set(names)) < len(names):
-            twice = next(name for name in names if names.count(name) > 1)
-            raise ValueError(f'{self.data_root}: image {twice!r} is listed twice in this split')
         # One listing per folder: asking a network file system for thousands of files takes minutes.
         listings: dict[str, set[str]] = {}
         for name in names:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from mmps.evaluation.functional.annotations import SearchAnnotations
+from mmps.evaluation.functional.annotations import SearchAnnotations, SearchGalleries
+
+LARGEST_COORDINATE = 1_000_000
+"""In pixels; whole numbers and common fractions up to here are exact in float32."""
+
+LARGEST_ID = 2**31 - 1
+"""Ids are kept in 32 bits wherever many are stored."""
 
 
 @dataclass(frozen=True)
@@ -16,7 +22,7 @@ class Frame:
 
     Attributes:
         name: File name as the data set lists it, e.g. ``c1s1_000151.jpg``.
-        bboxes: (n, 4) xyxy in original pixels; n may be 0.
+        bboxes: (n, 4) float32 xyxy in original pixels; n may be 0.
         person_ids: (n,) int64. Training: 0..num_ids-1; test: as the data set numbers them; -1 for
             an unlabelled person.
         source: Annotation file the boxes came from, for error messages.
@@ -36,7 +42,7 @@ class Query:
 
     Attributes:
         image_name: Name of the frame the person is shown in.
-        bbox: (4,) xyxy in original pixels.
+        bbox: (4,) float32 xyxy in original pixels.
         person_id: Id as the data set numbers it.
         source: File and row, for error messages.
     """
@@ -55,75 +61,22 @@ class SceneIndex:
         frames: The scene images, in the data set's order.
         num_ids: Number of training identities; 0 for a test split, whose ids are not remapped.
         queries: The queries, in the data set's order; empty for a training split.
+        galleries: Explicit protocols by gallery size or name; their images are positions in
+            ``frames``. Empty: each query is searched in every other image.
+        raw_ids: (num_ids,) int64. The data set's own number of each training identity, where its
+            test split numbers people in the same way; else None.
     """
 
     frames: Sequence[Frame]
     num_ids: int
     queries: Sequence[Query] = field(default_factory=tuple)
+    galleries: dict[int | str, SearchGalleries] = field(default_factory=dict)
+    raw_ids: np.ndarray | None = None
 
 
 def has_area(bboxes: np.ndarray) -> np.ndarray:
     """(n,) bool: whether each xyxy box of ``bboxes`` (n, 4) is wider and higher than zero."""
     return (bboxes[:, 2:] > bboxes[:, :2]).all(1)
-
-
-def check_finite(frames: Sequence[Frame], queries: Sequence[Query]) -> None:
-    """Refuse boxes with NaN or infinite coordinates.
-
-    Raises:
-        ValueError: Names the annotation file and the row.
-    """
-    for frame in frames:
-        bad = ~np.isfinite(frame.bboxes).all(1)
-        if bad.any():
-            row = int(np.flatnonzero(bad)[0])
-            raise ValueError(
-                f'{frame.source}: row {row} (counted from 0) gives the box '
-                f'{frame.bboxes[row].tolist()}, which is not finite; correct or remove that row'
-            )
-    for query in queries:
-        if not np.isfinite(query.bbox).all():
-            raise ValueError(
-                f'{query.source}: the box {query.bbox.tolist()} is not finite; correct that line'
-            )
-
-
-def drop_boxes_without_area(frames: Sequence[Frame]) -> tuple[list[Frame], list[str]]:
-    """Remove boxes that are empty, which no detector can be trained on or be right about.
-
-    In a test split each would count as a person whom nobody finds. The published reference
-    evaluation of PRW leaves such boxes in, that of CUHK-SYSU takes them out.
-
-    Returns:
-        The frames without those boxes, and one ``file (row)`` for each box removed.
-    """
-    kept, removed = [], []
-    for frame in frames:
-        keep = has_area(frame.bboxes)
-        if not keep.all():
-            removed += [f'{frame.source} (row {row})' for row in np.flatnonzero(~keep)]
-            frame = replace(frame, bboxes=frame.bboxes[keep], person_ids=frame.person_ids[keep])
-        kept.append(frame)
-    return kept, removed
-
-
-def check_queries(frames: Sequence[Frame], queries: Sequence[Query]) -> None:
-    """Refuse queries outside the test images or without a box that can be cropped.
-
-    Raises:
-        ValueError: Names the query's file and row.
-    """
-    names = {frame.name for frame in frames}
-    for query in queries:
-        if query.image_name not in names:
-            raise ValueError(
-                f'{query.source}: image {query.image_name!r} is not among the '
-                f'{len(names)} test images; a query has to be one of them'
-            )
-        if not has_area(query.bbox[None])[0]:
-            raise ValueError(
-                f'{query.source}: the box {query.bbox.tolist()} (x1, y1, x2, y2) has no area'
-            )
 
 
 def to_search_annotations(index: SceneIndex) -> SearchAnnotations:
@@ -140,4 +93,5 @@ def to_search_annotations(index: SceneIndex) -> SearchAnnotations:
         query_images=np.array([positions[query.image_name] for query in queries], np.int64),
         query_bboxes=np.array([query.bbox for query in queries], np.float32).reshape(-1, 4),
         query_person_ids=np.array([query.person_id for query in queries], np.int64),
+        galleries=index.galleries,
     )

@@ -1,4 +1,4 @@
-"""A rendered person search data set: needs numpy, scipy and OpenCV only."""
+"""A rendered person search data set: needs numpy, scipy, OpenCV and, for CUHK03, h5py only."""
 
 from mmps.synthetic.dataset import make_synthetic_dataset, render_scene
 from mmps.synthetic.planning import ScenePlan, SyntheticConfig, plan

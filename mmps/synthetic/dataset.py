@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from mmps.synthetic.appearance import sample_appearance
 from mmps.synthetic.camera import make_cameras
-from mmps.synthetic.files import write_bytes
+from mmps.synthetic.files import PARTS, write_bytes
 from mmps.synthetic.planning import ScenePlan, SyntheticConfig, look_of, plan
 from mmps.synthetic.queries import Labels, choose_queries
 from mmps.synthetic.scene import Scene, compose
@@ -24,7 +24,6 @@ from mmps.synthetic.writers import LAYOUTS
 
 FORMAT_VERSION = 1
 MANIFEST = 'synthetic.json'
-_PARTS = '.parts'
 _SCENE_STREAM = 5
 
 
@@ -73,7 +72,7 @@ def make_synthetic_dataset(
         return root
     scenes, writer = plan(config), LAYOUTS[layout]
     todo = [s for s in scenes if not (_part(root, s).exists() and writer.image(root, s).exists())]
-    for folder in {writer.image(root, s).parent for s in scenes} | {root / _PARTS}:
+    for folder in {writer.image(root, s).parent for s in scenes} | {root / PARTS}:
         folder.mkdir(parents=True, exist_ok=True)
     bar = tqdm(
         _rendered(root, config, layout, todo, workers),
@@ -88,7 +87,7 @@ def make_synthetic_dataset(
     labels = [Labels.load(_part(root, scene)) for scene in scenes]
     writer.write(root, scenes, labels, choose_queries(config, scenes, labels))
     _write_manifest(root, config, layout, complete=True)
-    shutil.rmtree(root / _PARTS)
+    shutil.rmtree(root / PARTS)
     return root
 
 
@@ -130,7 +129,7 @@ def _open(root: Path, config: SyntheticConfig, layout: str) -> bool:
 
 
 def _part(root: Path, scene: ScenePlan) -> Path:
-    return root / _PARTS / f'{scene.name}.npz'
+    return root / PARTS / f'{scene.name}.npz'
 
 
 def _rendered(

@@ -7,6 +7,9 @@ from pathlib import Path
 import numpy as np
 import scipy.io
 
+PARTS = '.parts'
+"""Folder, inside a data set, of what is needed only until the set is complete."""
+
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Writes a file so that a killed process never leaves half of it."""

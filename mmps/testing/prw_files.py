@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 from scipy.io import savemat
 
-_PEOPLE_MARGIN = 4
+from mmps.testing.tiny_frames import spread_people, write_frame
 
 
 def write_tiny_prw(
@@ -53,7 +52,8 @@ def write_tiny_prw(
     serial, queries = 0, []
     for split, (ids, frames) in splits.items():
         names, shown = [], set()
-        for people in [*_spread(ids, frames), *([None] if empty_frame else [])]:
+        appearing = spread_people(ids, frames, unlabelled=-2)
+        for people in [*appearing, *([[]] if empty_frame else [])]:
             name = f'c{serial % 6 + 1}s1_{serial:06d}'
             boxes = _write_frame(root, name, people, size, rng)
             for person_id, *box in boxes:
@@ -69,34 +69,13 @@ def write_tiny_prw(
     return root
 
 
-def _spread(ids: list[int], frames: int) -> list[list[int]]:
-    """For each frame its people: every identity in this and the next frame, -2 in each."""
-    return [
-        [-2, *(pid for k, pid in enumerate(ids) if frame in (k % frames, (k + 1) % frames))]
-        for frame in range(frames)
-    ]
-
-
 def _write_frame(
-    root: Path, name: str, people: list[int] | None, size: tuple[int, int], rng: np.random.Generator
+    root: Path, name: str, people: list[int], size: tuple[int, int], rng: np.random.Generator
 ) -> np.ndarray:
     """Write image and annotation of one frame; returns its (n, 5) rows of id, x, y, w, h."""
-    width, height = size
-    image = rng.integers(60, 100, (height, width, 3), np.uint8)
-    column = width / max(len(people or []), 1)
-    rows = []
-    for place, person_id in enumerate(people or []):
-        box_width = min(column - _PEOPLE_MARGIN, 0.25 * height)
-        box_height = height * rng.uniform(0.5, 0.8)
-        x = place * column + rng.uniform(0, column - box_width)
-        y = rng.uniform(0, height - box_height)
-        colour = np.random.default_rng(person_id % 1000).integers(0, 256, 3).tolist()
-        corners = (int(x), int(y)), (int(x + box_width) - 1, int(y + box_height) - 1)
-        cv2.rectangle(image, *corners, colour, cv2.FILLED)
-        rows.append([person_id, x, y, box_width, box_height])
+    boxes = write_frame(root / 'frames' / f'{name}.jpg', people, size, rng)
     # Two decimals, as query_info.txt gives them, or a query's box would not be its frame's.
-    rows = np.array(rows, np.float64).reshape(-1, 5).round(2)
-    cv2.imwrite(str(root / 'frames' / f'{name}.jpg'), image)
+    rows = np.column_stack([np.array(people, np.float64), boxes]).round(2)
     savemat(root / 'annotations' / f'{name}.jpg.mat', {'box_new': rows})
     return rows
 

@@ -29,6 +29,29 @@ def small_config(path: str | Path, **overrides) -> Config:
     return cfg
 
 
+def tiny_config(
+    path: str | Path, root: str | Path, size: tuple[int, int] = (160, 120), **overrides
+) -> Config:
+    """A config of ``configs/`` with the slim model, for a tiny data set.
+
+    Args:
+        path: Below ``configs/``.
+        root: Folder of the data set, whose layout has to be that of the config.
+        size: Width and height that images are resized to fit.
+        overrides: As for :func:`small_config`.
+    """
+    cfg = small_config(path, **overrides)
+    cfg.model = slim_model()
+    for split in ('train', 'val', 'test'):
+        loader = cfg[f'{split}_dataloader']
+        loader.update(num_workers=0, persistent_workers=False)
+        loader.dataset.data_root = str(root)
+        for step in loader.dataset.pipeline:
+            if step.type == 'Resize':
+                step.scale = size
+    return cfg
+
+
 def slim_model(**overrides) -> dict:
     """The model of ``ps_densenet121_att_prw.py`` with a DenseNet of a few thousand parameters."""
     return small_config(

@@ -13,6 +13,7 @@ from types import ModuleType
 REQUIREMENTS = {
     'numpy': 'numpy',
     'scipy': 'scipy',
+    'h5py': 'h5py',
     'tqdm': 'tqdm',
     'cv2': 'opencv-python',
     'PIL': 'pillow>=11.2',

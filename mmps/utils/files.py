@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 
 @contextmanager
@@ -23,7 +24,8 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    # process ids repeat on the machines that share a folder
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}.{uuid4().hex[:8]}.tmp')
     try:
         yield temporary
         os.replace(temporary, path)

@@ -160,7 +160,8 @@ def test_the_count_of_boxes_without_area_is_logged_once(root, monkeypatch):
     [
         ('484 1 2 3 4 c1s1_999999', "'c1s1_999999.jpg' is not among the 5 test images"),
         ('484 1 2 0 4 c6s1_000005', 'has no area'),
-        ('484 1 nan 3 4 c6s1_000005', 'not finite'),
+        ('484 1 nan 3 4 c6s1_000005', 'is not "id x y'),
+        ('484 1 2e6 3 4 c6s1_000005', 'not finite or reaches beyond'),
     ],
 )
 def test_bad_query_names_its_line(root, line, problem):
@@ -218,7 +219,8 @@ def test_a_seeded_sample_leaves_the_callers_random_state_alone(root):
     dataset = PRWDataset(data_root=str(root), pipeline=pipeline)
 
     def states():
-        return random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+        _, key, position, *_ = np.random.get_state()
+        return random.getstate(), key.tolist(), position, torch.get_rng_state().tolist()
 
     before = states()
     dataset[SeededIndex(0, 7)]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import cv2
 import mmcv
 import numpy as np
@@ -11,12 +9,7 @@ from mmcv.transforms import LoadImageFromFile
 from mmengine import fileio
 
 from mmps.registry import TRANSFORMS
-
-_JPEG_SIGNATURE = b'\xff\xd8\xff'
-_PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
-# In entropy-coded data 0xFF is followed by 0x00 or a restart marker; any other pair is a marker.
-_JPEG_MARKER = re.compile(rb'\xff[\x02-\xcf\xd8-\xfe]')
-_JPEG_END = 0xD9
+from mmps.utils.image_files import is_truncated
 
 
 class BrokenImageError(OSError):
@@ -31,40 +24,6 @@ class BrokenImageError(OSError):
     def __init__(self, message: str, path: str = '') -> None:
         super().__init__(message)
         self.path = path
-
-
-def is_truncated(content: bytes) -> bool:
-    """Whether the bytes of a JPEG or PNG file stop before the image does.
-
-    OpenCV decodes such a file without an error and fills the rest with grey. Files of another kind
-    are never called truncated.
-    """
-    if content.startswith(_JPEG_SIGNATURE):
-        return not _jpeg_ends(content)
-    if content.startswith(_PNG_SIGNATURE):
-        return not _png_ends(content)
-    return False
-
-
-def _jpeg_ends(content: bytes) -> bool:
-    # Segments are stepped over by their length: a thumbnail inside one has its own end marker.
-    position = 2
-    while match := _JPEG_MARKER.search(content, position):
-        position = match.end()
-        if content[position - 1] == _JPEG_END:
-            return True
-        position += int.from_bytes(content[position : position + 2], 'big')
-    return False
-
-
-def _png_ends(content: bytes) -> bool:
-    position = len(_PNG_SIGNATURE)
-    while position + 12 <= len(content):
-        kind = content[position + 4 : position + 8]
-        position += 12 + int.from_bytes(content[position : position + 4], 'big')
-        if kind == b'IEND':
-            return position <= len(content)
-    return False
 
 
 @TRANSFORMS.register_module()

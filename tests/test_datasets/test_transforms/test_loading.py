@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 
 from mmps.datasets.transforms import BrokenImageError, LoadSceneImage
-from mmps.datasets.transforms.loading import is_truncated
 
 
 @pytest.fixture(scope='module')
@@ -14,40 +13,6 @@ def image():
 
 def encode(image, suffix, *parameters):
     return cv2.imencode(suffix, image, parameters)[1].tobytes()
-
-
-FORMATS = {
-    'jpeg': ('.jpg',),
-    'progressive': ('.jpg', cv2.IMWRITE_JPEG_PROGRESSIVE, 1),
-    'restarts': ('.jpg', cv2.IMWRITE_JPEG_RST_INTERVAL, 2),
-    'png': ('.png',),
-}
-
-
-@pytest.mark.parametrize('form', FORMATS)
-def test_every_truncation_is_noticed(image, form):
-    content = encode(image, *FORMATS[form])
-    assert not is_truncated(content)
-    assert not is_truncated(content + bytes(50))
-    signature = 8 if form == 'png' else 3
-    for length in range(signature, len(content)):
-        # The last byte of a PNG belongs to a checksum, so that it counts there too.
-        assert is_truncated(content[:length]), length
-
-
-def test_thumbnail_does_not_hide_a_truncation(image):
-    content, thumbnail = encode(image, '.jpg'), encode(image[:8, :8], '.jpg')
-    segment = b'\xff\xe1' + (len(thumbnail) + 2).to_bytes(2, 'big') + thumbnail
-    content = content[:2] + segment + content[2:]
-    assert not is_truncated(content)
-    for length in range(len(segment) + 2, len(content)):
-        assert is_truncated(content[:length])
-
-
-def test_other_kinds_of_file_are_left_to_the_decoder(image):
-    content = encode(image, '.bmp')
-    assert not is_truncated(content)
-    assert not is_truncated(content[:100])
 
 
 @pytest.mark.parametrize('suffix', ['.jpg', '.png', '.bmp'])

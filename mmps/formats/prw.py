@@ -1,0 +1,186 @@
+"""The files of PRW (Zheng et al., "Person Re-identification in the Wild", CVPR 2017)."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from mmps.evaluation.functional.annotations import UNLABELLED
+
+from .mat_file import read_variable
+from .scene_files import SceneFiles
+from .scene_index import LARGEST_ID, Frame, Query, SceneIndex
+
+BOX_KEYS = ('box_new', 'anno_file', 'anno_previous')
+"""Keys an annotation file may hold its boxes under, the one to prefer first."""
+
+_AMBIGUOUS = -2
+_NAME = re.compile(r'c(\d{1,9})s\d+_[^/\0]*', re.ASCII)
+_NUMBER = re.compile(r'[-+]?(\d+(\.\d*)?|\.\d+)(e[-+]?\d+)?', re.ASCII | re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class PRWFiles(SceneFiles):
+    """``frames/``, ``annotations/``, ``frame_*.mat``, ``ID_train.mat`` and ``query_info.txt``.
+
+    Training ids are ranks in the sorted ``ID_train`` (0..482): the raw ids leave out 479 and end
+    with 932, so that "raw id minus one" is not a class index. Test ids stay raw.
+    """
+
+    IMAGE_FOLDER = 'frames'
+
+    def sources(self) -> list[Path]:
+        """See :class:`SceneFiles`."""
+        annotations = self.root / 'annotations'
+        single = 'query_info.txt' if self.test_mode else 'ID_train.mat'
+        names = sorted(os.listdir(annotations)) if annotations.is_dir() else ['']
+        files = [annotations / name for name in names]
+        return [self.root / f'frame_{self.split}.mat', self.root / single, *files]
+
+    def read(self) -> SceneIndex:
+        """See :class:`SceneFiles`."""
+        root, split = self.root, self.split
+        names = read_frame_names(root / f'frame_{split}.mat', f'img_index_{split}')
+        ranks = None if self.test_mode else read_id_ranks(root / 'ID_train.mat')
+        frames = [
+            read_frame(root / 'annotations', name, ranks)
+            for name in tqdm(names, f'Reading PRW {split} annotations', delay=2, leave=False)
+        ]
+        if ranks is None:
+            return SceneIndex(frames, 0, read_queries(root / 'query_info.txt'))
+        return SceneIndex(frames, len(ranks), raw_ids=np.array(list(ranks), np.int64))
+
+
+def read_frame_names(path: Path, key: str) -> list[str]:
+    """Image names of ``frame_train.mat`` or ``frame_test.mat``, with their suffix."""
+    names = []
+    for number, cell in enumerate(read_variable(path, key).ravel()):
+        text = np.asarray(cell)
+        if text.dtype.kind != 'U' or text.size != 1 or not _NAME.fullmatch(text.item().strip()):
+            raise ValueError(
+                f'{path}: {key} {number} (counted from 0) is {str(text)[:60]!r}; a PRW frame is '
+                'called cXsY_FFFFFF, X being its camera'
+            )
+        names.append(f'{text.item().strip()}.jpg')
+    return names
+
+
+def read_id_ranks(path: Path) -> dict[int, int]:
+    """Raw training id -> rank among the sorted raw ids."""
+    ids = np.ravel(read_variable(path, 'ID_train'))
+    if ids.dtype.kind not in 'fiu' or not _are_ids(ids).all():
+        raise ValueError(f'{path}: ID_train holds something else than ids, whole numbers from 0 on')
+    return {int(raw): rank for rank, raw in enumerate(np.unique(ids))}
+
+
+def _are_ids(values: np.ndarray) -> np.ndarray:
+    """(n,) bool: which of the numbers are whole and from 0 to the largest id."""
+    return (values >= 0) & (values <= LARGEST_ID) & (values == np.floor(values))
+
+
+def camera_of(name: str) -> int:
+    """Camera of a frame name such as ``c1s1_000151.jpg``.
+
+    Raises:
+        ValueError: The name is of another form.
+    """
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise ValueError(f'{name!r}: a PRW frame is called cXsY_FFFFFF.jpg, X being its camera')
+    return int(match[1])
+
+
+def read_frame(folder: Path, name: str, ranks: dict[int, int] | None) -> Frame:
+    """Read the people of one frame.
+
+    Args:
+        folder: The folder of annotation files.
+        name: Image name.
+        ranks: Raw training id -> class index; None keeps raw ids.
+    """
+    path = folder / f'{name}.mat'
+    rows = read_variable(path, *BOX_KEYS)
+    if rows.size == 0:
+        rows = np.empty((0, 5))
+    if rows.ndim != 2 or rows.shape[1] != 5 or rows.dtype.kind not in 'fiu':
+        raise ValueError(
+            f'{path}: shape {rows.shape} of {rows.dtype}; rows of id, x, y, width, height expected'
+        )
+    rows = rows.astype(np.float64)
+    return Frame(
+        name=name,
+        bboxes=frame_boxes(rows[:, 1:]),
+        person_ids=_person_ids(rows[:, 0], ranks, path),
+        source=str(path),
+        camera=camera_of(name),
+    )
+
+
+def frame_boxes(xywh: np.ndarray) -> np.ndarray:
+    """Boxes of frames, (n, 4) xywh -> (n, 4) float32 xyxy.
+
+    In this order: negative values become 0, then corners, then the fraction is cut off. The field
+    scores PRW on such boxes, and at the edge of the IoU threshold the order shows.
+    """
+    xywh = xywh.clip(min=0)
+    return np.trunc(np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], 1), dtype=np.float32)
+
+
+def query_box(xywh: np.ndarray) -> np.ndarray:
+    """Box of a query, (4,) xywh -> (4,) float32 xyxy: corners, then cut off, then clipped at 0."""
+    corners = np.concatenate([xywh[:2], xywh[:2] + xywh[2:]])
+    return np.trunc(corners, dtype=np.float32).clip(min=0)
+
+
+def _person_ids(raw: np.ndarray, ranks: dict[int, int] | None, path: Path) -> np.ndarray:
+    labelled = (raw != _AMBIGUOUS) & (raw != UNLABELLED)
+    bad = labelled & ~_are_ids(raw)
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise ValueError(
+            f'{path}: row {row} (counted from 0) has the id {raw[row]}; an id is a whole number '
+            f'up to {LARGEST_ID}, -2 for an unlabelled person'
+        )
+    ids = np.where(labelled, raw, UNLABELLED).astype(np.int64)
+    if ranks is None:
+        return ids
+    for row in np.flatnonzero(labelled).tolist():
+        person = int(ids[row])
+        if person not in ranks:
+            raise ValueError(
+                f'{path}: id {person} (row {row}, counted from 0) of a training frame is not '
+                f'among the {len(ranks)} ids of ID_train.mat; add it there or mark the person as '
+                'unlabelled (-2)'
+            )
+        ids[row] = ranks[person]
+    return ids
+
+
+def read_queries(path: Path) -> list[Query]:
+    """Read ``query_info.txt``: lines of id, x, y, width, height, name, ended by CRLF or LF."""
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f'{path}: this file of the PRW layout is missing')
+    try:
+        lines = path.read_bytes().decode('ascii').splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{path}: byte {error.start} is no text; unpack the file again') from None
+    return [
+        _read_query(line, f'{path}, line {number}')
+        for number, line in enumerate(lines, 1)
+        if line.strip()
+    ]
+
+
+def _read_query(line: str, source: str) -> Query:
+    *numbers, name = line.split()
+    if len(numbers) != 5 or not all(map(_NUMBER.fullmatch, numbers)):
+        raise ValueError(f'{source}: {line[:200]!r} is not "id x y width height image_name"')
+    person_id, *xywh = map(float, numbers)
+    if not _are_ids(np.array([person_id]))[0]:
+        raise ValueError(f'{source}: {numbers[0]} is not the id of a labelled person')
+    return Query(f'{name}.jpg', query_box(np.array(xywh)), int(person_id), source)

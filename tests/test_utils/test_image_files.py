@@ -1,0 +1,62 @@
+import cv2
+import numpy as np
+import pytest
+
+from mmps.utils.image_files import is_truncated, read_header
+
+
+@pytest.fixture(scope='module')
+def image():
+    noise = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+    return cv2.GaussianBlur(noise, (5, 5), 1)
+
+
+def encode(image, suffix, *parameters):
+    return cv2.imencode(suffix, image, parameters)[1].tobytes()
+
+
+FORMATS = {
+    'jpeg': ('.jpg',),
+    'progressive': ('.jpg', cv2.IMWRITE_JPEG_PROGRESSIVE, 1),
+    'restarts': ('.jpg', cv2.IMWRITE_JPEG_RST_INTERVAL, 2),
+    'png': ('.png',),
+}
+
+
+@pytest.mark.parametrize('form', FORMATS)
+def test_every_truncation_is_noticed(image, form):
+    content = encode(image, *FORMATS[form])
+    assert not is_truncated(content)
+    assert not is_truncated(content + bytes(50))
+    signature = 8 if form == 'png' else 3
+    for length in range(signature, len(content)):
+        # The last byte of a PNG belongs to a checksum, so that it counts there too.
+        assert is_truncated(content[:length]), length
+
+
+def test_thumbnail_does_not_hide_a_truncation(image):
+    content, thumbnail = encode(image, '.jpg'), encode(image[:8, :8], '.jpg')
+    segment = b'\xff\xe1' + (len(thumbnail) + 2).to_bytes(2, 'big') + thumbnail
+    content = content[:2] + segment + content[2:]
+    assert not is_truncated(content)
+    for length in range(len(segment) + 2, len(content)):
+        assert is_truncated(content[:length])
+
+
+def test_other_kinds_of_file_are_left_to_the_decoder(image):
+    content = encode(image, '.bmp')
+    assert not is_truncated(content)
+    assert not is_truncated(content[:100])
+
+
+@pytest.mark.parametrize('suffix', ['.jpg', '.png', '.bmp'])
+def test_headers(tmp_path, image, suffix):
+    path = tmp_path / f'a{suffix}'
+    with pytest.raises(FileNotFoundError, match='no such image'):
+        read_header(path)
+    path.write_bytes(encode(image, suffix))
+    header = read_header(path)
+    assert (header.width, header.height, header.turned) == (80, 60, False)
+    path.write_text('no image')
+    with pytest.raises(ValueError, match=f'a{suffix}: cannot be read as an image'):
+        read_header(path)
