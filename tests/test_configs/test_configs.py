@@ -1,5 +1,6 @@
 """Every config of configs/: built as it is, trained one step and run with few regions."""
 
+import itertools
 import math
 
 import cv2
@@ -7,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 from mmcv.transforms import Compose
+from mmdet.structures.bbox import bbox_overlaps
+from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmps.registry import MODELS
@@ -20,7 +23,17 @@ PATHS = sorted(
 )
 
 
-@pytest.mark.parametrize('path', PATHS)
+def training_of(path):
+    """What of a config has to be trained; the number of identities only sizes a table."""
+    cfg = small_config(path, model__roi_head__reid_head__num_ids=10)
+    return Config(dict(model=cfg.model, optim_wrapper=cfg.optim_wrapper)).pretty_text
+
+
+# One config for each: those of several data sets share their networks.
+NETWORKS = sorted({training_of(path): path for path in reversed(PATHS)}.values())
+
+
+@pytest.mark.parametrize('path', NETWORKS)
 def test_builds_trains_a_step_and_predicts(path):
     cfg = small_config(path)
     model = MODELS.build(cfg.model)
@@ -48,8 +61,8 @@ class _Shell:
 
 
 def test_there_is_a_config_for_each_row_of_the_paper():
-    rows = {f'ps_{net}{att}_prw.py' for net in NETS for att in ('', '_att')}
-    assert rows <= set(PATHS)
+    rows = itertools.product(NETS, ('', '_att'), ('prw', 'cuhk_sysu', 'cuhk03'))
+    assert {f'ps_{net}{att}_{data}.py' for net, att, data in rows} <= set(PATHS)
 
 
 NETS = ('densenet121', 'resnet50', 'googlenet')
@@ -75,13 +88,38 @@ def test_numbers_of_the_paper(net):
     assert (cfg.train_cfg.max_epochs, cfg.param_scheduler[0].milestones) == (50, [25])
 
 
-@pytest.mark.parametrize('path', PATHS)
+@pytest.mark.parametrize(('scale', 'fits'), [((384, 192), True), ((1500, 900), False)])
+def test_crops_fit_the_anchors_at_the_scale_of_their_configs(scale, fits):
+    cfg = small_config('ps_resnet50_cuhk03.py')
+    assert cfg.scale == (384, 192)
+    assert cfg.model.train_cfg.rpn.allowed_border == -1
+    anchors = MODELS.build(cfg.model).rpn_head.anchor_generator.base_anchors[0]
+    for ratio in (1.6, 2.0, 2.5, 3.0):
+        width = min(scale[0] / ratio, scale[1])
+        crop = torch.tensor([[-width, -width * ratio, width, width * ratio]]) / 2
+        best = bbox_overlaps(crop, anchors).max()
+        assert (best > 0.65) == fits
+        assert (best < 0.4) == (not fits)
+
+
+@pytest.mark.parametrize('path', NETWORKS)
 def test_re_id_takes_part_in_training(path):
     head = MODELS.build(small_config(path).model).roi_head.reid_head
     assert head.loss_weight > 0
     head.batches_trained.fill_(head.loss_warmup)
     feats = torch.rand(4, head.project.in_features // head.pool.output_size[0], 6, 2)
     assert head.train().loss(feats, torch.tensor([0, 1, 2, -1]))['loss_reid'] > 0
+
+
+@pytest.mark.parametrize('path', [path for path in PATHS if path.startswith('custom/')])
+def test_own_data_are_read_in_coco_style(path):
+    cfg = small_config(path)
+    for split in ('train', 'val', 'test'):
+        dataset = cfg[f'{split}_dataloader'].dataset
+        assert dataset.type == 'CocoPersonSearchDataset'
+        assert dataset.data_root == 'data/my_cameras'
+        assert dataset.get('test_mode', False) == (split != 'train')
+        assert dataset.pipeline[0].type == 'LoadSceneImage'
 
 
 @pytest.mark.parametrize('path', ['ps_densenet121_att_prw.py', *QUICK_START])

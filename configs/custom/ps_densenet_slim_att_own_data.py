@@ -1,0 +1,28 @@
+# The quick start's model on own cameras: learns on a CPU, from random weights. Images are scaled to
+# 480 x 270; people should be 50 to 190 pixels tall then.
+_base_ = '../quick_start/ps_densenet_slim_att_synthetic.py'
+
+dataset = dict(type='CocoPersonSearchDataset', data_root='data/my_cameras')
+train_dataloader = dict(dataset=dataset)
+val_dataloader = dict(dataset=dataset)
+test_dataloader = val_dataloader
+# Not every own camera is known by number; turn this on where they are.
+val_evaluator = dict(cross_camera=False)
+test_evaluator = val_evaluator
+
+# People in train.json. Training refuses to start with a wrong number and names the right one.
+model = dict(roi_head=dict(reid_head=dict(num_ids=28)))
+
+# A few hundred images; fewer epochs do for thousands.
+max_epochs = 40
+train_cfg = dict(max_epochs=max_epochs, val_interval=10)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=100),
+    dict(
+        type='CosineAnnealingLR',
+        by_epoch=True,
+        convert_to_iter_based=True,
+        T_max=max_epochs,
+        eta_min=1e-5,
+    ),
+]

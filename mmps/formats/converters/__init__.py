@@ -1,0 +1,1 @@
+"""From one file format to another: what ``tools/dataset_converters`` runs."""

@@ -1,0 +1,185 @@
+"""Tracks in the form of the MOT challenges: one folder for each video."""
+
+from __future__ import annotations
+
+import configparser
+import csv
+import io
+import math
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from mmps.formats.scene_index import LARGEST_ID
+
+from .tagged_images import TaggedBox, TaggedImage
+from .tally import Tally
+
+IGNORED = 'rows marked as not to be considered, left out'
+OTHER_CLASSES = 'rows of other classes, left out'
+THINNED = 'frames left out, because not every frame is taken'
+
+NO_CLASS = -1
+_COLUMNS = 'frame, id, x, y, width, height, conf, class, visibility'
+
+
+def read_mot(
+    sequences: Sequence[Path],
+    image_root: Path,
+    *,
+    tally: Tally,
+    shared_ids: bool = False,
+    classes: Collection[int] = (1,),
+    first_pixel: int = 0,
+    every: int = 1,
+    test: Collection[Path] = (),
+) -> list[TaggedImage]:
+    """Read ``gt/gt.txt``, ``seqinfo.ini`` and the images of each sequence.
+
+    Of a row of ``gt.txt``: frame, id, x, y, width, height, and, where there are such columns, conf
+    (0: not to be considered) and class (-1: none given). Of ``seqinfo.ini``, which may be missing:
+    ``imDir``, ``imExt`` and ``seqLength``. Each sequence is a camera.
+
+    Args:
+        sequences: Their folders.
+        image_root: A folder that holds them all; names of images are relative to it.
+        tally: Counts what is not read.
+        shared_ids: Whether an id means the same person in every sequence. In the challenges it does
+            not: tracks of different videos have nothing to do with each other.
+        classes: Classes that are people to find; 1 is a pedestrian.
+        first_pixel: Coordinate of the leftmost and of the uppermost pixel; the challenges count
+            from 1, most tools that write their form from 0.
+        every: Take the first frame of so many.
+        test: Sequences for the test; empty: nothing is decided.
+
+    Raises:
+        FileNotFoundError: A file or folder is missing.
+        ValueError: A file is not of this form; the message names file and line.
+    """
+    if every < 1:
+        raise ValueError(f'every frame of {every} cannot be taken; give 1 or more')
+    cameras = [sequence.name for sequence in sequences]
+    twice = next((name for name in cameras if cameras.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f'two sequences are called {twice!r}; rename one, they name the cameras')
+    unknown = set(test) - set(sequences)
+    if unknown:
+        raise ValueError(f'{unknown.pop()}: to test with, but not among the sequences')
+    images = []
+    for sequence in sequences:
+        prefix = '' if shared_ids else f'{sequence.name}/'
+        split = None if not test else 'test' if sequence in test else 'train'
+        frames = _frames(sequence, image_root, split)
+        for row, source in _rows(sequence / 'gt' / 'gt.txt'):
+            box = _box(row, prefix, classes, first_pixel, source, tally)
+            number = _whole(row[0], 'frame', source)
+            if number not in frames:
+                raise ValueError(f'{source}: there is no image of frame {number} in {sequence}')
+            if box is not None:
+                frames[number].boxes.append(box)
+        taken = [frames[number] for number in sorted(frames)][::every]
+        tally.add(THINNED, str(sequence), len(frames) - len(taken))
+        images += taken
+    return images
+
+
+def _frames(sequence: Path, image_root: Path, split: str | None) -> dict[int, TaggedImage]:
+    """The images of a sequence by frame number."""
+    info = _sequence_info(sequence / 'seqinfo.ini')
+    folder, suffix = sequence / info.get('imdir', 'img1'), info.get('imext', '')
+    try:
+        relative = folder.resolve().relative_to(image_root.resolve()).as_posix()
+    except ValueError:
+        raise ValueError(f'{sequence} is not in the folder of images, {image_root}') from None
+    if not folder.is_dir():
+        raise FileNotFoundError(f'{folder}: this folder of images is missing')
+    frames: dict[int, TaggedImage] = {}
+    for file in sorted(folder.iterdir()):
+        if file.stem.isdecimal() and file.suffix.lower() == (suffix or file.suffix).lower():
+            number = int(file.stem)
+            if number in frames:
+                raise ValueError(f'{file}: frame {number} has another image beside this one')
+            name = f'{relative}/{file.name}'
+            frames[number] = TaggedImage(name, str(file), sequence.name, split)
+    length = info.get('seqlength', str(len(frames)))
+    if not frames or length != str(len(frames)):
+        raise ValueError(
+            f'{folder}: {len(frames)} numbered images such as 000001.jpg, {length} expected; '
+            'unpack the sequence again, or correct seqinfo.ini'
+        )
+    return frames
+
+
+def _sequence_info(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read_string(path.read_bytes().decode('utf-8-sig'))
+        return dict(parser['Sequence'])
+    except (configparser.Error, KeyError, UnicodeDecodeError) as error:
+        raise ValueError(f'{path}: not a file with a section [Sequence] ({error})') from None
+
+
+def _rows(path: Path) -> list[tuple[list[str], str]]:
+    """Values, and file and line, of each row."""
+    try:
+        text = path.read_bytes().decode('utf-8-sig')
+    except FileNotFoundError:
+        raise FileNotFoundError(f'{path}: these annotations of the sequence are missing') from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{path}: byte {error.start} is not text') from None
+    rows = []
+    try:
+        for number, row in enumerate(csv.reader(io.StringIO(text), strict=True), 1):
+            if any(row):
+                source = f'{path}, line {number}'
+                if len(row) < 6:
+                    raise ValueError(f'{source}: {len(row)} values; a row is {_COLUMNS}')
+                rows.append((row, source))
+    except csv.Error as error:
+        raise ValueError(f'{path}: not rows of numbers ({error})') from None
+    return rows
+
+
+def _box(
+    row: list[str],
+    prefix: str,
+    classes: Collection[int],
+    first_pixel: int,
+    source: str,
+    tally: Tally,
+) -> TaggedBox | None:
+    """The person of a row, or None for a row that does not count."""
+    if len(row) > 6 and _number(row[6], 'conf', source) == 0:
+        tally.add(IGNORED, source)
+        return None
+    if len(row) > 7 and _whole(row[7], 'class', source) not in (NO_CLASS, *classes):
+        tally.add(OTHER_CLASSES, source)
+        return None
+    person = _whole(row[1], 'id', source)
+    x, y, width, height = (
+        _number(value, name, source)
+        for value, name in zip(row[2:6], ('x', 'y', 'width', 'height'), strict=True)
+    )
+    if width < 0 or height < 0:
+        raise ValueError(f'{source}: a box of {width:g} x {height:g}; a row is {_COLUMNS}')
+    x, y = x - first_pixel, y - first_pixel
+    name = None if person < 0 else f'{prefix}{person}'
+    return TaggedBox((x, y, x + width, y + height), name, source)
+
+
+def _number(text: str, name: str, source: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not abs(value) <= LARGEST_ID:
+        raise ValueError(f'{source}: {name} {text!r} is not a number; a row is {_COLUMNS}')
+    return value
+
+
+def _whole(text: str, name: str, source: str) -> int:
+    value = _number(text, name, source)
+    if not value.is_integer():
+        raise ValueError(f'{source}: {name} {text!r} is not a whole number')
+    return int(value)

@@ -1,0 +1,42 @@
+"""A folder of cameras and a table of boxes -> COCO style, ready to train on.
+
+``python tools/dataset_converters/csv_to_coco.py data/my_cameras/boxes.csv`` reads the columns
+image, x1, y1, x2, y2, person_id and, if there, camera, is_query and split; see docs/own_data.md.
+"""
+
+import argparse
+from pathlib import Path
+
+from mmps.utils.cli import run_tool
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    from mmps.formats.converters.command_line import add_arguments
+
+    parser = argparse.ArgumentParser(description='Convert a table of boxes to COCO style.')
+    parser.add_argument('table', type=Path, help='the CSV file')
+    add_arguments(parser)
+    arguments = parser.parse_args(argv)
+    arguments.out = arguments.out or arguments.table.parent
+    arguments.images = arguments.images or arguments.table.parent / 'images'
+    return arguments
+
+
+def main(argv: list[str] | None = None) -> None:
+    from mmps.formats.converters.command_line import convert
+    from mmps.formats.converters.csv_boxes import read_csv_boxes
+
+    arguments = parse_arguments(argv)
+    convert(
+        lambda tally: read_csv_boxes(
+            arguments.table,
+            tally=tally,
+            unlabelled=('', *arguments.unlabelled),
+            camera_pattern=arguments.camera_pattern,
+        ),
+        arguments,
+    )
+
+
+if __name__ == '__main__':
+    run_tool(main, needs_mmdet=False)

@@ -1,0 +1,53 @@
+"""CVAT's export "COCO 1.0" -> COCO style with person ids.
+
+``python tools/dataset_converters/cvat_to_coco.py EXPORT/annotations/instances_default.json`` takes
+the person from an attribute of the boxes, ``person_id`` unless another is named.
+"""
+
+import argparse
+from pathlib import Path
+
+from mmps.utils.cli import run_tool
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    from mmps.formats.converters.command_line import add_arguments
+
+    parser = argparse.ArgumentParser(description='Convert exports of CVAT to COCO style.')
+    parser.add_argument('exports', type=Path, nargs='+', help='instances_*.json')
+    parser.add_argument(
+        '--person-attribute',
+        default='person_id',
+        metavar='NAME',
+        help='attribute that holds the person (default: person_id); CVAT counts track_id per task, '
+        'so that it is an identity within one camera only',
+    )
+    add_arguments(parser)
+    arguments = parser.parse_args(argv)
+    # of EXPORT/annotations/instances_default.json
+    export = arguments.exports[0].parent.parent
+    arguments.out = arguments.out or export
+    arguments.images = arguments.images or export / 'images'
+    return arguments
+
+
+def main(argv: list[str] | None = None) -> None:
+    from mmps.formats.converters.command_line import convert
+    from mmps.formats.converters.cvat import read_cvat
+
+    arguments = parse_arguments(argv)
+    convert(
+        lambda tally: read_cvat(
+            arguments.exports,
+            arguments.images,
+            tally=tally,
+            attribute=arguments.person_attribute,
+            unlabelled=arguments.unlabelled,
+            camera_pattern=arguments.camera_pattern,
+        ),
+        arguments,
+    )
+
+
+if __name__ == '__main__':
+    run_tool(main, needs_mmdet=False)

@@ -1,0 +1,45 @@
+"""The data set of a config, e.g. one in COCO style, -> a folder in PRW's layout.
+
+``python tools/dataset_converters/dataset_to_prw.py CONFIG --out DIR`` is for programs that read
+nothing else. Boxes are cut to whole pixels when PRW's files are read.
+"""
+
+import argparse
+from pathlib import Path
+
+from mmps.utils.cli import UserError, config_parser, load_config, require_entries, run_tool
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = config_parser("Write the data set of a config in PRW's layout.")
+    parser.add_argument('--out', type=Path, required=True, metavar='DIR', help='folder to make')
+    parser.add_argument(
+        '--unknown-camera', type=int, metavar='N', help='camera of images whose camera is unknown'
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> None:
+    arguments = parse_arguments(argv)
+    config = load_config(arguments.config, arguments.cfg_options)
+    require_entries(config, arguments.config, ('train_dataloader', 'test_dataloader'))
+
+    from mmps.formats.converters.command_line import files_of, print_tally, summary
+    from mmps.formats.converters.prw_layout import write_prw_layout
+    from mmps.formats.converters.tally import Tally
+
+    tally = Tally()
+    try:
+        files = files_of(config, arguments.config)
+        splits = write_prw_layout(
+            arguments.out, files, tally=tally, unknown_camera=arguments.unknown_camera
+        )
+    except ValueError as error:
+        raise UserError(error) from error
+    for split, index in splits.items():
+        print(f'{split}: {summary(index)} -> {arguments.out}')
+    print_tally(tally)
+
+
+if __name__ == '__main__':
+    run_tool(main, needs_mmdet=False)

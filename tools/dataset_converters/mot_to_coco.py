@@ -1,0 +1,64 @@
+"""Tracks in the form of the MOT challenges -> COCO style with person ids.
+
+``python tools/dataset_converters/mot_to_coco.py DIR/CAM1 DIR/CAM2 --shared-ids`` takes each
+sequence as a camera.
+"""
+
+import argparse
+from pathlib import Path
+
+from mmps.utils.cli import run_tool
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    from mmps.formats.converters.command_line import add_arguments
+
+    parser = argparse.ArgumentParser(description='Convert MOT sequences to COCO style.')
+    parser.add_argument(
+        'sequences', type=Path, nargs='+', help='folders with gt/gt.txt, seqinfo.ini and images'
+    )
+    parser.add_argument(
+        '--shared-ids',
+        action='store_true',
+        help='an id is the same person in every sequence; without this, in its own only',
+    )
+    parser.add_argument(
+        '--classes', type=int, nargs='+', default=[1], help='classes to take (default: 1)'
+    )
+    parser.add_argument(
+        '--one-based',
+        action='store_true',
+        help='the leftmost and the uppermost pixel are number 1, as in the files of the challenges',
+    )
+    parser.add_argument('--every', type=int, default=1, help='take every so many-th frame')
+    parser.add_argument('--test', type=Path, nargs='+', default=[], help='sequences to test with')
+    add_arguments(parser, named=False)
+    arguments = parser.parse_args(argv)
+    parent = arguments.sequences[0].parent
+    arguments.out = arguments.out or parent
+    arguments.images = arguments.images or parent
+    return arguments
+
+
+def main(argv: list[str] | None = None) -> None:
+    from mmps.formats.converters.command_line import convert
+    from mmps.formats.converters.mot import read_mot
+
+    arguments = parse_arguments(argv)
+    convert(
+        lambda tally: read_mot(
+            arguments.sequences,
+            arguments.images,
+            tally=tally,
+            shared_ids=arguments.shared_ids,
+            classes=arguments.classes,
+            first_pixel=1 if arguments.one_based else 0,
+            every=arguments.every,
+            test=arguments.test,
+        ),
+        arguments,
+    )
+
+
+if __name__ == '__main__':
+    run_tool(main, needs_mmdet=False)
