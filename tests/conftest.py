@@ -12,3 +12,11 @@ def _scope():
 @pytest.fixture(autouse=True)
 def _seed():
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True, scope='session')
+def _index_cache(tmp_path_factory):
+    """What the tests and the tools they start read stays out of the user's own cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('MMPS_INDEX_CACHE', str(tmp_path_factory.mktemp('index_cache')))
+        yield

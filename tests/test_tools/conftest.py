@@ -29,25 +29,17 @@ def load_tool():
 def config_file(tmp_path_factory):
     """A config that trains for one epoch on four images."""
     from mmps.testing.prw_files import write_tiny_prw
-    from mmps.testing.tiny_models import slim_model, small_config
+    from mmps.testing.tiny_models import tiny_config
 
     folder = tmp_path_factory.mktemp('tiny')
-    config = small_config(
+    config = tiny_config(
         'ps_densenet121_att_prw.py',
+        write_tiny_prw(folder / 'prw'),
         train_cfg__max_epochs=1,
         train_cfg__val_interval=1,
         optim_wrapper__optimizer__lr=1e-4,
         auto_scale_lr=dict(enable=False, base_batch_size=2),
     )
-    config.model = slim_model()
-    root = str(write_tiny_prw(folder / 'prw'))
-    for split in ('train', 'val', 'test'):
-        loader = config[f'{split}_dataloader']
-        loader.update(num_workers=0, persistent_workers=False)
-        loader.dataset.data_root = root
-        for step in loader.dataset.pipeline:
-            if step.type == 'Resize':
-                step.scale = (160, 120)
     path = folder / 'tiny.py'
     config.dump(path)
     return path

@@ -85,6 +85,37 @@ def test_config_options_apply(run, case, tmp_path):
     assert metrics['search/mAP_cross_camera'] == want['mAP']
 
 
+def test_intervals_are_printed_and_written(run, case, tmp_path, capsys):
+    out = tmp_path / 'metrics.json'
+    run('--bootstrap', '200', '--out', str(out))
+    metrics = json.loads(out.read_text())
+    for key in ('search/mAP', 'search/top1_iou75'):
+        assert metrics[f'{key}_ci_low'] <= metrics[key] <= metrics[f'{key}_ci_high']
+    assert 'det/AP_ci_low' not in metrics
+    low, high = (100 * metrics[f'search/mAP_ci_{end}'] for end in ('low', 'high'))
+    assert capsys.readouterr().out.splitlines()[2].split()[0] == f'{low:.2f}-{high:.2f}'
+
+
+def test_queries_of_a_person_can_be_resampled_together(run, case, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        'mmps.evaluation.functional.bootstrap_intervals',
+        lambda results, resamples, units: drawn.append((resamples, units)) or {},
+    )
+    run('--bootstrap', '--resample', 'person')
+    run('--bootstrap', '7')
+    np.testing.assert_array_equal(drawn[0][1], case[0].query_person_ids)
+    assert drawn[0][0] == 10_000
+    assert drawn[1] == (7, None)
+
+
+def test_all_protocols_at_once(run, capsys):
+    run('--cfg-options', 'test_evaluator.camera_pairs=True', 'test_evaluator.coco_ap=True')
+    printed = capsys.readouterr().out
+    assert 'search/mAP, query camera down, gallery camera across' in printed
+    assert 'det/coco_AP75' in printed
+
+
 def test_the_search_metric_is_found_among_others(run, capsys):
     run(evaluator="[dict(type='CocoMetric'), dict(type='PersonSearchMetric')]")
     assert 'search/mAP' in capsys.readouterr().out
@@ -100,6 +131,7 @@ def test_the_evaluator_of_the_config_does_not_write_predictions(run, tmp_path):
     ('arguments', 'options', 'message'),
     [
         (['--cfg-options', 'test_evaluator.iou_thr=strict'], {}, "iou_thr: 'strict' given"),
+        (['--bootstrap', '0'], {}, 'resamples: 0 given'),
         ([], dict(evaluator="dict(type='CocoMetric')"), 'has no PersonSearchMetric'),
         ([], dict(evaluator='None'), 'has no test_evaluator'),
     ],

@@ -41,9 +41,9 @@ def main(argv: list[str] | None = None) -> None:
     set_random_seed(arguments.seed)
     for index in tqdm(spread(len(dataset), arguments.limit), desc='drawing'):
         packed = dataset[index]
-        name = Path(packed['data_samples'].img_path).stem
+        name = Path(packed['data_samples'].img_name).with_suffix('.jpg')
         picture = draw_packed(packed, original_pixels=dataset.test_mode)
-        write_image(Path(arguments.output_dir, f'{name}.jpg'), picture)
+        write_image(Path(arguments.output_dir, name), picture)
     print(f'pictures: {arguments.output_dir}')
 
 

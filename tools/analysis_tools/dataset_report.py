@@ -1,0 +1,103 @@
+"""What a data set holds, and every problem found in it.
+
+``python tools/analysis_tools/dataset_report.py CONFIG`` reads the annotations that a config trains
+and tests on and writes a table, ``report.json`` and ``report.png``.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from mmps.utils.cli import UserError, config_parser, load_config, run_tool
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = config_parser('Report what a data set holds and every problem found in it.')
+    parser.add_argument('--split', choices=('train', 'test', 'both'), default='both')
+    parser.add_argument(
+        '--out',
+        metavar='DIR',
+        help='where report.json and report.png go (default: work_dirs/NAME_OF_THE_CONFIG/dataset)',
+    )
+    parser.add_argument(
+        '--check-images',
+        action='store_true',
+        help='open every image for its size, so that truncated files and boxes outside are found',
+    )
+    parser.add_argument(
+        '--decode', action='store_true', help='with --check-images: decode every image as well'
+    )
+    parser.add_argument(
+        '--strict',
+        action='store_true',
+        help='exit status 1 if a problem is an error',
+    )
+    arguments = parser.parse_args(argv)
+    if arguments.decode and not arguments.check_images:
+        parser.error('--decode is a part of --check-images; give both')
+    return arguments
+
+
+def datasets_of(config, split: str, path: str) -> dict:
+    """The config of the data set of each split that was asked for.
+
+    Raises:
+        UserError: There is none, or it is not one whose files mmps reads.
+    """
+    from mmps.formats import FORMATS
+
+    found = {}
+    for name in ('train', 'test') if split == 'both' else (split,):
+        dataset = (config.get(f'{name}_dataloader') or {}).get('dataset')
+        if dataset is None:
+            raise UserError(f'config {path} has no {name}_dataloader.dataset; see --split')
+        place, kind = f'{name}_dataloader.dataset of {path}', dataset.get('type')
+        if 'dataset' in dataset or 'datasets' in dataset:
+            raise UserError(
+                f'{place} is a {kind} around other data sets; make a config for each of them, or '
+                f'name one with --cfg-options {name}_dataloader.dataset=...'
+            )
+        if kind not in FORMATS:
+            raise UserError(
+                f'{place} is a {kind}, whose files cannot be read without building it; a report '
+                f'can be made of {", ".join(FORMATS)}'
+            )
+        if not dataset.get('data_root'):
+            raise UserError(f'{place} has no data_root')
+        found[name] = dataset
+    return found
+
+
+def main(argv: list[str] | None = None) -> None:
+    arguments = parse_arguments(argv)
+    config = load_config(arguments.config, arguments.cfg_options)
+
+    from mmps.formats import image_folder, scene_files
+    from mmps.formats.report import report_dataset, report_table
+    from mmps.utils.files import write_json
+    from mmps.visualization.dataset_report import save_dataset_report
+
+    datasets = datasets_of(config, arguments.split, arguments.config)
+    roots = dict.fromkeys(str(dataset.data_root) for dataset in datasets.values())
+    kinds = dict.fromkeys(dataset.type for dataset in datasets.values())
+    try:
+        report = report_dataset(
+            {name: scene_files(dataset) for name, dataset in datasets.items()},
+            {name: image_folder(dataset) for name, dataset in datasets.items()},
+            title=f'{", ".join(kinds)} in {", ".join(roots)}',
+            open_images=arguments.check_images,
+            decode_images=arguments.decode,
+        )
+    except ValueError as error:
+        raise UserError(error) from error
+    print(report_table(report))
+    folder = Path(arguments.out or f'work_dirs/{Path(arguments.config).stem}/dataset')
+    write_json(folder / 'report.json', report.to_json())
+    save_dataset_report(folder / 'report.png', report)
+    print(f'\neverything: {folder / "report.json"}\npicture: {folder / "report.png"}')
+    if arguments.strict and report.has_errors:
+        sys.exit(1)
+
+
+if __name__ == '__main__':
+    run_tool(main, needs_mmdet=False)
