@@ -14,6 +14,7 @@ REQUIREMENTS = {
     'numpy': 'numpy',
     'scipy': 'scipy',
     'h5py': 'h5py',
+    'matplotlib': 'matplotlib',
     'tqdm': 'tqdm',
     'cv2': 'opencv-python',
     'PIL': 'pillow>=11.2',

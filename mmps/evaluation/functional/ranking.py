@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from .predictions import SearchPredictions
 from .ragged import splits_of
 from .search_result import SearchResult
 from .similarities import Similarities
+
+FEW = 0.04
+"""Share of the detections below which fetching those of a search takes less than computing all."""
 
 
 def rank_galleries(
@@ -54,7 +58,10 @@ def rank_galleries(
     contexts = None
     if context_matching:
         contexts = query_contexts(annotations, predictions, context_matching.k2)
-    for query, row in similarities.rows(wanted):
+    searched_by = partial(_searched_by, tasks, image_of_row)
+    some = wanted[:: len(wanted) // 16 + 1]
+    few = sum(len(searched_by(query)) for query in some) < FEW * len(image_of_row) * len(some)
+    for query, row in similarities.rows(wanted, searched_by if few else None):
         searches = [(task, search) for task in tasks for search in task.searches_of(query)]
         if not (context_matching and contexts):
             _rank(query, row, searches, similarities, image_of_row)
@@ -67,6 +74,12 @@ def rank_galleries(
             )
             _rank(query, revised, [(task, search)], similarities, image_of_row, matched)
     return [task.results for task in tasks]
+
+
+def _searched_by(tasks: list[_Task], image_of_row: np.ndarray, query: int) -> np.ndarray:
+    """Detections (n,) int64 that any search of a query looks through."""
+    images = [task.gallery.searched(s) for task in tasks for s in task.searches_of(query)]
+    return np.flatnonzero(np.logical_or.reduce(images)[image_of_row])
 
 
 def _rank(

@@ -9,7 +9,7 @@ in one fixed order that are then rounded to float32; for all others the rounding
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -52,8 +52,23 @@ class Similarities:
         self._marks = np.zeros(2 * self._zero + 1, bool)
         self._known = np.zeros(len(embeddings), bool)
 
-    def rows(self, queries: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield each of ``queries`` (n,) int64 with its row (N,) float32, which may be changed."""
+    def rows(
+        self, queries: np.ndarray, columns: Callable[[int], np.ndarray] | None = None
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield each of ``queries`` (n,) int64 with its row (N,) float32, which may be changed.
+
+        Args:
+            queries: The queries.
+            columns: Gives the detections that matter to a query; others get minus infinity. None:
+                all do, and many queries are computed at a time.
+        """
+        if columns is not None:
+            for query in queries:
+                row = np.full(len(self._embeddings), -np.inf, np.float32)
+                chosen = columns(query)
+                row[chosen] = self._embeddings[chosen] @ self._queries[query]
+                yield query, row
+            return
         step = max(1, CHUNK_VALUES // max(1, len(self._embeddings)))
         for start in range(0, len(queries), step):
             chunk = queries[start : start + step]

@@ -90,8 +90,9 @@ def test_equals_the_best_of_all_assignments(seed, people, detections):
     similarity=st.sampled_from(['max', 'mean', 'sum']),
     given_context=st.booleans(),
     weighting=st.booleans(),
+    few=st.booleans(),
 )
-def test_equals_the_oracle(seed, gallery, k1, k2, similarity, given_context, weighting):
+def test_equals_the_oracle(seed, gallery, k1, k2, similarity, given_context, weighting, few):
     rng = np.random.default_rng(seed)
     annotations = random_annotations(rng, gallery=gallery)
     predictions = random_predictions(rng, annotations)
@@ -108,7 +109,9 @@ def test_equals_the_oracle(seed, gallery, k1, k2, similarity, given_context, wei
         confidence_weighting=weighting,
         context_matching=ContextMatching(k1, k2, similarity),
     )
-    (result,) = rank_queries(annotations, predictions, **options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('mmps.evaluation.functional.ranking.FEW', 2 if few else 0)
+        (result,) = rank_queries(annotations, predictions, **options)
     aps, ranks = search_oracle(annotations, predictions, **options)
     np.testing.assert_allclose(result.average_precision, aps, atol=1e-6)
     np.testing.assert_array_equal(result.first_rank, ranks)

@@ -70,7 +70,9 @@ def test_similarities_are_computed_once(monkeypatch):
     monkeypatch.setattr(
         similarities.Similarities,
         'rows',
-        lambda self, queries: made.append(len(queries)) or original(self, queries),
+        lambda self, queries, columns: (
+            made.append(len(queries)) or original(self, queries, columns)
+        ),
     )
     protocols = SearchProtocols(cross_camera=True, camera_pairs=True, gallery_sizes=(3, 6, 'all'))
     protocols(*random_case(0, (3, 6)))

@@ -313,13 +313,17 @@ def test_equals_the_oracle(seed, images, gallery, ties, iou_thr):
     gallery=st.sampled_from([3, 6, 'all']),
     searches=st.sampled_from([None, 1, 3, 12]),
     ties=st.booleans(),
+    few=st.booleans(),
 )
-def test_explicit_searches_equal_the_oracle(seed, gallery, searches, ties):
+def test_explicit_searches_equal_the_oracle(seed, gallery, searches, ties, few):
     """Queries that are searched several times, or not at all, in any order."""
     rng = np.random.default_rng(seed)
     case = random_case(rng, searches=searches, ties=ties)
     options = options_of(rng, gallery)
-    (result,) = rank_queries(*case, **options)
+    # the way that galleries of few images are searched, for all or for none
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('mmps.evaluation.functional.ranking.FEW', 2 if few else 0)
+        (result,) = rank_queries(*case, **options)
     aps, ranks = search_oracle(*case, **options)
     np.testing.assert_allclose(result.average_precision, aps, atol=1e-9)
     np.testing.assert_array_equal(result.first_rank, ranks)

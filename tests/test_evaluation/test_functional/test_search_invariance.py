@@ -192,10 +192,13 @@ def test_ties_do_not_depend_on_how_similarities_are_computed(dim, monkeypatch):
     for chunk in (1, 700, 2000):
         monkeypatch.setattr('mmps.evaluation.functional.similarities.CHUNK_VALUES', chunk)
         unchanged()
+    with monkeypatch.context() as patch:
+        patch.setattr('mmps.evaluation.functional.ranking.FEW', 2)
+        unchanged()
     original = Similarities.rows
 
-    def shaken(self, queries):
-        for query, row in original(self, queries):
+    def shaken(self, queries, columns):
+        for query, row in original(self, queries, columns):
             yield query, row + rng.uniform(-0.4, 0.4, row.shape).astype(np.float32) * self.margin
 
     monkeypatch.setattr(Similarities, 'rows', shaken)

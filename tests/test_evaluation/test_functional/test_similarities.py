@@ -77,3 +77,14 @@ def test_levels_and_embeddings_beyond_unit_norm():
 def test_nothing_detected():
     similarities = Similarities(np.ones((2, 1), np.float32), np.zeros((0, 0), np.float32))
     assert [row.shape for _, row in similarities.rows(np.arange(2))] == [(0,), (0,)]
+
+
+def test_only_the_columns_that_matter():
+    rng = np.random.default_rng(0)
+    queries, embeddings = random_embeddings(rng, 3, 8), random_embeddings(rng, 6, 8)
+    columns = {0: np.array([1, 4]), 2: np.array([], int)}
+    rows = Similarities(queries, embeddings).rows(np.array([0, 2]), columns.__getitem__)
+    for query, row in rows:
+        want = np.full(6, -np.inf)
+        want[columns[query]] = (queries @ embeddings.T)[query][columns[query]]
+        np.testing.assert_allclose(row, want, atol=1e-6)
