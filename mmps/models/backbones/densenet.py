@@ -1,9 +1,11 @@
 from collections import OrderedDict
 from collections.abc import Sequence
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmps.models.layers import DenseBlock, StagedModule, Transition
+from mmps.models.layers.folding import can_fold, fold_after
 from mmps.registry import MODELS
 
 
@@ -25,8 +27,8 @@ class DenseNet(StagedModule):
         growth_rate: Channels that each dense layer adds; one number, or one for each block.
         compression: Share of the channels that a transition keeps; one number, or one for each.
         init_channels: Channels of the first convolution.
-        frozen_stages, norm_eval, init_cfg: See :class:`StagedModule`; stage 1 is the first
-            convolution, stage 2 the first block with its transition, and so on.
+        frozen_stages, norm_eval, with_cp, init_cfg: See :class:`StagedModule`; stage 1 is the
+            first convolution, stage 2 the first block with its transition, and so on.
     """
 
     def __init__(
@@ -37,9 +39,10 @@ class DenseNet(StagedModule):
         init_channels: int = 64,
         frozen_stages: int = 0,
         norm_eval: bool = False,
+        with_cp: bool = False,
         init_cfg: dict | list | None = None,
     ):
-        super().__init__(frozen_stages, norm_eval, init_cfg)
+        super().__init__(frozen_stages, norm_eval, with_cp, init_cfg)
         layers = OrderedDict(
             conv0=nn.Conv2d(3, init_channels, 7, stride=2, padding=3, bias=False),
             norm0=nn.BatchNorm2d(init_channels),
@@ -68,4 +71,16 @@ class DenseNet(StagedModule):
         return [modules[:4], *(modules[i : i + 2] for i in range(4, len(modules), 2))]
 
     def forward(self, x: Tensor) -> tuple[Tensor]:
-        return (self.features(x),)
+        x = self._first_stage(x)
+        for stage in self.stages()[1:]:
+            x = self.run_stage(stage, x)
+        return (x,)
+
+    def _first_stage(self, x: Tensor) -> Tensor:
+        conv, norm, relu, pool = first = self.stages()[0]
+        if not can_fold(x, *first):
+            return self.run_stage(first, x)
+        folded = fold_after(conv, norm)
+        x = F.conv2d(x, folded.weight, folded.bias, conv.stride, conv.padding)
+        # ReLU and largest value commute; this way it has a quarter of the positions.
+        return relu(pool(x))

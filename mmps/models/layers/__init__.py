@@ -1,6 +1,7 @@
 from .affine_frame import AffineFrame
 from .dense_block import DenseBlock, Transition
 from .inception import ConvNormReLU, Inception
+from .region_align import RegionAlign
 from .soft_attention import SoftAttention
 from .spatial_transformer import SpatialTransformer
 from .staged import StagedModule
@@ -10,6 +11,7 @@ __all__ = [
     'ConvNormReLU',
     'DenseBlock',
     'Inception',
+    'RegionAlign',
     'SoftAttention',
     'SpatialTransformer',
     'StagedModule',

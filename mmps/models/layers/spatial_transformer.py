@@ -58,4 +58,4 @@ class SpatialTransformer(nn.Module):
         # identity would not be one.
         grid = F.affine_grid(theta.double(), list(x.shape), align_corners=False)
         warped = F.grid_sample(x.double(), grid, padding_mode='border', align_corners=False)
-        return warped.to(x.dtype).contiguous(), theta
+        return warped.to(x.dtype, memory_format=torch.channels_last), theta

@@ -5,10 +5,16 @@ from mmdet.structures import SampleList
 from mmdet.structures.bbox import bbox2roi, bbox_overlaps
 from mmdet.utils import InstanceList
 from mmengine.structures import InstanceData
-from torch import Tensor
+from torch import Tensor, nn
 
-from mmps.models.layers import SpatialTransformer
+from mmps.models.layers import RegionAlign, SpatialTransformer
+from mmps.models.layers.folding import uses_running_statistics
 from mmps.registry import MODELS
+
+REGIONS_AT_ONCE = {'cpu': 16}
+"""Regions that go through the identification network together, by type of device: on CPUs as many
+as stay in the cache, which is several times faster than all of them; elsewhere 512, to bound
+memory."""
 
 
 @MODELS.register_module()
@@ -18,9 +24,10 @@ class PersonSearchRoIHead(StandardRoIHead):
     RoIAlign -> (spatial transformer) -> (attention) -> identification network (``shared_head``) ->
     class and box (``bbox_head``, mmdet's), embedding (``reid_head``).
 
-    Of mmdet's methods it replaces ``loss`` (the person ids of the sampled regions are needed),
-    ``_bbox_forward`` (attention) and ``predict`` (embeddings of the final boxes). Boxes stay in the
-    frame of the features; :class:`PersonSearch` takes them to image pixels.
+    Of mmdet's methods it replaces ``loss`` (the person ids and features of the sampled regions are needed),
+    ``_bbox_forward`` (attention, few regions at once) and ``predict`` (embeddings of the final
+    boxes), and extends ``init_bbox_head`` (:class:`RegionAlign`). Boxes stay in the frame of the
+    features; :class:`PersonSearch` takes them to image pixels.
 
     Args:
         reid_head: Config of the embedding branch; it also gets ``in_channels``.
@@ -52,6 +59,11 @@ class PersonSearchRoIHead(StandardRoIHead):
             else SpatialTransformer(channels, **region_transformer)
         )
 
+    def init_bbox_head(self, bbox_roi_extractor: dict, bbox_head: dict) -> None:
+        super().init_bbox_head(bbox_roi_extractor, bbox_head)
+        layers = self.bbox_roi_extractor.roi_layers
+        self.bbox_roi_extractor.roi_layers = nn.ModuleList(map(RegionAlign, layers))
+
     def extract_regions(self, x: tuple[Tensor], rois: Tensor) -> Tensor:
         """RoIs ``(n, 5)`` (image index, xyxy) to identification features ``(n, c, h, w)``."""
         feats = self.bbox_roi_extractor(x[: self.bbox_roi_extractor.num_inputs], rois)
@@ -62,9 +74,9 @@ class PersonSearchRoIHead(StandardRoIHead):
         return self.shared_head(feats)
 
     def _bbox_forward(self, x: tuple[Tensor], rois: Tensor) -> dict[str, Tensor]:
-        feats = self.extract_regions(x, rois)
-        cls_score, bbox_pred = self.bbox_head(feats)
-        return dict(cls_score=cls_score, bbox_pred=bbox_pred, bbox_feats=feats)
+        parts = [self.bbox_head(self.extract_regions(x, some)) for some in _in_parts(rois)]
+        cls_score, bbox_pred = (torch.cat(part) for part in zip(*parts, strict=True))
+        return dict(cls_score=cls_score, bbox_pred=bbox_pred)
 
     def loss(
         self, x: tuple[Tensor], rpn_results_list: InstanceList, batch_data_samples: SampleList
@@ -80,14 +92,22 @@ class PersonSearchRoIHead(StandardRoIHead):
             self._sample(proposals, sample.gt_instances)
             for proposals, sample in zip(rpn_results_list, batch_data_samples, strict=True)
         ]
-        results = self.bbox_loss(x, samples)
+        rois = bbox2roi([sampled.priors for sampled in samples])
+        # Statistics of a part would not be those of the batch.
+        in_parts = uses_running_statistics(self.shared_head)
+        feats = torch.cat(
+            [self.extract_regions(x, some) for some in (_in_parts(rois) if in_parts else [rois])]
+        )
+        results = self.bbox_head.loss_and_target(
+            *self.bbox_head(feats), rois, samples, self.train_cfg
+        )
         people = zip(samples, batch_data_samples, strict=True)
         taught, person_ids = zip(
             *(self._identities(s, sample.gt_instances) for s, sample in people), strict=True
         )
         return {
             **results['loss_bbox'],
-            **self.reid_head.loss(results['bbox_feats'][torch.cat(taught)], torch.cat(person_ids)),
+            **self.reid_head.loss(feats[torch.cat(taught)], torch.cat(person_ids)),
         }
 
     def _identities(
@@ -132,5 +152,9 @@ class PersonSearchRoIHead(StandardRoIHead):
         rois = bbox2roi(boxes)
         if len(rois) == 0:
             return [rois.new_zeros(0, self.reid_head.embed_dim) for _ in boxes]
-        embeddings = self.reid_head(self.extract_regions(x, rois))
-        return list(embeddings.split([len(b) for b in boxes]))
+        embeddings = [self.reid_head(self.extract_regions(x, some)) for some in _in_parts(rois)]
+        return list(torch.cat(embeddings).split([len(b) for b in boxes]))
+
+
+def _in_parts(rois: Tensor) -> tuple[Tensor, ...]:
+    return rois.split(REGIONS_AT_ONCE.get(rois.device.type, 512))
