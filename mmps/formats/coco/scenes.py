@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from mmps.evaluation.functional.annotations import UNLABELLED
-
-from .json_file import JsonObject, shown
-from .scene_index import Frame, Query
+from mmps.formats.json_file import JsonObject, shown
+from mmps.formats.scene_index import Frame, Query
 
 SPLITS = ('train', 'test')
 UNKNOWN_CAMERA = -1

@@ -5,7 +5,7 @@ import h5py
 import numpy as np
 import pytest
 
-from mmps.formats.cuhk03_crops import Crop, read_crops, read_test_people
+from mmps.formats.cuhk03.crops import Crop, read_crops, read_test_people
 from mmps.synthetic.mat73 import cell, write_mat73
 from mmps.testing.cuhk03_files import write_tiny_cuhk03
 

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from mmps.evaluation.functional.annotations import UNLABELLED
+from mmps.formats.scene_index import Frame, Query, SceneIndex
 from mmps.utils.files import whole_file
 
-from .coco_boxes import to_xywh
-from .coco_galleries import galleries_to_json
-from .coco_scenes import UNKNOWN_CAMERA
-from .scene_index import Frame, Query, SceneIndex
+from .boxes import to_xywh
+from .galleries import galleries_to_json
+from .scenes import UNKNOWN_CAMERA
 
 
 def write_coco(

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmps.formats.coco import CocoPersonSearchFiles
-from mmps.formats.coco_boxes import to_xywh
-from mmps.formats.coco_writer import coco_document, write_coco
+from mmps.formats.coco.boxes import to_xywh
+from mmps.formats.coco.writer import coco_document, write_coco
 from mmps.formats.loading import read_scenes
 from mmps.formats.scene_index import Frame, Query, SceneIndex
 from mmps.testing.scene_indices import assert_same_index, random_index

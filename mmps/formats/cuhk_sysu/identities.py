@@ -10,10 +10,10 @@ from typing import NamedTuple
 import numpy as np
 
 from mmps.evaluation.functional.annotations import UNLABELLED
+from mmps.formats.mat.mat_file import read_variable
 
-from .cuhk_sysu_images import image_name, whole_boxes
-from .cuhk_sysu_searches import Searches
-from .mat_file import read_variable
+from .images import image_name, whole_boxes
+from .searches import Searches
 
 MAX_UNMATCHED = 0.01
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from mmps.formats.cuhk03_crops import Crop
-from mmps.formats.cuhk03_protocol import read_new_protocol
+from mmps.formats.cuhk03.crops import Crop
+from mmps.formats.cuhk03.protocol import read_new_protocol
 
 # Four crops of three people; the last two people make the test set.
 CROPS = [Crop(1, 1, 1, 4, 8), Crop(1, 2, 1, 4, 8), Crop(1, 2, 6, 4, 8), Crop(2, 1, 3, 4, 8)]

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from mmps.evaluation.functional.annotations import UNLABELLED
+from mmps.formats.default_queries import FIRST_PER_CAMERA, first_per_camera
+from mmps.formats.json_file import JsonObject, as_integer, read_json
+from mmps.formats.scene_files import SceneFiles
+from mmps.formats.scene_index import Frame, Query, SceneIndex
 
-from .coco_galleries import read_galleries
-from .coco_scenes import CocoScene, read_coco_scenes, scene_of
-from .default_queries import FIRST_PER_CAMERA, first_per_camera
-from .json_file import JsonObject, as_integer, read_json
-from .scene_files import SceneFiles
-from .scene_index import Frame, Query, SceneIndex
+from .galleries import read_galleries
+from .scenes import CocoScene, read_coco_scenes, scene_of
 
 _DOCUMENT = '{"images": [...], "annotations": [...]}'
 _QUERY = '{"image_id": 1, "bbox": [x, y, width, height], "person_id": 7}'

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mmps.evaluation.functional import SearchAnnotations, SearchPredictions, evaluate_search
-from mmps.formats.cuhk03_galleries import TestCrops, all_but_junk, single_gallery_shot
+from mmps.formats.cuhk03.galleries import TestCrops, all_but_junk, single_gallery_shot
 from mmps.testing.search_cases import random_embeddings, random_predictions
 from mmps.testing.search_oracle import search_oracle
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from mmps.formats.mat.mat73_file import Mat73File
 from mmps.utils.files import whole_file, write_json
 
-from .cuhk03_crops import iterate_crops
-from .mat73_file import Mat73File
+from .crops import iterate_crops
 
 COMPLETE = 'complete.json'
 """In the folder of PNG files: which ``cuhk-03.mat`` all of them were unpacked from."""

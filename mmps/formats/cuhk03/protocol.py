@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .cuhk03_crops import Crop
-from .mat_file import read_mat
+from mmps.formats.mat.mat_file import read_mat
+
+from .crops import Crop
 
 _INDICES = ('train_idx', 'query_idx', 'gallery_idx')
 _KEYS = ('filelist', 'labels', *_INDICES)

@@ -16,8 +16,8 @@ from typing import BinaryIO
 import numpy as np
 from tqdm import tqdm
 
+from .columns import Irregular, Numbers, StructArrays, Table, read_element, struct_head
 from .mat5 import COMPRESSED, HEADER_BYTES, MATRIX
-from .mat_columns import Irregular, Numbers, StructArrays, Table, read_element, struct_head
 from .mat_file import read_variable
 
 _LITTLE_ENDIAN_5 = b'\x00\x01IM'

@@ -10,7 +10,7 @@ from scipy.io import loadmat, savemat
 
 from mmps.formats import load_scenes, scene_files
 from mmps.formats.cuhk_sysu import CUHKSYSUFiles
-from mmps.formats.cuhk_sysu_images import whole_boxes
+from mmps.formats.cuhk_sysu.images import whole_boxes
 from mmps.formats.scene_index import to_search_annotations
 from mmps.synthetic import mat5
 from mmps.synthetic.cuhk_sysu_files import (
@@ -181,7 +181,10 @@ def test_a_search_without_a_gallery(root):
 
 def test_every_file_that_is_read_is_a_source(root, monkeypatch):
     opened = set()
-    for function in ('mmps.formats.mat_file.read_mat', 'mmps.formats.mat_records._lean_records'):
+    for function in (
+        'mmps.formats.mat.mat_file.read_mat',
+        'mmps.formats.mat.records._lean_records',
+    ):
         module, name = function.rsplit('.', 1)
         original = getattr(__import__(module, fromlist=[name]), name)
 

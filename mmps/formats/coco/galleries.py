@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from mmps.evaluation.functional.annotations import SearchGalleries
+from mmps.formats.json_file import JsonObject, as_integer, shown
 
-from .coco_boxes import to_xywh
-from .json_file import JsonObject, as_integer, shown
+from .boxes import to_xywh
 
 _GALLERY = '{"name": 100, "searches": [...]}'
 _SEARCH = '{"query": 0, "images": [...], "positives": [...]}'

@@ -368,7 +368,7 @@ def _places(value, place=()):
         yield from _places(inner, (*place, key))
 
 
-DOCS = Path(__file__).parents[2] / 'docs' / 'own_data.md'
+DOCS = Path(__file__).parents[3] / 'docs' / 'own_data.md'
 
 
 def test_the_example_of_the_documentation(tmp_path):

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from scipy.io import loadmat, savemat
 
-from mmps.formats.mat5 import read_variables
-from mmps.formats.mat_file import read_mat, read_variable
+from mmps.formats.mat.mat5 import read_variables
+from mmps.formats.mat.mat_file import read_mat, read_variable
 
 ROWS = np.arange(10.0).reshape(2, 5)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-from .mat73_file import Mat73File
+from mmps.formats.mat.mat73_file import Mat73File
 
 if TYPE_CHECKING:
     import h5py

@@ -8,9 +8,9 @@ import h5py
 import numpy as np
 import pytest
 
-from mmps.formats import cuhk03_images
-from mmps.formats.cuhk03_crops import read_crops
-from mmps.formats.cuhk03_images import COMPLETE, unpack_crops
+from mmps.formats.cuhk03 import images
+from mmps.formats.cuhk03.crops import read_crops
+from mmps.formats.cuhk03.images import COMPLETE, unpack_crops
 from mmps.testing.cuhk03_files import write_tiny_cuhk03
 
 
@@ -60,12 +60,12 @@ def test_a_complete_folder_is_recognised_without_opening_the_file(source, folder
     def refuse(*_):
         raise AssertionError('opened again')
 
-    monkeypatch.setattr(cuhk03_images, 'Mat73File', refuse)
+    monkeypatch.setattr(images, 'Mat73File', refuse)
     unpack_crops(source, 'labelled', folder)
 
 
 def test_an_interrupted_run_is_completed(source, folder, monkeypatch):
-    write_image, done = cuhk03_images._write_image, []
+    write_image, done = images._write_image, []
 
     def interrupted(path, *rest):
         if len(done) == 7:
@@ -73,11 +73,11 @@ def test_an_interrupted_run_is_completed(source, folder, monkeypatch):
         done.append(path.name)
         write_image(path, *rest)
 
-    monkeypatch.setattr(cuhk03_images, '_write_image', interrupted)
+    monkeypatch.setattr(images, '_write_image', interrupted)
     with pytest.raises(KeyboardInterrupt):
         unpack_crops(source, 'labelled', folder)
     assert not (folder / COMPLETE).exists()
-    monkeypatch.setattr(cuhk03_images, '_write_image', write_image)
+    monkeypatch.setattr(images, '_write_image', write_image)
     before = written_times(folder)
     assert sorted(before) == sorted(done)
     unpack_crops(source, 'labelled', folder)
@@ -125,7 +125,7 @@ def test_a_damaged_record_counts_as_none(source, folder, content):
 
 def test_processes_at_once(source, folder):
     code = (
-        'import sys; from pathlib import Path; from mmps.formats.cuhk03_images import unpack_crops;'
+        'import sys; from pathlib import Path; from mmps.formats.cuhk03.images import unpack_crops;'
         'unpack_crops(Path(sys.argv[1]), "labelled", Path(sys.argv[2]))'
     )
     command = [sys.executable, '-c', code, str(source), str(folder)]

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from mmps.evaluation.functional.annotations import SearchGalleries
+from mmps.formats.scene_files import SceneFiles
+from mmps.formats.scene_index import Frame, Query, SceneIndex
 
-from .cuhk03_crops import VARIABLES, Crop, read_crops, read_test_people
-from .cuhk03_galleries import TestCrops, all_but_junk, single_gallery_shot
-from .cuhk03_images import unpack_crops
-from .cuhk03_protocol import NewProtocol, read_new_protocol
-from .scene_files import SceneFiles
-from .scene_index import Frame, Query, SceneIndex
+from .crops import VARIABLES, Crop, read_crops, read_test_people
+from .galleries import TestCrops, all_but_junk, single_gallery_shot
+from .images import unpack_crops
+from .protocol import NewProtocol, read_new_protocol
 
 PROTOCOLS = ('new', 'classic')
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from scipy.io import loadmat, savemat
 
-from mmps.formats import mat_columns, mat_records
-from mmps.formats.mat_columns import Irregular, Numbers
-from mmps.formats.mat_records import read_records
+from mmps.formats.mat import columns, records
+from mmps.formats.mat.columns import Irregular, Numbers
+from mmps.formats.mat.records import read_records
 from mmps.synthetic import mat5
 
 FIELDS = {'Query': ('imname', 'idlocate'), 'Gallery': ('imname', 'idlocate')}
@@ -47,7 +47,7 @@ def write(path):
 @pytest.fixture
 def lean_only(monkeypatch):
     """The general reader may not help."""
-    monkeypatch.setattr(mat_records, '_general_records', None)
+    monkeypatch.setattr(records, '_general_records', None)
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def general_only(monkeypatch):
     def refuse(*_):
         raise Irregular
 
-    monkeypatch.setattr(mat_records, '_lean_records', refuse)
+    monkeypatch.setattr(records, '_lean_records', refuse)
 
 
 def as_lists(tables):
@@ -101,17 +101,17 @@ def test_equals_the_general_reader_and_scipy(path, write, monkeypatch, batch):
         limit = rng.choice([100, 2**9, 2**17])
         return rng.integers(-5, limit, rng.choice([0, 4])) + rng.choice([0, 0.25])
 
-    records = [
+    written = [
         record(
             entry(f's{rng.integers(20000)}.jpg', rng.integers(0, 300, 4)),
             *(entry(f's{rng.integers(20000)}.jpg', box()) for _ in range(rng.integers(0, 9))),
         )
         for _ in range(20)
     ]
-    write(records)
-    monkeypatch.setattr(mat_columns, '_BATCH_BYTES', batch)
-    lean = mat_records._lean_records(path, 'TestG50', FIELDS)
-    assert_equal(lean, mat_records._general_records(path, 'TestG50', FIELDS))
+    write(written)
+    monkeypatch.setattr(columns, '_BATCH_BYTES', batch)
+    lean = records._lean_records(path, 'TestG50', FIELDS)
+    assert_equal(lean, records._general_records(path, 'TestG50', FIELDS))
     galleries = [item['Gallery'] for item in loadmat(path)['TestG50'].ravel()]
     entries = [e for gallery in galleries for e in gallery.ravel()]
     _, names, boxes = as_lists(lean)['Gallery']
@@ -130,8 +130,8 @@ def test_files_that_scipy_wrote(path, compress):
     variable = np.zeros((1, 1), [('Query', object), ('Gallery', object)])
     variable[0, 0] = (query, gallery)
     savemat(path, {'TestG50': variable}, do_compression=compress)
-    lean = mat_records._lean_records(path, 'TestG50', FIELDS)
-    assert_equal(lean, mat_records._general_records(path, 'TestG50', FIELDS))
+    lean = records._lean_records(path, 'TestG50', FIELDS)
+    assert_equal(lean, records._general_records(path, 'TestG50', FIELDS))
     assert as_lists(lean)['Gallery'][1] == [b's22.jpg', b's3.jpg']
 
 
@@ -165,7 +165,7 @@ def test_no_gallery_at_all_for_the_general_reader(path, write, general_only):
 def test_what_the_lean_reader_leaves_to_the_general_one(path, write, first):
     write([record(first), record(entry('s2.jpg', [1, 2, 3, 4]))])
     with pytest.raises(Irregular):
-        mat_records._lean_records(path, 'TestG50', FIELDS)
+        records._lean_records(path, 'TestG50', FIELDS)
 
 
 def test_a_box_that_makes_up_for_a_damaged_array_is_noticed(path):
@@ -174,11 +174,11 @@ def test_a_box_that_makes_up_for_a_damaged_array_is_noticed(path):
     fields = [(name, object) for name in ENTRY]
     query = np.array([('s1.jpg', np.array([[1, 2, 3, 4]]), 0)], fields)
     gallery = np.array([('s1.jpg', box, 0)], fields)
-    records = np.array([(query, gallery)], [('Query', object), ('Gallery', object)])
-    savemat(path, {'TestG50': records})
+    variable = np.array([(query, gallery)], [('Query', object), ('Gallery', object)])
+    savemat(path, {'TestG50': variable})
     assert_equal(
         read_records(path, 'TestG50', FIELDS),
-        mat_records._general_records(path, 'TestG50', FIELDS),
+        records._general_records(path, 'TestG50', FIELDS),
     )
     content, start = path.read_bytes(), bytes([6, 0, 0, 0, 8, 0, 0, 0])
     last = content.rindex(start)

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from mmps.evaluation.functional.annotations import SearchGalleries
+from mmps.formats.mat.columns import Numbers, Table
+from mmps.formats.mat.records import read_records
+from mmps.formats.scene_index import has_area
 
-from .cuhk_sysu_images import whole_boxes
-from .mat_columns import Numbers, Table
-from .mat_records import read_records
-from .scene_index import has_area
+from .images import whole_boxes
 
 _FIELDS = ('imname', 'idlocate')
 _CHUNK = 2**20

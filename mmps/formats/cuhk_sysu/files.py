@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from mmps.evaluation.functional.annotations import UNLABELLED, SearchGalleries
+from mmps.formats.scene_files import SceneFiles
+from mmps.formats.scene_index import Frame, Query, SceneIndex
 
-from .cuhk_sysu_identities import attach_ids, read_identities, searched_identities
-from .cuhk_sysu_images import read_images, read_pool
-from .cuhk_sysu_searches import Searches, read_searches
-from .scene_files import SceneFiles
-from .scene_index import Frame, Query, SceneIndex
+from .identities import attach_ids, read_identities, searched_identities
+from .images import read_images, read_pool
+from .searches import Searches, read_searches
 
 SUBSETS = {'occlusion': ('Occlusion', 'Occlusion1'), 'resolution': ('Resolution', 'Test_Size')}
 """By name, the file of a subset of the test set and the variable in it."""

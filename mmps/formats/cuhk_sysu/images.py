@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .mat_file import read_variable
+from mmps.formats.mat.mat_file import read_variable
 
 
 def whole_boxes(xywh: np.ndarray) -> np.ndarray:
