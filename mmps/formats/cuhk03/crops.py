@@ -121,6 +121,17 @@ def _image_size(file: Mat73File, reference: h5py.Reference, name: str) -> tuple[
     return shape[1], shape[0]
 
 
+def count_classic_splits(path: Path) -> int:
+    """How many classic splits ``cuhk-03.mat`` has.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: The file is unreadable or of another layout.
+    """
+    with Mat73File(path) as file:
+        return file.cell('testsets').size
+
+
 def read_test_people(path: Path, split: int) -> set[tuple[int, int]]:
     """(pair, person) of everybody in the test set of a classic split.
 

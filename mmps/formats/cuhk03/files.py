@@ -18,6 +18,9 @@ from .protocol import NewProtocol, read_new_protocol
 
 PROTOCOLS = ('new', 'classic')
 
+CLASSIC_GALLERIES = ('classic', 'classic_any_view', 'classic_all')
+"""Galleries of a classic split; see :class:`CUHK03Files`."""
+
 
 @dataclass(frozen=True)
 class CUHK03Files(SceneFiles):
@@ -115,12 +118,13 @@ class CUHK03Files(SceneFiles):
         if not self.test_mode:
             return self._training_set(crops, people)
         every, arrays = np.arange(len(crops)), _arrays(crops, people)
-        galleries = dict(
-            classic=single_gallery_shot(arrays),
-            classic_any_view=single_gallery_shot(arrays, any_view=True),
-            classic_all=all_but_junk(arrays, every, every),
+        galleries = (
+            single_gallery_shot(arrays),
+            single_gallery_shot(arrays, any_view=True),
+            all_but_junk(arrays, every, every),
         )
-        return self._test_set(crops, people, every, galleries)
+        named = dict(zip(CLASSIC_GALLERIES, galleries, strict=True))
+        return self._test_set(crops, people, every, named)
 
     def _training_set(self, crops: list[Crop], people: np.ndarray) -> SceneIndex:
         identities, ranks = np.unique(people, return_inverse=True)
