@@ -21,13 +21,21 @@ SEPARATE = dict(
         network=NETWORK,
     )
 )
+FINE_EXTRACTOR = dict(
+    type='FineRoIExtractor',
+    roi_layer=dict(type='RoIAlign', output_size=(6, 3), sampling_ratio=1),
+    out_channels=4,
+    fine_channels=10,
+)
 FINE = dict(
     model__backbone__fine_block=2,
-    model__roi_head__reid_network__fine_extractor=dict(
-        type='SingleRoIExtractor',
-        roi_layer=dict(type='RoIAlign', output_size=(6, 3), sampling_ratio=1),
-        out_channels=10,
-        featmap_strides=[8],
+    model__roi_head__reid_network=dict(roi_extractor=FINE_EXTRACTOR, network=NETWORK),
+)
+SHARED_FINE = dict(
+    model__backbone__fine_block=2,
+    model__roi_head__bbox_roi_extractor=dict(
+        _delete_=True,
+        **{**FINE_EXTRACTOR, 'roi_layer': dict(type='RoIAlign', output_size=4, sampling_ratio=1)},
     ),
 )
 
@@ -239,7 +247,8 @@ def test_images_are_independent_in_evaluation_mode():
             model__roi_head__bbox_head__with_cls=False,
         ),
         SEPARATE,
-        {**SEPARATE, **FINE},
+        FINE,
+        SHARED_FINE,
     ],
 )
 def test_variants(overrides):
@@ -250,7 +259,7 @@ def test_variants(overrides):
 
 @pytest.mark.parametrize('person_ids', [[[], []], [[-1], []], [[0], []]])
 def test_a_network_for_re_id_alone_trains_without_people_too(person_ids):
-    model = build(**SEPARATE, **FINE, model__roi_head__reid_iou=0.99).train()
+    model = build(**FINE, model__roi_head__reid_iou=0.99).train()
     total, _ = model.parse_losses(losses(model, person_ids))
     total.backward()
     # The class of the box head and the length of the embedding are one or the other.
@@ -260,15 +269,18 @@ def test_a_network_for_re_id_alone_trains_without_people_too(person_ids):
 
 def test_finer_features_start_at_zero_and_learn():
     """Pretrained weights see what they know at first."""
-    coarse, fine = build(**SEPARATE), build(**SEPARATE, **FINE)
-    fine.load_state_dict(coarse.state_dict(), strict=False)
+    coarse, fine = build(**SEPARATE), build(**FINE)
+    extractor = fine.roi_head.reid_network.roi_extractor
+    assert set(fine.load_state_dict(coarse.state_dict(), strict=False).missing_keys) == {
+        'roi_head.reid_network.roi_extractor.lateral.weight'
+    }
     scenes = random_scenes([[0, 1]])
     one, other = predict(coarse, scenes)[0], predict(fine, scenes)[0]
     assert torch.equal(one.gt_instances.embeddings, other.gt_instances.embeddings)
     assert len(one.gt_instances.embeddings) == 2
     losses(fine.train(), [[0, 1]])['loss_reid'].backward()  # nothing in the tables yet
     losses(fine, [[0, 1]])['loss_reid'].backward()
-    assert fine.roi_head.reid_network.lateral.weight.grad.abs().sum() > 0
+    assert extractor.lateral.weight.grad.abs().sum() > 0
 
 
 def test_detection_and_re_id_can_be_told_apart():

@@ -1,7 +1,7 @@
 _base_ = 'base.py'
 
 # The paper's list, with the settings of configs/_base_/datasets/scenes.py.
-_augmentation = [
+augmentation = [
     dict(type='RandomApply', prob=0.3, transforms=[dict(type='RandomSceneAffine')]),
     dict(type='RandomApply', prob=0.3, transforms=[dict(type='RandomPerspective', max_shift=0.05)]),
     dict(type='RandomApply', prob=0.2, transforms=[dict(type='RandomGaussianBlur', max_sigma=2.0)]),
@@ -27,7 +27,7 @@ train_dataloader = dict(
             dict(type='LoadSceneImage'),
             dict(type='LoadAnnotations', with_bbox=True),
             dict(type='Resize', scale=(480, 270), keep_ratio=True),
-            *_augmentation,
+            *augmentation,
             dict(
                 type='RandomApply',
                 prob=0.5,

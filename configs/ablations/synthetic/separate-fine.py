@@ -5,16 +5,10 @@ model = dict(
     roi_head=dict(
         reid_network=dict(
             roi_extractor=dict(
-                type='SingleRoIExtractor',
+                type='FineRoIExtractor',
                 roi_layer=dict(type='RoIAlign', output_size=(12, 6), sampling_ratio=1),
                 out_channels=116,
-                featmap_strides=[16],
-            ),
-            fine_extractor=dict(
-                type='SingleRoIExtractor',
-                roi_layer=dict(type='RoIAlign', output_size=(12, 6), sampling_ratio=1),
-                out_channels=88,
-                featmap_strides=[8],
+                fine_channels=88,
             ),
             attention=dict(type='SoftAttention'),
             network=dict(type='DenseNetIdentification', num_layers=3, growth_rate=32),

@@ -1,3 +1,4 @@
+from .fine_roi_extractor import FineRoIExtractor
 from .person_search_roi_head import PersonSearchRoIHead
 from .region_network import RegionNetwork
 from .reid_head import ReIDHead
@@ -6,6 +7,7 @@ from .shared_heads import DenseNetIdentification, GoogLeNetIdentification
 __all__ = [
     'DenseNetIdentification',
     'GoogLeNetIdentification',
+    'FineRoIExtractor',
     'PersonSearchRoIHead',
     'ReIDHead',
     'RegionNetwork',

@@ -15,13 +15,10 @@ class RegionNetwork(BaseModule):
     sees people only, while detection sees every proposal.
 
     Args:
-        roi_extractor: Config of an mmdet RoI extractor of the first map.
+        roi_extractor: Config of the RoI extractor; :class:`FineRoIExtractor` takes a finer map too.
         network: Config of the identification network; it also gets ``in_channels``.
         attention: Config of the attention; it also gets ``channels``. None: no attention.
         region_transformer: Arguments of a :class:`SpatialTransformer` on each region, or None.
-        fine_extractor: Config of an mmdet RoI extractor, with regions of the same size, of the
-            second map; a 1 x 1 convolution that starts at zero adds them to those of the first, so
-            that pretrained weights of the network see what they know. None: the first map alone.
     """
 
     def __init__(
@@ -30,7 +27,6 @@ class RegionNetwork(BaseModule):
         network: dict,
         attention: dict | None = None,
         region_transformer: dict | None = None,
-        fine_extractor: dict | None = None,
         init_cfg: dict | None = None,
     ):
         super().__init__(init_cfg)
@@ -38,10 +34,6 @@ class RegionNetwork(BaseModule):
         channels = self.roi_extractor.out_channels
         self.focus = RegionFocus(channels, attention, region_transformer)
         self.network = MODELS.build(network, default_args=dict(in_channels=channels))
-        self.fine_extractor = fine_extractor and MODELS.build(fine_extractor)
-        if fine_extractor:
-            self.lateral = nn.Conv2d(self.fine_extractor.out_channels, channels, 1, bias=False)
-            nn.init.zeros_(self.lateral.weight)
 
     def start_from(self, network: nn.Module) -> None:
         """Take the weights of another identification network.
@@ -59,7 +51,5 @@ class RegionNetwork(BaseModule):
 
     def forward(self, x: tuple[Tensor, ...], rois: Tensor) -> Tensor:
         """Maps ``(b, c, h, w)`` and RoIs ``(n, 5)`` (image index, xyxy) to ``(n, c', h', w')``."""
-        feats = self.roi_extractor(x[:1], rois)
-        if self.fine_extractor is not None:
-            feats = feats + self.lateral(self.fine_extractor(x[1:], rois))
+        feats = self.roi_extractor(x[: self.roi_extractor.num_inputs], rois)
         return self.network(self.focus(feats))
