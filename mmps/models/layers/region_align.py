@@ -1,9 +1,18 @@
 import torch
 import torch.nn.functional as F
 from mmcv.ops import RoIAlign
+from mmdet.models.roi_heads.roi_extractors import BaseRoIExtractor
 from torch import Tensor, nn
 
-from mmps.models.layers.folding import in_float32
+
+def align_regions(extractor: nn.Module) -> nn.Module:
+    """Make the RoI layers of mmdet's RoI extractors in ``extractor`` :class:`RegionAlign`; returns
+    it.
+    """
+    for part in list(extractor.modules()):
+        if isinstance(part, BaseRoIExtractor):
+            part.roi_layers = nn.ModuleList(map(RegionAlign, part.roi_layers))
+    return extractor
 
 
 class RegionAlign(nn.Module):
@@ -32,7 +41,7 @@ class RegionAlign(nn.Module):
         """Map ``(b, c, h, w)`` and RoIs ``(n, 5)`` (image index, xyxy in image pixels) to regions
         ``(n, c, *output_size)``.
         """
-        if not self.as_rows or x.device.type != 'cpu' or not in_float32(x):
+        if not self.as_rows or x.device.type != 'cpu' or x.dtype != torch.float32:
             return self.layer(x.contiguous(), rois)
         rows = x.permute(0, 2, 3, 1).flatten(0, 2)
         positions, weights = self._taps(rois, x.shape[-2:])
@@ -55,9 +64,7 @@ class RegionAlign(nn.Module):
         weights = y_weight[:, :, None, :, None] * x_weight[:, None, :, None, :]
         return positions.flatten(3).flatten(0, 2), weights.flatten(3).flatten(0, 2)
 
-    def _axis(
-        self, start: Tensor, side: Tensor, bins: int, length: int
-    ) -> tuple[Tensor, Tensor]:
+    def _axis(self, start: Tensor, side: Tensor, bins: int, length: int) -> tuple[Tensor, Tensor]:
         """Cells along one axis and their weights, ``(n, bins, 2 * samples)``: each sample lies
         between two cells.
         """
