@@ -1,5 +1,6 @@
 from .affine_frame import AffineFrame
 from .dense_block import DenseBlock, Transition
+from .global_batch_norm import GlobalBatchNorm
 from .inception import ConvNormReLU, Inception
 from .soft_attention import SoftAttention
 from .spatial_transformer import SpatialTransformer
@@ -9,6 +10,7 @@ __all__ = [
     'AffineFrame',
     'ConvNormReLU',
     'DenseBlock',
+    'GlobalBatchNorm',
     'Inception',
     'SoftAttention',
     'SpatialTransformer',

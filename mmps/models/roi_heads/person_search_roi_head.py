@@ -54,7 +54,10 @@ class PersonSearchRoIHead(StandardRoIHead):
 
     def extract_regions(self, x: tuple[Tensor], rois: Tensor) -> Tensor:
         """RoIs ``(n, 5)`` (image index, xyxy) to identification features ``(n, c, h, w)``."""
-        feats = self.bbox_roi_extractor(x[: self.bbox_roi_extractor.num_inputs], rois)
+        # In float32 under autocast as well: RoIAlign would round boxes to 16 bits, which is up to 8
+        # pixels in bfloat16, for which it has no kernel besides.
+        maps = [feats.float() for feats in x[: self.bbox_roi_extractor.num_inputs]]
+        feats = self.bbox_roi_extractor(maps, rois).to(x[0].dtype)
         if self.region_transformer is not None:
             feats, _ = self.region_transformer(feats)
         if self.attention is not None:

@@ -22,4 +22,4 @@ def run(arguments: argparse.Namespace) -> list[Measurement]:
     def step() -> None:
         model.test_step(batch)
 
-    return measure(step, model, arguments)
+    return measure(step, model, arguments, images=arguments.batch)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 import torch
-from mmengine.config import DictAction
+from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -21,25 +21,30 @@ PEOPLE = [0, 1, 2, -1]
 """Ids in every scene; PRW has about three people in a frame."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of both subcommands."""
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """What is run, on what, and how often."""
     parser.add_argument('config')
     parser.add_argument('--size', default='1500x900', help='width x height of the images')
-    parser.add_argument('--batch', type=int, default=1, help='images per step')
     parser.add_argument('--repeats', type=int, default=3, help='best of this many steps')
     parser.add_argument('--device', default='cpu')
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the subcommands that measure one setting."""
+    add_run_arguments(parser)
+    parser.add_argument('--batch', type=int, default=1, help='images per batch')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
 
 
-def load_model(arguments: argparse.Namespace) -> tuple[nn.Module, dict]:
-    """The model of a config with random weights, and its ``optim_wrapper``."""
+def load_model(arguments: argparse.Namespace) -> tuple[nn.Module, Config]:
+    """The model of a config with random weights, and the config."""
     init_default_scope('mmps')
     config = load_config(arguments.config, arguments.cfg_options)
     config.model.pretrained = None
     torch.manual_seed(0)
     model = MODELS.build(config.model)
     model.init_weights()
-    return model.to(arguments.device), config.optim_wrapper
+    return model.to(arguments.device), config
 
 
 def scenes(arguments: argparse.Namespace) -> dict:
@@ -48,13 +53,17 @@ def scenes(arguments: argparse.Namespace) -> dict:
     return random_scenes([PEOPLE] * arguments.batch, size=(height, width))
 
 
-def measure(step: Callable[[], object], model: nn.Module, arguments) -> list[Measurement]:
-    """Seconds and floating-point operations per image of ``step``, size and memory of the model."""
+def measure(
+    step: Callable[[], object], model: nn.Module, arguments: argparse.Namespace, images: int
+) -> list[Measurement]:
+    """Seconds and floating-point operations of a ``step`` of so many images, size and memory of
+    the model.
+    """
     with FlopCounterMode(display=False) as counter:
         step()
-    flops = counter.get_total_flops() / arguments.batch
+    flops = counter.get_total_flops() / images
     seconds = min(_seconds(step, arguments.device) for _ in range(arguments.repeats))
-    seconds /= arguments.batch
+    seconds /= images
     rate = _matrix_rate(arguments.device)
     parameters = sum(p.numel() for p in model.parameters())
     return [
