@@ -1,4 +1,11 @@
 from .atomic_backend import AtomicLocalBackend
-from .hooks import NumIdentitiesCheckHook, SeedIterationHook
+from .hooks import MeanStatisticsHook, NumIdentitiesCheckHook, SeedIterationHook
+from .optim_wrappers import BFloat16OptimWrapper
 
-__all__ = ['AtomicLocalBackend', 'NumIdentitiesCheckHook', 'SeedIterationHook']
+__all__ = [
+    'AtomicLocalBackend',
+    'BFloat16OptimWrapper',
+    'MeanStatisticsHook',
+    'NumIdentitiesCheckHook',
+    'SeedIterationHook',
+]

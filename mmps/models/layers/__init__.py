@@ -1,7 +1,8 @@
 from .affine_frame import AffineFrame
 from .dense_block import DenseBlock, Transition
+from .global_batch_norm import GlobalBatchNorm
 from .inception import ConvNormReLU, Inception
-from .region_align import RegionAlign, align_regions
+from .region_align import RegionAlign, align_regions, extract
 from .region_focus import RegionFocus
 from .soft_attention import SoftAttention
 from .spatial_transformer import SpatialTransformer, warp
@@ -11,6 +12,7 @@ __all__ = [
     'AffineFrame',
     'ConvNormReLU',
     'DenseBlock',
+    'GlobalBatchNorm',
     'Inception',
     'RegionAlign',
     'RegionFocus',
@@ -19,5 +21,6 @@ __all__ = [
     'StagedModule',
     'Transition',
     'align_regions',
+    'extract',
     'warp',
 ]

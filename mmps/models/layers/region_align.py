@@ -15,6 +15,16 @@ def align_regions(extractor: nn.Module) -> nn.Module:
     return extractor
 
 
+def extract(extractor: nn.Module, x: tuple[Tensor, ...], rois: Tensor) -> Tensor:
+    """Regions of the first maps, as many as the extractor takes: ``(n, c, h, w)``.
+
+    In float32 under autocast as well: RoI layers would round boxes to 16 bits, which is up to 8
+    pixels in bfloat16, for which they have no kernel on CPUs besides.
+    """
+    maps = [feats.float() for feats in x[: extractor.num_inputs]]
+    return extractor(maps, rois).to(x[0].dtype)
+
+
 class RegionAlign(nn.Module):
     """A RoI layer of mmcv for maps of any memory format, with a CPU form of RoIAlign that is as
     fast as the rest.

@@ -44,7 +44,7 @@ class StagedModule(BaseModule):
         raise NotImplementedError
 
     def check_frozen_stages(self) -> None:
-        """Call at the end of a subclass's constructor.
+        """Check and freeze them; call at the end of a subclass's constructor.
 
         Raises:
             ValueError: If more stages are to be frozen than there are.
@@ -54,6 +54,7 @@ class StagedModule(BaseModule):
                 f'{type(self).__name__}: frozen_stages={self.frozen_stages}, '
                 f'but it must be between 0 and {len(self.stages())}'
             )
+        self.train()  # DistributedDataParallel asks what is frozen before training starts
 
     def run_stage(self, stage: Sequence[nn.Module], x: Tensor) -> Tensor:
         """One entry of :meth:`stages` on maps ``(n, c, h, w)``."""

@@ -8,7 +8,7 @@ from mmdet.utils import InstanceList
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from mmps.models.layers import RegionFocus, align_regions
+from mmps.models.layers import RegionFocus, align_regions, extract
 from mmps.models.layers.folding import uses_running_statistics
 from mmps.registry import MODELS
 
@@ -73,8 +73,7 @@ class PersonSearchRoIHead(StandardRoIHead):
 
     def extract_regions(self, x: tuple[Tensor], rois: Tensor) -> Tensor:
         """RoIs ``(n, 5)`` (image index, xyxy) to identification features ``(n, c, h, w)``."""
-        feats = self.bbox_roi_extractor(x[: self.bbox_roi_extractor.num_inputs], rois)
-        return self.shared_head(self.focus(feats))
+        return self.shared_head(self.focus(extract(self.bbox_roi_extractor, x, rois)))
 
     def _bbox_forward(self, x: tuple[Tensor], rois: Tensor) -> dict[str, Tensor]:
         parts = [self._heads(self.extract_regions(x, some)) for some in _in_parts(rois)]

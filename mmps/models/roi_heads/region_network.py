@@ -1,7 +1,7 @@
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmps.models.layers import RegionFocus, align_regions
+from mmps.models.layers import RegionFocus, align_regions, extract
 from mmps.registry import MODELS
 
 
@@ -51,5 +51,4 @@ class RegionNetwork(BaseModule):
 
     def forward(self, x: tuple[Tensor, ...], rois: Tensor) -> Tensor:
         """Maps ``(b, c, h, w)`` and RoIs ``(n, 5)`` (image index, xyxy) to ``(n, c', h', w')``."""
-        feats = self.roi_extractor(x[: self.roi_extractor.num_inputs], rois)
-        return self.network(self.focus(feats))
+        return self.network(self.focus(extract(self.roi_extractor, x, rois)))
