@@ -34,12 +34,16 @@ class DenseBlockFunction(torch.autograd.Function):
         layers = _per_layer(parameters)
         block = x.new_empty(n, h, w, channels + sum(len(layer[-1]) for layer in layers))
         block[..., :channels] = x.permute(0, 2, 3, 1)
-        kept = []
-        for *first, scale2, shift2, weight2 in layers:
-            middle = _bottleneck(block[..., :channels], *first, scale2, shift2)
-            if any(ctx.needs_input_grad):
-                kept.append(middle)
-            new = F.conv2d(middle, weight2, padding=1)
+        keep = any(ctx.needs_input_grad)
+        kept, middle = [], None
+        for *bottleneck, weight2 in layers:
+            # Fresh memory costs as much as a pass over it.
+            if keep or middle is None or middle.shape[-1] != len(bottleneck[2]):
+                middle = x.new_empty(n, h, w, len(bottleneck[2]))
+            _bottleneck(block[..., :channels], *bottleneck, out=middle)
+            if keep:
+                kept.append(middle.permute(0, 3, 1, 2))
+            new = F.conv2d(middle.permute(0, 3, 1, 2), weight2, padding=1)
             block[..., channels : channels + len(weight2)] = new.permute(0, 2, 3, 1)
             channels += len(weight2)
         ctx.save_for_backward(block, *kept, *parameters)
@@ -69,17 +73,21 @@ def _per_layer(parameters: tuple[Tensor, ...] | list[Tensor]) -> list[tuple[Tens
 
 
 def _bottleneck(
-    x: Tensor, scale1: Tensor, shift1: Tensor, weight1: Tensor, scale2: Tensor, shift2: Tensor
-) -> Tensor:
-    """Norm-ReLU-1 x 1 conv-norm-ReLU of a map ``(n, h, w, c)``: ``(n, width, h, w)``."""
+    x: Tensor,
+    scale1: Tensor,
+    shift1: Tensor,
+    weight1: Tensor,
+    scale2: Tensor,
+    shift2: Tensor,
+    out: Tensor,
+) -> None:
+    """Norm-ReLU-1 x 1 conv-norm-ReLU of a map ``(n, h, w, c)`` into ``out (n, h, w, width)``."""
     weight, bias, low, high = fold_before(scale1, shift1, weight1)
     matrix = (weight.flatten(1) * scale2[:, None]).T
     bias = torch.addcmul(shift2, bias, scale2)
-    out = x.new_empty(*x.shape[:3], len(bias))
     parts = (rows.flatten(0, 2).split(ROWS_AT_ONCE) for rows in (x, out))
     for seen, made in zip(*parts, strict=True):
         torch.addmm(bias, seen.clamp(low, high), matrix, out=made).relu_()
-    return out.permute(0, 3, 1, 2)
 
 
 def _layer_backward(
