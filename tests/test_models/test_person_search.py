@@ -9,6 +9,36 @@ from mmps.registry import MODELS
 from mmps.testing.scenes import random_scenes
 from mmps.testing.tiny_models import slim_model
 
+NETWORK = dict(type='DenseNetIdentification', num_layers=1, growth_rate=4)
+SEPARATE = dict(
+    model__roi_head__reid_network=dict(
+        roi_extractor=dict(
+            type='SingleRoIExtractor',
+            roi_layer=dict(type='RoIAlign', output_size=(6, 3), sampling_ratio=1),
+            out_channels=4,
+            featmap_strides=[16],
+        ),
+        network=NETWORK,
+    )
+)
+FINE_EXTRACTOR = dict(
+    type='FineRoIExtractor',
+    roi_layer=dict(type='RoIAlign', output_size=(6, 3), sampling_ratio=1),
+    out_channels=4,
+    fine_channels=10,
+)
+FINE = dict(
+    model__backbone__fine_block=2,
+    model__roi_head__reid_network=dict(roi_extractor=FINE_EXTRACTOR, network=NETWORK),
+)
+SHARED_FINE = dict(
+    model__backbone__fine_block=2,
+    model__roi_head__bbox_roi_extractor=dict(
+        _delete_=True,
+        **{**FINE_EXTRACTOR, 'roi_layer': dict(type='RoIAlign', output_size=4, sampling_ratio=1)},
+    ),
+)
+
 
 def build(**overrides):
     model = MODELS.build(slim_model(**overrides))
@@ -212,12 +242,68 @@ def test_images_are_independent_in_evaluation_mode():
         dict(model__roi_head__attention=None),
         dict(model__neck=None, model__roi_head__region_transformer=dict()),
         dict(model__roi_head__attention__mode='both', model__roi_head__reid_head__stripes=2),
+        dict(
+            model__roi_head__reid_head__norm_aware=True,
+            model__roi_head__bbox_head__with_cls=False,
+        ),
+        SEPARATE,
+        FINE,
+        SHARED_FINE,
     ],
 )
 def test_variants(overrides):
     model = build(**overrides)
     assert losses(model.train(), [[0, 1]])['loss_reid'] > 0
     assert len(predict(model, random_scenes([[0]]))[0].pred_instances) > 0
+
+
+@pytest.mark.parametrize('person_ids', [[[], []], [[-1], []], [[0], []]])
+def test_a_network_for_re_id_alone_trains_without_people_too(person_ids):
+    model = build(**FINE, model__roi_head__reid_iou=0.99).train()
+    total, _ = model.parse_losses(losses(model, person_ids))
+    total.backward()
+    # The class of the box head and the length of the embedding are one or the other.
+    assert not [n for n, p in model.named_parameters() if p.grad is None]
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters())
+
+
+def test_finer_features_start_at_zero_and_learn():
+    """Pretrained weights see what they know at first."""
+    coarse, fine = build(**SEPARATE), build(**FINE)
+    extractor = fine.roi_head.reid_network.roi_extractor
+    assert set(fine.load_state_dict(coarse.state_dict(), strict=False).missing_keys) == {
+        'roi_head.reid_network.roi_extractor.lateral.weight'
+    }
+    scenes = random_scenes([[0, 1]])
+    one, other = predict(coarse, scenes)[0], predict(fine, scenes)[0]
+    assert torch.equal(one.gt_instances.embeddings, other.gt_instances.embeddings)
+    assert len(one.gt_instances.embeddings) == 2
+    losses(fine.train(), [[0, 1]])['loss_reid'].backward()  # nothing in the tables yet
+    losses(fine, [[0, 1]])['loss_reid'].backward()
+    assert extractor.lateral.weight.grad.abs().sum() > 0
+
+
+def test_detection_and_re_id_can_be_told_apart():
+    """With networks of their own, the re-ID loss leaves the detection's alone."""
+    model = build(**SEPARATE).train()
+    losses(model, [[0, 1]])
+    losses(model, [[0, 1]])['loss_reid'].backward()
+    touched = {n.split('.')[1] for n, p in model.roi_head.named_parameters() if p.grad is not None}
+    assert all(p.grad is None for p in model.roi_head.shared_head.parameters())
+    assert any(p.grad.abs().sum() for p in model.roi_head.reid_network.parameters()), touched
+
+
+def test_the_length_of_the_embedding_is_the_score():
+    model = build(model__roi_head__reid_head__norm_aware=True).eval()
+    data = model.data_preprocessor(random_scenes([[0]]), False)
+    with torch.no_grad():
+        ((cls_score, _),) = model(**data, mode='tensor')
+    assert (cls_score[:, 1] == 0).all() and cls_score[:, 0].std() > 0
+
+
+def test_the_length_of_every_embedding_needs_a_shared_network():
+    with pytest.raises(ValueError, match='norm_aware'):
+        build(**SEPARATE, model__roi_head__reid_head__norm_aware=True)
 
 
 def test_memory_format_changes_nothing_but_speed():

@@ -1,8 +1,9 @@
 from .affine_frame import AffineFrame
 from .dense_block import DenseBlock, Transition
 from .inception import ConvNormReLU, Inception
+from .region_focus import RegionFocus
 from .soft_attention import SoftAttention
-from .spatial_transformer import SpatialTransformer
+from .spatial_transformer import SpatialTransformer, warp
 from .staged import StagedModule
 
 __all__ = [
@@ -10,8 +11,10 @@ __all__ = [
     'ConvNormReLU',
     'DenseBlock',
     'Inception',
+    'RegionFocus',
     'SoftAttention',
     'SpatialTransformer',
     'StagedModule',
     'Transition',
+    'warp',
 ]
