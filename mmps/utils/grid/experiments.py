@@ -83,8 +83,8 @@ def load_grid(path: str | Path) -> Grid:
 
     ``experiments`` is a list of dictionaries with the entries of :class:`Experiment`, where
     ``config`` is relative to the grid file and ``name`` is by default the config's. Entries
-    ``seeds`` and ``options`` of the grid hold for every experiment, which may have its own seeds and
-    further options. Names that begin with an underscore are the file's own.
+    ``seeds`` and ``options`` of the grid hold for every experiment, which may have its own seeds
+    and further options. Names that begin with an underscore are the file's own.
 
     Raises:
         UserError: The file is missing, or an entry is missing, unknown or out of range.

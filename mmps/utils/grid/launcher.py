@@ -34,7 +34,8 @@ class Launcher:
         if step == 'train':
             subject, options = run.train_dir, ['--resume']
         else:
-            subject, options = run.checkpoint, ['--work-dir', run.test_dir, '--out', run.predictions]
+            subject = run.checkpoint
+            options = ['--work-dir', run.test_dir, '--out', run.predictions]
         if self.partition:
             script = self.tools / f'slurm_{step}.sh'
             return _words(script, self.partition, run.name, config, subject, *options)

@@ -100,8 +100,7 @@ def _differences_markdown(grid: Grid, results: Results) -> str:
     table = _markdown_table(['experiment', *grid.metrics], lines)
     return (
         f'## Difference to {grid.base}\n\n{table}\n'
-        'After "±": standard deviation over the seeds of the difference between one run and one '
-        'run of the base.\n'
+        'After "±": standard deviation, over the seeds, of one run minus one run of the base.\n'
     )
 
 

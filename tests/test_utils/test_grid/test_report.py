@@ -57,7 +57,9 @@ def reported(grid_file, tmp_path):
 
 def test_markdown(reported):
     text, _ = reported
-    assert text == """\
+    assert (
+        text
+        == """\
 ## Published
 
 |  | PRW, paper | PRW, ours | CUHK03, paper | own, ours |
@@ -83,8 +85,9 @@ def test_markdown(reported):
 | c | -0.120 |
 | d | +0.100 ± 0.032 |
 
-After "±": standard deviation over the seeds of the difference between one run and one run of the base.
-"""  # noqa: E501
+After "±": standard deviation, over the seeds, of one run minus one run of the base.
+"""
+    )
 
 
 def test_json(reported):

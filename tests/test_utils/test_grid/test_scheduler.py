@@ -53,7 +53,6 @@ def test_all_runs_end_with_metrics(make, launcher):
     assert re.fullmatch(r'\[2/2\] b_seed1: complete after 0:0\d:\d\d', said[-1])
     assert f'train.py {runs[0].folder}/config.py' in runs[0].log('train').read_text()
 
-
     logs = [run.log('evaluate').read_bytes() for run in runs]
     again = []
     assert work_through(runs, launcher, say=again.append) == []
@@ -64,7 +63,10 @@ def test_all_runs_end_with_metrics(make, launcher):
 @pytest.mark.parametrize('step', ['train', 'test'])
 def test_failure_does_not_stop_the_others(make, launcher, step):
     text = f"""
-    experiments = [dict(config='a.py', options=dict(stub=dict(fails={step!r}))), dict(config='b.py')]
+    experiments = [
+        dict(config='a.py', options=dict(stub=dict(fails={step!r}))),
+        dict(config='b.py'),
+    ]
     """
     a, b = make(text)
     (failure,) = work_through([a, b], launcher, say=lambda line: None)
@@ -86,9 +88,7 @@ def test_command_without_result_is_a_failure(make, launcher, stub_tools):
 def test_killed_and_started_again(make, launcher, killed):
     runs = make(TWO, **{'stub.epoch_seconds': 0.15})
     silent = dict(say=lambda line: None)
-    process = get_context('fork').Process(
-        target=work_through, args=(runs, launcher), kwargs=silent
-    )
+    process = get_context('fork').Process(target=work_through, args=(runs, launcher), kwargs=silent)
     process.start()
     wait_for((runs[0].train_dir / 'epoch_1.pth').exists)
     training = int(re.match(r'process (\d+) \(train\)', RunLock.holder(runs[0].folder))[1])
