@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from .launcher import Launcher
@@ -132,31 +132,24 @@ def work_through(
     progress = Progress(len(runs), say)
     try:
         while waiting or active:
-            for _ in range(len(waiting) if len(active) < at_once else 0):
-                if len(active) == at_once:
-                    break
-                run = waiting.popleft()
-                if run.next_step() is None:
-                    progress.skipped(run)
-                elif lock := RunLock.take(run.folder):
-                    active.append(ActiveRun(run, lock, launcher))
-                else:
-                    progress.busy(run, RunLock.holder(run.folder))
-                    waiting.append(run)
+            for run in _take_turns(waiting, at_once - len(active), progress):
+                active.append(ActiveRun(*run, launcher))
             for item in list(active):
                 step, result = item.step, item.advance()
-                if item.step != step and result is True:
-                    progress.started(item)
                 if result is True:
+                    if item.step != step:
+                        progress.started(item)
                     continue
                 active.remove(item)
                 item.close()
-                if result is False:
-                    progress.completed(item)
-                    after_run()
-                else:
+                if result is not False:
                     progress.failed(result)
                     failures.append(result)
+                elif item.step is None:  # somebody else had just completed it
+                    progress.skipped(item.run)
+                else:
+                    progress.completed(item)
+                    after_run()
             progress.report(active, len(waiting))
             if active or waiting:
                 time.sleep(POLL_SECONDS)
@@ -164,3 +157,21 @@ def work_through(
         for item in active:
             item.close()
     return failures
+
+
+def _take_turns(
+    waiting: deque[Run], room: int, progress: Progress
+) -> Iterator[tuple[Run, RunLock]]:
+    """Take runs off the front that have something to do and nobody who does it; others go back."""
+    for _ in range(len(waiting)):
+        if room <= 0:
+            return
+        run = waiting.popleft()
+        if run.next_step() is None:
+            progress.skipped(run)
+        elif lock := RunLock.take(run.folder):
+            room -= 1
+            yield run, lock
+        else:
+            progress.busy(run, RunLock.holder(run.folder))
+            waiting.append(run)
