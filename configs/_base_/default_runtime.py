@@ -14,7 +14,11 @@ default_hooks = dict(
     ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
 )
-custom_hooks = [dict(type='SeedIterationHook'), dict(type='NumIdentitiesCheckHook')]
+custom_hooks = [
+    dict(type='SeedIterationHook'),
+    dict(type='NumIdentitiesCheckHook'),
+    dict(type='ResumedValidationHook'),
+]
 
 env_cfg = dict(
     cudnn_benchmark=False,

@@ -1,4 +1,9 @@
 from .atomic_backend import AtomicLocalBackend
-from .hooks import NumIdentitiesCheckHook, SeedIterationHook
+from .hooks import NumIdentitiesCheckHook, ResumedValidationHook, SeedIterationHook
 
-__all__ = ['AtomicLocalBackend', 'NumIdentitiesCheckHook', 'SeedIterationHook']
+__all__ = [
+    'AtomicLocalBackend',
+    'NumIdentitiesCheckHook',
+    'ResumedValidationHook',
+    'SeedIterationHook',
+]

@@ -19,7 +19,9 @@ from mmps.testing.tiny_models import CONFIGS, small_config
 RANDOM_COLOURS = ('RandomApply', 'RandomFlip')
 QUICK_START = sorted(f'quick_start/{path.name}' for path in (CONFIGS / 'quick_start').glob('*.py'))
 PATHS = sorted(
-    str(path.relative_to(CONFIGS)) for path in CONFIGS.rglob('*.py') if '_base_' not in path.parts
+    str(path.relative_to(CONFIGS))
+    for path in CONFIGS.rglob('*.py')
+    if not {'_base_', 'grids'} & set(path.parts)
 )
 
 
