@@ -1,4 +1,25 @@
-from .atomic_backend import AtomicLocalBackend
-from .hooks import NumIdentitiesCheckHook, SeedIterationHook
+import mmps.utils.checkpoint_file  # noqa: F401  # mmengine reads checkpoints by it from here on
 
-__all__ = ['AtomicLocalBackend', 'NumIdentitiesCheckHook', 'SeedIterationHook']
+from .atomic_backend import AtomicLocalBackend
+from .hooks import (
+    DataTimeHook,
+    DivergenceHook,
+    NumIdentitiesCheckHook,
+    OIMStatisticsHook,
+    ResumeCheckHook,
+    RunRecordHook,
+    SeedIterationHook,
+    TrainingDivergedError,
+)
+
+__all__ = [
+    'AtomicLocalBackend',
+    'DataTimeHook',
+    'DivergenceHook',
+    'NumIdentitiesCheckHook',
+    'OIMStatisticsHook',
+    'ResumeCheckHook',
+    'RunRecordHook',
+    'SeedIterationHook',
+    'TrainingDivergedError',
+]

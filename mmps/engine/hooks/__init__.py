@@ -1,4 +1,18 @@
+from .data_time_hook import DataTimeHook
+from .divergence_hook import DivergenceHook, TrainingDivergedError
 from .num_identities_check_hook import NumIdentitiesCheckHook
+from .oim_statistics_hook import OIMStatisticsHook
+from .resume_check_hook import ResumeCheckHook
+from .run_record_hook import RunRecordHook
 from .seed_iteration_hook import SeedIterationHook
 
-__all__ = ['NumIdentitiesCheckHook', 'SeedIterationHook']
+__all__ = [
+    'DataTimeHook',
+    'DivergenceHook',
+    'NumIdentitiesCheckHook',
+    'OIMStatisticsHook',
+    'ResumeCheckHook',
+    'RunRecordHook',
+    'SeedIterationHook',
+    'TrainingDivergedError',
+]

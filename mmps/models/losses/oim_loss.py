@@ -6,6 +6,8 @@ from torch import Tensor, nn
 from mmps.registry import MODELS
 from mmps.utils.dist import gather_rows
 
+from .oim_statistics import OIMStatistics
+
 
 @MODELS.register_module()
 class OIMLoss(nn.Module):
@@ -39,6 +41,7 @@ class OIMLoss(nn.Module):
         super().__init__()
         self.momentum = momentum
         self.scalar = scalar
+        self.statistics = OIMStatistics()
         self.register_buffer('lut', torch.zeros(num_ids, embed_dim))
         self.register_buffer('queue', torch.zeros(queue_size, embed_dim))
         self.register_buffer('queue_pointer', torch.zeros((), dtype=torch.long))
@@ -63,6 +66,8 @@ class OIMLoss(nn.Module):
             count = reduce_mean(labelled.sum().float())
             loss = total / torch.where(count > 0, count, 1.0)
             if self.training:
+                to_people = logits[:, : len(self.lut)].detach() / self.scalar
+                self.statistics.update(to_people, person_ids[labelled])
                 self._update(gather_rows(embeddings), gather_rows(person_ids))
         return loss
 
