@@ -26,7 +26,17 @@ from mmengine.runner import CheckpointLoader
 from mmps.utils.cli import UserError
 from mmps.utils.environment import version_tuple
 
-# What mmengine keeps of the log, and the NumPy arrays in it.
+
+def _history_method(owner: Any, name: str) -> Callable:
+    """What ``getattr`` may do in a checkpoint: mmengine's log names its own ways to average."""
+    if owner is HistoryBuffer and isinstance(name, str) and not name.startswith('_'):
+        return getattr(owner, name)
+    spelled = f'getattr({owner!r},{name!r})'.replace(' ', '')
+    raise pickle.UnpicklingError(f'GLOBAL {spelled}')
+
+
+# What mmengine keeps of the log, and the NumPy arrays in it. mmengine's own list has ``getattr``
+# itself, with which a file could put anything it can reach in the place of those ways to average.
 _ARRAY_FUNCTIONS = (np.empty(0).__reduce__()[0], np.float64(0).__reduce__()[0])
 _SAFE_TYPES: list[Any] = [
     HistoryBuffer,
@@ -35,14 +45,23 @@ _SAFE_TYPES: list[Any] = [
     *{type(np.dtype(kind)) for kind in (np.bool_, np.int32, np.int64, np.float32, np.float64)},
     *_ARRAY_FUNCTIONS,
 ]
-if version_tuple(torch.__version__) >= (2, 6):  # where NumPy 1 and 2 have them, whichever wrote
+if version_tuple(torch.__version__) >= (2, 6):
     _SAFE_TYPES += [
-        (function, f'numpy.{package}.multiarray.{function.__name__}')
-        for function in _ARRAY_FUNCTIONS
-        for package in ('core', '_core')
+        (_history_method, 'builtins.getattr'),
+        # Where NumPy 1 and 2 have them, whichever wrote the file.
+        *(
+            (function, f'numpy.{package}.multiarray.{function.__name__}')
+            for function in _ARRAY_FUNCTIONS
+            for package in ('core', '_core')
+        ),
     ]
+else:  # which cannot have one function stand in for another
+    _SAFE_TYPES.append(getattr)
+torch.serialization.add_safe_globals(_SAFE_TYPES)
 
 _REFUSED = re.compile(r'GLOBAL (\S+)')
+# torch's message advises to read the file without protection before it says what is wrong.
+_REASON = re.compile(r'WeightsUnpickler error:\s*(.+)')
 # torchvision's names end in the first digits of the file's SHA-256.
 _HASH = re.compile(r'-([0-9a-f]{8,})\.')
 
@@ -67,13 +86,16 @@ def read_checkpoint(
     path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f'checkpoint {path} does not exist')
-    torch.serialization.add_safe_globals(_SAFE_TYPES)
     try:
         return torch.load(path, map_location=map_location, weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
         refused = _REFUSED.search(str(error))
         if not refused:
-            raise CheckpointError(f'checkpoint {path} cannot be read: {error}') from error
+            reason = _REASON.search(str(error))
+            raise CheckpointError(
+                f'checkpoint {path} cannot be read, it is damaged or of another kind: '
+                f'{reason[1] if reason else error}'
+            ) from error
         raise CheckpointError(
             f'checkpoint {path} is refused: to read it, {refused[1]} would have to be run or '
             'built, and a checkpoint needs nothing but tensors and plain values. Get one without '
