@@ -23,6 +23,7 @@ custom_hooks = [
     dict(type='SeedIterationHook'),
     dict(type='NumIdentitiesCheckHook'),
     dict(type='ResumedValidationHook'),
+    dict(type='MeanStatisticsHook'),
 ]
 
 env_cfg = dict(

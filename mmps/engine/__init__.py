@@ -4,6 +4,7 @@ from .atomic_backend import AtomicLocalBackend
 from .hooks import (
     DataTimeHook,
     DivergenceHook,
+    MeanStatisticsHook,
     NumIdentitiesCheckHook,
     OIMStatisticsHook,
     ResumeCheckHook,
@@ -12,11 +13,14 @@ from .hooks import (
     SeedIterationHook,
     TrainingDivergedError,
 )
+from .optim_wrappers import BFloat16OptimWrapper
 
 __all__ = [
     'AtomicLocalBackend',
+    'BFloat16OptimWrapper',
     'DataTimeHook',
     'DivergenceHook',
+    'MeanStatisticsHook',
     'NumIdentitiesCheckHook',
     'OIMStatisticsHook',
     'ResumeCheckHook',

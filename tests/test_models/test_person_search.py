@@ -84,7 +84,9 @@ def test_scenes_without_people_or_without_labelled_people_train(person_ids):
 
 
 def test_training_updates_the_tables_with_the_people_of_the_batch():
-    model = build().train()
+    sampler = 'model__train_cfg__rcnn__sampler'
+    # All people of a scene are learnt, not two that are drawn.
+    model = build(**{f'{sampler}__num': 16, f'{sampler}__pos_fraction': 1.0}).train()
     losses(model, [[0, 3, -1], [3]])
     criterion = model.roi_head.reid_head.criterion
     filled = criterion.lut.norm(dim=1) > 0
@@ -126,9 +128,9 @@ def test_loosely_cut_regions_train_detection_only(threshold, monkeypatch):
     loose['model__train_cfg__rcnn__sampler__num'] = 32
     model = build(**loose, model__roi_head__reid_iou=threshold).train()
     sampled, learnt = [], []
-    bbox_loss, loss = model.roi_head.bbox_loss, model.roi_head.reid_head.loss
+    sample, loss = model.roi_head._sample, model.roi_head.reid_head.loss
     monkeypatch.setattr(
-        model.roi_head, 'bbox_loss', lambda x, s: sampled.extend(s) or bbox_loss(x, s)
+        model.roi_head, '_sample', lambda *args: sampled.append(sample(*args)) or sampled[-1]
     )
     monkeypatch.setattr(
         model.roi_head.reid_head, 'loss', lambda f, ids: learnt.append(ids) or loss(f, ids)
@@ -187,7 +189,8 @@ def test_predictions_are_in_original_pixels_with_unit_embeddings(scale):
 @pytest.mark.parametrize('scale', [1.0, 0.5])
 def test_one_embed_for_detections_annotated_boxes_and_queries(scale):
     """A box has one embedding, whichever role it plays and whatever the warp."""
-    model = tilt(build())
+    many = dict(model__test_cfg__rpn__max_per_img=100, model__test_cfg__rcnn__max_per_img=50)
+    model = tilt(build(**many))
     # Boxes clipped at the border could differ from the ones that were embedded.
     scenes = random_scenes([[0, 1, 2]], queries=[[2, 0]], scale=scale)
     first = predict(model, scenes)[0]
@@ -308,7 +311,7 @@ def test_the_length_of_every_embedding_needs_a_shared_network():
 
 def test_memory_format_changes_nothing_but_speed():
     scenes = random_scenes([[0, 1]], queries=[[1]])
-    plain, fast = build(), build(model__channels_last=True)
+    plain, fast = build(model__channels_last=False), build()
     fast.load_state_dict(plain.state_dict())
     one, other = predict(plain, scenes)[0], predict(fast, scenes)[0]
     assert fast.backbone.features.conv0.weight.is_contiguous(memory_format=torch.channels_last)

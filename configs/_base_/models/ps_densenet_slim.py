@@ -3,7 +3,6 @@
 _base_ = 'person_search.py'
 
 model = dict(
-    channels_last=True,
     # Not 32: nothing in this network is coarser, and 270 pixels need 272 then, not 288.
     data_preprocessor=dict(pad_size_divisor=16),
     # Uncompressed where maps are large: texture has to survive to stride 16 in few channels.

@@ -1,5 +1,6 @@
 from .data_time_hook import DataTimeHook
 from .divergence_hook import DivergenceHook, TrainingDivergedError
+from .mean_statistics_hook import MeanStatisticsHook
 from .num_identities_check_hook import NumIdentitiesCheckHook
 from .oim_statistics_hook import OIMStatisticsHook
 from .resume_check_hook import ResumeCheckHook
@@ -10,6 +11,7 @@ from .seed_iteration_hook import SeedIterationHook
 __all__ = [
     'DataTimeHook',
     'DivergenceHook',
+    'MeanStatisticsHook',
     'NumIdentitiesCheckHook',
     'OIMStatisticsHook',
     'ResumeCheckHook',

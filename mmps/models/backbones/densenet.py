@@ -1,9 +1,11 @@
 from collections import OrderedDict
 from collections.abc import Sequence
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmps.models.layers import DenseBlock, StagedModule, Transition
+from mmps.models.layers.folding import can_fold, fold_after
 from mmps.registry import MODELS
 
 
@@ -30,8 +32,8 @@ class DenseNet(StagedModule):
         compression: Share of the channels that a transition keeps; one number, or one for each.
         init_channels: Channels of the first convolution.
         fine_block: Number of the block whose output is returned as a second map, or None.
-        frozen_stages, norm_eval, init_cfg: See :class:`StagedModule`; stage 1 is the first
-            convolution, stage 2 the first block with its transition, and so on.
+        frozen_stages, norm_eval, with_cp, init_cfg: See :class:`StagedModule`; stage 1 is the
+            first convolution, stage 2 the first block with its transition, and so on.
     """
 
     def __init__(
@@ -43,9 +45,10 @@ class DenseNet(StagedModule):
         fine_block: int | None = None,
         frozen_stages: int = 0,
         norm_eval: bool = False,
+        with_cp: bool = False,
         init_cfg: dict | list | None = None,
     ):
-        super().__init__(frozen_stages, norm_eval, init_cfg)
+        super().__init__(frozen_stages, norm_eval, with_cp, init_cfg)
         layers = OrderedDict(
             conv0=nn.Conv2d(3, init_channels, 7, stride=2, padding=3, bias=False),
             norm0=nn.BatchNorm2d(init_channels),
@@ -71,8 +74,8 @@ class DenseNet(StagedModule):
             raise ValueError(
                 f'DenseNet: fine_block={fine_block}, but there are {len(block_layers)} blocks'
             )
-        self.fine = fine_block and f'denseblock{fine_block}'
-        self.fine_channels = fine_block and layers[self.fine].out_channels
+        self.fine_block = fine_block
+        self.fine_channels = fine_block and layers[f'denseblock{fine_block}'].out_channels
         self.check_frozen_stages()
 
     def stages(self) -> Sequence[Sequence[nn.Module]]:
@@ -80,9 +83,21 @@ class DenseNet(StagedModule):
         return [modules[:4], *(modules[i : i + 2] for i in range(4, len(modules), 2))]
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        x = self._first_stage(x)
         fine = ()
-        for name, module in self.features.named_children():
-            x = module(x)
-            if name == self.fine:
-                fine = (x,)
+        for i, (block, transition) in enumerate(self.stages()[1:], start=1):
+            if i == self.fine_block:
+                fine = (self.run_stage([block], x),)
+                x = self.run_stage([transition], *fine)
+            else:
+                x = self.run_stage([block, transition], x)
         return (x, *fine)
+
+    def _first_stage(self, x: Tensor) -> Tensor:
+        conv, norm, relu, pool = first = self.stages()[0]
+        if not can_fold(x, *first):
+            return self.run_stage(first, x)
+        folded = fold_after(conv, norm)
+        x = F.conv2d(x, folded.weight, folded.bias, conv.stride, conv.padding)
+        # ReLU and largest value commute; this way it has a quarter of the positions.
+        return relu(pool(x))

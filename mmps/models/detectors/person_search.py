@@ -22,11 +22,12 @@ class PersonSearch(TwoStageDetector):
     Args:
         pretrained: Address or path of the published ImageNet weights of the whole classification
             network, for stem and identification network at once; None starts from random weights.
-        channels_last: Keep convolutions in channels-last memory format, which CPUs run faster.
+        channels_last: Keep convolutions in channels-last memory format, which CPUs and tensor cores
+            run faster.
         kwargs: See mmdet's ``TwoStageDetector``.
     """
 
-    def __init__(self, *, pretrained: str | None = None, channels_last: bool = False, **kwargs):
+    def __init__(self, *, pretrained: str | None = None, channels_last: bool = True, **kwargs):
         super().__init__(**kwargs)
         self.pretrained = pretrained
         if channels_last:
@@ -50,8 +51,7 @@ class PersonSearch(TwoStageDetector):
         Finer maps may follow for re-ID; people are detected on the first. The frame is None when
         boxes on the map are boxes on the image.
         """
-        # RoIAlign reads memory as (b, c, h, w) whatever the strides say.
-        x = tuple(feat.contiguous() for feat in self.backbone(batch_inputs))
+        x = self.backbone(batch_inputs)
         if not self.with_neck:
             return x, None
         if not isinstance(self.neck, STN):

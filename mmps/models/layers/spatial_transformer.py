@@ -63,4 +63,4 @@ def warp(x: Tensor, theta: Tensor) -> Tensor:
     # identity would not be one.
     grid = F.affine_grid(theta.double(), list(x.shape), align_corners=False)
     warped = F.grid_sample(x.double(), grid, padding_mode='border', align_corners=False)
-    return warped.to(x.dtype).contiguous()
+    return warped.to(x.dtype, memory_format=torch.channels_last)

@@ -8,8 +8,14 @@ from mmdet.utils import InstanceList
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from mmps.models.layers import RegionFocus
+from mmps.models.layers import RegionFocus, align_regions, extract
+from mmps.models.layers.folding import uses_running_statistics
 from mmps.registry import MODELS
+
+REGIONS_AT_ONCE = {'cpu': 16}
+"""Regions that go through the identification network together, by type of device: on CPUs as many
+as stay in the cache, which is several times faster than all of them; elsewhere 512, to bound
+memory."""
 
 
 @MODELS.register_module()
@@ -19,9 +25,10 @@ class PersonSearchRoIHead(StandardRoIHead):
     RoIAlign -> (spatial transformer) -> (attention) -> identification network (``shared_head``) ->
     class and box (``bbox_head``, mmdet's), embedding (``reid_head``).
 
-    Of mmdet's methods it replaces ``loss`` (the person ids of the sampled regions are needed),
-    ``_bbox_forward`` (attention) and ``predict`` (embeddings of the final boxes). Boxes stay in the
-    frame of the features; :class:`PersonSearch` takes them to image pixels.
+    Of mmdet's methods it replaces ``loss`` (person ids and features of the sampled regions are
+    needed), ``_bbox_forward`` (attention, few regions at once) and ``predict`` (embeddings of the
+    final boxes), and extends ``init_bbox_head`` (:class:`RegionAlign`). Boxes stay in the frame of
+    the features; :class:`PersonSearch` takes them to image pixels.
 
     Args:
         reid_head: Config of the embedding branch; it also gets ``in_channels``.
@@ -60,15 +67,22 @@ class PersonSearchRoIHead(StandardRoIHead):
                 'which a reid_network does not give; set one of them to None'
             )
 
+    def init_bbox_head(self, bbox_roi_extractor: dict, bbox_head: dict) -> None:
+        super().init_bbox_head(bbox_roi_extractor, bbox_head)
+        align_regions(self.bbox_roi_extractor)
+
     def extract_regions(self, x: tuple[Tensor], rois: Tensor) -> Tensor:
         """RoIs ``(n, 5)`` (image index, xyxy) to identification features ``(n, c, h, w)``."""
-        feats = self.bbox_roi_extractor(x[: self.bbox_roi_extractor.num_inputs], rois)
-        return self.shared_head(self.focus(feats))
+        return self.shared_head(self.focus(extract(self.bbox_roi_extractor, x, rois)))
 
     def _bbox_forward(self, x: tuple[Tensor], rois: Tensor) -> dict[str, Tensor]:
-        feats = self.extract_regions(x, rois)
+        parts = [self._heads(self.extract_regions(x, some)) for some in _in_parts(rois)]
+        return {key: torch.cat([part[key] for part in parts]) for key in ('cls_score', 'bbox_pred')}
+
+    def _heads(self, feats: Tensor) -> dict[str, Tensor]:
+        """Class, box and, if norm-aware, unscaled embedding of identification features."""
         cls_score, bbox_pred = self.bbox_head(feats)
-        results = dict(cls_score=cls_score, bbox_pred=bbox_pred, bbox_feats=feats)
+        results = dict(cls_score=cls_score, bbox_pred=bbox_pred)
         if self.norm_aware:
             results['unscaled'] = self.reid_head.unscaled(feats)
             logit = self.reid_head.person_logit(results['unscaled'])
@@ -90,7 +104,16 @@ class PersonSearchRoIHead(StandardRoIHead):
             self._sample(proposals, sample.gt_instances)
             for proposals, sample in zip(rpn_results_list, batch_data_samples, strict=True)
         ]
-        results = self.bbox_loss(x, samples)
+        rois = bbox2roi([sampled.priors for sampled in samples])
+        # Statistics of a part would not be those of the batch.
+        in_parts = uses_running_statistics(self.shared_head)
+        feats = torch.cat(
+            [self.extract_regions(x, some) for some in (_in_parts(rois) if in_parts else [rois])]
+        )
+        results = self._heads(feats)
+        losses = self.bbox_head.loss_and_target(
+            results['cls_score'], results['bbox_pred'], rois, samples, self.train_cfg
+        )
         people = zip(samples, batch_data_samples, strict=True)
         taught, person_ids = zip(
             *(self._identities(s, sample.gt_instances) for s, sample in people), strict=True
@@ -100,11 +123,10 @@ class PersonSearchRoIHead(StandardRoIHead):
             embeddings = F.normalize(results['unscaled'][taught])
             loss_reid = self.reid_head.loss_by_feat(embeddings, person_ids)
         elif self.reid_network is None:
-            loss_reid = self.reid_head.loss(results['bbox_feats'][taught], person_ids)
+            loss_reid = self.reid_head.loss(feats[taught], person_ids)
         else:
-            feats = self.reid_network(x, bbox2roi([s.priors for s in samples])[taught])
-            loss_reid = self.reid_head.loss(feats, person_ids)
-        return {**results['loss_bbox'], **loss_reid}
+            loss_reid = self.reid_head.loss(self.reid_network(x, rois[taught]), person_ids)
+        return {**losses['loss_bbox'], **loss_reid}
 
     def _identities(
         self, sampled: SamplingResult, gt_instances: InstanceData
@@ -149,5 +171,9 @@ class PersonSearchRoIHead(StandardRoIHead):
         if len(rois) == 0:
             return [rois.new_zeros(0, self.reid_head.embed_dim) for _ in boxes]
         regions = self.reid_network or self.extract_regions
-        embeddings = self.reid_head(regions(x, rois))
-        return list(embeddings.split([len(b) for b in boxes]))
+        embeddings = [self.reid_head(regions(x, some)) for some in _in_parts(rois)]
+        return list(torch.cat(embeddings).split([len(b) for b in boxes]))
+
+
+def _in_parts(rois: Tensor) -> tuple[Tensor, ...]:
+    return rois.split(REGIONS_AT_ONCE.get(rois.device.type, 512))

@@ -1,7 +1,7 @@
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmps.models.layers import RegionFocus
+from mmps.models.layers import RegionFocus, align_regions, extract
 from mmps.registry import MODELS
 
 
@@ -30,7 +30,7 @@ class RegionNetwork(BaseModule):
         init_cfg: dict | None = None,
     ):
         super().__init__(init_cfg)
-        self.roi_extractor = MODELS.build(roi_extractor)
+        self.roi_extractor = align_regions(MODELS.build(roi_extractor))
         channels = self.roi_extractor.out_channels
         self.focus = RegionFocus(channels, attention, region_transformer)
         self.network = MODELS.build(network, default_args=dict(in_channels=channels))
@@ -51,5 +51,4 @@ class RegionNetwork(BaseModule):
 
     def forward(self, x: tuple[Tensor, ...], rois: Tensor) -> Tensor:
         """Maps ``(b, c, h, w)`` and RoIs ``(n, 5)`` (image index, xyxy) to ``(n, c', h', w')``."""
-        feats = self.roi_extractor(x[: self.roi_extractor.num_inputs], rois)
-        return self.network(self.focus(feats))
+        return self.network(self.focus(extract(self.roi_extractor, x, rois)))

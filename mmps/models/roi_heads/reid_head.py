@@ -3,6 +3,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmps.models.layers import GlobalBatchNorm
 from mmps.registry import MODELS
 
 
@@ -12,7 +13,7 @@ class ReIDHead(BaseModule):
 
     Average pooling, a linear layer, batch norm and L2 normalisation: ``(n, in_channels, h, w)`` ->
     ``(n, embed_dim)``. Only people (no background) pass through it, in training as in search, so
-    the batch norm's statistics are those of people.
+    the batch norm's statistics are those of people: of all ranks, for a rank has few.
 
     Args:
         in_channels: Channels of the region features.
@@ -49,7 +50,7 @@ class ReIDHead(BaseModule):
         self.loss_warmup = loss_warmup
         self.pool = nn.AdaptiveAvgPool2d((stripes, 1))
         self.project = nn.Linear(in_channels * stripes, embed_dim, bias=False)
-        self.norm = nn.BatchNorm1d(embed_dim) if norm else None
+        self.norm = GlobalBatchNorm(embed_dim) if norm else None
         self.length_norm = nn.BatchNorm1d(1) if norm_aware else None
         self.criterion = MODELS.build(
             {'type': 'OIMLoss', **(loss or {})},
@@ -64,15 +65,7 @@ class ReIDHead(BaseModule):
     def unscaled(self, feats: Tensor) -> Tensor:
         """Embeddings ``(n, embed_dim)`` of the length they come with, float32."""
         x = self.project(self.pool(feats).flatten(1))
-        if self.norm is None:
-            return x.float()
-        if self.training and len(x) < 2:  # no batch statistics from a single person
-            x = F.batch_norm(
-                x, self.norm.running_mean, self.norm.running_var, self.norm.weight, self.norm.bias
-            )
-        else:
-            x = self.norm(x)
-        return x.float()
+        return (x if self.norm is None else self.norm(x)).float()
 
     def person_logit(self, unscaled: Tensor) -> Tensor:
         """How surely each of the :meth:`unscaled` embeddings is a person's, ``(n,)``."""

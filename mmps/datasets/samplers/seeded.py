@@ -34,12 +34,12 @@ class SeededIndex(int):
         return int(self), self.seed
 
 
-def sample_seed(seed: int, epoch: int, index: int) -> int:
-    """Mix run seed, epoch and index into one seed below 2**32.
+def sample_seed(seed: int, epoch: int, index: int, repeat: int = 0) -> int:
+    """Mix run seed, epoch, index and how often it came before into one seed below 2**32.
 
     A sum would hand the augmentation of (seed, epoch + 1) to (seed + 1, epoch); a hash does not.
     """
-    return int(np.random.SeedSequence([seed, epoch, index]).generate_state(1)[0])
+    return int(np.random.SeedSequence([seed, epoch, index, repeat]).generate_state(1)[0])
 
 
 @contextmanager
