@@ -30,11 +30,16 @@ def test_every_cell_of_the_papers_tables_has_its_run(tmp_path):
     }
 
 
-def test_every_ablation_runs(tmp_path):
-    grid, runs = runs_of('ablations.py', tmp_path)
-    ablations = {path.stem for path in (CONFIGS / 'ablations').glob('*.py')}
-    assert {e.name for e in grid.experiments} == {grid.base, *ablations}
-    assert len(runs) == 3 * (len(ablations) + 1)
+@pytest.mark.parametrize(
+    ('name', 'folder'),
+    [('ablations.py', 'ablations'), ('synthetic_ablations.py', 'ablations/synthetic')],
+)
+def test_every_ablation_runs(name, folder, tmp_path):
+    grid, runs = runs_of(name, tmp_path)
+    ablations = {path.stem for path in (CONFIGS / folder).glob('*.py')}
+    assert {e.name for e in grid.experiments} == {grid.base} | ablations
+    assert len(runs) == sum(len(e.seeds) for e in grid.experiments)
+    assert all(len(e.seeds) == 3 for e in grid.experiments if e.name in (grid.base, 'no-att'))
 
 
 @pytest.mark.parametrize('index', range(6))
