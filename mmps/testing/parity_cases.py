@@ -204,4 +204,3 @@ def _write_cuhk_sysu(root: Path, annotations: SearchAnnotations) -> SearchAnnota
     cuhk_sysu_files.write_test_set(root, annotations)
     files = CUHKSYSUFiles(root, test_mode=True, gallery_sizes=tuple(annotations.galleries))
     return to_search_annotations(read_scenes(files)[0])
-

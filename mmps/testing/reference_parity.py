@@ -153,7 +153,9 @@ class Comparison:
         galleries = self._case.annotations.galleries
         if galleries:
             return [(dict(gallery_size=size), dict(gallery_size=size)) for size in galleries]
-        return [(dict(ignore_cam_id=not other), dict(cross_camera=other)) for other in (False, True)]
+        return [
+            (dict(ignore_cam_id=not other), dict(cross_camera=other)) for other in (False, True)
+        ]
 
     def _compare_search(
         self, name: str, found: SearchPredictions, theirs: dict[str, Any], ours: dict[str, Any]
@@ -255,7 +257,10 @@ def main() -> None:
         help='instead of small ones one test set of the official size, with so many queries',
     )
     args = parser.parse_args()
-    reference, differences = load_reference(args.seqnet), []
+    try:
+        reference, differences = load_reference(args.seqnet), []
+    except (FileNotFoundError, ModuleNotFoundError) as error:
+        parser.error(str(error))
     for layout in args.layouts:
         for seed in tqdm(range(1 if args.full_size else args.cases), layout, delay=2):
             rng = np.random.default_rng(seed)

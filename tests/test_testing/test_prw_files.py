@@ -86,9 +86,10 @@ def test_any_test_set(tmp_path):
         query_person_ids=[484, 484],
     )
     root = write_test_set(tmp_path / 'set', given)
+    keys = ('box_new', 'anno_file', 'anno_previous')
     rows = [
         loadmat(root / 'annotations' / f'{name}.mat')[key]
-        for name, key in zip(given.image_names, ('box_new', 'anno_file', 'anno_previous'))
+        for name, key in zip(given.image_names, keys, strict=True)
     ]
     np.testing.assert_allclose(rows[0], [[484, 10.25, 20, 20.25, 50.75], [-2, -3, 5, 12.5, 35]])
     assert rows[1].shape == (0, 5)

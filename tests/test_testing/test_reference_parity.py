@@ -4,8 +4,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mmps.testing import parity_cases, reference_parity
 from mmps.testing.parity_cases import GALLERY_SIZES, large_case, small_case
-from mmps.testing.reference_parity import compare
+from mmps.testing.reference_parity import Difference, compare
 from mmps.testing.seqnet_checkout import load_reference
 
 # The interface of the reference with the evaluation's oracle behind it.
@@ -56,12 +57,10 @@ def predictions(gallery, dets, **arrays):
         **arrays,
     )
 
-def eval_detection(gallery, dets, det_thresh, iou_thresh, labeled_only):
+def eval_detection(gallery, dets, score_thr, iou_thr, labelled_only):
     found = predictions(gallery, dets, embeddings=np.zeros(sum(map(len, dets))))
-    ap, recall = detection_oracle(
-        gallery.protocol, found, score_thr=det_thresh, iou_thr=iou_thresh, labelled_only=labeled_only
-    )
-    return recall, ap
+    options = dict(score_thr=score_thr, iou_thr=iou_thr, labelled_only=labelled_only)
+    return detection_oracle(gallery.protocol, found, **options)[::-1]
 
 def search(gallery, queries, dets, feats, query_feats, around, context, cbgm, k1, k2, **options):
     assert all((boxes[0, :4] == box).all()
@@ -133,6 +132,25 @@ def test_another_reading_is_an_error(checkout, tmp_path):
         compare(load_reference(checkout), case, np.random.default_rng(0))
 
 
+def test_command_line(checkout, monkeypatch, capsys):
+    def found(reference, case, rng):
+        return [Difference('first', 28, 1, 0.25, (2.0, 0.5)), Difference('second', 2, 0, 0, (1, 1))]
+
+    monkeypatch.setattr(reference_parity, 'compare', found)
+    command = ['reference_parity', str(checkout), '--layouts', 'prw', '--cases', '2']
+    monkeypatch.setattr(sys, 'argv', command)
+    reference_parity.main()
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
+    assert rows == [
+        ['first', '56', '2', '2.5e-01', '4.0', 's', '1.0', 's'],
+        ['second', '4', '0', '0.0e+00', '2.0', 's', '2.0', 's'],
+    ]
+    monkeypatch.setattr(sys, 'argv', ['reference_parity', str(checkout / 'utils')])
+    with pytest.raises(SystemExit):
+        reference_parity.main()
+    assert 'eval_func.py: missing; give a checkout of SeqNet' in capsys.readouterr().err
+
+
 def test_imported_modules_stay(checkout, monkeypatch):
     monkeypatch.setitem(sys.modules, 'datasets', sys)
     path = list(sys.path)
@@ -182,8 +200,6 @@ def test_small_cases_hold_the_traps(layout, tmp_path):
 
 @pytest.mark.parametrize('layout', ['prw', 'cuhk_sysu'])
 def test_large_case_has_the_official_size(layout, tmp_path, monkeypatch):
-    from mmps.testing import parity_cases
-
     small = {
         name: replace(size, images=130, boxes=300, labelled=100, people=20, detections=200)
         for name, size in parity_cases.SIZES.items()
