@@ -24,7 +24,9 @@ AIMS: tuple[Aim, ...] = ('any moment', 'a checkpoint write', 'any moment', 'afte
 _NAP = 0.0005
 _PARTIAL, _LOGS = '*.partial', '*/*.log'
 _TIMES = ('time', 'memory')
-"""What makes entries of mmengine's log differ between runs."""
+"""What tells entries of mmengine's log that differ between runs."""
+_OF_THE_RUN = ('cfg', 'experiment_name', 'eta')
+"""Entries of its runtime information that hold names, paths and times."""
 
 
 class Process(Protocol):
@@ -207,9 +209,11 @@ def differences(first: Path, second: Path) -> list[str]:
 def _load(path: Path) -> dict[str, Any]:
     checkpoint = torch.load(path, map_location='cpu', weights_only=False)
     hub, meta = checkpoint.pop('message_hub'), checkpoint.pop('meta')
-    runtime = {k: v for k, v in hub['runtime_info'].items() if k not in ('cfg', 'last_ckpt')}
-    if 'best_ckpt' in runtime:
-        runtime['best_ckpt'] = Path(runtime['best_ckpt']).name
+    runtime = {
+        key: Path(value).name if key.endswith('_ckpt') else value
+        for key, value in hub['runtime_info'].items()
+        if key not in _OF_THE_RUN
+    }
     logged = {
         name: (buffer.data if hasattr(buffer, 'data') else buffer)
         for name, buffer in hub['log_scalars'].items()
