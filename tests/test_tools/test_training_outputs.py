@@ -117,7 +117,7 @@ def test_a_resumed_run_begins_with_the_whole_state(ema_config, tmp_path, scaled)
     saved = read_checkpoint(tmp_path / 'epoch_1.pth')
     config.resume, config.load_from = True, str(tmp_path / 'epoch_1.pth')
     config.custom_hooks.append(dict(type='StateKeeper'))
-    config.experiment_name = 'resumed'
+    config.experiment_name = config.visualizer.name = 'resumed'
     Runner.from_cfg(config).train()
     state = StateKeeper.state
     prefix = 'module.'
@@ -221,7 +221,7 @@ def test_analysis_of_a_resumed_training(work_dir, tmp_path, load_tool, capsys):
     tool, plot = load_tool('analysis_tools/analyze_logs.py'), tmp_path / 'curves.png'
     tool.main([str(work_dir), str(work_dir), '--plot', str(plot)])
     out = capsys.readouterr().out
-    assert 'outputs: 4 iterations, 2 epochs, resumed 1 times' in out
+    assert 'outputs: 4 iterations, 2 epochs in 2 runs' in out
     assert 'search/mAP' in out and 's per step' in out
     assert read_image(plot).shape[1] > 1000
     with pytest.raises(UserError, match='--keys los: not in any'):
