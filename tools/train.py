@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from mmps.utils.amp import set_amp
 from mmps.utils.cli import (
     UserError,
     add_run_arguments,
@@ -23,11 +24,17 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         metavar='CHECKPOINT',
         help='go on from this checkpoint, or without a value from the newest one in the work dir',
     )
-    parser.add_argument('--amp', action='store_true', help='mixed precision; needs a GPU')
+    parser.add_argument(
+        '--amp',
+        nargs='?',
+        const='float16',
+        choices=('float16', 'bfloat16'),
+        help='mixed precision: float16 (default) on GPUs, bfloat16 on GPUs and CPUs that have it',
+    )
     parser.add_argument(
         '--auto-scale-lr',
         action='store_true',
-        help="scale the learning rate from the config's base batch size to the actual one",
+        help="scale the learning rate from the config's base batch size to the images per step",
     )
     return parser.parse_args(argv)
 
@@ -51,24 +58,15 @@ def set_resume(config, checkpoint: str | None) -> None:
     config.load_from = checkpoint
 
 
-def set_amp(config) -> None:
-    """Switch the optimizer wrapper of the config to mixed precision."""
-    import torch
-
-    if not torch.cuda.is_available():
-        raise UserError('--amp: mixed precision needs a GPU and PyTorch sees none; leave --amp out')
-    wrapper = config.optim_wrapper.get('type', 'OptimWrapper')
-    if wrapper not in ('OptimWrapper', 'AmpOptimWrapper'):
-        raise UserError(f'--amp does not work with optim_wrapper.type={wrapper} of the config')
-    config.optim_wrapper.type = 'AmpOptimWrapper'
-    config.optim_wrapper.setdefault('loss_scale', 'dynamic')
-
-
 def set_auto_scale_lr(config, path: str) -> None:
-    """Switch on the scaling of the learning rate by the batch size."""
+    """Switch on the scaling of the learning rate by the images of an optimiser step.
+
+    mmengine counts those of one batch of all ranks. With accumulation a step has several batches.
+    """
     if 'base_batch_size' not in config.get('auto_scale_lr', {}):
         raise UserError(f'--auto-scale-lr: config {path} has no auto_scale_lr.base_batch_size')
     config.auto_scale_lr.enable = True
+    config.auto_scale_lr.base_batch_size /= config.optim_wrapper.get('accumulative_counts', 1)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -77,7 +75,7 @@ def main(argv: list[str] | None = None) -> None:
     require_entries(config, arguments.config, ('model', 'train_dataloader', 'train_cfg'))
     set_resume(config, arguments.resume)
     if arguments.amp:
-        set_amp(config)
+        set_amp(config, arguments.amp)
     if arguments.auto_scale_lr:
         set_auto_scale_lr(config, arguments.config)
 

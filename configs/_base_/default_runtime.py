@@ -19,7 +19,12 @@ default_hooks = dict(
     data_time=dict(type='DataTimeHook'),
     oim_statistics=dict(type='OIMStatisticsHook'),
 )
-custom_hooks = [dict(type='SeedIterationHook'), dict(type='NumIdentitiesCheckHook')]
+custom_hooks = [
+    dict(type='SeedIterationHook'),
+    dict(type='NumIdentitiesCheckHook'),
+    dict(type='ResumedValidationHook'),
+    dict(type='MeanStatisticsHook'),
+]
 
 env_cfg = dict(
     cudnn_benchmark=False,

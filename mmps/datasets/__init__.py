@@ -3,7 +3,7 @@ from mmps.datasets.cuhk03 import CUHK03Dataset
 from mmps.datasets.cuhk_sysu import CUHKSYSUDataset
 from mmps.datasets.person_search_dataset import PersonSearchDataset
 from mmps.datasets.prw import PRWDataset
-from mmps.datasets.samplers import SeededIndex, SeededSampler
+from mmps.datasets.samplers import IdentityBalancedBatchSampler, SeededIndex, SeededSampler
 from mmps.datasets.transforms import (
     LoadSceneImage,
     PackPersonSearchInputs,
@@ -18,6 +18,7 @@ __all__ = [
     'CUHK03Dataset',
     'CUHKSYSUDataset',
     'CocoPersonSearchDataset',
+    'IdentityBalancedBatchSampler',
     'LoadSceneImage',
     'PRWDataset',
     'PackPersonSearchInputs',

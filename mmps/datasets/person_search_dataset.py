@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from mmps.evaluation.functional.annotations import UNLABELLED, SearchAnnotations
 from mmps.formats.loading import load_scenes
 from mmps.formats.scene_files import SceneFiles
 from mmps.formats.scene_index import Frame, SceneIndex, to_search_annotations
+from mmps.utils.image_files import read_header
 
 
 class PersonSearchDataset(BaseDetDataset):
@@ -40,6 +42,8 @@ class PersonSearchDataset(BaseDetDataset):
         skip_broken_images: Replace a training image that cannot be decoded by another one, with a
             logged warning, instead of stopping. Evaluation never skips: that would change the
             gallery.
+        with_sizes: Read width and height of every image from its header, which batch samplers that
+            group images by shape need (mmdet's ``AspectRatioBatchSampler``).
         files_options: Further fields of ``FILES``.
         **kwargs: As for mmdet's ``BaseDetDataset``.
 
@@ -59,6 +63,7 @@ class PersonSearchDataset(BaseDetDataset):
         data_prefix: dict | None = None,
         filter_cfg: dict | None = None,
         skip_broken_images: bool = False,
+        with_sizes: bool = False,
         files_options: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -70,6 +75,7 @@ class PersonSearchDataset(BaseDetDataset):
         if unknown:
             raise ValueError(f'filter_cfg: unknown key {unknown.pop()!r}; labelled_only is known')
         self.skip_broken_images = skip_broken_images
+        self.with_sizes = with_sizes
         self._broken_images: set[str] = set()
         self._num_ids = 0
         self.files = self.FILES(root=Path(data_root), test_mode=test_mode, **(files_options or {}))
@@ -107,6 +113,8 @@ class PersonSearchDataset(BaseDetDataset):
         self._num_ids = index.num_ids
         self._log_summary(index, removed)
         entries = [self._entry(frame) for frame in index.frames]
+        if self.with_sizes:
+            self._attach_sizes(entries)
         if self.test_mode:
             self._metainfo['search_annotations'] = to_search_annotations(index)
             self._attach_queries(entries, index)
@@ -152,6 +160,22 @@ class PersonSearchDataset(BaseDetDataset):
                 for box, person_id in zip(boxes, ids, strict=True)
             ],
         )
+
+    def _attach_sizes(self, entries: list[dict]) -> None:
+        # Threads hide the latency of network file systems, where headers are slow to come.
+        with ThreadPoolExecutor(max_workers=16) as pool:
+            sizes = pool.map(self._size, (entry['img_path'] for entry in entries))
+            for entry, (width, height) in zip(entries, sizes, strict=True):
+                entry.update(width=width, height=height)
+
+    def _size(self, path: str) -> tuple[int, int]:
+        try:
+            header = read_header(Path(path))
+        except ValueError:
+            if not self.skip_broken_images:
+                raise
+            return 0, 0  # another image will stand in for it
+        return header.width, header.height
 
     @staticmethod
     def _attach_queries(entries: list[dict], index: SceneIndex) -> None:

@@ -4,21 +4,27 @@ from .atomic_backend import AtomicLocalBackend
 from .hooks import (
     DataTimeHook,
     DivergenceHook,
+    MeanStatisticsHook,
     NumIdentitiesCheckHook,
     OIMStatisticsHook,
     ResumeCheckHook,
+    ResumedValidationHook,
     RunRecordHook,
     SeedIterationHook,
     TrainingDivergedError,
 )
+from .optim_wrappers import BFloat16OptimWrapper
 
 __all__ = [
     'AtomicLocalBackend',
+    'BFloat16OptimWrapper',
     'DataTimeHook',
     'DivergenceHook',
+    'MeanStatisticsHook',
     'NumIdentitiesCheckHook',
     'OIMStatisticsHook',
     'ResumeCheckHook',
+    'ResumedValidationHook',
     'RunRecordHook',
     'SeedIterationHook',
     'TrainingDivergedError',

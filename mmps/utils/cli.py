@@ -149,11 +149,14 @@ def _prepare_distributed(config: Config) -> None:
 
     if config.launcher == 'none' or torch.cuda.is_available():
         return
-    if config.launcher != 'pytorch':
+    if config.get('sync_bn'):
         raise UserError(
-            f'--launcher {config.launcher} needs a GPU; on a CPU start the processes with torchrun '
-            '(tools/dist_train.sh, tools/dist_test.sh)'
+            f"sync_bn={config.sync_bn!r} needs GPUs: PyTorch's synchronised batch norm does not "
+            'run on CPUs; leave it out, or fix batch norm with model.backbone.norm_eval=True '
+            'model.roi_head.shared_head.norm_eval=True'
         )
+    if config.launcher == 'slurm':
+        _take_ranks_from_slurm()
     missing = [name for name in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR') if name not in os.environ]
     if missing:
         raise UserError(
@@ -168,6 +171,31 @@ def _prepare_distributed(config: Config) -> None:
         broadcast_buffers=False,
         find_unused_parameters=config.get('find_unused_parameters', False),
     )
+
+
+def _take_ranks_from_slurm() -> None:
+    """Set what torchrun would set from what srun has set, as mmengine does on GPUs."""
+    import subprocess
+
+    try:
+        ranks = {
+            'RANK': os.environ['SLURM_PROCID'],
+            'LOCAL_RANK': os.environ['SLURM_LOCALID'],
+            'WORLD_SIZE': os.environ['SLURM_NTASKS'],
+        }
+        nodes = os.environ['SLURM_NODELIST']
+    except KeyError as error:
+        raise UserError(
+            f'--launcher slurm: {error.args[0]} not set; start the processes with srun '
+            '(tools/slurm_train.sh, tools/slurm_test.sh)'
+        ) from error
+    os.environ.update(ranks)
+    os.environ.setdefault('MASTER_PORT', '29500')
+    if 'MASTER_ADDR' not in os.environ:
+        hosts = subprocess.run(
+            ['scontrol', 'show', 'hostnames', nodes], check=True, capture_output=True, text=True
+        )
+        os.environ['MASTER_ADDR'] = hosts.stdout.split()[0]
 
 
 def require_entries(config: Config, path: str, keys: Sequence[str]) -> None:

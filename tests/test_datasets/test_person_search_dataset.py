@@ -227,3 +227,25 @@ def test_a_seeded_sample_leaves_the_callers_random_state_alone(root):
     assert states() == before
     dataset[0]
     assert states() != before
+
+
+def test_sizes_are_read_when_asked_for(root):
+    import cv2
+
+    portrait = root / 'frames/c2s1_000001.jpg'
+    cv2.imwrite(str(portrait), np.zeros((90, 70, 3), np.uint8))
+    assert 'width' not in PRWDataset(data_root=str(root)).get_data_info(0)
+    dataset = PRWDataset(data_root=str(root), with_sizes=True)
+    entries = [dataset.get_data_info(position) for position in range(len(dataset))]
+    found = {entry['img_name']: (entry['width'], entry['height']) for entry in entries}
+    assert found.pop(portrait.name) == (70, 90)
+    assert set(found.values()) == {(160, 120)}
+
+
+def test_sizes_of_broken_images(root):
+    truncate(root / 'frames/c1s1_000000.jpg')
+    with pytest.raises(ValueError, match='c1s1_000000.jpg: truncated'):
+        PRWDataset(data_root=str(root), with_sizes=True)
+    dataset = PRWDataset(data_root=str(root), with_sizes=True, skip_broken_images=True)
+    assert dataset.get_data_info(0)['width'] == 0
+    assert dataset.get_data_info(1)['width'] == 160

@@ -127,3 +127,34 @@ def test_augmentation_is_a_function_of_seed_epoch_and_index(dataset, workers, wo
     assert len(other) == 4 * len(epochs)
     for key, sample in other.items():
         assert same(sample, reference[key]), key
+
+
+class Shapes(list):
+    """A data set of (width, height)."""
+
+    def get_data_info(self, index):
+        width, height = self[index]
+        return dict(width=width, height=height)
+
+
+@pytest.mark.parametrize('world', [1, 3])
+def test_mmdets_aspect_ratio_batches_keep_seeds_and_ranks_in_step(world):
+    """What configs rely on: batches of one shape but for the last, equally many on every rank."""
+    shapes = Shapes([(4, 3), (3, 4), (4, 3)] * 13)
+    lengths, seen = set(), set()
+    for rank in range(world):
+        base = SeededSampler(shapes, seed=2)
+        base.rank, base.world_size = rank, world
+        base.num_samples = base.total_size = len(shapes)
+        base.num_samples //= world
+        sampler = DATA_SAMPLERS.build(
+            dict(type='AspectRatioBatchSampler'), default_args=dict(sampler=base, batch_size=2)
+        )
+        batches = list(sampler)
+        mixed = [batch for batch in batches if len({shapes[i] for i in batch}) > 1]
+        assert len(mixed) <= 1
+        assert all(i.seed == sample_seed(2, 0, i) for batch in batches for i in batch)
+        lengths.add(len(batches))
+        seen.update(int(i) for batch in batches for i in batch)
+    assert lengths == {-(-len(shapes) // world // 2)}
+    assert seen == set(range(len(shapes)))

@@ -4,9 +4,9 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from torch import multiprocessing
 
 from mmps.models.losses import OIMLoss
+from mmps.testing.ranks import run_ranks
 
 STEPS = 3
 CASES = {
@@ -36,49 +36,32 @@ def new_model():
     return OIMLoss(num_ids=5, embed_dim=6, queue_size=4), torch.randn(6, 6, requires_grad=True)
 
 
-def worker(rank, case, world_size, port, folder):
-    torch.set_num_threads(1)  # OpenMP does not survive a fork
-    dist.init_process_group(
-        'gloo', init_method=f'tcp://127.0.0.1:{port}', rank=rank, world_size=world_size
-    )
+def train(case):
+    rank, world_size = dist.get_rank(), dist.get_world_size()
     loss, weight = new_model()
     grads = []
     for step in range(STEPS):
         grad = run(loss, weight, *batch(case, rank, step))
         dist.all_reduce(grad)
         grads.append(grad / world_size)  # what DistributedDataParallel does
-    torch.save((loss.state_dict(), grads), f'{folder}/{rank}.pth')
-    dist.destroy_process_group()
-
-
-def free_port():
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        return probe.getsockname()[1]
+    return loss.state_dict(), grads
 
 
 @pytest.mark.parametrize('case', CASES)
 def test_ranks_equal_one_process_on_the_concatenated_batch(case, tmp_path):
     world_size = len(CASES[case])
-    multiprocessing.start_processes(
-        worker, (case, world_size, free_port(), tmp_path), nprocs=world_size, start_method='fork'
-    )
+    ranks = run_ranks(train, world_size, tmp_path, case)
     loss, weight = new_model()
     expected = []
     for step in range(STEPS):
         parts = [batch(case, rank, step) for rank in range(world_size)]
         raw, ids = (torch.cat(part) for part in zip(*parts, strict=True))
         expected.append(run(loss, weight, raw, ids).clone())
-    for rank in range(world_size):
-        state, grads = torch.load(tmp_path / f'{rank}.pth')
+    first, _ = ranks[0]
+    for state, grads in ranks:
+        assert all(torch.equal(first[name], state[name]) for name in first)
         assert torch.equal(state['queue_pointer'], loss.queue_pointer)
         torch.testing.assert_close(state['lut'], loss.lut, atol=1e-6, rtol=0)
         torch.testing.assert_close(state['queue'], loss.queue, atol=1e-6, rtol=0)
         for grad, one in zip(grads, expected, strict=True):
             torch.testing.assert_close(grad, one, atol=1e-5, rtol=1e-5)
-    first = torch.load(tmp_path / '0.pth')[0]
-    for rank in range(1, world_size):
-        other = torch.load(tmp_path / f'{rank}.pth')[0]
-        assert all(torch.equal(first[name], other[name]) for name in first)

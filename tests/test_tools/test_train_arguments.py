@@ -1,6 +1,10 @@
+import logging
+from types import SimpleNamespace
+
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.runner import Runner
 
 from mmps.utils.cli import UserError
 
@@ -52,26 +56,41 @@ def test_resume_argument(train, argv, resume):
     assert train.parse_arguments(['config.py', *argv]).resume == resume
 
 
-def test_amp_explains_itself_without_a_gpu(train, monkeypatch):
-    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
-    with pytest.raises(UserError, match='--amp: mixed precision needs a GPU'):
-        train.set_amp(Config(dict(optim_wrapper=dict(type='OptimWrapper'))))
+@pytest.mark.parametrize(
+    ('argv', 'dtype'), [([], None), (['--amp'], 'float16'), (['--amp', 'bfloat16'], 'bfloat16')]
+)
+def test_amp_argument(train, argv, dtype):
+    assert train.parse_arguments(['config.py', *argv]).amp == dtype
 
 
-def test_amp_with_a_gpu(train, monkeypatch):
-    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
-    config = Config(dict(optim_wrapper=dict(type='OptimWrapper', optimizer=dict(lr=1))))
-    train.set_amp(config)
-    assert config.optim_wrapper.type == 'AmpOptimWrapper'
-    assert config.optim_wrapper.loss_scale == 'dynamic'
-    assert config.optim_wrapper.optimizer.lr == 1
-    with pytest.raises(UserError, match='optim_wrapper.type=ApexOptimWrapper'):
-        train.set_amp(Config(dict(optim_wrapper=dict(type='ApexOptimWrapper'))))
+def scaled_lr(train, batch_size, **optim_wrapper):
+    """The learning rate of a config whose 0.01 belongs to 4 images per step."""
+    config = Config(
+        dict(
+            auto_scale_lr=dict(enable=False, base_batch_size=4),
+            optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.01), **optim_wrapper),
+        )
+    )
+    train.set_auto_scale_lr(config, 'x.py')
+    runner = SimpleNamespace(
+        _train_dataloader=dict(batch_size=batch_size),
+        world_size=2,
+        logger=logging.getLogger(),
+        param_schedulers=None,
+    )
+    wrapper = Runner.build_optim_wrapper(
+        SimpleNamespace(model=torch.nn.Linear(1, 1)), config.optim_wrapper
+    )
+    Runner.scale_lr(runner, wrapper, config.auto_scale_lr)
+    return wrapper.get_lr()['lr'][0]
 
 
 def test_auto_scale_lr(train):
-    config = Config(dict(auto_scale_lr=dict(enable=False, base_batch_size=4)))
-    train.set_auto_scale_lr(config, 'x.py')
-    assert config.auto_scale_lr.enable is True
+    assert scaled_lr(train, 2) == pytest.approx(0.01)
+    assert scaled_lr(train, 8) == pytest.approx(0.04)
+    assert scaled_lr(train, 2, accumulative_counts=4) == pytest.approx(0.04)
+
+
+def test_auto_scale_lr_needs_to_know_where_from(train):
     with pytest.raises(UserError, match='config x.py has no auto_scale_lr.base_batch_size'):
         train.set_auto_scale_lr(Config(dict(model=1)), 'x.py')

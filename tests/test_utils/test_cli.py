@@ -1,4 +1,5 @@
 import argparse
+import os
 
 import pytest
 import torch
@@ -92,17 +93,41 @@ def test_launcher_without_torchrun_is_explained(config_file, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(cli.UserError, match='RANK, WORLD_SIZE, MASTER_ADDR not set.*torchrun'):
         cli.load_run_config(run_arguments(config_file, '--launcher', 'pytorch'))
-    with pytest.raises(cli.UserError, match='--launcher slurm needs a GPU'):
+    with pytest.raises(cli.UserError, match='SLURM_PROCID not set.*srun'):
         cli.load_run_config(run_arguments(config_file, '--launcher', 'slurm'))
 
 
-def test_cpu_ranks_meet_over_gloo(config_file, monkeypatch):
+def test_sync_bn_on_a_cpu_is_explained(config_file, monkeypatch):
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
-    ranks = {'RANK': '0', 'WORLD_SIZE': '1', 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': '0'}
+    options = ('--launcher', 'pytorch', '--cfg-options', 'sync_bn=torch')
+    with pytest.raises(cli.UserError, match="sync_bn='torch' needs GPUs"):
+        cli.load_run_config(run_arguments(config_file, *options))
+
+
+TORCHRUN = {'RANK': '0', 'WORLD_SIZE': '1', 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': '0'}
+SLURM = {
+    'SLURM_PROCID': '0',
+    'SLURM_LOCALID': '0',
+    'SLURM_NTASKS': '1',
+    'SLURM_NODELIST': 'node[1-2]',
+    'MASTER_PORT': '0',
+}
+
+
+@pytest.mark.parametrize(('launcher', 'ranks'), [('pytorch', TORCHRUN), ('slurm', SLURM)])
+def test_cpu_ranks_meet_over_gloo(config_file, tmp_path, monkeypatch, launcher, ranks):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    for name in (*TORCHRUN, 'LOCAL_RANK'):
+        monkeypatch.setenv(name, '')  # restored afterwards
+        monkeypatch.delenv(name)
     for name, value in ranks.items():
         monkeypatch.setenv(name, value)
+    scontrol = tmp_path / 'scontrol'
+    scontrol.write_text('#!/bin/sh\n[ "$*" = "show hostnames node[1-2]" ] && echo localhost node2')
+    scontrol.chmod(0o755)
+    monkeypatch.setenv('PATH', str(tmp_path), prepend=os.pathsep)
     try:
-        config = cli.load_run_config(run_arguments(config_file, '--launcher', 'pytorch'))
+        config = cli.load_run_config(run_arguments(config_file, '--launcher', launcher))
         assert distributed.get_backend() == 'gloo'
     finally:
         distributed.destroy_process_group()

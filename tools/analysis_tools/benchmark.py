@@ -1,4 +1,4 @@
-"""Measure speed: ``benchmark.py eval``, ``benchmark.py {infer,train} CONFIG``."""
+"""Measure speed and memory: ``benchmark.py eval``, ``benchmark.py {infer,train,sweep} CONFIG``."""
 
 import argparse
 import importlib
@@ -12,6 +12,7 @@ SUBCOMMANDS = {
     'eval': 'mmps.utils.benchmark.evaluation',
     'infer': 'mmps.utils.benchmark.inference',
     'train': 'mmps.utils.benchmark.training',
+    'sweep': 'mmps.utils.benchmark.training_sweep',
 }
 
 

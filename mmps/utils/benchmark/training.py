@@ -5,19 +5,55 @@ from __future__ import annotations
 import argparse
 from types import SimpleNamespace
 
+import torch
 from mmengine.runner import Runner
 
+from mmps.utils.amp import set_amp
+from mmps.utils.benchmark import networks
 from mmps.utils.benchmark.measurement import Measurement
-from mmps.utils.benchmark.networks import add_arguments, load_model, measure, scenes
+from mmps.utils.benchmark.networks import load_model, measure, scenes
 
-__all__ = ['add_arguments', 'run']
+CHECKPOINTING = {
+    'model.backbone.with_cp': True,
+    'model.roi_head.shared_head.with_cp': True,
+}
+"""The keys that make activations be computed again in the backward pass instead of kept."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the subcommand."""
+    networks.add_arguments(parser)
+    parser.add_argument('--amp', choices=('float16', 'bfloat16'), help='mixed precision')
+    parser.add_argument(
+        '--with-cp', action='store_true', help='activation checkpointing of both networks'
+    )
+    parser.add_argument(
+        '--accumulate', type=int, default=1, metavar='N', help='batches per optimiser step'
+    )
 
 
 def run(arguments: argparse.Namespace) -> list[Measurement]:
     """Measure."""
-    model, optim_wrapper = load_model(arguments)
+    if arguments.with_cp:
+        arguments.cfg_options.update(CHECKPOINTING)
+    model, config = load_model(arguments)
+    if arguments.amp:
+        set_amp(config, arguments.amp)
+    config.optim_wrapper.accumulative_counts = arguments.accumulate
     # The method needs of its runner nothing but the model.
-    optimiser = Runner.build_optim_wrapper(SimpleNamespace(model=model), optim_wrapper)
+    optimiser = Runner.build_optim_wrapper(SimpleNamespace(model=model), config.optim_wrapper)
     model.train()
     batch = scenes(arguments)
-    return measure(lambda: model.train_step(batch, optimiser), model, arguments)
+
+    def step() -> None:
+        for _ in range(arguments.accumulate):
+            model.train_step(batch, optimiser)
+
+    return measure(
+        step,
+        model,
+        arguments,
+        images=arguments.batch * arguments.accumulate,
+        optim_wrapper=optimiser,
+        dtype=getattr(torch, arguments.amp or 'float32'),
+    )

@@ -13,7 +13,7 @@ def arguments(tmp_path):
     config.model = slim_model()
     config.dump(tmp_path / 'tiny.py')
     parser = argparse.ArgumentParser()
-    inference.add_arguments(parser)
+    training.add_arguments(parser)
     words = [str(tmp_path / 'tiny.py'), '--size=128x96', '--batch=2', '--repeats=1']
     return parser.parse_args(words)
 
@@ -38,7 +38,7 @@ def test_operations_of_a_known_network():
     from mmps.utils.benchmark.networks import measure
 
     layer = torch.nn.Conv2d(3, 5, 1, bias=False)
-    run = argparse.Namespace(batch=2, repeats=1, device='cpu')
-    found = measure(lambda: layer(torch.rand(2, 3, 4, 6)), layer, run)
+    run = argparse.Namespace(repeats=1, device='cpu')
+    found = measure(lambda: layer(torch.rand(2, 3, 4, 6)), layer, run, images=2)
     assert found[0].value == pytest.approx(15e-6)
     assert found[1].value == pytest.approx(720e-9)

@@ -1,0 +1,150 @@
+"""Batches in which identities recur: P identities, K images of each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from torch.utils.data import BatchSampler
+
+from mmps.registry import DATA_SAMPLERS
+
+from .seeded import SeededIndex, SeededSampler, sample_seed
+
+
+@DATA_SAMPLERS.register_module()
+class IdentityBalancedBatchSampler(BatchSampler):
+    """PK sampling (Hermans et al., 2017) for scenes: each batch shows P identities in K images
+    each.
+
+    Identities are drawn equally often, however many images show them, and no two groups of one
+    step, over all ranks, are of the same identity where there are enough. The images of an
+    identity take turns. An image shows other people as well, so an identity may occur more often
+    than K times; where an identity has fewer than K images, some of them come again, augmented
+    differently.
+
+    An epoch has as many batches as it would have without this sampler, equally many on every rank,
+    and is a function of seed and epoch alone. Images without a labelled person are not drawn.
+
+    Args:
+        sampler: A :class:`SeededSampler` of the training set: seed, epoch and rank are its.
+        batch_size: Images per batch and rank, P x K.
+        images_per_identity: K.
+        drop_last: Whether to round the number of batches down instead of up.
+
+    Raises:
+        ValueError: K does not divide the batch size, or nobody is labelled.
+    """
+
+    def __init__(
+        self,
+        sampler: SeededSampler,
+        batch_size: int,
+        images_per_identity: int = 2,
+        drop_last: bool = False,
+    ) -> None:
+        super().__init__(sampler, batch_size, drop_last)
+        if batch_size % images_per_identity:
+            raise ValueError(
+                f'images_per_identity={images_per_identity} does not divide '
+                f'train_dataloader.batch_size={batch_size}'
+            )
+        self.images_per_identity = images_per_identity
+        self.images = _images_by_identity(sampler.dataset)
+        if not self.images:
+            raise ValueError(
+                'IdentityBalancedBatchSampler: no image shows a labelled person; leave '
+                'train_dataloader.batch_sampler out'
+            )
+
+    def __len__(self) -> int:
+        per_step = self.batch_size * self.sampler.world_size
+        rounded = math.floor if self.drop_last else math.ceil
+        return rounded(len(self.sampler.dataset) / per_step)
+
+    def __iter__(self) -> Iterator[list[SeededIndex]]:
+        """The batches of this rank: every rank draws all of them and keeps its own."""
+        rng = np.random.default_rng([self.sampler.seed, self.sampler.epoch])
+        per_rank = self.batch_size // self.images_per_identity
+        groups = per_rank * self.sampler.world_size
+        identities = _IdentityQueue(sorted(self.images), rng)
+        turns = {identity: _Turns(images, rng) for identity, images in self.images.items()}
+        shown: dict[int, int] = {}
+        first = per_rank * self.sampler.rank
+        for _ in range(len(self)):
+            step: list[list[SeededIndex]] = []
+            used: set[int] = set()
+            for identity in identities.take(groups):
+                images = turns[identity].take(self.images_per_identity, used)
+                used.update(images)
+                step.append([self._seeded(image, shown) for image in images])
+            yield sum(step[first : first + per_rank], [])
+
+    def _seeded(self, image: int, shown: dict[int, int]) -> SeededIndex:
+        """Count how often an image has been shown in the epoch, for it is to look different."""
+        count = shown.get(image, 0)
+        shown[image] = count + 1
+        seed = sample_seed(self.sampler.seed, self.sampler.epoch, image, count)
+        return SeededIndex(image, seed)
+
+
+def _images_by_identity(dataset) -> dict[int, list[int]]:
+    images: dict[int, list[int]] = {}
+    for position in range(len(dataset)):
+        instances = dataset.get_data_info(position)['instances']
+        for identity in sorted({instance['bbox_label'] for instance in instances}):
+            if identity >= 0:
+                images.setdefault(identity, []).append(position)
+    return images
+
+
+class _IdentityQueue:
+    """All identities in random order, again and again."""
+
+    def __init__(self, identities: list[int], rng: np.random.Generator) -> None:
+        self._identities = identities
+        self._rng = rng
+        self._waiting: list[int] = []
+
+    def take(self, count: int) -> list[int]:
+        """The next ``count`` identities, different ones as long as there are as many."""
+        taken: list[int] = []
+        while len(taken) < count:
+            # Those of a new round that were taken a moment ago wait until the next step.
+            fresh = [identity for identity in self._waiting if identity not in taken]
+            if not fresh:
+                fresh = self._rng.permutation(self._identities).tolist()
+                self._waiting += fresh
+                if len(taken) < len(self._identities):
+                    fresh = [identity for identity in fresh if identity not in taken]
+            for identity in fresh[: count - len(taken)]:
+                self._waiting.remove(identity)
+                taken.append(identity)
+        return taken
+
+
+class _Turns:
+    """The images of one identity in random order, again and again."""
+
+    def __init__(self, images: list[int], rng: np.random.Generator) -> None:
+        self._images = images
+        self._rng = rng
+        self._waiting: list[int] = []
+
+    def take(self, count: int, used: set[int]) -> list[int]:
+        """The next ``count`` images, different ones and none of ``used`` as far as possible."""
+        taken: list[int] = []
+        while len(taken) < count:
+            if not self._waiting:
+                self._waiting = self._rng.permutation(self._images).tolist()
+            avoided = used.union(taken)
+            image = next((i for i in self._waiting if i not in avoided), None)
+            if image is None:
+                others = [i for i in self._images if i not in avoided]
+                others = others or [i for i in self._images if i not in taken]
+                image = int(self._rng.choice(others or self._images))
+            else:
+                self._waiting.remove(image)
+            taken.append(image)
+        return taken

@@ -1,0 +1,128 @@
+"""The whole model on several gloo ranks against one process on the concatenated batch.
+
+The settings are those under which the two are equal: every anchor and proposal is sampled, every
+image has equally many of both, and batch norm of stem and identification network is fixed.
+"""
+
+import pytest
+import torch
+from mmengine.model import MMDistributedDataParallel
+from torch import distributed
+
+from mmps.registry import MODELS
+from mmps.testing.ranks import run_ranks
+from mmps.testing.scenes import random_scenes
+from mmps.testing.tiny_models import slim_model
+
+STEPS = 3
+EVERYTHING = 10**6
+SETTINGS = {
+    'model__backbone__norm_eval': True,
+    'model__backbone__frozen_stages': 1,
+    'model__roi_head__shared_head__norm_eval': True,
+    'model__roi_head__reid_head__loss_warmup': 2,
+    'model__roi_head__reid_head__loss__queue_size': 8,
+    'model__train_cfg__rpn__sampler__num': EVERYTHING,
+    'model__train_cfg__rpn__sampler__pos_fraction': 1.0,
+    'model__train_cfg__rpn__assigner__pos_iou_thr': 0.5,
+    'model__train_cfg__rpn__assigner__neg_iou_thr': 0.5,
+    'model__train_cfg__rpn_proposal__nms_pre': 40,
+    'model__train_cfg__rpn_proposal__max_per_img': 40,
+    'model__train_cfg__rpn_proposal__nms__iou_threshold': 1.0,
+    'model__train_cfg__rpn_proposal__min_bbox_size': -1,
+    'model__train_cfg__rcnn__sampler__num': EVERYTHING,
+    'model__train_cfg__rcnn__sampler__pos_fraction': 1.0,
+    'model__train_cfg__rcnn__sampler__add_gt_as_proposals': False,
+    'model__train_cfg__rcnn__assigner__pos_iou_thr': 0.2,
+    'model__train_cfg__rcnn__assigner__neg_iou_thr': 0.2,
+    'model__train_cfg__rcnn__assigner__min_pos_iou': 0.2,
+}
+# Ids of the people in both images of each rank.
+CASES = {
+    'two ranks with people': [[[0, 3, -1], [0]], [[0, -1], [2]]],
+    'a rank without people': [[[], []], [[1, 1], [-1, 4]]],
+    'a rank with unlabelled people only': [[[-1, -1], [-1]], [[2, 0], []]],
+    'nobody anywhere': [[[], []], [[], []]],
+    'four ranks': [[[-1, 4], [4]], [[], []], [[-1], [-1]], [[0, 4], [3, 2, 2]]],
+}
+
+
+def new_model():
+    torch.manual_seed(0)
+    model = MODELS.build(slim_model(**SETTINGS))
+    model.init_weights()
+    # Far from the identity, so that the warp has gradients of every person.
+    torch.nn.init.normal_(model.neck.transformer.localisation[-1].weight, std=0.01)
+    return model
+
+
+def batch(case, rank, step):
+    with torch.random.fork_rng():
+        torch.manual_seed(100 * step + rank)
+        return random_scenes(CASES[case][rank])
+
+
+def concatenated(batches):
+    return {key: [row for one in batches for row in one[key]] for key in batches[0]}
+
+
+def train(model, batches):
+    """Gradients of every step by name, and the buffers at the end."""
+    module = getattr(model, 'module', model)
+    model.train()
+    optimiser = torch.optim.SGD(module.parameters(), lr=0.01)
+    gradients = []
+    for data in batches:
+        optimiser.zero_grad()
+        loss, _ = module.parse_losses(model(**module.data_preprocessor(data, True), mode='loss'))
+        loss.backward()
+        gradients.append({n: p.grad for n, p in module.named_parameters() if p.requires_grad})
+        optimiser.step()
+    return gradients, dict(module.named_buffers())
+
+
+def train_rank(case):
+    model = MMDistributedDataParallel(new_model(), broadcast_buffers=False)
+    rank = distributed.get_rank()
+    return train(model, [batch(case, rank, step) for step in range(STEPS)])
+
+
+@pytest.mark.parametrize('case', CASES)
+def test_ranks_equal_one_process_on_the_concatenated_batch(case, tmp_path):
+    world_size = len(CASES[case])
+    ranks = run_ranks(train_rank, world_size, tmp_path, case)
+    gradients, buffers = train(
+        new_model(),
+        [
+            concatenated([batch(case, rank, step) for rank in range(world_size)])
+            for step in range(STEPS)
+        ],
+    )
+    for found, found_buffers in ranks:
+        for step in range(STEPS):
+            assert found[step].keys() == gradients[step].keys()
+            for name, grad in gradients[step].items():
+                assert found[step][name] is not None, name
+                tolerance = 1e-4 * float(grad.abs().max()) + 1e-7
+                torch.testing.assert_close(
+                    found[step][name], grad, atol=tolerance, rtol=1e-3, msg=lambda m, n=name: n + m
+                )
+        for name, buffer in buffers.items():
+            torch.testing.assert_close(found_buffers[name], buffer, atol=1e-4, rtol=1e-4)
+        tables = 'roi_head.reid_head.criterion.'
+        for name in ('lut', 'queue'):
+            assert torch.equal(found_buffers[tables + name] != 0, buffers[tables + name] != 0)
+        assert torch.equal(
+            found_buffers[tables + 'queue_pointer'], buffers[tables + 'queue_pointer']
+        )
+        same = (torch.equal(found_buffers[name], ranks[0][1][name]) for name in buffers)
+        assert all(same)
+
+
+def test_the_cases_are_what_they_say():
+    """Cases in which nobody was matched with a region would compare zeros."""
+    gradients, buffers = train(new_model(), [batch('two ranks with people', 0, 0)])
+    assert gradients[0]['roi_head.reid_head.project.weight'].abs().max() > 1e-4
+    assert gradients[0]['neck.transformer.localisation.1.weight'].abs().max() > 0
+    assert buffers['roi_head.reid_head.criterion.lut'].norm(dim=1)[[0, 3]].min() > 0
+    assert buffers['roi_head.reid_head.criterion.queue_pointer'] > 0
