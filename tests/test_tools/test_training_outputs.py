@@ -1,6 +1,7 @@
 """What a training leaves behind: its record and curves, a state to resume, a model to hand on."""
 
 import hashlib
+import itertools
 import json
 from contextlib import nullcontext
 
@@ -15,6 +16,8 @@ from mmps.utils.checkpoint_file import CheckpointError, read_checkpoint
 from mmps.utils.cli import UserError, load_config
 from mmps.utils.training_log import read_training_log
 from mmps.visualization import read_image
+
+NUMBERS = itertools.count()
 
 
 @pytest.fixture(scope='module')
@@ -37,7 +40,11 @@ def work_dir(ema_config, load_tool):
 
 
 def train(load_tool, config, work_dir, *options):
-    load_tool('train.py').main([str(config), '--work-dir', str(work_dir), *options])
+    """As in a process of its own: mmengine would share a visualizer of the same name."""
+    name = f'visualizer.name=run_{next(NUMBERS)}'
+    if '--cfg-options' not in options:
+        options = (*options, '--cfg-options')
+    load_tool('train.py').main([str(config), '--work-dir', str(work_dir), *options, name])
 
 
 def test_every_run_has_a_record(work_dir):
@@ -99,6 +106,7 @@ def scaled(monkeypatch):
 def test_a_resumed_run_begins_with_the_whole_state(ema_config, tmp_path, scaled):
     config = Config.fromfile(ema_config)
     config.work_dir, config.train_cfg.max_epochs = str(tmp_path), 1
+    config.visualizer = dict(type='Visualizer', vis_backends=[], name='state')
     config.val_dataloader = config.val_cfg = config.val_evaluator = None
     config.optim_wrapper = {
         **config.optim_wrapper,
@@ -109,7 +117,7 @@ def test_a_resumed_run_begins_with_the_whole_state(ema_config, tmp_path, scaled)
     saved = read_checkpoint(tmp_path / 'epoch_1.pth')
     config.resume, config.load_from = True, str(tmp_path / 'epoch_1.pth')
     config.custom_hooks.append(dict(type='StateKeeper'))
-    config.experiment_name = 'resumed'
+    config.experiment_name = config.visualizer.name = 'resumed'
     Runner.from_cfg(config).train()
     state = StateKeeper.state
     prefix = 'module.'
@@ -213,7 +221,7 @@ def test_analysis_of_a_resumed_training(work_dir, tmp_path, load_tool, capsys):
     tool, plot = load_tool('analysis_tools/analyze_logs.py'), tmp_path / 'curves.png'
     tool.main([str(work_dir), str(work_dir), '--plot', str(plot)])
     out = capsys.readouterr().out
-    assert 'outputs: 4 iterations, 2 epochs, resumed 1 times' in out
+    assert 'outputs: 4 iterations, 2 epochs in 2 runs' in out
     assert 'search/mAP' in out and 's per step' in out
     assert read_image(plot).shape[1] > 1000
     with pytest.raises(UserError, match='--keys los: not in any'):

@@ -48,8 +48,8 @@ def check_keys(keys: list[str], logs) -> None:
 
 def print_table(name: str, log, keys: list[str] | None) -> None:
     """Totals of a training, then a line per curve."""
-    resumed = f', resumed {log.runs - 1} times' if log.runs > 1 else ''
-    print(f'{name}: {log.iterations} iterations, {log.epochs} epochs{resumed}')
+    runs = f' in {log.runs} runs' if log.runs > 1 else ''
+    print(f'{name}: {log.iterations} iterations, {log.epochs} epochs{runs}')
     if log.seconds:
         print(
             f'  {log.seconds / log.steps:.3f} s per step, {log.data_seconds / log.seconds:.1%} of '

@@ -6,7 +6,7 @@ from mmps.registry import HOOKS
 from mmps.utils.checkpoint import check_state_dict, weights_of
 from mmps.utils.checkpoint_file import CheckpointError
 
-_STATE = ('meta', 'state_dict', 'message_hub', 'optimizer', 'param_schedulers')
+_STATE = ('meta', 'state_dict', 'message_hub', 'optimizer')
 
 
 @HOOKS.register_module()
@@ -27,8 +27,9 @@ class ResumeCheckHook(Hook):
         """
         if not runner._resume:
             return
-        path = runner._load_from
-        missing = [key for key in _STATE if key not in checkpoint]
+        path = runner._load_from or f'{runner.work_dir}, the newest'
+        state = _STATE if runner.param_schedulers is None else (*_STATE, 'param_schedulers')
+        missing = [key for key in state if key not in checkpoint]
         if missing:
             raise CheckpointError(
                 f'checkpoint {path} cannot be resumed from: it has no {", ".join(missing)}, as a '
