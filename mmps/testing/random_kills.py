@@ -25,8 +25,8 @@ _NAP = 0.0005
 _PARTIAL, _LOGS = '*.partial', '*/*.log'
 _TIMES = ('time', 'memory')
 """What tells entries of mmengine's log that differ between runs."""
-_OF_THE_RUN = ('cfg', 'experiment_name', 'eta')
-"""Entries of its runtime information that hold names, paths and times."""
+_OF_THE_RUN = ('cfg', 'experiment_name', 'eta', 'mmengine_version')
+"""Entries of its runtime information that hold names, times, and the commit of the checkout."""
 
 
 class Process(Protocol):
