@@ -1,4 +1,6 @@
-"""A dense block whose norms use their running statistics, without copies of its activations."""
+"""A dense block whose norms use their running statistics, without copies of its activations: for
+CPUs.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -9,6 +11,10 @@ from mmps.models.layers.folding import fold_before
 
 PER_LAYER = 6
 """Scale and shift of the first norm, first weight; the same of the second."""
+
+ROWS_AT_ONCE = 1024
+"""Positions of the map that go through a 1 x 1 convolution together: their activations stay in the
+cache."""
 
 
 class DenseBlockFunction(torch.autograd.Function):
@@ -28,15 +34,16 @@ class DenseBlockFunction(torch.autograd.Function):
         layers = _per_layer(parameters)
         block = x.new_empty(n, h, w, channels + sum(len(layer[-1]) for layer in layers))
         block[..., :channels] = x.permute(0, 2, 3, 1)
-        kept = []
-        for scale1, shift1, weight1, scale2, shift2, weight2 in layers:
-            weight, bias, low, high = fold_before(scale1, shift1, weight1)
-            seen = block[..., :channels].clamp(low, high).permute(0, 3, 1, 2)
-            weight = weight * scale2.view(-1, 1, 1, 1)
-            middle = F.conv2d(seen, weight, torch.addcmul(shift2, bias, scale2)).relu_()
-            if any(ctx.needs_input_grad):
-                kept.append(middle)
-            new = F.conv2d(middle, weight2, padding=1)
+        keep = any(ctx.needs_input_grad)
+        kept, middle = [], None
+        for *bottleneck, weight2 in layers:
+            # Fresh memory costs as much as a pass over it.
+            if keep or middle is None or middle.shape[-1] != len(bottleneck[2]):
+                middle = x.new_empty(n, h, w, len(bottleneck[2]))
+            _bottleneck(block[..., :channels], *bottleneck, out=middle)
+            if keep:
+                kept.append(middle.permute(0, 3, 1, 2))
+            new = F.conv2d(middle.permute(0, 3, 1, 2), weight2, padding=1)
             block[..., channels : channels + len(weight2)] = new.permute(0, 2, 3, 1)
             channels += len(weight2)
         ctx.save_for_backward(block, *kept, *parameters)
@@ -63,6 +70,24 @@ class DenseBlockFunction(torch.autograd.Function):
 
 def _per_layer(parameters: tuple[Tensor, ...] | list[Tensor]) -> list[tuple[Tensor, ...]]:
     return list(zip(*(parameters[i::PER_LAYER] for i in range(PER_LAYER)), strict=True))
+
+
+def _bottleneck(
+    x: Tensor,
+    scale1: Tensor,
+    shift1: Tensor,
+    weight1: Tensor,
+    scale2: Tensor,
+    shift2: Tensor,
+    out: Tensor,
+) -> None:
+    """Norm-ReLU-1 x 1 conv-norm-ReLU of a map ``(n, h, w, c)`` into ``out (n, h, w, width)``."""
+    weight, bias, low, high = fold_before(scale1, shift1, weight1)
+    matrix = (weight.flatten(1) * scale2[:, None]).T
+    bias = torch.addcmul(shift2, bias, scale2)
+    parts = (rows.flatten(0, 2).split(ROWS_AT_ONCE) for rows in (x, out))
+    for seen, made in zip(*parts, strict=True):
+        torch.addmm(bias, seen.clamp(low, high), matrix, out=made).relu_()
 
 
 def _layer_backward(

@@ -56,7 +56,7 @@ class RegionAlign(nn.Module):
         rows = x.permute(0, 2, 3, 1).flatten(0, 2)
         positions, weights = self._taps(rois, x.shape[-2:])
         bins = F.embedding_bag(positions, rows, mode='sum', per_sample_weights=weights)
-        return bins.view(len(rois), *self.output_size, -1).permute(0, 3, 1, 2)
+        return bins.view(len(rois), *self.output_size, x.shape[1]).permute(0, 3, 1, 2)
 
     def _taps(self, rois: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Rows of the map that each bin sums, ``(n * bins, taps)``, and their weights."""

@@ -12,7 +12,7 @@ from mmps.models.layers import RegionFocus, align_regions, extract
 from mmps.models.layers.folding import uses_running_statistics
 from mmps.registry import MODELS
 
-REGIONS_AT_ONCE = {'cpu': 16}
+REGIONS_AT_ONCE = {'cpu': 32}
 """Regions that go through the identification network together, by type of device: on CPUs as many
 as stay in the cache, which is several times faster than all of them; elsewhere 512, to bound
 memory."""

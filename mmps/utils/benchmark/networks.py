@@ -19,6 +19,7 @@ from mmps.testing.scenes import random_scenes
 from mmps.utils.benchmark.measurement import Measurement, peak_memory
 from mmps.utils.benchmark.stages import OPTIMISER_STAGES, StageMeter, metered
 from mmps.utils.cli import load_config
+from mmps.utils.memory import keep_freed_memory
 
 PEOPLE = [0, 1, 2, -1]
 """Ids in every scene; PRW has about three people in a frame."""
@@ -41,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def load_model(arguments: argparse.Namespace) -> tuple[nn.Module, Config]:
     """The model of a config with random weights, and the config."""
+    keep_freed_memory()
     init_default_scope('mmps')
     config = load_config(arguments.config, arguments.cfg_options)
     config.model.pretrained = None
