@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mmps.utils.amp import cpu_has_bfloat16
 from mmps.utils.cli import (
+    UserError,
     add_run_arguments,
     config_parser,
     load_run_config,
