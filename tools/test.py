@@ -54,10 +54,7 @@ def check_weights(runner, path: str) -> None:
     from mmps.utils.checkpoint import check_state_dict, load_state_dict
 
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    try:
-        check_state_dict(model, load_state_dict(path), path)
-    except ValueError as error:
-        raise UserError(error) from error
+    check_state_dict(model, load_state_dict(path), path)
 
 
 def draw_rankings(runner, evaluator, folder: str) -> None:

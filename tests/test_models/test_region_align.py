@@ -54,3 +54,10 @@ def test_every_layer_of_an_extractor_and_maps_of_16_bits():
     assert found.dtype == torch.bfloat16
     exact = extractor([m.float() for m in maps], rois)
     torch.testing.assert_close(found.float(), exact, atol=0.05, rtol=0.01)
+
+
+def test_a_box_that_is_not_a_number_holds_nothing():
+    """A training that diverges has to reach the hook that says so."""
+    layer = RegionAlign(RoIAlign(4, spatial_scale=0.25, sampling_ratio=2))
+    rois = torch.tensor([[0.0, float('nan'), 2, 30, 40], [0, float('-inf'), 2, float('inf'), 40]])
+    assert torch.equal(layer(torch.ones(1, 3, 12, 16), rois), torch.zeros(2, 3, 4, 4))

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from mmps.evaluation.functional.annotations import SearchGalleries
-from mmps.formats.mat.columns import Numbers, Table
 from mmps.formats.mat.records import read_records
+from mmps.formats.mat.table import Numbers, Table
 from mmps.formats.scene_index import has_area
 
 from .images import whole_boxes
+from .name_table import NameTable
 
 _FIELDS = ('imname', 'idlocate')
-_CHUNK = 2**20
 
 
 @dataclass(frozen=True)
@@ -105,14 +105,7 @@ def _boxes(table: Table, place: str) -> tuple[np.ndarray, np.ndarray]:
 def _positions(table: Table, images: Sequence[str], path: Path) -> np.ndarray:
     """(n,) int32 position of each gallery entry among the test images."""
     names = _names(table, f'{path}: Gallery')
-    known = np.array([*(name.encode() for name in images), b''])
-    order = np.argsort(known)
-    positions = np.empty(len(names), np.int32)
-    for start in range(0, len(names), _CHUNK):
-        part = names[start : start + _CHUNK]
-        found = order[np.minimum(np.searchsorted(known[order], part), len(images))]
-        positions[start : start + len(part)] = np.where(known[found] == part, found, -1)
-    positions[positions == len(images)] = -1
+    positions = NameTable(images).find(names)
     unknown = np.flatnonzero(positions < 0)
     if len(unknown):
         raise ValueError(

@@ -16,9 +16,10 @@ from typing import BinaryIO
 import numpy as np
 from tqdm import tqdm
 
-from .columns import Irregular, Numbers, StructArrays, Table, read_element, struct_head
+from .columns import StructArrays, read_element, struct_head
 from .mat5 import COMPRESSED, HEADER_BYTES, MATRIX
 from .mat_file import read_variable
+from .table import Irregular, Numbers, Table
 
 _LITTLE_ENDIAN_5 = b'\x00\x01IM'
 
@@ -57,7 +58,7 @@ def _lean_records(path: Path, key: str, fields: Mapping[str, Sequence[str]]) -> 
             for name in names:
                 element = read_element(stream)
                 if name in arrays:
-                    arrays[name].add(element[8:])
+                    arrays[name].add(memoryview(element)[8:])
         if stream is not file and stream.read(1):  # reading to the end verifies the checksum
             raise Irregular
         return {name: array.finish() for name, array in arrays.items()}

@@ -83,7 +83,8 @@ class RegionAlign(nn.Module):
         places = start[:, None] + steps * side[:, None]
         # Beyond a cell's width outside the map is nothing; up to there the border goes on.
         inside = (places >= -1) & (places <= length)
-        places = places.clamp(0, length - 1)
+        # A box that is not a number, as where a training diverges, has nothing in it either.
+        places = places.nan_to_num(0.0).clamp(0, length - 1)
         lower = places.floor()
         share = places - lower
         weights = torch.stack([1 - share, share], -1) * (inside / samples).unsqueeze(-1)

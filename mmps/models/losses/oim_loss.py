@@ -6,6 +6,8 @@ from torch import Tensor, nn
 from mmps.registry import MODELS
 from mmps.utils.dist import gather_rows
 
+from .oim_statistics import OIMStatistics
+
 
 @MODELS.register_module()
 class OIMLoss(nn.Module):
@@ -43,6 +45,7 @@ class OIMLoss(nn.Module):
         self.mask_unfilled = mask_unfilled
         self.momentum = momentum
         self.scalar = scalar
+        self.statistics = OIMStatistics()
         self.register_buffer('lut', torch.zeros(num_ids, embed_dim))
         self.register_buffer('queue', torch.zeros(queue_size, embed_dim))
         self.register_buffer('queue_pointer', torch.zeros((), dtype=torch.long))
@@ -69,6 +72,8 @@ class OIMLoss(nn.Module):
             count = reduce_mean(labelled.sum().float())
             loss = total / torch.where(count > 0, count, 1.0)
             if self.training:
+                to_people = logits[:, : len(self.lut)].detach() / self.scalar
+                self.statistics.update(to_people, person_ids[labelled])
                 self._update(gather_rows(embeddings), gather_rows(person_ids))
         return loss
 

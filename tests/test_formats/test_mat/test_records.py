@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from scipy.io import loadmat, savemat
 
-from mmps.formats.mat import columns, records
-from mmps.formats.mat.columns import Irregular, Numbers
+from mmps.formats.mat import columns, layouts, records
 from mmps.formats.mat.records import read_records
+from mmps.formats.mat.table import Irregular, Numbers
 from mmps.synthetic import mat5
 
 FIELDS = {'Query': ('imname', 'idlocate'), 'Gallery': ('imname', 'idlocate')}
@@ -29,6 +29,11 @@ RECORDS = [
     record(entry('s4444.jpg', [1.5, 2, 3, 4])),
     record(entry('s5.jpg', [6, 0, 8, 0]), entry('s6.jpg', []), entry('', [-7, 2, 3, 70000])),
 ]
+
+
+@pytest.fixture(autouse=True)
+def _by_layout_however_few(monkeypatch):
+    monkeypatch.setattr(layouts, '_FEWEST_STRUCTS', 1)
 
 
 @pytest.fixture
@@ -94,7 +99,8 @@ def test_by_hand(path, write, lean_only, compress):
 
 
 @pytest.mark.parametrize('batch', [1, 500, 10**6])
-def test_equals_the_general_reader_and_scipy(path, write, monkeypatch, batch):
+@pytest.mark.parametrize('fewest', [1, 10, 10**6])
+def test_equals_the_general_reader_and_scipy(path, write, monkeypatch, batch, fewest):
     rng = np.random.default_rng(0)
 
     def box():
@@ -110,6 +116,7 @@ def test_equals_the_general_reader_and_scipy(path, write, monkeypatch, batch):
     ]
     write(written)
     monkeypatch.setattr(columns, '_BATCH_BYTES', batch)
+    monkeypatch.setattr(layouts, '_FEWEST_STRUCTS', fewest)
     lean = records._lean_records(path, 'TestG50', FIELDS)
     assert_equal(lean, records._general_records(path, 'TestG50', FIELDS))
     galleries = [item['Gallery'] for item in loadmat(path)['TestG50'].ravel()]
@@ -185,6 +192,24 @@ def test_a_box_that_makes_up_for_a_damaged_array_is_noticed(path):
     path.write_bytes(content[:last] + bytes([5]) + content[last + 1 :])
     with pytest.raises(ValueError, match='TestG50.mat: '):
         read_records(path, 'TestG50', FIELDS)
+
+
+@pytest.mark.parametrize('letter', ['ß', '人', '\0'])
+def test_another_alphabet_among_structs_of_one_layout_is_noticed(path, write, letter):
+    names = ['s1.jpg', 's2.jpg', f'{letter}3.jpg', 's4.jpg']
+    write([record(entry('s5.jpg', [1, 2, 3, 4]), *(entry(name, []) for name in names))])
+    with pytest.raises(Irregular):
+        records._lean_records(path, 'TestG50', FIELDS)
+    found = read_records(path, 'TestG50', FIELDS)['Gallery'].columns['imname']
+    assert found.tolist() == [name.encode() for name in names]
+
+
+def test_more_layouts_than_are_looked_for(path, write, monkeypatch, lean_only):
+    monkeypatch.setattr(layouts, '_MOST_LAYOUTS', 2)
+    boxes = [[], [1, 2, 3, 4], [-1, 2, 3, 4], [300, 2, 3, 4], [0.5, 2, 3, 4], [], [70000, 1, 2, 3]]
+    write([record(entry('s1.jpg', [1, 2, 3, 4]), *(entry('s2.jpg', box) for box in boxes))])
+    found = as_lists(read_records(path, 'TestG50', FIELDS))['Gallery'][2]
+    assert [box.tolist() for box in found] == boxes
 
 
 def test_other_alphabets(path, write):
