@@ -17,8 +17,6 @@ from mmps.testing.tiny_models import slim_model
 STEPS = 3
 EVERYTHING = 10**6
 SETTINGS = {
-    # Random weights depend on it, and with these every case finds regions that hold people.
-    'model__channels_last': False,
     'model__backbone__norm_eval': True,
     'model__backbone__frozen_stages': 1,
     'model__roi_head__shared_head__norm_eval': True,
