@@ -54,7 +54,7 @@ class PersonSearchRoIHead(StandardRoIHead):
 
     def extract_regions(self, x: tuple[Tensor], rois: Tensor) -> Tensor:
         """RoIs ``(n, 5)`` (image index, xyxy) to identification features ``(n, c, h, w)``."""
-        # In float32 under autocast as well: RoIAlign would round boxes to 16 bits, which is up to 8
+        # In float32 under autocast as well: RoIAlign would round boxes to 16 bits, by up to 4
         # pixels in bfloat16, for which it has no kernel besides.
         maps = [feats.float() for feats in x[: self.bbox_roi_extractor.num_inputs]]
         feats = self.bbox_roi_extractor(maps, rois).to(x[0].dtype)
