@@ -62,9 +62,13 @@ class PersonSearch(TwoStageDetector):
         samples = batch_data_samples
         if frame is not None:
             samples = [_to_warped(sample, frame, i) for i, sample in enumerate(samples)]
-        losses, proposals = self.rpn_head.loss_and_predict(
-            x, samples, proposal_cfg=self.train_cfg.rpn_proposal
-        )
+        # Under autocast too: 16 bits tell too few scores apart, and NMS on CPUs takes no others.
+        with torch.autocast(batch_inputs.device.type, enabled=False):
+            losses, proposals = self.rpn_head.loss_and_predict(
+                tuple(maps.float() for maps in x),
+                samples,
+                proposal_cfg=self.train_cfg.rpn_proposal,
+            )
         return {**losses, **self.roi_head.loss(x, proposals, samples)}
 
     def predict(
