@@ -18,6 +18,7 @@ setup(
     install_requires=list(ENVIRONMENT['REQUIREMENTS'].values()),
     extras_require={
         'mm': list(ENVIRONMENT['MM_REQUIREMENTS'].values()),
+        'tensorboard': ['tensorboard'],
         'tests': ['hypothesis', 'pytest', 'ruff'],
         'demo': ['gradio>=6', 'pillow<13'],
         'export': ['onnx', 'onnxruntime', 'onnxscript'],

@@ -12,6 +12,7 @@ from mmps.utils.cli import (
     require_entries,
     run_tool,
 )
+from mmps.utils.memory import keep_freed_memory
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -81,6 +82,7 @@ def main(argv: list[str] | None = None) -> None:
 
     from mmengine.runner import Runner
 
+    keep_freed_memory()
     Runner.from_cfg(config).train()
 
 

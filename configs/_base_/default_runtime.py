@@ -13,10 +13,16 @@ default_hooks = dict(
         backend_args=dict(backend='AtomicLocalBackend'),
     ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
+    run_record=dict(type='RunRecordHook'),
+    resume_check=dict(type='ResumeCheckHook'),
+    divergence=dict(type='DivergenceHook'),
+    data_time=dict(type='DataTimeHook'),
+    oim_statistics=dict(type='OIMStatisticsHook'),
 )
 custom_hooks = [
     dict(type='SeedIterationHook'),
     dict(type='NumIdentitiesCheckHook'),
+    dict(type='ResumedValidationHook'),
     dict(type='MeanStatisticsHook'),
 ]
 
@@ -27,8 +33,11 @@ env_cfg = dict(
 )
 randomness = dict(seed=0)
 
-vis_backends = [dict(type='LocalVisBackend')]
-visualizer = dict(type='DetLocalVisualizer', vis_backends=vis_backends, name='visualizer')
+visualizer = dict(
+    type='DetLocalVisualizer',
+    vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')],
+    name='visualizer',
+)
 log_processor = dict(type='LogProcessor', window_size=50, by_epoch=True)
 
 log_level = 'INFO'

@@ -14,15 +14,4 @@ test_evaluator = val_evaluator
 model = dict(roi_head=dict(reid_head=dict(num_ids=28)))
 
 # A few hundred images; fewer epochs do for thousands.
-max_epochs = 40
-train_cfg = dict(max_epochs=max_epochs, val_interval=10)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=100),
-    dict(
-        type='CosineAnnealingLR',
-        by_epoch=True,
-        convert_to_iter_based=True,
-        T_max=max_epochs,
-        eta_min=1e-5,
-    ),
-]
+train_cfg = dict(max_epochs=40, val_interval=10)

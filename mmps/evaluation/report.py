@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from mmps.evaluation.functional.bootstrap import Comparison, Interval
+from mmps.evaluation.functional.split_summary import SplitSummary
 
 COLUMNS = ('search/mAP', 'search/top1', 'search/top5', 'search/top10', 'det/AP', 'det/recall')
 SIGNIFICANCE = 0.05
@@ -24,6 +25,16 @@ def metrics_table(
         metrics: As :class:`~mmps.evaluation.functional.SearchProtocols` gives them.
         intervals: By key; printed below the numbers.
     """
+    return _table(metrics, {key: _range(found) for key, found in (intervals or {}).items()})
+
+
+def means_table(summary: SplitSummary) -> str:
+    """As :func:`metrics_table`, with the standard deviation over the splits at each mean."""
+    below = {key: f'+- {_points(key, value)}' for key, value in summary.deviation.items()}
+    return _table(summary.mean, below)
+
+
+def _table(metrics: Mapping[str, float], below: Mapping[str, str]) -> str:
     pairs = [match for match in map(_PAIR.fullmatch, metrics) if match]
     shown = {match.string for match in pairs}
     first = COLUMNS[0]
@@ -35,14 +46,17 @@ def metrics_table(
         shown |= set(keys)
         values = [f'{metrics[key]:.2%}' if key in metrics else '-' for key in keys]
         lines.append(f'{kind.lstrip("_"):<{width}}' + _row(values))
-        if intervals:
-            ranges = [_range(intervals[key]) if key in intervals else '' for key in keys]
-            lines.append(' ' * width + _row(ranges).rstrip())
+        if below:
+            lines.append((' ' * width + _row([below.get(key, '') for key in keys])).rstrip())
     lines += _camera_tables(metrics, pairs)
     rest = [key for key in metrics if key not in shown]
     if rest:
         width = max(map(len, rest)) + 2
-        lines += ['', *(f'{key:<{width}}{_number(key, metrics[key])}' for key in rest)]
+        cells = [f'{_number(key, metrics[key])} {below.get(key, "")}' for key in rest]
+        lines += [
+            '',
+            *(f'{key:<{width}}{cell}'.rstrip() for key, cell in zip(rest, cells, strict=True)),
+        ]
     return '\n'.join(lines)
 
 
@@ -65,7 +79,15 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def _number(key: str, value: float) -> str:
-    return f'{value:.0f}' if key.startswith('search/queries') else f'{value:.2%}'
+    return f'{value:.0f}' if _is_count(key) else f'{value:.2%}'
+
+
+def _points(key: str, value: float) -> str:
+    return f'{value:.1f}' if _is_count(key) else f'{100 * value:.2f}'
+
+
+def _is_count(key: str) -> bool:
+    return key.startswith('search/queries')
 
 
 def _range(interval: Interval) -> str:

@@ -127,7 +127,7 @@ def _reader_version(kind: type[SceneFiles]) -> str:
     version = hashlib.sha256()
     try:
         code = {inspect.getfile(base) for base in kind.__mro__ if issubclass(base, SceneFiles)}
-        code |= {annotations.__file__, *map(str, Path(__file__).parent.glob('*.py'))}
+        code |= {annotations.__file__, *map(str, Path(__file__).parent.rglob('*.py'))}
         for path in sorted(code):
             version.update(Path(path).read_bytes())
     except (OSError, TypeError):

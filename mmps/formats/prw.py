@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from mmps.evaluation.functional.annotations import UNLABELLED
 
-from .mat_file import read_variable
+from .mat.mat_file import read_variable
 from .scene_files import SceneFiles
 from .scene_index import LARGEST_ID, Frame, Query, SceneIndex
 

@@ -1,8 +1,10 @@
 import re
 
 from mmengine.logging import print_log
-from mmengine.runner.checkpoint import _load_checkpoint
+from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
+
+from mmps.utils.checkpoint import weights_of
 
 # What the published classification networks have beyond stem and identification network.
 _CLASSIFIER = ('classifier.', 'fc.', 'aux1.', 'aux2.')
@@ -23,6 +25,7 @@ def load_imagenet_weights(stem: nn.Module, identification: nn.Module, checkpoint
 
     Raises:
         OSError: If the file can be neither found nor fetched.
+        CheckpointError: If it is damaged or would have to run code to be read.
         ValueError: If keys or shapes do not match one to one; the message lists them.
     """
     weights = _read(checkpoint)
@@ -53,14 +56,13 @@ def load_imagenet_weights(stem: nn.Module, identification: nn.Module, checkpoint
 
 def _read(checkpoint: str) -> dict[str, Tensor]:
     try:
-        state = _load_checkpoint(checkpoint, map_location='cpu')
+        state = weights_of(CheckpointLoader.load_checkpoint(checkpoint, 'cpu'), checkpoint)
     except (OSError, RuntimeError) as error:
         raise OSError(
             f'{checkpoint}: the ImageNet weights cannot be read ({error}). Without internet access '
             'give their path with --cfg-options model.pretrained=FILE, or train from random '
             'weights with model.pretrained=None.'
         ) from error
-    state = state.get('state_dict', state)
     renamed = {_OLD_SPELLING.sub(r'\1\2.', key): value for key, value in state.items()}
     return {key: value for key, value in renamed.items() if not key.startswith(_CLASSIFIER)}
 

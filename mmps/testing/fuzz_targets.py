@@ -11,7 +11,7 @@ import numpy as np
 
 from mmps.evaluation.functional import SearchPredictions, load_predictions, save_predictions
 from mmps.formats.coco import CocoPersonSearchFiles
-from mmps.formats.coco_writer import write_coco
+from mmps.formats.coco.writer import write_coco
 from mmps.formats.converters.csv_boxes import read_csv_boxes
 from mmps.formats.converters.tally import Tally
 from mmps.formats.cuhk03 import CUHK03Files

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from scipy.io import savemat
 
+from mmps.evaluation.functional import SearchAnnotations
+from mmps.formats.prw import BOX_KEYS
 from mmps.testing.tiny_frames import spread_people, write_frame
 
 
@@ -67,6 +69,45 @@ def write_tiny_prw(
     savemat(root / 'ID_test.mat', {'ID_test2': np.array([splits['test'][0]], np.float64)})
     (root / 'query_info.txt').write_bytes(''.join(f'{line}\r\n' for line in queries).encode())
     return root
+
+
+def write_test_set(root: str | Path, annotations: SearchAnnotations) -> Path:
+    """Write any test set whose images are called as PRW's, without images.
+
+    Coordinates are rounded to two decimals; the annotation files take turns in what they call
+    their variable.
+
+    Args:
+        root: Folder to write to.
+        annotations: The test set.
+
+    Returns:
+        ``root`` as a path.
+    """
+    root, names = Path(root), [Path(name).stem for name in annotations.image_names]
+    (root / 'annotations').mkdir(parents=True, exist_ok=True)
+    ids = np.where(annotations.person_ids < 0, -2, annotations.person_ids)
+    rows = np.column_stack([ids, _xywh(annotations.bboxes)])
+    people = np.split(rows, annotations.box_splits[1:-1])
+    for number, (name, own) in enumerate(zip(names, people, strict=True)):
+        savemat(root / 'annotations' / f'{name}.jpg.mat', {BOX_KEYS[number % len(BOX_KEYS)]: own})
+    savemat(root / 'frame_test.mat', {'img_index_test': _cells(names)})
+    lines = [
+        f'{person} {" ".join(f"{v:.2f}" for v in box)} {names[image]}\r\n'
+        for person, box, image in zip(
+            annotations.query_person_ids,
+            _xywh(annotations.query_bboxes),
+            annotations.query_images,
+            strict=True,
+        )
+    ]
+    (root / 'query_info.txt').write_bytes(''.join(lines).encode())
+    return root
+
+
+def _xywh(xyxy: np.ndarray) -> np.ndarray:
+    corner, size = xyxy[:, :2].astype(np.float64), (xyxy[:, 2:] - xyxy[:, :2]).astype(np.float64)
+    return np.concatenate([corner, size], 1).round(2)
 
 
 def _write_frame(

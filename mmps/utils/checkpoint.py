@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import pickle
 import re
 import zipfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
+
+from mmps.utils.checkpoint_file import CheckpointError
 
 
 def newest_checkpoint(work_dir: str | Path) -> Path | None:
@@ -33,34 +35,46 @@ def load_state_dict(path: str) -> dict[str, Tensor]:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file is not a checkpoint, or is cut short.
+        CheckpointError: The file is not a checkpoint, is cut short, or would have to run code.
     """
-    if '://' not in path and not Path(path).is_file():
-        raise FileNotFoundError(f'checkpoint {path} does not exist')
-    try:
-        checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, OSError) as error:
-        raise ValueError(f'checkpoint {path} cannot be read: {error}') from error
+    return weights_of(CheckpointLoader.load_checkpoint(path, map_location='cpu'), path)
+
+
+def weights_of(checkpoint: Any, path: str) -> dict[str, Tensor]:
+    """The weights in a checkpoint that has been read; ``path`` is for the message of an error."""
     state = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, Mapping) else None
     if not state or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(f'{path} is not a checkpoint: it holds no table of weights')
+        raise CheckpointError(f'{path} is not a checkpoint: it holds no table of weights')
     return {name.removeprefix('module.'): value for name, value in state.items()}
 
 
-def check_state_dict(model: nn.Module, state: Mapping[str, Tensor], path: str) -> None:
-    """Raise ``ValueError`` where the weights are not those of the model.
-
-    What belongs to a loss (such as OIM's table of training identities) does not take part in
-    prediction and may differ, so that a model can be tested on another data set.
-    """
-    losses = {
+def loss_prefixes(model: nn.Module) -> tuple[str, ...]:
+    """How the names of those weights begin that belong to a loss, such as the tables of OIM."""
+    return tuple(
         f'{name}.'
         for name, module in model.named_modules()
         if type(module).__module__.startswith(('mmps.models.losses', 'mmdet.models.losses'))
-    }
+    )
+
+
+def check_state_dict(
+    model: nn.Module, state: Mapping[str, Tensor], path: str, *, with_losses: bool = False
+) -> None:
+    """Raise `CheckpointError` where the weights are not those of the model.
+
+    What belongs to a loss (such as OIM's table of training identities) does not take part in
+    prediction and may differ, so that a model can be tested on another data set.
+
+    Args:
+        model: The model, not wrapped.
+        state: The weights.
+        path: Where they are from.
+        with_losses: Compare also what belongs to a loss, as resuming needs.
+    """
+    ignored = () if with_losses else loss_prefixes(model)
 
     def outside_losses(names: Collection[str]) -> list[str]:
-        return sorted(name for name in names if not name.startswith(tuple(losses)))
+        return sorted(name for name in names if not name.startswith(ignored))
 
     wanted = model.state_dict()
     problems = {
@@ -76,7 +90,7 @@ def check_state_dict(model: nn.Module, state: Mapping[str, Tensor], path: str) -
             for what, names in problems.items()
             if names
         )
-        raise ValueError(
+        raise CheckpointError(
             f'checkpoint {path} is of another model than the config: of {len(wanted)} weights, '
             f'{counts}'
         )

@@ -127,10 +127,13 @@ def load_run_config(arguments: argparse.Namespace) -> Config:
 
     The folder is that of ``--work-dir``, else the config's own, else named after the config file.
     """
+    from mmps.utils.vis_backends import require_vis_backends
+
     config = load_config(arguments.config, arguments.cfg_options)
     default = config.get('work_dir') or f'work_dirs/{Path(arguments.config).stem}'
     config.work_dir = arguments.work_dir or default
     config.launcher = arguments.launcher
+    require_vis_backends(config)
     _prepare_distributed(config)
     return config
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mmps.utils.environment import MM_REQUIREMENTS, REQUIREMENTS, diagnose
+from mmps.utils.git import git_state
 from mmps.version import __version__
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -96,11 +97,11 @@ def _run(*command: str) -> str:
 
 
 def _git_state() -> str:
-    if not (_ROOT / '.git').exists():
+    state = git_state(_ROOT) if (_ROOT / '.git').exists() else None
+    if state is None:
         return 'not a checkout'
-    changed = len(_run('git', 'status', '--porcelain').splitlines())
-    commit = _run('git', 'log', '-1', '--format=%h of %cs')
-    return f'{commit}, {f"{changed} files changed" if changed else "clean"}'
+    changed = f'{len(state.changed)} files changed' if state.changed else 'clean'
+    return f'{state.commit[:10]} of {state.date}, {changed}'
 
 
 def _cpu() -> str:

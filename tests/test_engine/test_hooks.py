@@ -1,12 +1,17 @@
 import random
 from types import SimpleNamespace
+from unittest import mock
+from uuid import uuid4
 
 import numpy as np
 import pytest
 import torch
+from mmengine.hooks import CheckpointHook
+from mmengine.logging import MessageHub
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from torch import nn
 
-from mmps.engine import NumIdentitiesCheckHook, SeedIterationHook
+from mmps.engine import NumIdentitiesCheckHook, ResumedValidationHook, SeedIterationHook
 
 
 def draw(seed, iteration):
@@ -38,3 +43,35 @@ def test_matching_identities_pass():
 def test_another_number_of_identities_is_refused(rows):
     with pytest.raises(ValueError, match='num_ids=483'):
         NumIdentitiesCheckHook().before_train(runner(rows, 483))
+
+
+def resumed(step, kind=EpochBasedTrainLoop, *, best=None, validates=True, **options):
+    """How many validations the hook runs in a training resumed after an epoch or iteration."""
+    defaults = dict(val_interval=2, val_begin=1, max_epochs=5, max_iters=5, epoch=0, iter=step)
+    if kind is EpochBasedTrainLoop:
+        defaults |= dict(epoch=step, iter=10 * step)
+    loop = mock.Mock(spec=kind)
+    loop.configure_mock(**{**defaults, **options})
+    hub = MessageHub(f'resumed {uuid4()}', runtime_info={'best_ckpt': best} if best else {})
+    runner = SimpleNamespace(
+        train_loop=loop,
+        val_loop=mock.Mock() if validates else None,
+        logger=mock.Mock(),
+        message_hub=hub,
+        hooks=[CheckpointHook()],
+    )
+    ResumedValidationHook().before_train(runner)
+    return runner.val_loop.run.call_count if validates else None
+
+
+@pytest.mark.parametrize('kind', [EpochBasedTrainLoop, IterBasedTrainLoop])
+def test_validation_behind_a_resumed_checkpoint_is_repeated(kind):
+    assert [resumed(step, kind) for step in range(6)] == [0, 0, 1, 0, 1, 1]
+    assert resumed(2, kind, val_begin=3) == 0
+    resumed(2, kind, validates=False)
+
+
+def test_validation_that_made_a_best_checkpoint_is_not_repeated():
+    assert resumed(2, best='work_dirs/best_search_mAP_epoch_2.pth') == 0
+    assert resumed(2, best='work_dirs/best_search_mAP_epoch_12.pth') == 1
+    assert resumed(4, IterBasedTrainLoop, best='work_dirs/best_search_mAP_iter_4.pth') == 0

@@ -1,5 +1,5 @@
-from mmps.evaluation.functional import Comparison, Interval
-from mmps.evaluation.report import comparison_table, metrics_table, verdict
+from mmps.evaluation.functional import Comparison, Interval, SplitSummary
+from mmps.evaluation.report import comparison_table, means_table, metrics_table, verdict
 
 METRICS = {
     'search/mAP': 0.5,
@@ -46,6 +46,24 @@ def test_intervals_stand_below_their_numbers():
     assert lines[2].split() == ['70.00-80.00']
     assert lines[2].index('80.00') + 5 == lines[1].index('75.00%') + 6
     assert lines[4].split() == ['20.00-30.00']
+
+
+def test_deviations_stand_at_their_means():
+    mean = {
+        'search/mAP': 0.5,
+        'search/top1': 0.75,
+        'search/queries_occlusion': 30,
+        'det/coco_AP': 0.25,
+    }
+    deviation = dict(zip(mean, (0.0125, 0.03, 1.25, 0.02), strict=True))
+    lines = [line.split() for line in means_table(SplitSummary(mean, deviation)).splitlines()]
+    assert lines[1:] == [
+        ['50.00%', '75.00%', '-', '-', '-', '-'],
+        ['+-', '1.25', '+-', '3.00'],
+        [],
+        ['search/queries_occlusion', '30', '+-', '1.2'],
+        ['det/coco_AP', '25.00%', '+-', '2.00'],
+    ]
 
 
 def comparison(first, second, p_value, better=10, worse=5):

@@ -119,6 +119,15 @@ def test_a_format_of_ones_own_counts_as_reader():
     assert cache._reader_version(type('Typed', (PRWFiles,), {'__module__': 'nowhere'})) == ''
 
 
+def test_every_module_of_the_readers_counts(monkeypatch):
+    hashed, read_bytes = set(), Path.read_bytes
+    monkeypatch.setattr(Path, 'read_bytes', lambda path: hashed.add(path) or read_bytes(path))
+    cache._reader_version.__wrapped__(PRWFiles)
+    loaded = {m.__file__ for name, m in sys.modules.items() if name.startswith('mmps.formats')}
+    assert {file for file in loaded if file.endswith('mat5.py')}
+    assert loaded <= set(map(str, hashed))
+
+
 class FilesOfThisModule(PRWFiles):
     pass
 

@@ -17,6 +17,23 @@ def test_map_at_a_sixteenth(stem, channels, stages):
     assert model.out_channels == channels
 
 
+@pytest.mark.parametrize(('block', 'channels', 'stride'), [(1, 12, 4), (2, 10, 8), (3, 9, 16)])
+def test_finer_map_of_a_block(block, channels, stride):
+    options = dict(growth_rate=4, block_layers=(1, 1, 1), init_channels=8)
+    plain, model = DenseNet(**options).eval(), DenseNet(**options, fine_block=block).eval()
+    model.load_state_dict(plain.state_dict())
+    x = torch.randn(1, 3, 96, 64)
+    coarse, fine = model(x)
+    assert torch.equal(coarse, plain(x)[0])
+    assert fine.shape == (1, channels, 96 // stride, 64 // stride)
+    assert model.fine_channels == channels
+
+
+def test_finer_map_of_a_block_that_is_not_there():
+    with pytest.raises(ValueError, match='fine_block=4'):
+        DenseNet(fine_block=4)
+
+
 @pytest.mark.parametrize(
     ('head', 'channels'), [(DenseNetIdentification, 512), (GoogLeNetIdentification, 832)]
 )

@@ -55,6 +55,18 @@ def test_value_by_hand():
     assert loss(embeddings, person_ids).item() == pytest.approx((first + second) / 2, rel=1e-6)
 
 
+def test_unfilled_rows_can_be_left_out():
+    loss = OIMLoss(num_ids=3, embed_dim=2, queue_size=2, scalar=2.0, mask_unfilled=True)
+    loss.lut[0] = torch.tensor([1.0, 0.0])
+    loss.queue[0] = torch.tensor([-1.0, 0.0])
+    embeddings = torch.tensor([[0.6, 0.8], [0.0, 1.0]])
+    # The first among its own row and the queue's; the second among these and its own, empty one.
+    first = math.log(math.exp(1.2) + math.exp(-1.2)) - 1.2
+    second = math.log(3)
+    value = loss.eval()(embeddings, torch.tensor([0, 2]))
+    assert value.item() == pytest.approx((first + second) / 2, rel=1e-6)
+
+
 def test_evaluation_mode_leaves_the_tables_alone():
     loss = OIMLoss(num_ids=2, embed_dim=2, queue_size=3).eval()
     before = {name: value.clone() for name, value in loss.state_dict().items()}

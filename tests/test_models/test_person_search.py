@@ -9,6 +9,36 @@ from mmps.registry import MODELS
 from mmps.testing.scenes import random_scenes
 from mmps.testing.tiny_models import slim_model
 
+NETWORK = dict(type='DenseNetIdentification', num_layers=1, growth_rate=4)
+SEPARATE = dict(
+    model__roi_head__reid_network=dict(
+        roi_extractor=dict(
+            type='SingleRoIExtractor',
+            roi_layer=dict(type='RoIAlign', output_size=(6, 3), sampling_ratio=1),
+            out_channels=4,
+            featmap_strides=[16],
+        ),
+        network=NETWORK,
+    )
+)
+FINE_EXTRACTOR = dict(
+    type='FineRoIExtractor',
+    roi_layer=dict(type='RoIAlign', output_size=(6, 3), sampling_ratio=1),
+    out_channels=4,
+    fine_channels=10,
+)
+FINE = dict(
+    model__backbone__fine_block=2,
+    model__roi_head__reid_network=dict(roi_extractor=FINE_EXTRACTOR, network=NETWORK),
+)
+SHARED_FINE = dict(
+    model__backbone__fine_block=2,
+    model__roi_head__bbox_roi_extractor=dict(
+        _delete_=True,
+        **{**FINE_EXTRACTOR, 'roi_layer': dict(type='RoIAlign', output_size=4, sampling_ratio=1)},
+    ),
+)
+
 
 def build(**overrides):
     model = MODELS.build(slim_model(**overrides))
@@ -54,7 +84,9 @@ def test_scenes_without_people_or_without_labelled_people_train(person_ids):
 
 
 def test_training_updates_the_tables_with_the_people_of_the_batch():
-    model = build().train()
+    sampler = 'model__train_cfg__rcnn__sampler'
+    # All people of a scene are learnt, not two that are drawn.
+    model = build(**{f'{sampler}__num': 16, f'{sampler}__pos_fraction': 1.0}).train()
     losses(model, [[0, 3, -1], [3]])
     criterion = model.roi_head.reid_head.criterion
     filled = criterion.lut.norm(dim=1) > 0
@@ -96,9 +128,9 @@ def test_loosely_cut_regions_train_detection_only(threshold, monkeypatch):
     loose['model__train_cfg__rcnn__sampler__num'] = 32
     model = build(**loose, model__roi_head__reid_iou=threshold).train()
     sampled, learnt = [], []
-    bbox_loss, loss = model.roi_head.bbox_loss, model.roi_head.reid_head.loss
+    sample, loss = model.roi_head._sample, model.roi_head.reid_head.loss
     monkeypatch.setattr(
-        model.roi_head, 'bbox_loss', lambda x, s: sampled.extend(s) or bbox_loss(x, s)
+        model.roi_head, '_sample', lambda *args: sampled.append(sample(*args)) or sampled[-1]
     )
     monkeypatch.setattr(
         model.roi_head.reid_head, 'loss', lambda f, ids: learnt.append(ids) or loss(f, ids)
@@ -157,7 +189,8 @@ def test_predictions_are_in_original_pixels_with_unit_embeddings(scale):
 @pytest.mark.parametrize('scale', [1.0, 0.5])
 def test_one_embed_for_detections_annotated_boxes_and_queries(scale):
     """A box has one embedding, whichever role it plays and whatever the warp."""
-    model = tilt(build())
+    many = dict(model__test_cfg__rpn__max_per_img=100, model__test_cfg__rcnn__max_per_img=50)
+    model = tilt(build(**many))
     # Boxes clipped at the border could differ from the ones that were embedded.
     scenes = random_scenes([[0, 1, 2]], queries=[[2, 0]], scale=scale)
     first = predict(model, scenes)[0]
@@ -212,6 +245,13 @@ def test_images_are_independent_in_evaluation_mode():
         dict(model__roi_head__attention=None),
         dict(model__neck=None, model__roi_head__region_transformer=dict()),
         dict(model__roi_head__attention__mode='both', model__roi_head__reid_head__stripes=2),
+        dict(
+            model__roi_head__reid_head__norm_aware=True,
+            model__roi_head__bbox_head__with_cls=False,
+        ),
+        SEPARATE,
+        FINE,
+        SHARED_FINE,
     ],
 )
 def test_variants(overrides):
@@ -220,9 +260,58 @@ def test_variants(overrides):
     assert len(predict(model, random_scenes([[0]]))[0].pred_instances) > 0
 
 
+@pytest.mark.parametrize('person_ids', [[[], []], [[-1], []], [[0], []]])
+def test_a_network_for_re_id_alone_trains_without_people_too(person_ids):
+    model = build(**FINE, model__roi_head__reid_iou=0.99).train()
+    total, _ = model.parse_losses(losses(model, person_ids))
+    total.backward()
+    # The class of the box head and the length of the embedding are one or the other.
+    assert not [n for n, p in model.named_parameters() if p.grad is None]
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters())
+
+
+def test_finer_features_start_at_zero_and_learn():
+    """Pretrained weights see what they know at first."""
+    coarse, fine = build(**SEPARATE), build(**FINE)
+    extractor = fine.roi_head.reid_network.roi_extractor
+    assert set(fine.load_state_dict(coarse.state_dict(), strict=False).missing_keys) == {
+        'roi_head.reid_network.roi_extractor.lateral.weight'
+    }
+    scenes = random_scenes([[0, 1]])
+    one, other = predict(coarse, scenes)[0], predict(fine, scenes)[0]
+    assert torch.equal(one.gt_instances.embeddings, other.gt_instances.embeddings)
+    assert len(one.gt_instances.embeddings) == 2
+    losses(fine.train(), [[0, 1]])['loss_reid'].backward()  # nothing in the tables yet
+    losses(fine, [[0, 1]])['loss_reid'].backward()
+    assert extractor.lateral.weight.grad.abs().sum() > 0
+
+
+def test_detection_and_re_id_can_be_told_apart():
+    """With networks of their own, the re-ID loss leaves the detection's alone."""
+    model = build(**SEPARATE).train()
+    losses(model, [[0, 1]])
+    losses(model, [[0, 1]])['loss_reid'].backward()
+    touched = {n.split('.')[1] for n, p in model.roi_head.named_parameters() if p.grad is not None}
+    assert all(p.grad is None for p in model.roi_head.shared_head.parameters())
+    assert any(p.grad.abs().sum() for p in model.roi_head.reid_network.parameters()), touched
+
+
+def test_the_length_of_the_embedding_is_the_score():
+    model = build(model__roi_head__reid_head__norm_aware=True).eval()
+    data = model.data_preprocessor(random_scenes([[0]]), False)
+    with torch.no_grad():
+        ((cls_score, _),) = model(**data, mode='tensor')
+    assert (cls_score[:, 1] == 0).all() and cls_score[:, 0].std() > 0
+
+
+def test_the_length_of_every_embedding_needs_a_shared_network():
+    with pytest.raises(ValueError, match='norm_aware'):
+        build(**SEPARATE, model__roi_head__reid_head__norm_aware=True)
+
+
 def test_memory_format_changes_nothing_but_speed():
     scenes = random_scenes([[0, 1]], queries=[[1]])
-    plain, fast = build(), build(model__channels_last=True)
+    plain, fast = build(model__channels_last=False), build()
     fast.load_state_dict(plain.state_dict())
     one, other = predict(plain, scenes)[0], predict(fast, scenes)[0]
     assert fast.backbone.features.conv0.weight.is_contiguous(memory_format=torch.channels_last)

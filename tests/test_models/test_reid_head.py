@@ -10,8 +10,9 @@ def head(**kwargs) -> ReIDHead:
 
 @pytest.mark.parametrize('people', [0, 1, 5])
 @pytest.mark.parametrize('training', [True, False])
-def test_unit_norm_for_any_number_of_people(people, training):
-    embeddings = head().train(training)(torch.randn(people, 6, 4, 2))
+@pytest.mark.parametrize('norm', [True, False])
+def test_unit_norm_for_any_number_of_people(people, training, norm):
+    embeddings = head(norm=norm).train(training)(torch.randn(people, 6, 4, 2))
     assert embeddings.shape == (people, 8)
     torch.testing.assert_close(embeddings.norm(dim=1), torch.ones(people))
 
@@ -44,6 +45,14 @@ def test_weight_and_warm_up():
     warm.criterion.load_state_dict(head().criterion.state_dict())
     assert warm.loss(feats, ids)['loss_reid'].item() == pytest.approx(expected.item() * 0.25)
     assert int(warm.batches_trained) == 3
+
+
+def test_the_length_of_an_embedding_tells_a_person():
+    model = head(norm_aware=True).eval()
+    unscaled = model.unscaled(torch.randn(5, 6, 4, 2))
+    lengths = unscaled.norm(dim=1)
+    torch.testing.assert_close(model.person_logit(unscaled).argsort(), lengths.argsort())
+    assert model.person_logit(unscaled[:0]).shape == (0,)
 
 
 @pytest.mark.parametrize('ids', [[], [-1], [-1, -1]])

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from mmps.formats.cuhk03 import CUHK03Files
-from mmps.formats.cuhk03_crops import read_crops
-from mmps.formats.cuhk03_images import unpack_crops
+from mmps.formats.cuhk03.crops import read_crops
+from mmps.formats.cuhk03.images import unpack_crops
 from mmps.synthetic import SyntheticConfig, make_synthetic_dataset, plan
 from mmps.synthetic.queries import Labels
 from mmps.synthetic.writers import CUHK03Writer

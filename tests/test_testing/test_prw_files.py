@@ -3,7 +3,11 @@ import numpy as np
 import pytest
 from scipy.io import loadmat
 
-from mmps.testing.prw_files import write_tiny_prw
+from mmps.evaluation.functional import SearchAnnotations
+from mmps.formats.loading import read_scenes
+from mmps.formats.prw import PRWFiles
+from mmps.formats.scene_index import to_search_annotations
+from mmps.testing.prw_files import write_test_set, write_tiny_prw
 
 
 def rows_of(root, name):
@@ -68,3 +72,32 @@ def test_six_cameras_empty_frames_and_seed(tmp_path):
 def test_too_small(tmp_path):
     with pytest.raises(ValueError, match='two frames'):
         write_tiny_prw(tmp_path, train_frames=1)
+
+
+def test_any_test_set(tmp_path):
+    given = SearchAnnotations(
+        image_names=('c2s1_000007.jpg', 'c1s1_000003.jpg', 'c6s1_000001.jpg'),
+        cameras=[2, 1, 6],
+        box_splits=[0, 2, 2, 3],
+        bboxes=[[10.254, 20, 30.5, 70.75], [-3, 5, 9.5, 40], [0, 1, 2, 3.999]],
+        person_ids=[484, -1, 484],
+        query_images=[2, 0],
+        query_bboxes=[[0, 1, 2, 3.999], [10.254, 20, 30.5, 70.75]],
+        query_person_ids=[484, 484],
+    )
+    root = write_test_set(tmp_path / 'set', given)
+    keys = ('box_new', 'anno_file', 'anno_previous')
+    rows = [
+        loadmat(root / 'annotations' / f'{name}.mat')[key]
+        for name, key in zip(given.image_names, keys, strict=True)
+    ]
+    np.testing.assert_allclose(rows[0], [[484, 10.25, 20, 20.25, 50.75], [-2, -3, 5, 12.5, 35]])
+    assert rows[1].shape == (0, 5)
+    lines = (root / 'query_info.txt').read_bytes()
+    assert lines.startswith(b'484 0.00 1.00 2.00 3.00 c6s1_000001\r\n484 10.25 20.00')
+    read = to_search_annotations(read_scenes(PRWFiles(root, test_mode=True))[0])
+    assert read.image_names == given.image_names
+    assert read.cameras.tolist() == [2, 1, 6]
+    assert read.person_ids.tolist() == [484, -1, 484]
+    assert read.bboxes.tolist() == [[10, 20, 30, 70], [0, 5, 12, 40], [0, 1, 2, 4]]
+    assert read.query_bboxes.tolist() == [[0, 1, 2, 4], [10, 20, 30, 70]]

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import random
 import signal
 from multiprocessing import get_context
 
@@ -11,6 +12,7 @@ import torch
 from mmps.engine import AtomicLocalBackend
 from mmps.models.detectors import PersonSearch
 from mmps.models.losses import OIMLoss
+from mmps.testing.random_kills import AIMS, differences, train_with_kills
 
 EPOCHS = 3
 
@@ -51,8 +53,11 @@ MOMENTS = {
     'in the first epoch': lambda: die_at_call(OIMLoss, 'forward', 2),
     'in the second epoch': lambda: die_at_call(OIMLoss, 'forward', 4),
     'in a table update': lambda: die_at_call(OIMLoss, '_push', 5),
-    'while a checkpoint is written': lambda: die_while_writing(2),
-    'in a validation': lambda: die_at_call(PersonSearch, 'predict', 6),
+    # the first is epoch 1, the third too: with its validation, which made it the best
+    'while the best checkpoint is written': lambda: die_while_writing(2),
+    'while a checkpoint is written': lambda: die_while_writing(4),
+    'in the first validation': lambda: die_at_call(PersonSearch, 'predict', 2),
+    'in the last validation': lambda: die_at_call(PersonSearch, 'predict', 10),
 }
 
 
@@ -62,13 +67,19 @@ def train(main, arguments, prepare):
     main(arguments)
 
 
-def run(load_tool, config_file, work_dir, *options, prepare=lambda: None):
-    """Train in a process of its own and return its exit status."""
+def start(load_tool, config_file, work_dir, *options, prepare=lambda: None):
+    """Train in a process of its own."""
     arguments = [str(config_file), '--work-dir', str(work_dir), *options]
     process = get_context('fork').Process(
         target=train, args=(load_tool('train.py').main, arguments, prepare)
     )
     process.start()
+    return process
+
+
+def run(*arguments, **keywords):
+    """Train in a process of its own and return its exit status."""
+    process = start(*arguments, **keywords)
     process.join()
     return process.exitcode
 
@@ -77,31 +88,51 @@ def options(*more):
     return ('--cfg-options', f'train_cfg.max_epochs={EPOCHS}', *more)
 
 
-def final(work_dir):
-    checkpoint = torch.load(work_dir / f'epoch_{EPOCHS}.pth', weights_only=False)
-    momenta = [s['momentum_buffer'] for s in checkpoint['optimizer']['state'].values()]
-    return checkpoint['state_dict'], momenta
-
-
 @pytest.fixture(scope='module')
 def uninterrupted(config_file, load_tool):
     work_dir = config_file.parent / 'uninterrupted'
     assert run(load_tool, config_file, work_dir, *options()) == 0
-    return final(work_dir)
+    checkpoint = torch.load(work_dir / f'epoch_{EPOCHS}.pth', weights_only=False)
+    assert checkpoint['state_dict']['roi_head.reid_head.criterion.lut'].norm() > 0
+    assert checkpoint['state_dict']['roi_head.reid_head.criterion.queue_pointer'] > 0
+    return work_dir
 
 
 @pytest.mark.parametrize('moment', MOMENTS)
 def test_ends_with_the_same_bits(moment, uninterrupted, config_file, tmp_path, load_tool):
     killed = run(load_tool, config_file, tmp_path, *options(), prepare=MOMENTS[moment])
     assert killed == -signal.SIGKILL
-    assert not (tmp_path / f'epoch_{EPOCHS}.pth').exists()
     # Other workers than before: augmentation does not depend on them.
     workers = 'train_dataloader.num_workers=2'
     assert run(load_tool, config_file, tmp_path, '--resume', *options(workers)) == 0
-    (weights, momenta), (resumed, resumed_momenta) = uninterrupted, final(tmp_path)
-    assert weights.keys() == resumed.keys()
-    different = [name for name in weights if not torch.equal(weights[name], resumed[name])]
-    assert not different
-    assert all(map(torch.equal, momenta, resumed_momenta))
-    assert weights['roi_head.reid_head.criterion.lut'].norm() > 0
-    assert weights['roi_head.reid_head.criterion.queue_pointer'] > 0
+    assert differences(uninterrupted, tmp_path) == []
+
+
+class Forked:
+    """A training that `train_with_kills` can watch."""
+
+    def __init__(self, *arguments):
+        self.process = start(*arguments)
+        self.pid = self.process.pid
+
+    def status(self):
+        return self.process.exitcode
+
+
+def test_killed_at_random_moments(uninterrupted, config_file, tmp_path, load_tool, capsys):
+    """One kill of each kind; ``tools/misc/kill_and_resume.py`` does many."""
+    seed = random.randrange(1 << 32)
+    print(f'seed {seed}')  # pytest shows it where the test fails
+    last, but_one = (
+        (uninterrupted / f'epoch_{epoch}.pth').stat().st_mtime for epoch in (EPOCHS, EPOCHS - 1)
+    )
+    trained = train_with_kills(
+        lambda work_dir: Forked(load_tool, config_file, work_dir, '--resume', *options()),
+        tmp_path,
+        f'epoch_{EPOCHS}.pth',
+        period=last - but_one,
+        kills=len(AIMS),
+        rng=random.Random(seed),
+    )
+    assert capsys.readouterr().out.count('kill ') == len(AIMS)
+    assert [differences(uninterrupted, work_dir) for work_dir in trained] == [[]] * len(trained)

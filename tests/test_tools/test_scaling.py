@@ -161,6 +161,18 @@ def test_bfloat16_keeps_weights_tables_and_boxes_in_float32(step, monkeypatch):
     assert {TABLES + 'lut', 'backbone.features.conv0.weight'} <= moved(start, low)
 
 
+def test_bfloat16_detects_and_embeds(config_file):
+    init_default_scope('mmps')
+    model = MODELS.build(Config.fromfile(config_file).model).eval()
+    model.init_weights()
+    with torch.no_grad(), torch.autocast('cpu', torch.bfloat16):
+        (sample,) = model.test_step(random_scenes([[0, 1]]))
+    assert len(sample.pred_instances) > 0
+    assert sample.pred_instances.bboxes.dtype == torch.float32
+    lengths = sample.pred_instances.embeddings.norm(dim=1)
+    torch.testing.assert_close(lengths, torch.ones_like(lengths))
+
+
 def train_on_a_rank(load_tool, config, work_dir, options):
     for name, value in (('RANK', distributed.get_rank()), ('WORLD_SIZE', 2), ('LOCAL_RANK', 0)):
         os.environ[name] = str(value)

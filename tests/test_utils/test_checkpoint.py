@@ -56,7 +56,7 @@ def test_load_state_dict_unwraps(tmp_path):
 def test_unreadable_checkpoint_names_the_file(tmp_path, content):
     path = tmp_path / 'bad.pth'
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r'checkpoint .*bad.pth cannot be read'):
+    with pytest.raises(ValueError, match=r'checkpoint .*bad.pth cannot be read, it is damaged'):
         load_state_dict(str(path))
 
 

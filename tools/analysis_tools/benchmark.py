@@ -9,6 +9,7 @@ from mmps.utils.benchmark.measurement import print_measurements, write_measureme
 
 #: Subcommands and the modules that measure. Only the one that was asked for runs.
 SUBCOMMANDS = {
+    'data': 'mmps.utils.benchmark.data',
     'eval': 'mmps.utils.benchmark.evaluation',
     'infer': 'mmps.utils.benchmark.inference',
     'train': 'mmps.utils.benchmark.training',

@@ -5,7 +5,6 @@ interrupted one stopped.
 """
 
 import argparse
-import os
 import shlex
 import subprocess
 import sys
@@ -17,12 +16,6 @@ from mmps.utils.cli import load_config, run_tool
 
 CONFIG = 'configs/quick_start/ps_densenet_slim_att_synthetic.py'
 ROOT = Path(__file__).parents[2]
-# A step of training allocates and frees the same hundred megabytes each time. Keeping them, in huge
-# pages, makes it a tenth faster with glibc; other C libraries ignore it.
-MALLOC = ':'.join(
-    f'glibc.malloc.{name}'
-    for name in ('hugetlb=1', 'mmap_threshold=1073741824', 'trim_threshold=4294967296')
-)
 # Enough to see every step work, not enough to learn from.
 SHORT_SET = dict(images=80, identities=20, test_images=24, test_identities=8, queries=30)
 COLUMNS = {
@@ -51,8 +44,7 @@ def run(script: str, *arguments: object) -> None:
     words = [f'tools/{script}', *map(str, arguments)]
     print(f'\n$ python {shlex.join(words)}', flush=True)
     started = time.perf_counter()
-    environment = {'GLIBC_TUNABLES': MALLOC, **os.environ}
-    status = subprocess.run([sys.executable, *words], cwd=ROOT, env=environment).returncode
+    status = subprocess.run([sys.executable, *words], cwd=ROOT).returncode
     if status:
         sys.exit(status)
     print(f'({time.perf_counter() - started:.0f} s)', flush=True)

@@ -1,5 +1,22 @@
+from .data_time_hook import DataTimeHook
+from .divergence_hook import DivergenceHook, TrainingDivergedError
 from .mean_statistics_hook import MeanStatisticsHook
 from .num_identities_check_hook import NumIdentitiesCheckHook
+from .oim_statistics_hook import OIMStatisticsHook
+from .resume_check_hook import ResumeCheckHook
+from .resumed_validation_hook import ResumedValidationHook
+from .run_record_hook import RunRecordHook
 from .seed_iteration_hook import SeedIterationHook
 
-__all__ = ['MeanStatisticsHook', 'NumIdentitiesCheckHook', 'SeedIterationHook']
+__all__ = [
+    'DataTimeHook',
+    'DivergenceHook',
+    'MeanStatisticsHook',
+    'NumIdentitiesCheckHook',
+    'OIMStatisticsHook',
+    'ResumeCheckHook',
+    'ResumedValidationHook',
+    'RunRecordHook',
+    'SeedIterationHook',
+    'TrainingDivergedError',
+]

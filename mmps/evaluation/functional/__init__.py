@@ -15,6 +15,7 @@ from .predictions import (
 from .protocols import SearchProtocols
 from .search import evaluate_search, rank_queries
 from .search_result import SearchResult
+from .split_summary import SplitSummary, summarise_splits
 
 __all__ = [
     'Comparison',
@@ -25,6 +26,7 @@ __all__ = [
     'SearchPredictions',
     'SearchProtocols',
     'SearchResult',
+    'SplitSummary',
     'align_predictions',
     'bootstrap_intervals',
     'compare_results',
@@ -34,5 +36,6 @@ __all__ = [
     'load_predictions',
     'rank_queries',
     'save_predictions',
+    'summarise_splits',
     'with_ground_truth_boxes',
 ]

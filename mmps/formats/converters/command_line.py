@@ -11,7 +11,7 @@ import numpy as np
 
 from mmps.evaluation.functional.annotations import UNLABELLED
 from mmps.formats import FORMATS, SceneFiles, scene_files
-from mmps.formats.coco_scenes import SPLITS
+from mmps.formats.coco.scenes import SPLITS
 from mmps.formats.scene_index import SceneIndex
 from mmps.utils.cli import UserError
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from mmps.formats.coco_scenes import SPLITS
+from mmps.formats.coco.scenes import SPLITS
 from mmps.formats.json_file import is_text, shown
 from mmps.formats.scene_index import LARGEST_COORDINATE
 

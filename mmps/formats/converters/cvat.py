@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from mmps.formats.coco_scenes import person_categories
+from mmps.formats.coco.scenes import person_categories
 from mmps.formats.json_file import JsonObject, read_json
 
 from .tagged_images import TaggedBox, TaggedImage, camera_of_path, find_image, person_of_value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mmps.formats.coco_writer import write_coco
+from mmps.formats.coco.writer import write_coco
 from mmps.formats.loading import load_scenes
 from mmps.formats.scene_files import SceneFiles
 from mmps.formats.scene_index import SceneIndex

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from mmps.evaluation.functional.annotations import UNLABELLED
-from mmps.formats.coco_scenes import SPLITS, UNKNOWN_CAMERA
-from mmps.formats.coco_writer import write_coco
+from mmps.formats.coco.scenes import SPLITS, UNKNOWN_CAMERA
+from mmps.formats.coco.writer import write_coco
 from mmps.formats.default_queries import first_per_camera
 from mmps.formats.scene_index import Frame, Query, SceneIndex
 

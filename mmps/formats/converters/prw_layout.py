@@ -14,7 +14,7 @@ from scipy.io import savemat
 from tqdm import tqdm
 
 from mmps.evaluation.functional.annotations import UNLABELLED
-from mmps.formats.coco_scenes import UNKNOWN_CAMERA
+from mmps.formats.coco.scenes import UNKNOWN_CAMERA
 from mmps.formats.loading import load_scenes
 from mmps.formats.scene_files import SceneFiles
 from mmps.formats.scene_index import Frame, SceneIndex

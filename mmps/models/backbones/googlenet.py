@@ -18,8 +18,8 @@ class GoogLeNet(StagedModule):
     names are torchvision's, whose published weights expect images scaled to [-1, 1].
 
     Args:
-        frozen_stages, norm_eval, init_cfg: See :class:`StagedModule`; stages: the convolutions
-            before inception 3a, inception 3, inception 4.
+        frozen_stages, norm_eval, with_cp, init_cfg: See :class:`StagedModule`; stages: the
+            convolutions before inception 3a, inception 3, inception 4.
     """
 
     out_channels = 832
@@ -28,9 +28,10 @@ class GoogLeNet(StagedModule):
         self,
         frozen_stages: int = 0,
         norm_eval: bool = False,
+        with_cp: bool = False,
         init_cfg: dict | list | None = None,
     ):
-        super().__init__(frozen_stages, norm_eval, init_cfg)
+        super().__init__(frozen_stages, norm_eval, with_cp, init_cfg)
         self.conv1 = ConvNormReLU(3, 64, 7, stride=2, padding=3)
         self.maxpool1 = _halve()
         self.conv2 = ConvNormReLU(64, 64, 1)
@@ -51,6 +52,6 @@ class GoogLeNet(StagedModule):
         return [modules[:5], modules[5:8], modules[8:]]
 
     def forward(self, x: Tensor) -> tuple[Tensor]:
-        for module in self.children():
-            x = module(x)
+        for stage in self.stages():
+            x = self.run_stage(stage, x)
         return (x,)

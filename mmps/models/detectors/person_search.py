@@ -1,3 +1,6 @@
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from mmdet.models.detectors import TwoStageDetector
 from mmdet.structures import DetDataSample, SampleList
@@ -22,11 +25,12 @@ class PersonSearch(TwoStageDetector):
     Args:
         pretrained: Address or path of the published ImageNet weights of the whole classification
             network, for stem and identification network at once; None starts from random weights.
-        channels_last: Keep convolutions in channels-last memory format, which CPUs run faster.
+        channels_last: Keep convolutions in channels-last memory format, which CPUs and tensor cores
+            run faster.
         kwargs: See mmdet's ``TwoStageDetector``.
     """
 
-    def __init__(self, *, pretrained: str | None = None, channels_last: bool = False, **kwargs):
+    def __init__(self, *, pretrained: str | None = None, channels_last: bool = True, **kwargs):
         super().__init__(**kwargs)
         self.pretrained = pretrained
         if channels_last:
@@ -35,19 +39,22 @@ class PersonSearch(TwoStageDetector):
     def init_weights(self) -> None:
         super().init_weights()
         if self.pretrained:
-            load_imagenet_weights(self.backbone, self.roi_head.shared_head, self.pretrained)
+            identification = self.roi_head.shared_head
+            load_imagenet_weights(self.backbone, identification, self.pretrained)
+            if self.roi_head.reid_network is not None:
+                self.roi_head.reid_network.start_from(identification)
 
-    def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor]:
+    def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
         return self.extract_frame(batch_inputs)[0]
 
-    def extract_frame(self, batch_inputs: Tensor) -> tuple[tuple[Tensor], AffineFrame | None]:
-        """Images ``(b, 3, h, w)`` to one map ``(b, c, h / 16, w / 16)`` and the frame its boxes
-        live in.
+    def extract_frame(self, batch_inputs: Tensor) -> tuple[tuple[Tensor, ...], AffineFrame | None]:
+        """Images ``(b, 3, h, w)`` to a map ``(b, c, h / 16, w / 16)`` and the frame its boxes live
+        in.
 
-        The frame is None when boxes on the map are boxes on the image.
+        Finer maps may follow for re-ID; people are detected on the first. The frame is None when
+        boxes on the map are boxes on the image.
         """
-        # RoIAlign reads memory as (b, c, h, w) whatever the strides say.
-        x = tuple(feat.contiguous() for feat in self.backbone(batch_inputs))
+        x = self.backbone(batch_inputs)
         if not self.with_neck:
             return x, None
         if not isinstance(self.neck, STN):
@@ -62,12 +69,9 @@ class PersonSearch(TwoStageDetector):
         samples = batch_data_samples
         if frame is not None:
             samples = [_to_warped(sample, frame, i) for i, sample in enumerate(samples)]
-        # Under autocast too: 16 bits tell too few scores apart, and NMS on CPUs takes no others.
-        with torch.autocast(batch_inputs.device.type, enabled=False):
+        with _in_float32(x) as maps:
             losses, proposals = self.rpn_head.loss_and_predict(
-                tuple(maps.float() for maps in x),
-                samples,
-                proposal_cfg=self.train_cfg.rpn_proposal,
+                maps, samples, proposal_cfg=self.train_cfg.rpn_proposal
             )
         return {**losses, **self.roi_head.loss(x, proposals, samples)}
 
@@ -84,7 +88,8 @@ class PersonSearch(TwoStageDetector):
             rescale: Detections in pixels of the original image, else of the network's input.
         """
         x, frame = self.extract_frame(batch_inputs)
-        proposals = self.rpn_head.predict(x, batch_data_samples, rescale=False)
+        with _in_float32(x) as maps:
+            proposals = self.rpn_head.predict(maps, batch_data_samples, rescale=False)
         results = self.roi_head.predict(x, proposals, batch_data_samples)
         for i, (result, sample) in enumerate(zip(results, batch_data_samples, strict=True)):
             boxes = result.bboxes if frame is None else frame.to_image(result.bboxes, i)
@@ -108,6 +113,16 @@ class PersonSearch(TwoStageDetector):
             for sample, rows in zip(samples, self.roi_head.embed(x, boxes), strict=True):
                 if key in sample:
                     sample.get(key).embeddings = rows
+
+
+@contextmanager
+def _in_float32(x: tuple[Tensor, ...]) -> Iterator[tuple[Tensor]]:
+    """The first map, for proposals, which stay in float32 under autocast.
+
+    16 bits tell too few scores apart, and mmcv's NMS takes none of them on CPUs.
+    """
+    with torch.autocast(x[0].device.type, enabled=False):
+        yield (x[0].float(),)
 
 
 def _scale(sample: DetDataSample, boxes: Tensor) -> Tensor:

@@ -2,8 +2,10 @@ from .affine_frame import AffineFrame
 from .dense_block import DenseBlock, Transition
 from .global_batch_norm import GlobalBatchNorm
 from .inception import ConvNormReLU, Inception
+from .region_align import RegionAlign, align_regions, extract
+from .region_focus import RegionFocus
 from .soft_attention import SoftAttention
-from .spatial_transformer import SpatialTransformer
+from .spatial_transformer import SpatialTransformer, warp
 from .staged import StagedModule
 
 __all__ = [
@@ -12,8 +14,13 @@ __all__ = [
     'DenseBlock',
     'GlobalBatchNorm',
     'Inception',
+    'RegionAlign',
+    'RegionFocus',
     'SoftAttention',
     'SpatialTransformer',
     'StagedModule',
     'Transition',
+    'align_regions',
+    'extract',
+    'warp',
 ]

@@ -1,7 +1,17 @@
 from collections import OrderedDict
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+from mmps.models.layers.dense_function import DenseBlockFunction
+from mmps.models.layers.folding import (
+    affine,
+    can_fold,
+    fold_before,
+    in_float32,
+    uses_running_statistics,
+)
 
 BOTTLENECK = 4  # width of the 1 x 1 convolution, in growth rates (DenseNet-BC)
 
@@ -22,6 +32,13 @@ class DenseLayer(nn.Module):
         x = self.conv1(self.relu(self.norm1(x)))
         return self.conv2(self.relu(self.norm2(x)))
 
+    def fixed(self) -> list[Tensor]:
+        """What :class:`DenseBlockFunction` takes of a layer whose norms use their running
+        statistics.
+        """
+        first, second = affine(self.norm1), affine(self.norm2)
+        return [*first, self.conv1.weight, *second, self.conv2.weight]
+
 
 class DenseBlock(nn.ModuleDict):
     """Layers that each see the concatenation of everything before them.
@@ -40,6 +57,9 @@ class DenseBlock(nn.ModuleDict):
         self.out_channels = in_channels + num_layers * growth_rate
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.device.type == 'cpu' and in_float32(x) and uses_running_statistics(self):
+            fixed = (tensor for layer in self.values() for tensor in layer.fixed())
+            return DenseBlockFunction.apply(x, *fixed)
         for layer in self.values():
             x = torch.cat([x, layer(x)], 1)
         return x
@@ -60,3 +80,15 @@ class Transition(nn.Sequential):
         if pool:
             layers['pool'] = nn.AvgPool2d(2)
         super().__init__(layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        folded = None
+        if can_fold(x, self):
+            folded = fold_before(*affine(self.norm), self.conv.weight)
+            x = x.permute(0, 2, 3, 1).clamp(folded.low, folded.high).permute(0, 3, 1, 2)
+        else:
+            x = self.relu(self.norm(x))
+        # Pooling and a 1 x 1 convolution commute; this way it has a quarter of the positions.
+        if 'pool' in self._modules:
+            x = self.pool(x)
+        return F.conv2d(x, folded.weight, folded.bias) if folded else self.conv(x)

@@ -1,5 +1,8 @@
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+from mmps.models.layers.folding import can_fold, fold_after
 
 
 class ConvNormReLU(nn.Module):
@@ -16,7 +19,10 @@ class ConvNormReLU(nn.Module):
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.relu(self.bn(self.conv(x)))
+        if not can_fold(x, self):
+            return self.relu(self.bn(self.conv(x)))
+        folded = fold_after(self.conv, self.bn)
+        return F.conv2d(x, folded.weight, folded.bias, self.conv.stride, self.conv.padding).relu_()
 
 
 class Inception(nn.Module):

@@ -54,8 +54,13 @@ class SpatialTransformer(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the warped maps and the warps."""
         theta = self.theta(x)
-        # In float32 the sampling positions of a wide map are off by up to 1e-5 of a cell, and the
-        # identity would not be one.
-        grid = F.affine_grid(theta.double(), list(x.shape), align_corners=False)
-        warped = F.grid_sample(x.double(), grid, padding_mode='border', align_corners=False)
-        return warped.to(x.dtype).contiguous(), theta
+        return warp(x, theta), theta
+
+
+def warp(x: Tensor, theta: Tensor) -> Tensor:
+    """Maps ``(n, c, h, w)`` sampled where ``theta`` ``(n, 2, 3)`` takes their positions."""
+    # In float32 the sampling positions of a wide map are off by up to 1e-5 of a cell, and the
+    # identity would not be one.
+    grid = F.affine_grid(theta.double(), list(x.shape), align_corners=False)
+    warped = F.grid_sample(x.double(), grid, padding_mode='border', align_corners=False)
+    return warped.to(x.dtype, memory_format=torch.channels_last)

@@ -1,8 +1,10 @@
 from collections.abc import Sequence
 
 from mmengine.model import BaseModule
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from mmps.models.layers.checkpointing import recomputed
 
 
 class StagedModule(BaseModule):
@@ -14,11 +16,17 @@ class StagedModule(BaseModule):
             norm uses its running statistics. 0 trains everything.
         norm_eval: Keep all batch norm layers in evaluation mode while training, as small batches of
             large scenes need.
+        with_cp: Keep only what enters each stage and compute the rest again in the backward pass
+            (activation checkpointing): less memory, more time, the same gradients.
         init_cfg: mmengine initialisation; default Kaiming for convolutions.
     """
 
     def __init__(
-        self, frozen_stages: int = 0, norm_eval: bool = False, init_cfg: dict | list | None = None
+        self,
+        frozen_stages: int = 0,
+        norm_eval: bool = False,
+        with_cp: bool = False,
+        init_cfg: dict | list | None = None,
     ):
         if init_cfg is None:
             init_cfg = [
@@ -29,6 +37,7 @@ class StagedModule(BaseModule):
         super().__init__(init_cfg)
         self.frozen_stages = frozen_stages
         self.norm_eval = norm_eval
+        self.with_cp = with_cp
 
     def stages(self) -> Sequence[Sequence[nn.Module]]:
         """The modules of each stage, in order from the image."""
@@ -46,6 +55,11 @@ class StagedModule(BaseModule):
                 f'but it must be between 0 and {len(self.stages())}'
             )
         self.train()  # DistributedDataParallel asks what is frozen before training starts
+
+    def run_stage(self, stage: Sequence[nn.Module], x: Tensor) -> Tensor:
+        """One entry of :meth:`stages` on maps ``(n, c, h, w)``."""
+        stage = nn.Sequential(*stage)
+        return recomputed(stage, x) if self.with_cp else stage(x)
 
     def train(self, mode: bool = True) -> 'StagedModule':
         super().train(mode)

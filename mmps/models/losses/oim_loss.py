@@ -6,6 +6,8 @@ from torch import Tensor, nn
 from mmps.registry import MODELS
 from mmps.utils.dist import gather_rows
 
+from .oim_statistics import OIMStatistics
+
 
 @MODELS.register_module()
 class OIMLoss(nn.Module):
@@ -26,6 +28,8 @@ class OIMLoss(nn.Module):
         queue_size: Rows of the circular queue.
         momentum: Weight of the old LUT row in its update.
         scalar: Factor on the similarities before the softmax (inverse temperature).
+        mask_unfilled: Leave rows that nobody has filled yet out of the softmax, where they count as
+            somebody with similarity 0.
     """
 
     def __init__(
@@ -35,10 +39,13 @@ class OIMLoss(nn.Module):
         queue_size: int = 2048,
         momentum: float = 0.5,
         scalar: float = 30.0,
+        mask_unfilled: bool = False,
     ):
         super().__init__()
+        self.mask_unfilled = mask_unfilled
         self.momentum = momentum
         self.scalar = scalar
+        self.statistics = OIMStatistics()
         self.register_buffer('lut', torch.zeros(num_ids, embed_dim))
         self.register_buffer('queue', torch.zeros(queue_size, embed_dim))
         self.register_buffer('queue_pointer', torch.zeros((), dtype=torch.long))
@@ -59,12 +66,23 @@ class OIMLoss(nn.Module):
             # cat copies the tables: what backward needs survives the update below.
             table = torch.cat([self.lut, self.queue])
             logits = self.scalar * embeddings[labelled] @ table.T
+            if self.mask_unfilled:
+                logits = self._masked(logits, table, person_ids[labelled])
             total = F.cross_entropy(logits, person_ids[labelled], reduction='sum')
             count = reduce_mean(labelled.sum().float())
             loss = total / torch.where(count > 0, count, 1.0)
             if self.training:
+                to_people = logits[:, : len(self.lut)].detach() / self.scalar
+                self.statistics.update(to_people, person_ids[labelled])
                 self._update(gather_rows(embeddings), gather_rows(person_ids))
         return loss
+
+    @staticmethod
+    def _masked(logits: Tensor, table: Tensor, person_ids: Tensor) -> Tensor:
+        """Logits ``(m, rows)`` without unfilled rows, other than a person's own."""
+        hidden = (table == 0).all(1).expand_as(logits).clone()
+        hidden.scatter_(1, person_ids[:, None], False)
+        return logits.masked_fill(hidden, -torch.inf)
 
     @torch.no_grad()
     def _update(self, embeddings: Tensor, person_ids: Tensor) -> None:

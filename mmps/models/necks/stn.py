@@ -1,7 +1,7 @@
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from mmps.models.layers import SpatialTransformer
+from mmps.models.layers import SpatialTransformer, warp
 from mmps.registry import MODELS
 
 
@@ -13,7 +13,7 @@ class STN(BaseModule):
     (:class:`AffineFrame`), so that the warp never shifts a box silently.
 
     Args:
-        in_channels: Channels of the map.
+        in_channels: Channels of the first map.
         kwargs: See :class:`SpatialTransformer`.
     """
 
@@ -21,10 +21,12 @@ class STN(BaseModule):
         super().__init__(init_cfg)
         self.transformer = SpatialTransformer(in_channels, **kwargs)
 
-    def warp(self, inputs: tuple[Tensor]) -> tuple[tuple[Tensor], Tensor]:
-        """One map ``(n, c, h, w)`` to the warped map and the warps ``(n, 2, 3)``."""
-        warped, theta = self.transformer(inputs[0])
-        return (warped,), theta
+    def warp(self, inputs: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Maps ``(n, c, h, w)`` to the warped maps and the warps ``(n, 2, 3)``, which the first map
+        decides.
+        """
+        theta = self.transformer.theta(inputs[0])
+        return tuple(warp(x, theta) for x in inputs), theta
 
-    def forward(self, inputs: tuple[Tensor]) -> tuple[Tensor]:
+    def forward(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return self.warp(inputs)[0]

@@ -1,4 +1,5 @@
 import torch
+import torch.nn.functional as F
 from mmdet.models.roi_heads import StandardRoIHead
 from mmdet.models.task_modules.samplers import SamplingResult
 from mmdet.structures import SampleList
@@ -7,8 +8,14 @@ from mmdet.utils import InstanceList
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from mmps.models.layers import SpatialTransformer
+from mmps.models.layers import RegionFocus, align_regions, extract
+from mmps.models.layers.folding import uses_running_statistics
 from mmps.registry import MODELS
+
+REGIONS_AT_ONCE = {'cpu': 32}
+"""Regions that go through the identification network together, by type of device: on CPUs as many
+as stay in the cache, which is several times faster than all of them; elsewhere 512, to bound
+memory."""
 
 
 @MODELS.register_module()
@@ -18,14 +25,17 @@ class PersonSearchRoIHead(StandardRoIHead):
     RoIAlign -> (spatial transformer) -> (attention) -> identification network (``shared_head``) ->
     class and box (``bbox_head``, mmdet's), embedding (``reid_head``).
 
-    Of mmdet's methods it replaces ``loss`` (the person ids of the sampled regions are needed),
-    ``_bbox_forward`` (attention) and ``predict`` (embeddings of the final boxes). Boxes stay in the
-    frame of the features; :class:`PersonSearch` takes them to image pixels.
+    Of mmdet's methods it replaces ``loss`` (person ids and features of the sampled regions are
+    needed), ``_bbox_forward`` (attention, few regions at once) and ``predict`` (embeddings of the
+    final boxes), and extends ``init_bbox_head`` (:class:`RegionAlign`). Boxes stay in the frame of
+    the features; :class:`PersonSearch` takes them to image pixels.
 
     Args:
         reid_head: Config of the embedding branch; it also gets ``in_channels``.
         attention: Config of the attention; it also gets ``channels``. None: no attention.
         region_transformer: Arguments of a :class:`SpatialTransformer` on each region, or None.
+        reid_network: Config of a :class:`RegionNetwork` for re-ID alone; None: re-ID takes the
+            features that detection takes (paper).
         reid_iou: Regions that overlap their person less than this train detection only.
         kwargs: See mmdet's ``StandardRoIHead``.
     """
@@ -36,38 +46,49 @@ class PersonSearchRoIHead(StandardRoIHead):
         reid_head: dict,
         attention: dict | None = None,
         region_transformer: dict | None = None,
+        reid_network: dict | None = None,
         reid_iou: float = 0.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.reid_iou = reid_iou
-        channels = self.bbox_roi_extractor.out_channels
-        self.reid_head = MODELS.build(
-            reid_head, default_args=dict(in_channels=self.bbox_head.in_channels)
+        self.focus = RegionFocus(
+            self.bbox_roi_extractor.out_channels, attention, region_transformer
         )
-        self.attention = attention and MODELS.build(attention, default_args=dict(channels=channels))
-        self.region_transformer = (
-            None
-            if region_transformer is None
-            else SpatialTransformer(channels, **region_transformer)
+        self.reid_network = reid_network and MODELS.build({'type': 'RegionNetwork', **reid_network})
+        width = (
+            self.reid_network.network.out_channels if reid_network else self.bbox_head.in_channels
         )
+        self.reid_head = MODELS.build(reid_head, default_args=dict(in_channels=width))
+        self.norm_aware = self.reid_head.length_norm is not None
+        if self.norm_aware and reid_network:
+            raise ValueError(
+                'PersonSearchRoIHead: reid_head.norm_aware needs the embedding of every proposal, '
+                'which a reid_network does not give; set one of them to None'
+            )
+
+    def init_bbox_head(self, bbox_roi_extractor: dict, bbox_head: dict) -> None:
+        super().init_bbox_head(bbox_roi_extractor, bbox_head)
+        align_regions(self.bbox_roi_extractor)
 
     def extract_regions(self, x: tuple[Tensor], rois: Tensor) -> Tensor:
         """RoIs ``(n, 5)`` (image index, xyxy) to identification features ``(n, c, h, w)``."""
-        # In float32 under autocast as well: RoIAlign would round boxes to 16 bits, by up to 4
-        # pixels in bfloat16, for which it has no kernel besides.
-        maps = [feats.float() for feats in x[: self.bbox_roi_extractor.num_inputs]]
-        feats = self.bbox_roi_extractor(maps, rois).to(x[0].dtype)
-        if self.region_transformer is not None:
-            feats, _ = self.region_transformer(feats)
-        if self.attention is not None:
-            feats = self.attention(feats)
-        return self.shared_head(feats)
+        return self.shared_head(self.focus(extract(self.bbox_roi_extractor, x, rois)))
 
     def _bbox_forward(self, x: tuple[Tensor], rois: Tensor) -> dict[str, Tensor]:
-        feats = self.extract_regions(x, rois)
+        parts = [self._heads(self.extract_regions(x, some)) for some in _in_parts(rois)]
+        return {key: torch.cat([part[key] for part in parts]) for key in ('cls_score', 'bbox_pred')}
+
+    def _heads(self, feats: Tensor) -> dict[str, Tensor]:
+        """Class, box and, if norm-aware, unscaled embedding of identification features."""
         cls_score, bbox_pred = self.bbox_head(feats)
-        return dict(cls_score=cls_score, bbox_pred=bbox_pred, bbox_feats=feats)
+        results = dict(cls_score=cls_score, bbox_pred=bbox_pred)
+        if self.norm_aware:
+            results['unscaled'] = self.reid_head.unscaled(feats)
+            logit = self.reid_head.person_logit(results['unscaled'])
+            # The sigmoid of one logit is the softmax of it and zero.
+            results['cls_score'] = torch.stack([logit, torch.zeros_like(logit)], 1)
+        return results
 
     def loss(
         self, x: tuple[Tensor], rpn_results_list: InstanceList, batch_data_samples: SampleList
@@ -75,7 +96,7 @@ class PersonSearchRoIHead(StandardRoIHead):
         """Detection losses of the sampled regions, re-ID loss of those that hold a person.
 
         Args:
-            x: One map ``(b, c, h, w)``.
+            x: Maps ``(b, c, h, w)``; detection takes the first.
             rpn_results_list: ``bboxes (m, 4)`` per image.
             batch_data_samples: ``gt_instances`` with bboxes, labels and person_ids.
         """
@@ -83,15 +104,29 @@ class PersonSearchRoIHead(StandardRoIHead):
             self._sample(proposals, sample.gt_instances)
             for proposals, sample in zip(rpn_results_list, batch_data_samples, strict=True)
         ]
-        results = self.bbox_loss(x, samples)
+        rois = bbox2roi([sampled.priors for sampled in samples])
+        # Statistics of a part would not be those of the batch.
+        in_parts = uses_running_statistics(self.shared_head)
+        feats = torch.cat(
+            [self.extract_regions(x, some) for some in (_in_parts(rois) if in_parts else [rois])]
+        )
+        results = self._heads(feats)
+        losses = self.bbox_head.loss_and_target(
+            results['cls_score'], results['bbox_pred'], rois, samples, self.train_cfg
+        )
         people = zip(samples, batch_data_samples, strict=True)
         taught, person_ids = zip(
             *(self._identities(s, sample.gt_instances) for s, sample in people), strict=True
         )
-        return {
-            **results['loss_bbox'],
-            **self.reid_head.loss(results['bbox_feats'][torch.cat(taught)], torch.cat(person_ids)),
-        }
+        taught, person_ids = torch.cat(taught), torch.cat(person_ids)
+        if self.norm_aware:
+            embeddings = F.normalize(results['unscaled'][taught])
+            loss_reid = self.reid_head.loss_by_feat(embeddings, person_ids)
+        elif self.reid_network is None:
+            loss_reid = self.reid_head.loss(feats[taught], person_ids)
+        else:
+            loss_reid = self.reid_head.loss(self.reid_network(x, rois[taught]), person_ids)
+        return {**losses['loss_bbox'], **loss_reid}
 
     def _identities(
         self, sampled: SamplingResult, gt_instances: InstanceData
@@ -135,5 +170,10 @@ class PersonSearchRoIHead(StandardRoIHead):
         rois = bbox2roi(boxes)
         if len(rois) == 0:
             return [rois.new_zeros(0, self.reid_head.embed_dim) for _ in boxes]
-        embeddings = self.reid_head(self.extract_regions(x, rois))
-        return list(embeddings.split([len(b) for b in boxes]))
+        regions = self.reid_network or self.extract_regions
+        embeddings = [self.reid_head(regions(x, some)) for some in _in_parts(rois)]
+        return list(torch.cat(embeddings).split([len(b) for b in boxes]))
+
+
+def _in_parts(rois: Tensor) -> tuple[Tensor, ...]:
+    return rois.split(REGIONS_AT_ONCE.get(rois.device.type, 512))

@@ -15,7 +15,7 @@ import numpy as np
 import mmps
 from mmps.evaluation.functional import SearchAnnotations, SearchPredictions, save_predictions
 from mmps.formats.cache import FOLDER_VARIABLE, SETTLED_NS
-from mmps.formats.coco_writer import write_coco
+from mmps.formats.coco.writer import write_coco
 from mmps.formats.scene_index import Frame, Query, SceneIndex
 from mmps.utils.benchmark.measurement import Measurement
 

@@ -6,10 +6,15 @@ import argparse
 
 import torch
 
+from mmps.utils.benchmark import networks
 from mmps.utils.benchmark.measurement import Measurement
-from mmps.utils.benchmark.networks import add_arguments, load_model, measure, scenes
+from mmps.utils.benchmark.networks import load_model, measure, scenes
 
-__all__ = ['add_arguments', 'run']
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the subcommand."""
+    networks.add_arguments(parser)
+    parser.add_argument('--amp', choices=('float16', 'bfloat16'), help='mixed precision')
 
 
 def run(arguments: argparse.Namespace) -> list[Measurement]:
@@ -17,9 +22,12 @@ def run(arguments: argparse.Namespace) -> list[Measurement]:
     model, _ = load_model(arguments)
     model.eval()
     batch = scenes(arguments)
+    dtype = getattr(torch, arguments.amp or 'float32')
+    device = torch.device(arguments.device).type
 
     @torch.no_grad()
     def step() -> None:
-        model.test_step(batch)
+        with torch.autocast(device, dtype, enabled=arguments.amp is not None):
+            model.test_step(batch)
 
-    return measure(step, model, arguments, images=arguments.batch)
+    return measure(step, model, arguments, images=arguments.batch, dtype=dtype)

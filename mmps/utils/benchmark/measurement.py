@@ -23,11 +23,13 @@ class Measurement:
         name: What was measured.
         value: The number.
         unit: Its unit, e.g. ``s``.
+        stage: The part of the whole that it is about; empty: the whole.
     """
 
     name: str
     value: float
     unit: str
+    stage: str = ''
 
 
 def best_time(function: Callable[[], Any], repeats: int) -> float:
@@ -68,10 +70,23 @@ def machine() -> dict[str, Any]:
 
 
 def print_measurements(measurements: list[Measurement]) -> None:
-    """Print a table with one line per number."""
-    width = max(len(m.name) for m in measurements)
-    for m in measurements:
+    """Print one line per number, then a table with one line per stage."""
+    whole = [m for m in measurements if not m.stage]
+    width = max((len(m.name) for m in whole), default=0)
+    for m in whole:
         print(f'{m.name:<{width}}  {m.value:>12.4g} {m.unit}')
+    stages = {m.stage: {} for m in measurements if m.stage}
+    for m in measurements:
+        if m.stage:
+            stages[m.stage][f'{m.name}, {m.unit}'] = m.value
+    columns = list(dict.fromkeys(column for row in stages.values() for column in row))
+    if not stages:
+        return
+    width = max(map(len, stages))
+    print(f'\n{"":<{width}}', *(f'  {column}' for column in columns), sep='')
+    for stage, row in stages.items():
+        cells = (f'  {row[c]:>{len(c)}.3g}' if c in row else f'  {"-":>{len(c)}}' for c in columns)
+        print(f'{stage:<{width}}', *cells, sep='')
 
 
 def write_measurements(path: str, command: str, measurements: list[Measurement]) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 import torch
 from mmengine.config import Config, DictAction
@@ -15,7 +17,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from mmps.registry import MODELS
 from mmps.testing.scenes import random_scenes
 from mmps.utils.benchmark.measurement import Measurement, peak_memory
+from mmps.utils.benchmark.stages import OPTIMISER_STAGES, StageMeter, metered
 from mmps.utils.cli import load_config
+from mmps.utils.memory import keep_freed_memory
 
 PEOPLE = [0, 1, 2, -1]
 """Ids in every scene; PRW has about three people in a frame."""
@@ -38,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def load_model(arguments: argparse.Namespace) -> tuple[nn.Module, Config]:
     """The model of a config with random weights, and the config."""
+    keep_freed_memory()
     init_default_scope('mmps')
     config = load_config(arguments.config, arguments.cfg_options)
     config.model.pretrained = None
@@ -54,25 +59,75 @@ def scenes(arguments: argparse.Namespace) -> dict:
 
 
 def measure(
-    step: Callable[[], object], model: nn.Module, arguments: argparse.Namespace, images: int
+    step: Callable[[], object],
+    model: nn.Module,
+    arguments: argparse.Namespace,
+    images: int,
+    optim_wrapper: object = None,
+    dtype: torch.dtype = torch.float32,
 ) -> list[Measurement]:
-    """Seconds and floating-point operations of a ``step`` of so many images, size and memory of
-    the model.
+    """Seconds and floating-point operations of a ``step`` of so many images, as a whole and stage
+    by stage; size and memory of the model.
+
+    Args:
+        dtype: What most of the step is computed in; its matrix product is the peak.
     """
-    with FlopCounterMode(display=False) as counter:
-        step()
-    flops = counter.get_total_flops() / images
-    seconds = min(_seconds(step, arguments.device) for _ in range(arguments.repeats))
-    seconds /= images
-    rate = _matrix_rate(arguments.device)
+
+    @contextmanager
+    def stages(meter: StageMeter) -> Iterator[None]:
+        owner = SimpleNamespace(optim_wrapper=optim_wrapper)
+        with metered(meter, model), metered(meter, owner, OPTIMISER_STAGES):
+            yield
+
+    operations = _operations(step, stages)
+    runs = [_stage_seconds(step, stages, arguments.device) for _ in range(arguments.repeats)]
+    best = min(runs, key=lambda run: sum(run.values()))
+    rate = _matrix_rate(arguments.device, dtype)
     parameters = sum(p.numel() for p in model.parameters())
-    return [
+    flops, seconds = sum(operations.values()) / images, sum(best.values()) / images
+    measured = [
         Measurement('parameters', parameters / 1e6, 'M'),
         Measurement('operations per image, without RoIAlign', flops / 1e9, 'GFLOP'),
         Measurement('time per image', seconds, 's'),
+        Measurement('slowest run', max(sum(run.values()) for run in runs) / images, 's'),
+        Measurement('images per second', 1 / seconds, '/s'),
+        Measurement(f'peak: matrix product in {_name(dtype)}', rate / 1e9, 'GFLOP/s'),
         Measurement('floor: operations over the rate of a matrix product', flops / rate, 's'),
+        Measurement('share of the peak', 100 * flops / rate / seconds, '%'),
         Measurement('peak memory', _peak_memory(arguments.device), 'MiB'),
     ]
+    for name in sorted(best, key=best.get, reverse=True):
+        taken, count = best[name] / images, operations.get(name, 0.0) / images
+        measured += [
+            Measurement('time', taken, 's', stage=name),
+            Measurement('share of time', 100 * taken / seconds, '%', stage=name),
+            Measurement('operations', count / 1e9, 'GFLOP', stage=name),
+            Measurement('share of the peak', 100 * count / rate / taken, '%', stage=name),
+        ]
+    return measured
+
+
+def _operations(step: Callable[[], object], stages: Callable) -> dict[str, float]:
+    with FlopCounterMode(display=False) as counter:
+        meter = StageMeter(counter.get_total_flops)
+        with stages(meter):
+            step()
+        return meter.stop()
+
+
+def _stage_seconds(step: Callable[[], object], stages: Callable, device: str) -> dict[str, float]:
+    def clock() -> float:
+        _synchronise(device)
+        return time.perf_counter()
+
+    meter = StageMeter(clock)
+    with stages(meter):
+        step()
+    return meter.stop()
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix('torch.')
 
 
 def _seconds(step: Callable[[], object], device: str) -> float:
@@ -88,9 +143,9 @@ def _synchronise(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def _matrix_rate(device: str, side: int = 2048) -> float:
-    """Operations per second of a large float32 product, what this machine can do at best."""
-    a = torch.randn(side, side, device=device)
+def _matrix_rate(device: str, dtype: torch.dtype, side: int = 2048) -> float:
+    """Operations per second of a large product, what this machine can do at best."""
+    a = torch.randn(side, side, device=device).to(dtype)
     return 2 * side**3 / min(_seconds(lambda: a @ a, device) for _ in range(5))
 
 

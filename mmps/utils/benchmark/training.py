@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from types import SimpleNamespace
 
+import torch
 from mmengine.runner import Runner
 
 from mmps.utils.amp import set_amp
@@ -48,4 +49,11 @@ def run(arguments: argparse.Namespace) -> list[Measurement]:
         for _ in range(arguments.accumulate):
             model.train_step(batch, optimiser)
 
-    return measure(step, model, arguments, images=arguments.batch * arguments.accumulate)
+    return measure(
+        step,
+        model,
+        arguments,
+        images=arguments.batch * arguments.accumulate,
+        optim_wrapper=optimiser,
+        dtype=getattr(torch, arguments.amp or 'float32'),
+    )

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mmps.formats.coco import CocoPersonSearchFiles
-from mmps.formats.coco_writer import write_coco
+from mmps.formats.coco.writer import write_coco
 from mmps.formats.converters import prw_layout
 from mmps.formats.converters.prw_layout import write_prw_layout
 from mmps.formats.converters.tally import Tally

@@ -20,5 +20,17 @@ def test_report(tmp_path, capsys):
     measurement.write_measurements(str(path), 'benchmark.py eval', numbers)
     content = json.loads(path.read_text())
     assert content['command'] == 'benchmark.py eval'
-    assert content['measurements'][0] == {'name': 'search', 'value': 1.25, 'unit': 's'}
+    assert content['measurements'][0] == dict(name='search', value=1.25, unit='s', stage='')
     assert content['machine']['cpu'] and content['machine']['date']
+
+
+def test_stages_are_a_table(capsys):
+    rows = [('time', 2.5, 's', 'stem'), ('time', 0.5, 's', 'RPN'), ('operations', 7.0, 'G', 'stem')]
+    measurement.print_measurements([Measurement('all', 3, 's'), *(Measurement(*r) for r in rows)])
+    lines = [line.split() for line in capsys.readouterr().out.splitlines() if line]
+    assert lines == [
+        ['all', '3', 's'],
+        ['time,', 's', 'operations,', 'G'],
+        ['stem', '2.5', '7'],
+        ['RPN', '0.5', '-'],
+    ]

@@ -21,7 +21,7 @@ class DenseNetIdentification(StagedModule):
         num_layers: Dense layers in the block.
         growth_rate: Channels that each of them adds.
         block: The block's number in the whole DenseNet, which names its parameters.
-        frozen_stages, norm_eval, init_cfg: See :class:`StagedModule`; one stage.
+        frozen_stages, norm_eval, with_cp, init_cfg: See :class:`StagedModule`; one stage.
     """
 
     def __init__(
@@ -32,9 +32,10 @@ class DenseNetIdentification(StagedModule):
         block: int = 4,
         frozen_stages: int = 0,
         norm_eval: bool = False,
+        with_cp: bool = False,
         init_cfg: dict | list | None = None,
     ):
-        super().__init__(frozen_stages, norm_eval, init_cfg)
+        super().__init__(frozen_stages, norm_eval, with_cp, init_cfg)
         dense = DenseBlock(in_channels, num_layers, growth_rate)
         self.out_channels = dense.out_channels
         self.features = nn.Sequential(
@@ -51,4 +52,4 @@ class DenseNetIdentification(StagedModule):
         return [list(self.features)]
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.features(x), inplace=True)
+        return F.relu(self.run_stage(self.features, x), inplace=True)

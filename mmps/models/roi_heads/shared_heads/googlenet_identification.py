@@ -14,7 +14,7 @@ class GoogLeNetIdentification(StagedModule):
     Parameter names are torchvision's.
 
     Args:
-        frozen_stages, norm_eval, init_cfg: See :class:`StagedModule`; one stage.
+        frozen_stages, norm_eval, with_cp, init_cfg: See :class:`StagedModule`; one stage.
     """
 
     out_channels = 1024
@@ -23,9 +23,10 @@ class GoogLeNetIdentification(StagedModule):
         self,
         frozen_stages: int = 0,
         norm_eval: bool = False,
+        with_cp: bool = False,
         init_cfg: dict | list | None = None,
     ):
-        super().__init__(frozen_stages, norm_eval, init_cfg)
+        super().__init__(frozen_stages, norm_eval, with_cp, init_cfg)
         self.inception5a = Inception(832, (256, 160, 320, 32, 128, 128))
         self.inception5b = Inception(832, (384, 192, 384, 48, 128, 128))
         self.check_frozen_stages()
@@ -34,4 +35,4 @@ class GoogLeNetIdentification(StagedModule):
         return [[self.inception5a, self.inception5b]]
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.inception5b(self.inception5a(x))
+        return self.run_stage(*self.stages(), x)

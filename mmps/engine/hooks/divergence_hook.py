@@ -1,0 +1,171 @@
+import math
+from collections import deque
+from statistics import median
+
+import torch
+from mmengine.dist import all_gather_object, all_reduce, get_rank, get_world_size
+from mmengine.hooks import CheckpointHook, Hook
+from mmengine.model import is_model_wrapper
+from mmengine.optim import AmpOptimWrapper
+from mmengine.runner import Runner
+
+from mmps.registry import HOOKS
+from mmps.utils.checkpoint import newest_checkpoint
+from mmps.utils.cli import UserError
+
+_IMAGES_NAMED = 16
+
+
+class TrainingDivergedError(UserError, RuntimeError):
+    """The loss or the weights are useless from here on; the message says where it began."""
+
+
+@HOOKS.register_module()
+class DivergenceHook(Hook):
+    """Stops a training whose loss is not finite or has exploded, before it can be saved.
+
+    mmengine's step ends with the update of the weights, so they are lost by the time a hook sees
+    the loss; the last checkpoint is not: it is written later, by a hook that is not reached. The
+    weights themselves are looked at before each checkpoint and validation, because a gradient can
+    fail where the loss did not.
+
+    All ranks stop in the same step, each knowing what any of them found. Costs one number exchanged
+    per step between several ranks, and nothing on one: mmengine has brought the loss to the host
+    for its log.
+
+    Args:
+        explosion_factor: A loss is called exploded when it exceeds this many times the median of
+            the last ``window`` ones, where a median below 1 counts as 1: the losses of a training
+            that works start at a few units and fall. None: never.
+        window: Steps that the median is taken over; before so many, no loss is called exploded.
+    """
+
+    # After the hook that puts the loss into the log, before averaging, saving and validating.
+    priority = 'HIGH'
+
+    def __init__(self, explosion_factor: float | None = 100.0, window: int = 50):
+        self.explosion_factor = explosion_factor
+        self._losses: deque[float] = deque(maxlen=window)
+        self._images: deque[list[str]] = deque(maxlen=2)
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: dict | None = None,
+    ) -> None:
+        """Judges the loss of the step.
+
+        Raises:
+            TrainingDivergedError: On all ranks if on any.
+        """
+        terms = {
+            key: runner.message_hub.get_scalar(f'train/{key}').current() for key in outputs or {}
+        }
+        self._images.append(_image_paths(data_batch))
+        problem = self._judge(terms) or _judge_gradient(runner)
+        self._stop_if_any(runner, problem, terms)
+        if self._saves_now(runner):
+            self._check_weights(runner)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Looks at the weights before the checkpoint and the validation of the epoch."""
+        self._check_weights(runner)
+
+    def before_val(self, runner: Runner) -> None:
+        """Looks at the weights before one that may save the best of them."""
+        self._check_weights(runner)
+
+    def _judge(self, terms: dict[str, float]) -> str:
+        invalid = [key for key, value in terms.items() if not math.isfinite(value)]
+        if invalid:
+            return f'{", ".join(invalid)} not finite'
+        if 'loss' not in terms or self.explosion_factor is None:
+            return ''
+        usual = median(self._losses) if len(self._losses) == self._losses.maxlen else math.inf
+        self._losses.append(terms['loss'])
+        if terms['loss'] > self.explosion_factor * max(usual, 1.0):
+            return (
+                f'the loss has exploded: it is more than {self.explosion_factor:g} times '
+                f'{usual:.4g}, the median of the {self._losses.maxlen} steps before'
+            )
+        return ''
+
+    def _saves_now(self, runner: Runner) -> bool:
+        return any(
+            isinstance(hook, CheckpointHook)
+            and not hook.by_epoch
+            and (hook.every_n_train_iters(runner, hook.interval) or hook.is_last_train_iter(runner))
+            for hook in runner.hooks
+        )
+
+    def _check_weights(self, runner: Runner) -> None:
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        tensors = {k: v for k, v in model.state_dict().items() if v.is_floating_point()}
+        finite = torch.stack([tensor.isfinite().all() for tensor in tensors.values()]).tolist()
+        invalid = [name for name, fine in zip(tensors, finite, strict=True) if not fine]
+        named = f'{", ".join(invalid[:3])}{", ..." if len(invalid) > 3 else ""}'
+        self._stop_if_any(runner, named and f'weights not finite: {named}', {})
+
+    def _stop_if_any(self, runner: Runner, problem: str, terms: dict[str, float]) -> None:
+        if get_world_size() > 1:
+            found = torch.tensor(float(bool(problem)))
+            all_reduce(found)
+            if not found:
+                return
+        elif not problem:
+            return
+        report = self._report(problem, terms) if problem else ''
+        reports = ''.join(all_gather_object(report) if get_world_size() > 1 else [report])
+        message = (
+            f'training stopped at iteration {runner.iter + 1}, epoch {runner.epoch + 1}:'
+            f'\n{reports}{_advice(runner)}'
+        )
+        runner.logger.error(message)
+        raise TrainingDivergedError(message)
+
+    def _report(self, problem: str, terms: dict[str, float]) -> str:
+        rank = f'rank {get_rank()}: ' if get_world_size() > 1 else ''
+        lines = [f'{rank}{problem}']
+        if terms:
+            lines.append(', '.join(f'{key} {value:.4g}' for key, value in terms.items()))
+        steps = ('this step', 'the step before')
+        for images, step in zip(reversed(self._images), steps, strict=False):
+            lines.append(f'images of {step}: {", ".join(images) or "none"}')
+        return ''.join(f'  {line}\n' for line in lines)
+
+
+def _judge_gradient(runner: Runner) -> str:
+    """Whether the norm that clipping has computed is finite.
+
+    Mixed precision skips the update of a step whose gradient overflows, which it expects to happen.
+    """
+    name = getattr(runner.optim_wrapper, 'grad_name', '')
+    key = f'train/{name}'
+    if (
+        isinstance(runner.optim_wrapper, AmpOptimWrapper)
+        or key not in runner.message_hub.log_scalars
+    ):
+        return ''
+    norm = runner.message_hub.get_scalar(key).current()
+    return '' if math.isfinite(norm) else f'the norm of the gradient is {norm}'
+
+
+def _image_paths(data_batch: dict | None) -> list[str]:
+    samples = (data_batch or {}).get('data_samples', [])
+    paths = [str(sample.metainfo.get('img_path')) for sample in samples[:_IMAGES_NAMED]]
+    return paths + ['...'] * (len(samples) > _IMAGES_NAMED)
+
+
+def _advice(runner: Runner) -> str:
+    good = newest_checkpoint(runner.work_dir)
+    way = (
+        f'Nothing was saved since {good}: go on from it with --resume'
+        if good
+        else 'There is no checkpoint yet: start again'
+    )
+    return (
+        f'{way}, after a look at these images and their boxes, with a lower '
+        'optim_wrapper.optimizer.lr, or with optim_wrapper.clip_grad.max_norm=10.'
+    )

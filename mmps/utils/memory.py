@@ -1,0 +1,26 @@
+"""What the C library does with memory that a network gives back."""
+
+from __future__ import annotations
+
+import ctypes
+
+# Parameters of glibc's mallopt.
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
+_LARGEST = 2**31 - 1
+
+
+def keep_freed_memory() -> bool:
+    """Have glibc keep freed memory for the next allocation instead of returning it to the system.
+
+    A network on a CPU allocates and frees the same maps of tens of megabytes again and again. Each
+    time the system would hand out fresh pages and clear them, which takes as long as a pass over
+    the map. The process stays as large as it was at its largest.
+
+    Returns:
+        Whether it worked; other C libraries have no such switch, and nothing happens.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (TypeError, AttributeError):  # Windows; musl, macOS
+        return False
+    return bool(mallopt(_MMAP_MAX, 0) and mallopt(_TRIM_THRESHOLD, _LARGEST))

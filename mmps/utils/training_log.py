@@ -1,0 +1,133 @@
+"""The log of a training, read back from its work dir as one, however often it was resumed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmps.utils.cli import UserError
+
+_SCALARS = Path('vis_data', 'scalars.json')
+RECORD = 'run.json'
+"""What ``RunRecordHook`` writes about each run, beside its log."""
+_NOT_CURVES = {'epoch', 'iter', 'step'}
+
+Curve = list[tuple[int, float]]
+
+
+@dataclass
+class TrainingLog:
+    """Curves of one training.
+
+    Attributes:
+        work_dir: Where it was read from.
+        curves: Name to its points: iteration and value, of training and validation.
+        validated: Names that come from validations.
+        runs: How many runs it took: 1 and the times it was resumed.
+        epochs: The last epoch that is in the log.
+        steps: Training steps that were logged and became part of the model.
+        seconds: Time spent in these steps, validations not counted.
+        data_seconds: The part of it spent waiting for data.
+    """
+
+    work_dir: Path
+    curves: dict[str, Curve] = field(default_factory=dict)
+    validated: set[str] = field(default_factory=set)
+    runs: int = 0
+    epochs: int = 0
+    steps: int = 0
+    seconds: float = 0.0
+    data_seconds: float = 0.0
+
+    @property
+    def iterations(self) -> int:
+        """The last iteration that is in the log."""
+        return max(points[-1][0] for points in self.curves.values())
+
+    def best(self, key: str) -> tuple[int, float] | None:
+        """The best point of a curve: least of a loss, largest of a validation; else None."""
+        if 'loss' in key:
+            return min(self.curves[key], key=lambda point: point[1])
+        if key in self.validated:
+            return max(self.curves[key], key=lambda point: point[1])
+        return None
+
+
+@dataclass
+class _Run:
+    start: int
+    rows: list[tuple[int, dict[str, Any]]]
+
+
+def read_training_log(work_dir: Path) -> TrainingLog:
+    """Join the runs of a work dir: where they overlap, the later one is what became of the model.
+
+    Args:
+        work_dir: Folder of the training, or of one of its runs.
+
+    Raises:
+        UserError: There is no log of a training in it, or one is damaged.
+    """
+    files = sorted(work_dir.glob(f'*/{_SCALARS}')) or sorted(work_dir.glob(str(_SCALARS)))
+    runs = [run for run in map(_read_run, files) if run is not None]
+    if not runs:
+        raise UserError(f'{work_dir}: no log of a training (looked for */{_SCALARS})')
+    log = TrainingLog(work_dir, runs=len(runs))
+    for number, run in enumerate(runs):
+        until = min((later.start for later in runs[number + 1 :]), default=None)
+        _add(log, run, until)
+    return log
+
+
+def _read_run(path: Path) -> _Run | None:
+    """The lines of one run with the iterations they were written after; None without training."""
+    rows: list[tuple[int, dict[str, Any]]] = []
+    iteration = None
+    for row in _lines(path):
+        iteration = row.get('iter', iteration)
+        rows.append((iteration, row))
+    trained = [number for number, row in rows if 'iter' in row]
+    if not trained:
+        return None
+    record = path.parents[1] / RECORD
+    # Without a record the first line is taken to cover as many steps as the second.
+    start = max(trained[0] - (trained[1] - trained[0] if len(trained) > 1 else 1), 0)
+    if record.is_file():
+        start = json.loads(record.read_text()).get('start_iteration', start)
+    return _Run(start, [(start if number is None else number, row) for number, row in rows])
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    lines = path.read_text().splitlines()
+    for number, line in enumerate(lines, 1):
+        try:
+            yield json.loads(line)
+        except json.JSONDecodeError as error:
+            if number < len(lines):  # the last line of a killed run may be cut short
+                raise UserError(f'{path}, line {number}: not JSON ({error})') from error
+
+
+def _add(log: TrainingLog, run: _Run, until: int | None) -> None:
+    """Add the lines of a run up to the iteration at which a later run went on."""
+    before = run.start
+    for iteration, row in run.rows:
+        if until is not None and iteration > until:
+            break
+        training = 'iter' in row
+        if training:
+            steps, before = iteration - before, iteration
+            log.steps += steps
+            log.seconds += steps * row.get('time', 0.0)
+            log.data_seconds += steps * row.get('data_time', 0.0)
+            log.epochs = max(log.epochs, row.get('epoch', 0))
+        for key, value in row.items():
+            if key in _NOT_CURVES or not isinstance(value, int | float):
+                continue
+            if not training:
+                if key in ('time', 'data_time'):
+                    continue
+                log.validated.add(key)
+            log.curves.setdefault(key, []).append((iteration, float(value)))

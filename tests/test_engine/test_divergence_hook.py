@@ -1,0 +1,136 @@
+import logging
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+from mmdet.structures import DetDataSample
+from mmengine.hooks import CheckpointHook
+from mmengine.logging import MessageHub
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
+from torch import multiprocessing, nn
+
+from mmps.engine import DivergenceHook, TrainingDivergedError
+
+
+def make_runner(work_dir, **changes):
+    model = nn.Linear(2, 2)
+    return SimpleNamespace(
+        message_hub=MessageHub('divergence'),
+        model=model,
+        optim_wrapper=OptimWrapper(
+            torch.optim.SGD(model.parameters(), lr=0.1), clip_grad=dict(max_norm=1)
+        ),
+        hooks=[],
+        work_dir=str(work_dir),
+        iter=41,
+        epoch=2,
+        max_iters=100,
+        logger=logging.getLogger('divergence'),
+        **changes,
+    )
+
+
+def batch(*names):
+    samples = [DetDataSample(metainfo=dict(img_path=f'frames/{name}')) for name in names]
+    return dict(data_samples=samples)
+
+
+def step(hook, runner, loss, *names, **terms):
+    """What mmengine does after a step: the hook of the log first, then this one."""
+    outputs = dict(loss=torch.tensor(loss), **{k: torch.tensor(v) for k, v in terms.items()})
+    for key, value in outputs.items():
+        runner.message_hub.update_scalar(f'train/{key}', value)
+    hook.after_train_iter(runner, 0, batch(*names), outputs)
+
+
+def test_a_loss_that_is_not_finite_stops_with_its_images(tmp_path):
+    hook, runner = DivergenceHook(), make_runner(tmp_path)
+    step(hook, runner, 2.0, 'a.jpg', loss_reid=1.0)
+    torch.save({}, tmp_path / 'epoch_2.pth')
+    with pytest.raises(TrainingDivergedError) as error:
+        step(hook, runner, math.nan, 'b.jpg', 'c.jpg', loss_reid=math.nan, loss_cls=0.5)
+    message = str(error.value)
+    assert 'stopped at iteration 42, epoch 3' in message
+    assert 'loss, loss_reid not finite' in message
+    assert 'loss_cls 0.5' in message
+    assert 'images of this step: frames/b.jpg, frames/c.jpg' in message
+    assert 'images of the step before: frames/a.jpg' in message
+    assert 'epoch_2.pth: go on from it with --resume' in message
+
+
+def test_without_a_checkpoint_it_says_so(tmp_path):
+    with pytest.raises(TrainingDivergedError, match='no checkpoint yet'):
+        step(DivergenceHook(), make_runner(tmp_path), math.inf, 'a.jpg')
+
+
+def test_explosion_is_against_the_median_of_the_window(tmp_path):
+    hook, runner = DivergenceHook(explosion_factor=10, window=5), make_runner(tmp_path)
+    step(hook, runner, 1e6)  # the window is not full yet
+    for loss in (3.0, 2.0, 4.0, 3.0):
+        step(hook, runner, loss)
+    step(hook, runner, 30.0)  # not more than 10 x 3
+    with pytest.raises(TrainingDivergedError, match='more than 10 times 3, the median of the 5'):
+        step(hook, runner, 30.1)
+
+
+def test_a_small_loss_never_explodes(tmp_path):
+    hook, runner = DivergenceHook(explosion_factor=10, window=3), make_runner(tmp_path)
+    for loss in (0.001, 0.001, 0.001, 9.9):
+        step(hook, runner, loss)
+    with pytest.raises(TrainingDivergedError, match='exploded'):
+        step(hook, runner, 10.1)
+
+
+def test_explosion_can_be_switched_off(tmp_path):
+    hook, runner = DivergenceHook(explosion_factor=None, window=2), make_runner(tmp_path)
+    for loss in (1.0, 1.0, 1e9):
+        step(hook, runner, loss)
+
+
+def test_a_gradient_that_is_not_finite(tmp_path, monkeypatch):
+    runner = make_runner(tmp_path)
+    runner.message_hub.update_scalar('train/grad_norm', math.inf)
+    with pytest.raises(TrainingDivergedError, match='norm of the gradient is inf'):
+        step(DivergenceHook(), runner, 1.0)
+    # Mixed precision skips such a step by itself.
+    monkeypatch.setattr(AmpOptimWrapper, '__init__', lambda self: None)
+    runner.optim_wrapper = AmpOptimWrapper()
+    runner.optim_wrapper.grad_name = 'grad_norm'
+    step(DivergenceHook(), runner, 1.0)
+
+
+def test_weights_are_checked_before_every_checkpoint_and_validation(tmp_path):
+    runner = make_runner(tmp_path)
+    with torch.no_grad():
+        runner.model.weight[0, 0] = math.nan
+    for stage in (DivergenceHook.after_train_epoch, DivergenceHook.before_val):
+        with pytest.raises(TrainingDivergedError, match='weights not finite: weight'):
+            stage(DivergenceHook(), runner)
+    step(DivergenceHook(), runner, 1.0)  # not looked at in every step
+    runner.hooks.append(CheckpointHook(interval=42, by_epoch=False))
+    with pytest.raises(TrainingDivergedError, match='weights not finite: weight'):
+        step(DivergenceHook(), runner, 1.0)
+
+
+def worker(rank, folder):
+    torch.set_num_threads(1)  # OpenMP does not survive a fork
+    torch.distributed.init_process_group(
+        'gloo', init_method=f'file://{folder}/store', rank=rank, world_size=2
+    )
+    hook, runner = DivergenceHook(), make_runner(folder)
+    step(hook, runner, 1.0, 'fine.jpg')
+    try:
+        step(hook, runner, math.nan if rank == 1 else 1.0, f'rank{rank}.jpg')
+    except TrainingDivergedError as error:
+        (folder / f'{rank}.txt').write_text(str(error))
+    torch.distributed.destroy_process_group()
+
+
+def test_all_ranks_stop_and_say_why(tmp_path):
+    multiprocessing.start_processes(worker, (tmp_path,), nprocs=2, start_method='fork')
+    messages = [(tmp_path / f'{rank}.txt').read_text() for rank in range(2)]
+    assert messages[0] == messages[1]
+    assert 'rank 1: loss not finite' in messages[0]
+    assert 'frames/rank1.jpg' in messages[0]
+    assert 'rank0.jpg' not in messages[0]
