@@ -152,15 +152,25 @@ def test_bfloat16_keeps_weights_tables_and_boxes_in_float32(step, monkeypatch):
         'forward',
         lambda self, x: (lambda y: widths.add(y.dtype) or y)(linear(self, x)),
     )
-    low = step(dict(type='BFloat16OptimWrapper'))[-1]
+    start, *_, low = step(dict(type='BFloat16OptimWrapper'))
     assert set(seen) == {(torch.float32, torch.float32)}
     assert widths == {torch.bfloat16}
-    full = step(dict(type='OptimWrapper'))[-1]
-    for name, value in full.items():
+    for name, value in start.items():
         assert low[name].dtype == value.dtype
         assert torch.isfinite(low[name]).all()
-    rows = full[TABLES + 'lut'].norm(dim=1) > 0
-    assert torch.equal(low[TABLES + 'lut'].norm(dim=1) > 0, rows)
+    assert {TABLES + 'lut', 'backbone.features.conv0.weight'} <= moved(start, low)
+
+
+def test_bfloat16_detects_and_embeds(config_file):
+    init_default_scope('mmps')
+    model = MODELS.build(Config.fromfile(config_file).model).eval()
+    model.init_weights()
+    with torch.no_grad(), torch.autocast('cpu', torch.bfloat16):
+        (sample,) = model.test_step(random_scenes([[0, 1]]))
+    assert len(sample.pred_instances) > 0
+    assert sample.pred_instances.bboxes.dtype == torch.float32
+    lengths = sample.pred_instances.embeddings.norm(dim=1)
+    torch.testing.assert_close(lengths, torch.ones_like(lengths))
 
 
 def train_on_a_rank(load_tool, config, work_dir, options):

@@ -1,3 +1,6 @@
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from mmdet.models.detectors import TwoStageDetector
 from mmdet.structures import DetDataSample, SampleList
@@ -66,9 +69,10 @@ class PersonSearch(TwoStageDetector):
         samples = batch_data_samples
         if frame is not None:
             samples = [_to_warped(sample, frame, i) for i, sample in enumerate(samples)]
-        losses, proposals = self.rpn_head.loss_and_predict(
-            x[:1], samples, proposal_cfg=self.train_cfg.rpn_proposal
-        )
+        with _in_float32(x) as maps:
+            losses, proposals = self.rpn_head.loss_and_predict(
+                maps, samples, proposal_cfg=self.train_cfg.rpn_proposal
+            )
         return {**losses, **self.roi_head.loss(x, proposals, samples)}
 
     def predict(
@@ -84,7 +88,8 @@ class PersonSearch(TwoStageDetector):
             rescale: Detections in pixels of the original image, else of the network's input.
         """
         x, frame = self.extract_frame(batch_inputs)
-        proposals = self.rpn_head.predict(x[:1], batch_data_samples, rescale=False)
+        with _in_float32(x) as maps:
+            proposals = self.rpn_head.predict(maps, batch_data_samples, rescale=False)
         results = self.roi_head.predict(x, proposals, batch_data_samples)
         for i, (result, sample) in enumerate(zip(results, batch_data_samples, strict=True)):
             boxes = result.bboxes if frame is None else frame.to_image(result.bboxes, i)
@@ -108,6 +113,16 @@ class PersonSearch(TwoStageDetector):
             for sample, rows in zip(samples, self.roi_head.embed(x, boxes), strict=True):
                 if key in sample:
                     sample.get(key).embeddings = rows
+
+
+@contextmanager
+def _in_float32(x: tuple[Tensor, ...]) -> Iterator[tuple[Tensor]]:
+    """The first map, for proposals, which stay in float32 under autocast.
+
+    16 bits tell too few scores apart, and mmcv's NMS takes none of them on CPUs.
+    """
+    with torch.autocast(x[0].device.type, enabled=False):
+        yield (x[0].float(),)
 
 
 def _scale(sample: DetDataSample, boxes: Tensor) -> Tensor:

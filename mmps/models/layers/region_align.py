@@ -18,7 +18,7 @@ def align_regions(extractor: nn.Module) -> nn.Module:
 def extract(extractor: nn.Module, x: tuple[Tensor, ...], rois: Tensor) -> Tensor:
     """Regions of the first maps, as many as the extractor takes: ``(n, c, h, w)``.
 
-    In float32 under autocast as well: RoI layers would round boxes to 16 bits, which is up to 8
+    In float32 under autocast as well: RoI layers would round boxes to 16 bits, by up to 4
     pixels in bfloat16, for which they have no kernel on CPUs besides.
     """
     maps = [feats.float() for feats in x[: extractor.num_inputs]]

@@ -51,7 +51,7 @@ class ReIDHead(BaseModule):
         self.pool = nn.AdaptiveAvgPool2d((stripes, 1))
         self.project = nn.Linear(in_channels * stripes, embed_dim, bias=False)
         self.norm = GlobalBatchNorm(embed_dim) if norm else None
-        self.length_norm = nn.BatchNorm1d(1) if norm_aware else None
+        self.length_norm = GlobalBatchNorm(1) if norm_aware else None
         self.criterion = MODELS.build(
             {'type': 'OIMLoss', **(loss or {})},
             default_args=dict(num_ids=num_ids, embed_dim=embed_dim),

@@ -41,6 +41,16 @@ def test_training_takes_more_operations_than_inference(arguments):
     assert operations(training) > 2 * operations(inference)
 
 
+def test_accumulation_does_not_change_an_image(arguments):
+    def operations():
+        (value,) = (m.value for m in training.run(arguments) if m.unit == 'GFLOP')
+        return value
+
+    once = operations()
+    arguments.accumulate = 2
+    assert operations() == pytest.approx(once, rel=0.2)
+
+
 def test_operations_of_a_known_network():
     """A 1 x 1 convolution from 3 to 5 channels on 4 x 6 pixels: 2 * 3 * 5 * 24 operations."""
     from mmps.utils.benchmark.networks import measure
