@@ -1,6 +1,6 @@
-# Spatial transformer, attention, OIM, and a re-ID network with an eye for detail, on a slim DenseNet
-# and small scenes: learns to search on two CPU cores in minutes, from random weights, on the set
-# that tools/misc/make_synthetic_dataset.py renders.
+# Spatial transformer, attention, OIM, and a re-ID network that sees detail, on a slim DenseNet and
+# small scenes: learns to search on two CPU cores in minutes, from random weights, on the set that
+# tools/misc/make_synthetic_dataset.py renders.
 _base_ = [
     '../_base_/models/ps_densenet_slim_plus.py',
     '../_base_/datasets/synthetic_prw.py',
