@@ -1,6 +1,6 @@
 # The quick start's model on own cameras: learns on a CPU, from random weights. Images are scaled to
 # 480 x 270; people should be 50 to 190 pixels tall then.
-_base_ = '../quick_start/ps_densenet_slim_att_synthetic.py'
+_base_ = '../quick_start/ps_densenet_slim_att_plus_synthetic.py'
 
 dataset = dict(type='CocoPersonSearchDataset', data_root='data/my_cameras')
 train_dataloader = dict(dataset=dataset)

@@ -3,10 +3,12 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 import traceback
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -56,7 +58,9 @@ class Forked:
 
 @pytest.fixture
 def run_grid(config_file, load_tool, tmp_path, monkeypatch):
-    monkeypatch.setattr(scheduler.subprocess, 'Popen', Forked)
+    # only the scheduler's: what it starts needs the real one
+    substitute = SimpleNamespace(**{**vars(subprocess), 'Popen': Forked})
+    monkeypatch.setattr(scheduler, 'subprocess', substitute)
     monkeypatch.setattr(Forked, 'load_tool', staticmethod(load_tool))
     monkeypatch.setattr(signal, 'signal', lambda *_: None)
     grid = config_file.parent / 'grid.py'
@@ -71,7 +75,7 @@ def run_grid(config_file, load_tool, tmp_path, monkeypatch):
 
 
 def kill_when(path, pid):
-    limit = time.monotonic() + 120
+    limit = time.monotonic() + 600
     while not path.exists():
         assert time.monotonic() < limit
         time.sleep(0.01)
@@ -83,8 +87,10 @@ def test_killed_and_started_again_it_ends_with_the_tables(run_grid, tmp_path, ca
     folder = tmp_path / 'tiny_seed0'
     tool = os.fork()
     if tool == 0:
-        run_grid()
-        os._exit(0)
+        try:
+            run_grid()
+        finally:
+            os._exit(1)
     kill_when(folder / 'train/epoch_1.pth', tool)
     training = int((folder / 'lock').read_text().split()[1])
     os.kill(training, signal.SIGKILL)
@@ -106,6 +112,7 @@ def test_failure_is_reported_with_its_log(run_grid, tmp_path):
         run_grid(options=['model.roi_head.reid_head.num_ids=4'])
     message = str(caught.value)
     assert message.startswith('1 of 1 runs failed:\n  tiny_seed0: train: exit status 1')
+    assert 'num_ids=5' in message
     assert f'(log: {tmp_path}/tiny_seed0/train.log)' in message
 
 

@@ -1,4 +1,4 @@
-"""Measure speed and memory: ``benchmark.py eval``, ``benchmark.py {infer,train,sweep} CONFIG``."""
+"""Measure speed and memory: ``benchmark.py {data,eval,infer,train,sweep}``; each has --help."""
 
 import argparse
 import importlib

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mmps.utils.cli import load_config, run_tool
 
-CONFIG = 'configs/quick_start/ps_densenet_slim_att_synthetic.py'
+CONFIG = 'configs/quick_start/ps_densenet_slim_att_plus_synthetic.py'
 ROOT = Path(__file__).parents[2]
 # Enough to see every step work, not enough to learn from.
 SHORT_SET = dict(images=80, identities=20, test_images=24, test_identities=8, queries=30)

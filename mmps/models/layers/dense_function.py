@@ -12,7 +12,7 @@ from mmps.models.layers.folding import fold_before
 PER_LAYER = 6
 """Scale and shift of the first norm, first weight; the same of the second."""
 
-ROWS_AT_ONCE = 1024
+ROWS_AT_ONCE = 1600
 """Positions of the map that go through a 1 x 1 convolution together: their activations stay in the
 cache."""
 

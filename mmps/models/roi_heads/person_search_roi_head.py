@@ -14,8 +14,8 @@ from mmps.registry import MODELS
 
 REGIONS_AT_ONCE = {'cpu': 32}
 """Regions that go through the identification network together, by type of device: on CPUs as many
-as stay in the cache, which is several times faster than all of them; elsewhere 512, to bound
-memory."""
+as stay in the cache, which is several times faster than all of them; elsewhere 128, which bounds
+what activation checkpointing computes again at once."""
 
 
 @MODELS.register_module()
@@ -176,4 +176,4 @@ class PersonSearchRoIHead(StandardRoIHead):
 
 
 def _in_parts(rois: Tensor) -> tuple[Tensor, ...]:
-    return rois.split(REGIONS_AT_ONCE.get(rois.device.type, 512))
+    return rois.split(REGIONS_AT_ONCE.get(rois.device.type, 128))

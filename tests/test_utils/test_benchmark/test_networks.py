@@ -20,14 +20,22 @@ def arguments(tmp_path):
 
 @pytest.mark.parametrize('subcommand', [inference, training])
 def test_measures_the_model_of_the_config(subcommand, arguments):
-    found = {m.name: m.value for m in subcommand.run(arguments)}
+    measured = subcommand.run(arguments)
+    found = {m.name: m.value for m in measured if not m.stage}
     assert all(value > 0 for value in found.values())
+    times = {m.stage: m.value for m in measured if m.stage and m.name == 'time'}
+    assert sum(times.values()) == pytest.approx(found['time per image'])
+    expected = {'stem', 'neck', 'RPN', 'RoIAlign', 'attention', 'identification network', 'heads'}
+    own = {'NMS'} if subcommand is inference else {'sampling', 'OIM', 'backward', 'optimiser'}
+    assert expected | own <= times.keys()
+    operations = [m.value for m in measured if m.stage and m.unit == 'GFLOP']
+    assert sum(operations) == pytest.approx(found['operations per image, without RoIAlign'])
     assert found['time per image'] > found[next(name for name in found if name.startswith('floor'))]
 
 
 def test_training_takes_more_operations_than_inference(arguments):
     def operations(subcommand):
-        (value,) = (m.value for m in subcommand.run(arguments) if m.unit == 'GFLOP')
+        (value,) = (m.value for m in subcommand.run(arguments) if m.unit == 'GFLOP' and not m.stage)
         return value
 
     assert operations(training) > 2 * operations(inference)

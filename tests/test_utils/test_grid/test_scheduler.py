@@ -37,7 +37,7 @@ def is_free(run):
 
 
 def wait_for(condition):
-    limit = time.monotonic() + 60
+    limit = time.monotonic() + 600
     while not condition():
         assert time.monotonic() < limit
         time.sleep(0.01)
