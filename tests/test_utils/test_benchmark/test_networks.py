@@ -33,22 +33,20 @@ def test_measures_the_model_of_the_config(subcommand, arguments):
     assert found['time per image'] > found[next(name for name in found if name.startswith('floor'))]
 
 
-def test_training_takes_more_operations_than_inference(arguments):
-    def operations(subcommand):
-        (value,) = (m.value for m in subcommand.run(arguments) if m.unit == 'GFLOP' and not m.stage)
-        return value
+def operations(subcommand, arguments):
+    measured = subcommand.run(arguments)
+    (value,) = (m.value for m in measured if m.unit == 'GFLOP' and not m.stage)
+    return value
 
-    assert operations(training) > 2 * operations(inference)
+
+def test_training_takes_more_operations_than_inference(arguments):
+    assert operations(training, arguments) > 2 * operations(inference, arguments)
 
 
 def test_accumulation_does_not_change_an_image(arguments):
-    def operations():
-        (value,) = (m.value for m in training.run(arguments) if m.unit == 'GFLOP' and not m.stage)
-        return value
-
-    once = operations()
+    once = operations(training, arguments)
     arguments.accumulate = 2
-    assert operations() == pytest.approx(once, rel=0.2)
+    assert operations(training, arguments) == pytest.approx(once, rel=0.2)
 
 
 def test_operations_of_a_known_network():
