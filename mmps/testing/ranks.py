@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import distributed, multiprocessing
 
-_HANG = timedelta(seconds=60)
+_HANG = timedelta(minutes=5)
 
 
 def run_ranks(function: Callable[..., Any], world_size: int, folder: Path, *args: Any) -> list[Any]:

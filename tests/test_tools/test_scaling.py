@@ -10,6 +10,7 @@ from mmengine.runner import Runner
 from torch import distributed
 
 from mmps.models.detectors import PersonSearch
+from mmps.models.layers.region_align import RegionAlign
 from mmps.registry import MODELS
 from mmps.testing.ranks import run_ranks
 from mmps.testing.scenes import random_scenes
@@ -136,12 +137,10 @@ def test_clipping_bounds_the_step(step):
 
 
 def test_bfloat16_keeps_weights_tables_and_boxes_in_float32(step, monkeypatch):
-    from mmcv.ops import RoIAlign
-
     seen = []
-    pool = RoIAlign.forward
+    pool = RegionAlign.forward
     monkeypatch.setattr(
-        RoIAlign,
+        RegionAlign,
         'forward',
         lambda self, maps, rois: seen.append((maps.dtype, rois.dtype)) or pool(self, maps, rois),
     )
