@@ -23,7 +23,7 @@ AIMS: tuple[Aim, ...] = ('any moment', 'a checkpoint write', 'any moment', 'afte
 
 _NAP = 0.0005
 _PARTIAL, _LOGS = '*.partial', '*/*.log'
-_TIMES = ('time', 'memory')
+_TIMES = ('time', 'memory', 'data_share')
 """What tells entries of mmengine's log that differ between runs."""
 _OF_THE_RUN = ('cfg', 'experiment_name', 'eta', 'mmengine_version')
 """Entries of its runtime information that hold names, times, and the commit of the checkout."""
