@@ -19,8 +19,10 @@ setup(
     extras_require={
         'mm': list(ENVIRONMENT['MM_REQUIREMENTS'].values()),
         'tensorboard': ['tensorboard'],
-        'tests': ['hypothesis', 'pytest', 'ruff'],
+        'gallery': ['lancedb', 'pandas'],
+        'milvus': ['pymilvus'],
         'demo': ['gradio>=6', 'pillow<13'],
-        'export': ['onnx', 'onnxruntime', 'onnxscript'],
+        'export': ['onnx', 'onnxruntime', 'onnxscript', 'openvino'],
+        'tests': ['hypothesis', 'milvus-lite', 'pytest', 'ruff'],
     },
 )
