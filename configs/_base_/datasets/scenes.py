@@ -3,11 +3,7 @@
 # little and few beyond recognition.
 scale = (1500, 900)
 
-train_pipeline = [
-    dict(type='LoadSceneImage'),
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='RandomApply', prob=0.3, transforms=[dict(type='RandomCropPad', max_ratio=0.1)]),
-    dict(type='Resize', scale=scale, keep_ratio=True),
+augmentation = [
     dict(type='RandomApply', prob=0.3, transforms=[dict(type='RandomSceneAffine')]),
     dict(type='RandomApply', prob=0.3, transforms=[dict(type='RandomPerspective', max_shift=0.05)]),
     dict(type='RandomApply', prob=0.2, transforms=[dict(type='RandomGaussianBlur', max_sigma=2.0)]),
@@ -33,6 +29,13 @@ train_pipeline = [
         prob=0.5,
         transforms=[dict(type='PhotoMetricDistortion', hue_delta=9, swap_channels=False)],
     ),
+]
+train_pipeline = [
+    dict(type='LoadSceneImage'),
+    dict(type='LoadAnnotations', with_bbox=True),
+    dict(type='RandomApply', prob=0.3, transforms=[dict(type='RandomCropPad', max_ratio=0.1)]),
+    dict(type='Resize', scale=scale, keep_ratio=True),
+    *augmentation,
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackPersonSearchInputs'),
 ]

@@ -12,10 +12,7 @@ train_pipeline = [
     dict(type='PackPersonSearchInputs'),
 ]
 test_pipeline = [
-    dict(type='LoadSceneImage'),
-    dict(type='Resize', scale=scale, keep_ratio=True),
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='PackPersonSearchInputs'),
+    {**step, 'scale': scale} if step['type'] == 'Resize' else step for step in _base_.test_pipeline
 ]
 # Loading takes a few per cent of a step: on two cores workers would only compete with the training.
 train_dataloader = dict(

@@ -1,12 +1,5 @@
 _base_ = 'base.py'
 
-train_pipeline = [
-    *_base_.train_pipeline[:-1],
-    dict(
-        type='RandomApply',
-        prob=0.5,
-        transforms=[dict(type='PhotoMetricDistortion', hue_delta=9, swap_channels=False)],
-    ),
-    _base_.train_pipeline[-1],
-]
+loading, packing = _base_.train_pipeline[:3], _base_.train_pipeline[3:]
+train_pipeline = [*loading, _base_.augmentation[-1], *packing]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

@@ -76,7 +76,7 @@ class DenseNet(StagedModule):
             )
         self.fine_block = fine_block
         self.fine_channels = fine_block and layers[f'denseblock{fine_block}'].out_channels
-        self.check_frozen_stages()
+        self.freeze_stages()
 
     def stages(self) -> Sequence[Sequence[nn.Module]]:
         modules = list(self.features)

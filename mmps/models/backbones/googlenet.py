@@ -45,7 +45,7 @@ class GoogLeNet(StagedModule):
         self.inception4c = Inception(512, (128, 128, 256, 24, 64, 64))
         self.inception4d = Inception(512, (112, 144, 288, 32, 64, 64))
         self.inception4e = Inception(528, (256, 160, 320, 32, 128, 128))
-        self.check_frozen_stages()
+        self.freeze_stages()
 
     def stages(self) -> Sequence[Sequence[nn.Module]]:
         modules = list(self.children())

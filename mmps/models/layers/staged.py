@@ -43,8 +43,8 @@ class StagedModule(BaseModule):
         """The modules of each stage, in order from the image."""
         raise NotImplementedError
 
-    def check_frozen_stages(self) -> None:
-        """Check and freeze them; call at the end of a subclass's constructor.
+    def freeze_stages(self) -> None:
+        """Freeze the first of them; call at the end of a subclass's constructor.
 
         Raises:
             ValueError: If more stages are to be frozen than there are.

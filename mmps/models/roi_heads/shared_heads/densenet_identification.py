@@ -46,7 +46,7 @@ class DenseNetIdentification(StagedModule):
                 }
             )
         )
-        self.check_frozen_stages()
+        self.freeze_stages()
 
     def stages(self) -> Sequence[Sequence[nn.Module]]:
         return [list(self.features)]

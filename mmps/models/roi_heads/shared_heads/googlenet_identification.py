@@ -29,7 +29,7 @@ class GoogLeNetIdentification(StagedModule):
         super().__init__(frozen_stages, norm_eval, with_cp, init_cfg)
         self.inception5a = Inception(832, (256, 160, 320, 32, 128, 128))
         self.inception5b = Inception(832, (384, 192, 384, 48, 128, 128))
-        self.check_frozen_stages()
+        self.freeze_stages()
 
     def stages(self) -> Sequence[Sequence[nn.Module]]:
         return [[self.inception5a, self.inception5b]]
