@@ -23,6 +23,6 @@ setup(
         'milvus': ['pymilvus'],
         'demo': ['gradio>=6', 'pillow<13'],
         'export': ['onnx', 'onnxruntime', 'onnxscript', 'openvino'],
-        'tests': ['hypothesis', 'milvus-lite', 'pytest', 'ruff'],
+        'tests': ['hypothesis', 'milvus-lite', 'pytest', 'pytest-xdist', 'ruff'],
     },
 )

@@ -1,3 +1,8 @@
+import os
+
+# Tests run in as many processes as there are cores; theirs inherit it.
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+
 import pytest
 import torch
 from mmdet.visualization import DetLocalVisualizer
