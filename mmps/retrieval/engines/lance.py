@@ -31,7 +31,7 @@ VERSIONS = 500
 version that lists all of them.
 """
 CACHED = 2**25
-"""Bytes of embeddings from which on they are kept a second time, as a file for mapping memory to."""
+"""Bytes of embeddings from which on they are kept once more, in a file that memory is mapped to."""
 _BATCH = 2**14
 _IDS = 10_000
 _ERRORS = (OSError, RuntimeError, ValueError)
@@ -154,7 +154,7 @@ class LanceEngine:
             if not embeddings:
                 return rows, None
             order, matrix = self._cache.load(rows['row'], partial(_fetch, table, rows))
-            return rows.take(order), matrix
+            return rows if order is None else rows.take(order), matrix
         return from_arrow(_scan(table, [*COLUMNS, 'embedding']), count, dim)
 
     def _optimize(self) -> None:

@@ -37,7 +37,7 @@ class MatrixCache:
         self._dim = dim
         self._intact: list[str] = []
 
-    def load(self, rows: np.ndarray, fetch: Fetch) -> tuple[np.ndarray, np.ndarray]:
+    def load(self, rows: np.ndarray, fetch: Fetch) -> tuple[np.ndarray | None, np.ndarray]:
         """The matrix of the rows of a table.
 
         Args:
@@ -45,7 +45,8 @@ class MatrixCache:
             fetch: Gives what is not in the file.
 
         Returns:
-            The order (n,) in which the rows stand in the matrix, and the matrix (n, D) float32.
+            The order (n,) in which the rows stand in the matrix, None if as they are given; and
+            the matrix (n, D) float32.
         """
         name, pieces = self._current()
         cached = self._map(name, pieces)[0]
@@ -62,7 +63,7 @@ class MatrixCache:
             pieces = self._append(name, pieces, fetch(missing))
         cached, matrix = self._map(name, pieces)
         if np.array_equal(cached, rows):
-            return np.arange(len(rows)), matrix
+            return None, matrix
         by_id = np.argsort(rows)
         return by_id[np.searchsorted(rows, cached, sorter=by_id)], matrix
 
@@ -77,9 +78,9 @@ class MatrixCache:
             name, pieces = content['name'], content['pieces']
             start = 0
             for place, (count, seal) in enumerate(pieces):
-                if self._intact[place : place + 1] != [seal]:
-                    if self._digest(name, start, count) != seal:
-                        raise ValueError(name)
+                known = self._intact[place : place + 1] == [seal]
+                if not known and self._digest(name, start, count) != seal:
+                    raise ValueError(f'{name}: damaged')
                 start += count
         except (OSError, ValueError, KeyError, TypeError):
             self.erase()
@@ -130,11 +131,9 @@ class MatrixCache:
         return pieces
 
     def _digest(self, name: str, start: int, count: int) -> str:
-        widths = 8, 4 * self._dim
-        seals = [
-            digest(f, start * w, count * w) for f, w in zip(self._files(name), widths, strict=True)
-        ]
-        return ''.join(seals)
+        ids, embeddings = self._files(name)
+        width = 4 * self._dim
+        return digest(ids, 8 * start, 8 * count) + digest(embeddings, width * start, width * count)
 
     def _files(self, name: str) -> tuple[Path, Path]:
         return self._folder / f'{name}.ids', self._folder / f'{name}.embeddings'
