@@ -1,0 +1,184 @@
+"""Rows in a LanceDB table: a folder on this machine, or in an object store."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmps.utils.extras import require_extra
+
+from ..errors import DamagedGalleryError, GalleryError
+from ..records import ModelTag
+from ..rows import COLUMNS, Rows
+from .arrow import from_arrow, model_of, schema_of, to_arrow
+from .seals import Seals
+
+SUFFIX = '.lance'
+TABLE = 'people'
+"""Name of the table where the address is that of a folder of tables."""
+VERSIONS = 500
+"""Changes after which the table is compacted by whoever makes the next one: each adds files, and a
+version that lists all of them.
+"""
+_BATCH = 2**14
+_IDS = 10_000
+_ERRORS = (OSError, RuntimeError, ValueError)
+"""What LanceDB raises when it cannot read or write."""
+
+
+class LanceEngine:
+    """Keeps rows in one table; each change is one commit.
+
+    Args:
+        address: ``.../NAME.lance``, or a folder of tables.
+        model: The model, or None to open what is there.
+        create: Whether to make the table if it is missing.
+    """
+
+    searches = False
+
+    def __init__(self, address: str, model: ModelTag | None, *, create: bool) -> None:
+        self.address = address
+        folder, _, name = address.rstrip('/').rpartition('/')
+        if not name.endswith(SUFFIX):
+            folder, name = address.rstrip('/'), TABLE + SUFFIX
+        self._name = name[: -len(SUFFIX)]
+        local = '://' not in address
+        self._folder = Path(folder or ('/' if address.startswith('/') else '.')) / name
+        self._seals = Seals(self._folder) if local else None
+        self._uri = str(self._folder.parent) if local else folder
+        with self._understood():
+            if self._seals and self._seals.exist():
+                self._seals.verify(data=False)
+            if not self._exists():
+                if model is None or not create:
+                    raise GalleryError(f'{address}: there is no gallery; index something first')
+                self._create(model)
+            elif self._seals:
+                self._seals.verify(data=False)  # so that a table without a log is refused
+            self._table = self._open()
+        stored = model_of(self._table.schema)
+        if stored is None:
+            raise GalleryError(f'{address}: a LanceDB table, but no gallery of mmps')
+        self.model = stored
+
+    def version(self) -> int:
+        with self._understood():
+            self._table.checkout_latest()
+            return self._table.version
+
+    def read(self, *, embeddings: bool) -> tuple[Rows, np.ndarray | None]:
+        try:
+            return self._read(embeddings)
+        except _ERRORS:
+            # its files may just have been replaced by compacted ones
+            with self._locked(), self._understood():
+                return self._read(embeddings)
+
+    def add(self, rows: Rows, embeddings: np.ndarray) -> None:
+        table = to_arrow(rows, embeddings)
+        with self._changing():
+            self._table.add(table)
+            if self._table.version % VERSIONS == 0:
+                self._optimize()
+
+    def newest(self, frame_ids: np.ndarray) -> int:
+        newest = 0
+        with self._understood():
+            self._table.checkout_latest()
+            for condition in _among('frame_id', frame_ids):
+                found = self._table.search().where(condition).select(['batch'])
+                batches = found.limit(self._table.count_rows()).to_arrow()['batch']
+                newest = max(newest, max(batches.to_pylist(), default=0))
+        return newest
+
+    def remove(self, frame_ids: np.ndarray, before: int | None = None) -> None:
+        older = '' if before is None else f' AND batch < {before}'
+        for condition in _among('frame_id', frame_ids):
+            with self._changing():
+                self._table.delete(condition + older)
+
+    def compact(self) -> None:
+        with self._changing():
+            self._optimize()
+
+    def drop(self) -> None:
+        with self._locked():
+            if self._seals:
+                shutil.rmtree(self._folder)
+            else:
+                self._connect().drop_table(self._name)
+
+    def size(self) -> int | None:
+        if not self._seals:
+            return None
+        files = (os.path.join(path, n) for path, _, names in os.walk(self._folder) for n in names)
+        return sum(os.path.getsize(file) for file in files)
+
+    def _exists(self) -> bool:
+        if self._seals:  # without looking into the files
+            return any((self._folder / '_versions').glob('*.manifest'))
+        return self._name in self._connect().table_names(limit=10**6)
+
+    def _create(self, model: ModelTag) -> None:
+        with self._seals.changing() if self._seals else nullcontext():
+            if not self._exists():  # nor has another process made it meanwhile
+                schema = schema_of(model)
+                self._connect().create_table(self._name, schema=schema, exist_ok=True)
+
+    def _connect(self) -> Any:
+        return require_extra('lancedb', 'gallery').connect(self._uri)
+
+    def _open(self) -> Any:
+        return self._connect().open_table(self._name)
+
+    def _read(self, embeddings: bool) -> tuple[Rows, np.ndarray | None]:
+        if self._seals:
+            self._seals.verify(data=True)
+        table = self._open()  # of its own, so that no other thread moves it to another version
+        count, columns = table.count_rows(), [*COLUMNS]
+        if embeddings:
+            columns.append('embedding')
+        batches = table.search().select(columns).limit(count).to_batches(_BATCH)
+        return from_arrow(batches, count, self.model.embed_dim if embeddings else None)
+
+    def _optimize(self) -> None:
+        if not self._seals:
+            self._table.optimize()
+            return
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', UserWarning)  # the lock keeps others from changing it
+            self._table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
+        self._seals.rewrite()
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        with self._seals.changing() if self._seals else nullcontext(), self._understood():
+            self._table.checkout_latest()
+            yield
+
+    def _locked(self) -> Any:
+        return self._seals.locked() if self._seals else nullcontext()
+
+    @contextmanager
+    def _understood(self) -> Iterator[None]:
+        """Tells whose files LanceDB's errors are about."""
+        try:
+            yield
+        except _ERRORS as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            raise DamagedGalleryError(f'{self.address}: {reason}') from error
+
+
+def _among(column: str, values: np.ndarray) -> Iterator[str]:
+    """Conditions that together hold for some values (n,)."""
+    for start in range(0, len(values), _IDS):
+        yield f'{column} IN ({", ".join(map(str, values[start : start + _IDS].tolist()))})'
