@@ -11,6 +11,17 @@ MAX_PIXELS = 89_478_485
 """Default limit of the size of an image: a quarter of a GiB, from where on Pillow, too, suspects a
 decompression bomb."""
 
+_THINNEST = 100
+"""No scene is so many times as long as it is wide; resized, nothing would be left of its width."""
+
+
+def check_size(width: int, height: int, max_pixels: int = MAX_PIXELS) -> None:
+    """Raise `ValueError` for what is too large or too thin to be a scene."""
+    if width * height > max_pixels:
+        raise ValueError(f'{width} x {height} pixels, more than the limit of {max_pixels}')
+    if max(width, height) > _THINNEST * min(width, height):
+        raise ValueError(f'{width} x {height} pixels are too thin for a scene')
+
 
 @dataclass(frozen=True, eq=False)
 class Frame:

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mmps.sources.frame import MAX_PIXELS
+from mmps.sources.frame import MAX_PIXELS, check_size
 from mmps.utils.image_files import read_header
 
 _LARGEST_PIXEL, _LARGEST_HEADER = 8, 2**24
@@ -39,10 +39,7 @@ def read_image(path: str | os.PathLike, max_pixels: int = MAX_PIXELS) -> np.ndar
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # Pillow's of large images, which are refused here
         header = _without_name(path)
-    if header.width * header.height > max_pixels:
-        raise ValueError(
-            f'{header.width} x {header.height} pixels, more than the limit of {max_pixels}'
-        )
+    check_size(header.width, header.height, max_pixels)
     try:
         image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:
@@ -52,13 +49,14 @@ def read_image(path: str | os.PathLike, max_pixels: int = MAX_PIXELS) -> np.ndar
     return image
 
 
-def check_image(image: np.ndarray) -> np.ndarray:
-    """Raise `ValueError` unless ``image`` is (h, w, 3) uint8 with pixels; returns it."""
+def check_image(image: np.ndarray, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Raise `ValueError` unless ``image`` is a scene (h, w, 3) uint8; returns it."""
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3:
         kind = getattr(image, 'dtype', type(image).__name__)
         raise ValueError(f'an image is an array (h, w, 3) of uint8 in BGR order, not {kind}')
     if image.shape[2] != 3 or not image.size:
         raise ValueError(f'an image is an array (h, w, 3) in BGR order, not {image.shape}')
+    check_size(image.shape[1], image.shape[0], max_pixels)
     return image
 
 
@@ -70,7 +68,7 @@ def as_image(image: str | os.PathLike | np.ndarray, max_pixels: int = MAX_PIXELS
         ValueError: It is not an image; the message names it.
     """
     if not isinstance(image, (str, os.PathLike)):
-        return check_image(image)
+        return check_image(image, max_pixels)
     try:
         return read_image(image, max_pixels)
     except ValueError as error:

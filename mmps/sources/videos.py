@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from mmps.sources.frame import MAX_PIXELS
+from mmps.sources.frame import MAX_PIXELS, check_size
 
 # What FFmpeg writes to the terminal about broken files is reported as problems, once.
 os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
@@ -86,10 +86,10 @@ def _opened(path: str, max_pixels: int) -> Iterator[tuple[cv2.VideoCapture, Vide
         frames, fps = (max(0.0, capture.get(key)) for key in properties)
         sides = (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
         width, height = (int(capture.get(key)) for key in sides)
-        if width * height > max_pixels:
-            raise BrokenVideoError(
-                f'{width} x {height} pixels, more than the limit of {max_pixels}'
-            )
+        try:
+            check_size(width, height, max_pixels)
+        except ValueError as error:
+            raise BrokenVideoError(str(error)) from error
         known = fps if np.isfinite(fps) and fps < 1000 else 0.0
         yield capture, VideoInfo(int(min(frames, 2**31)), known, width, height)
     finally:
