@@ -1,6 +1,6 @@
 """Images, folders and videos as a stream of frames; knows nothing of models or galleries."""
 
-from .files import find_files
+from .files import absolute, find_files
 from .frame import MAX_PIXELS, Frame, Problem, printable
 from .images import as_image, read_image
 from .prefetch import Prefetch, Worker
@@ -17,6 +17,7 @@ __all__ = [
     'Provenance',
     'Reading',
     'Worker',
+    'absolute',
     'as_image',
     'count_frames',
     'find_files',

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -47,6 +47,10 @@ class Reading:
     rank: int = 0
     ranks: int = 1
     max_pixels: int = MAX_PIXELS
+
+    def skipping(self, skip: Collection[tuple[str, int]]) -> Reading:
+        """The same, with other frames left out."""
+        return replace(self, skip=skip)
 
     def mine(self, number: int) -> bool:
         """Whether it is this process that reads what has this number."""

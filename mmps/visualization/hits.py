@@ -1,0 +1,103 @@
+"""What a search found: a sheet with the query and its hits, and each hit in its scene."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from .cell import CAPTION, CELL_HEIGHT, CELL_WIDTH, LINE, Cell, draw_cell
+from .draw import ACCENT, INK, MUTED, PAPER, draw_tag, draw_text, outline
+
+MARGIN = 24
+GAP = 10
+QUERY_GAP = 34
+HEADER = 62
+ROW = CELL_HEIGHT + CAPTION + LINE + 14
+_CELLS = 7
+"""Squares across what is left of a blurred person: a face is less than one of them."""
+
+
+def draw_hits(query: Cell, hits: Sequence[Cell], columns: int = 8) -> np.ndarray:
+    """Draw a sheet: the query on the left, what was found beside it, best first, in rows.
+
+    Args:
+        query: The person who was searched for.
+        hits: Who was found.
+        columns: Hits per row.
+
+    Returns:
+        (h, w, 3) uint8 BGR.
+    """
+    rows = max(1, -(-len(hits) // columns))
+    first = MARGIN + CELL_WIDTH + QUERY_GAP
+    width = first + columns * (CELL_WIDTH + GAP) - GAP + MARGIN
+    sheet = np.full((HEADER + rows * ROW, width, 3), PAPER, np.uint8)
+    draw_text(sheet, 'Query', MARGIN, HEADER - 22, 17, INK, bold=True)
+    title = 'Most similar people in the gallery' if hits else 'Nobody found'
+    draw_text(sheet, title, first, HEADER - 22, 17, INK, bold=True)
+    draw_cell(sheet[HEADER : HEADER + ROW, MARGIN : MARGIN + CELL_WIDTH], query, ACCENT)
+    for rank, hit in enumerate(hits):
+        top = HEADER + rank // columns * ROW
+        left = first + rank % columns * (CELL_WIDTH + GAP)
+        canvas = sheet[top : top + ROW, left : left + CELL_WIDTH]
+        draw_cell(canvas, hit, MUTED)
+        draw_tag(canvas, str(rank + 1), 0, 0, MUTED)
+    return sheet
+
+
+def draw_match(scene: np.ndarray, bbox: np.ndarray, label: str) -> np.ndarray:
+    """A copy of a scene (h, w, 3) uint8 with one person outlined, xyxy, and a label on the box."""
+    canvas = np.ascontiguousarray(scene).copy()
+    outline(canvas, bbox, ACCENT, thickness=max(2, round(min(canvas.shape[:2]) / 250)))
+    draw_tag(canvas, label, bbox[0], bbox[1] - 18 if bbox[1] >= 18 else bbox[1], ACCENT)
+    return canvas
+
+
+def blur_people(
+    scene: np.ndarray, bboxes: np.ndarray, keep: np.ndarray | None = None, margin: float = 0.1
+) -> np.ndarray:
+    """A copy of a scene in which people cannot be recognised any more.
+
+    Their boxes are reduced to a few squares, which nothing brings back.
+
+    Args:
+        scene: (h, w, 3) uint8.
+        bboxes: (n, 4) xyxy of the people.
+        keep: (4,) xyxy; what is in this box stays sharp.
+        margin: By what share of their sides the boxes are enlarged first.
+    """
+    canvas = np.ascontiguousarray(scene).copy()
+    for bbox in np.asarray(bboxes, np.float64).reshape(-1, 4):
+        sides = np.tile(bbox[2:] - bbox[:2], 2)
+        _pixelate(_inside(canvas, bbox + margin * sides * [-1, -1, 1, 1]))
+    if keep is not None:
+        _inside(canvas, keep)[:] = _inside(scene, keep)
+    return canvas
+
+
+def blur_all_but(scene: np.ndarray, keep: np.ndarray) -> np.ndarray:
+    """A copy of a scene in which only what is in the box ``keep`` (4,) xyxy stays sharp."""
+    canvas = np.ascontiguousarray(scene).copy()
+    x1, _, x2, _ = keep
+    squares = np.clip(round(_CELLS * scene.shape[1] / max(1, x2 - x1)), _CELLS, 64)
+    _pixelate(canvas, int(squares))
+    _inside(canvas, keep)[:] = _inside(scene, keep)
+    return canvas
+
+
+def _inside(image: np.ndarray, bbox: np.ndarray) -> np.ndarray:
+    height, width = image.shape[:2]
+    x1, y1, x2, y2 = np.clip(np.round(bbox), 0, [width, height, width, height]).astype(int)
+    return image[y1:y2, x1:x2]
+
+
+def _pixelate(part: np.ndarray, squares: int = _CELLS) -> None:
+    height, width = part.shape[:2]
+    if not part.size:
+        return
+    columns = min(squares, width)
+    rows = max(1, round(columns * height / width))
+    few = cv2.resize(part, (columns, min(rows, height)), interpolation=cv2.INTER_AREA)
+    part[:] = cv2.resize(few, (width, height), interpolation=cv2.INTER_LINEAR)
