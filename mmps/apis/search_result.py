@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mmps import visualization
 from mmps.apis.tables import data_frame
 from mmps.sources import as_image, format_offset, format_time, read_frame
 from mmps.utils.files import whole_file
 from mmps.visualization import (
     Cell,
-    blur_all_but,
-    blur_people,
     draw_hits,
     draw_match,
     finish_picture,
@@ -74,15 +73,14 @@ class SearchResult:
 
         Args:
             path: Also write the picture there.
-            blur_others: Make everybody else unrecognisable: around the query everything, around a
-                hit the people whom the gallery has in the same frame.
+            blur_others: Make everything but the query and the hits unrecognisable.
 
         Returns:
             A picture that a notebook shows.
         """
         image = as_image(self.query.image)
         if blur_others:
-            image = blur_all_but(image, self.query.bbox)
+            image = visualization.blur_others(image, self.query.bbox)
         query = Cell(image, self.query.bbox, 'query')
         hits = [
             Cell(
@@ -176,7 +174,7 @@ class SearchResult:
         if blur_others:
             everybody = self.gallery.people_in(hit.source, hit.frame)
             others = [person.bbox for person in everybody if person.id != hit.id]
-            scene = blur_people(scene, np.array(others), np.array(hit.bbox))
+            scene = visualization.blur_others(scene, np.array(hit.bbox), others)
         return scene
 
 

@@ -2,15 +2,14 @@
 
 from .cell import Cell
 from .draw import finish_picture, read_image, write_image
-from .hits import blur_all_but, blur_people, draw_hits, draw_match
+from .hits import blur_others, draw_hits, draw_match
 from .ranking import draw_ranking_sheet, save_ranking_sheets
 from .scene import draw_packed, draw_people
 from .video import write_video
 
 __all__ = [
     'Cell',
-    'blur_all_but',
-    'blur_people',
+    'blur_others',
     'draw_hits',
     'draw_match',
     'draw_packed',

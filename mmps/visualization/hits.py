@@ -15,8 +15,11 @@ GAP = 10
 QUERY_GAP = 34
 HEADER = 62
 ROW = CELL_HEIGHT + CAPTION + LINE + 14
-_CELLS = 7
-"""Squares across what is left of a blurred person: a face is less than one of them."""
+_OF_PERSON = 7
+"""Squares across what is left of a blurred person: a face is about one of them."""
+_OF_MATCH, _OF_SCENE = 3, 48
+"""Squares across what is left of somebody undetected who is as wide as the match; at most across
+the scene."""
 
 
 def draw_hits(query: Cell, hits: Sequence[Cell], columns: int = 8) -> np.ndarray:
@@ -55,34 +58,26 @@ def draw_match(scene: np.ndarray, bbox: np.ndarray, label: str) -> np.ndarray:
     return canvas
 
 
-def blur_people(
-    scene: np.ndarray, bboxes: np.ndarray, keep: np.ndarray | None = None, margin: float = 0.1
+def blur_others(
+    scene: np.ndarray, keep: np.ndarray, people: np.ndarray | Sequence = (), margin: float = 0.1
 ) -> np.ndarray:
-    """A copy of a scene in which people cannot be recognised any more.
+    """A copy of a scene in which nobody but one person can be recognised.
 
-    Their boxes are reduced to a few squares, which nothing brings back.
+    Everything else is reduced to squares, which nothing brings back: detectors miss people. Who
+    is known to be there may be nearer to the camera, and is reduced to squares of their own.
 
     Args:
         scene: (h, w, 3) uint8.
-        bboxes: (n, 4) xyxy of the people.
         keep: (4,) xyxy; what is in this box stays sharp.
-        margin: By what share of their sides the boxes are enlarged first.
+        people: (n, 4) xyxy of others.
+        margin: By what share of their sides the boxes of others are enlarged.
     """
     canvas = np.ascontiguousarray(scene).copy()
-    for bbox in np.asarray(bboxes, np.float64).reshape(-1, 4):
+    share = max(1.0, keep[2] - keep[0]) / scene.shape[1]
+    _pixelate(canvas, int(np.clip(_OF_MATCH / share, _OF_PERSON, _OF_SCENE)))
+    for bbox in np.asarray(people, np.float64).reshape(-1, 4):
         sides = np.tile(bbox[2:] - bbox[:2], 2)
-        _pixelate(_inside(canvas, bbox + margin * sides * [-1, -1, 1, 1]))
-    if keep is not None:
-        _inside(canvas, keep)[:] = _inside(scene, keep)
-    return canvas
-
-
-def blur_all_but(scene: np.ndarray, keep: np.ndarray) -> np.ndarray:
-    """A copy of a scene in which only what is in the box ``keep`` (4,) xyxy stays sharp."""
-    canvas = np.ascontiguousarray(scene).copy()
-    x1, _, x2, _ = keep
-    squares = np.clip(round(_CELLS * scene.shape[1] / max(1, x2 - x1)), _CELLS, 64)
-    _pixelate(canvas, int(squares))
+        _pixelate(_inside(canvas, bbox + margin * sides * [-1, -1, 1, 1]), _OF_PERSON)
     _inside(canvas, keep)[:] = _inside(scene, keep)
     return canvas
 
@@ -93,7 +88,7 @@ def _inside(image: np.ndarray, bbox: np.ndarray) -> np.ndarray:
     return image[y1:y2, x1:x2]
 
 
-def _pixelate(part: np.ndarray, squares: int = _CELLS) -> None:
+def _pixelate(part: np.ndarray, squares: int) -> None:
     height, width = part.shape[:2]
     if not part.size:
         return
