@@ -10,7 +10,7 @@ import numpy as np
 from .checks import check_description, checked_frame, checked_queries
 from .engines import open_engine
 from .engines.base import Engine
-from .ids import new_batch
+from .ids import NOBODY, new_batch
 from .reader import SnapshotReader
 from .records import GalleryInfo, Hit, IndexedFrame, ModelTag, Value, Where
 from .rewriting import UNCHANGED, count_people, described, whole_frames, without
@@ -132,6 +132,12 @@ class Gallery:
         """
         rows, _ = self._reader.people(np.array(ids, np.int64).reshape(-1))
         return [rows.hit(row, float('nan')) for row in range(len(rows))]
+
+    def people_in(self, source: str, frame: int = 0) -> list[Hit]:
+        """Everybody in one image, or in one frame of a video, with a similarity of NaN."""
+        rows = self._reader.select(Where(sources=[source]))
+        here = np.flatnonzero((rows['frame'] == frame) & (rows['detection'] != NOBODY))
+        return [rows.hit(row, float('nan')) for row in here]
 
     def __len__(self) -> int:
         return count_people(self._reader.select(None))
