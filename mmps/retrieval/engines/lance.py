@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from ..errors import DamagedGalleryError, GalleryError
 from ..records import ModelTag
 from ..rows import COLUMNS, Rows
 from .arrow import from_arrow, model_of, schema_of, to_arrow
+from .matrix_cache import MatrixCache
 from .seals import Seals
 
 SUFFIX = '.lance'
@@ -28,6 +30,8 @@ VERSIONS = 500
 """Changes after which the table is compacted by whoever makes the next one: each adds files, and a
 version that lists all of them.
 """
+CACHED = 2**25
+"""Bytes of embeddings from which on they are kept once more, in a file that memory is mapped to."""
 _BATCH = 2**14
 _IDS = 10_000
 _ERRORS = (OSError, RuntimeError, ValueError)
@@ -54,6 +58,7 @@ class LanceEngine:
         local = '://' not in address
         self._folder = Path(folder or ('/' if address.startswith('/') else '.')) / name
         self._seals = Seals(self._folder) if local else None
+        self._cache: MatrixCache | None = None
         self._uri = str(self._folder.parent) if local else folder
         with self._understood():
             if self._seals and self._seals.exist():
@@ -69,6 +74,8 @@ class LanceEngine:
         if stored is None:
             raise GalleryError(f'{address}: a LanceDB table, but no gallery of mmps')
         self.model = stored
+        if self._seals:
+            self._cache = MatrixCache(self._folder / 'mmps_cache', stored.embed_dim)
 
     def version(self) -> int:
         with self._understood():
@@ -76,12 +83,9 @@ class LanceEngine:
             return self._table.version
 
     def read(self, *, embeddings: bool) -> tuple[Rows, np.ndarray | None]:
-        try:
+        # nobody replaces its files meanwhile, nor erases what goes into the cache
+        with self._locked(), self._understood():
             return self._read(embeddings)
-        except _ERRORS:
-            # its files may just have been replaced by compacted ones
-            with self._locked(), self._understood():
-                return self._read(embeddings)
 
     def add(self, rows: Rows, embeddings: np.ndarray) -> None:
         table = to_arrow(rows, embeddings)
@@ -144,16 +148,20 @@ class LanceEngine:
         if self._seals:
             self._seals.verify(data=True)
         table = self._open()  # of its own, so that no other thread moves it to another version
-        count, columns = table.count_rows(), [*COLUMNS]
-        if embeddings:
-            columns.append('embedding')
-        batches = table.search().select(columns).limit(count).to_batches(_BATCH)
-        return from_arrow(batches, count, self.model.embed_dim if embeddings else None)
+        count, dim = table.count_rows(), self.model.embed_dim
+        if not embeddings or (self._cache and count * dim * 4 >= CACHED):
+            rows, _ = from_arrow(_scan(table, COLUMNS), count, None)
+            if not embeddings:
+                return rows, None
+            order, matrix = self._cache.load(rows['row'], partial(_fetch, table, rows))
+            return rows if order is None else rows.take(order), matrix
+        return from_arrow(_scan(table, [*COLUMNS, 'embedding']), count, dim)
 
     def _optimize(self) -> None:
         if not self._seals:
             self._table.optimize()
             return
+        self._cache.erase()
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', UserWarning)  # the lock keeps others from changing it
             self._table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
@@ -176,6 +184,24 @@ class LanceEngine:
         except _ERRORS as error:
             reason = (str(error) or type(error).__name__).splitlines()[0]
             raise DamagedGalleryError(f'{self.address}: {reason}') from error
+
+
+def _scan(table: Any, columns: Sequence[str], condition: str | None = None) -> Iterator[Any]:
+    """Columns of all rows, or of those for which a condition holds, as record batches."""
+    query = table.search().select([*columns]).limit(table.count_rows())
+    return iter((query.where(condition) if condition else query).to_batches(_BATCH))
+
+
+def _fetch(table: Any, rows: Rows, missing: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Ids and embeddings of the missing rows, by the batches that they were written in."""
+    wanted = np.isin(rows['row'], missing)
+    written = np.unique(rows['batch'][wanted])
+    condition = None if wanted.all() or len(written) > _IDS else next(_among('batch', written))
+    for batch in _scan(table, ['row', 'embedding'], condition):
+        ids = batch.column('row').to_numpy()
+        vectors = batch.column('embedding').flatten().to_numpy().reshape(len(ids), -1)
+        chosen = np.isin(ids, missing)
+        yield ids[chosen], vectors[chosen]
 
 
 def _among(column: str, values: np.ndarray) -> Iterator[str]:

@@ -171,8 +171,8 @@ class Seals:
         return sealed, ended
 
 
-def digest(path: Path) -> str:
-    """Digest of a file, at the speed of memory.
+def digest(path: Path, start: int = 0, size: int | None = None) -> str:
+    """Digest of a file, or of ``size`` bytes from ``start``, at the speed of memory.
 
     Blocks of words are summed up, each word times an odd weight of its place modulo 2**64, so that
     a change of one word changes the sum, and any other but for one chance in about 2**63. The sums
@@ -182,12 +182,15 @@ def digest(path: Path) -> str:
     weights = _weights()
     buffer = np.empty((1024, len(weights)), np.uint64)
     view = memoryview(buffer).cast('B')
+    left = os.path.getsize(path) - start if size is None else size
     with open(path, 'rb', buffering=0) as file:
-        while count := file.readinto(view):
+        file.seek(start)
+        while left and (count := file.readinto(view[: min(left, len(view))])):
             blocks, rest = divmod(count, buffer[0].nbytes)
             total.update(np.einsum('nd,d->n', buffer[:blocks], weights))
             total.update(view[count - rest : count])
-    return total.hexdigest()
+            left -= count
+    return total.hexdigest() + ('' if not left else '-short')
 
 
 @lru_cache
