@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from ..errors import GalleryError, ModelMismatchError
 from ..records import ModelTag
-from .base import Engine, SearchingEngine
+from .base import Engine
 from .lance import LanceEngine
 from .memory import MemoryEngine
+from .milvus import MilvusEngine
 
-__all__ = ['Engine', 'SearchingEngine', 'open_engine']
+__all__ = ['Engine', 'MilvusEngine', 'open_engine']
 
-MEMORY = 'memory:'
+MEMORY, MILVUS = 'memory:', 'milvus://'
 
 
-def open_engine(address: str, model: ModelTag | None, *, create: bool) -> Engine:
+def open_engine(address: str, model: ModelTag | None, *, create: bool) -> Engine | MilvusEngine:
     """The engine behind an address; see :meth:`mmps.retrieval.Gallery.open`."""
     if address == MEMORY:
         if model is None or not create:
             raise GalleryError(f'{MEMORY} always begins empty; give the model to make a gallery')
         return MemoryEngine(address, model)
-    engine = LanceEngine(address, model, create=create)
+    kind = MilvusEngine if address.startswith(MILVUS) else LanceEngine
+    engine = kind(address, model, create=create)
     if model is not None and _identity(model) != _identity(engine.model):
         made, given = engine.model, model
         raise ModelMismatchError(

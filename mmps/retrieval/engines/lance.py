@@ -16,10 +16,12 @@ import numpy as np
 
 from mmps.utils.extras import require_extra
 
-from ..errors import DamagedGalleryError, GalleryError
-from ..records import ModelTag
+from ..errors import DamagedGalleryError, GalleryError, MissingGalleryError
+from ..ids import NOBODY
+from ..records import ModelTag, Where
 from ..rows import COLUMNS, Rows
 from .arrow import from_arrow, model_of, schema_of, to_arrow
+from .expressions import IDS, among, to_sql
 from .matrix_cache import MatrixCache
 from .seals import Seals
 
@@ -32,8 +34,12 @@ version that lists all of them.
 """
 CACHED = 2**25
 """Bytes of embeddings from which on they are kept once more, in a file that memory is mapped to."""
+ROWS_PER_CELL = 1000
+"""Rows that a cell of the index holds on average."""
+PROBED = 32
+"""Cells that an approximate search looks into."""
 _BATCH = 2**14
-_IDS = 10_000
+_EMBEDDING = 'embedding'
 _ERRORS = (OSError, RuntimeError, ValueError)
 """What LanceDB raises when it cannot read or write."""
 
@@ -46,8 +52,6 @@ class LanceEngine:
         model: The model, or None to open what is there.
         create: Whether to make the table if it is missing.
     """
-
-    searches = False
 
     def __init__(self, address: str, model: ModelTag | None, *, create: bool) -> None:
         self.address = address
@@ -65,7 +69,7 @@ class LanceEngine:
                 self._seals.verify(data=False)
             if not self._exists():
                 if model is None or not create:
-                    raise GalleryError(f'{address}: there is no gallery; index something first')
+                    raise MissingGalleryError(address)
                 self._create(model)
             elif self._seals:
                 self._seals.verify(data=False)  # so that a table without a log is refused
@@ -98,7 +102,7 @@ class LanceEngine:
         newest = 0
         with self._understood():
             self._table.checkout_latest()
-            for condition in _among('frame_id', frame_ids):
+            for condition in among('frame_id', frame_ids):
                 found = self._table.search().where(condition).select(['batch'])
                 batches = found.limit(self._table.count_rows()).to_arrow()['batch']
                 newest = max(newest, max(batches.to_pylist(), default=0))
@@ -106,13 +110,40 @@ class LanceEngine:
 
     def remove(self, frame_ids: np.ndarray, before: int | None = None) -> None:
         older = '' if before is None else f' AND batch < {before}'
-        for condition in _among('frame_id', frame_ids):
+        for condition in among('frame_id', frame_ids):
             with self._changing():
                 self._table.delete(condition + older)
 
-    def compact(self) -> None:
+    def build_index(self) -> None:
         with self._changing():
+            self._build_index()
+
+    def indexed(self) -> bool:
+        with self._understood():
+            return any(_EMBEDDING in index.columns for index in self._table.list_indices())
+
+    def nearest(
+        self, queries: np.ndarray, limit: int, where: Where | None
+    ) -> list[tuple[Rows, np.ndarray]]:
+        condition = ' AND '.join([f'detection > {NOBODY}', *to_sql(where)])
+        found = []
+        with self._understood():
+            for query in queries:
+                search = self._table.search(query, vector_column_name=_EMBEDDING)
+                search = search.where(condition, prefilter=True).select([*COLUMNS, _EMBEDDING])
+                table = search.distance_type('dot').nprobes(PROBED).limit(limit).to_arrow()
+                found.append(from_arrow(table.to_batches(), len(table), self.model.embed_dim))
+        return found
+
+    def compact(self) -> None:
+        indexed = self.indexed()
+        with self._changing():
+            if indexed:  # it holds the embeddings once more, deleted ones too
+                for index in self._table.list_indices():
+                    self._table.drop_index(index.name)
             self._optimize()
+            if indexed:
+                self._build_index()
 
     def drop(self) -> None:
         with self._locked():
@@ -155,7 +186,17 @@ class LanceEngine:
                 return rows, None
             order, matrix = self._cache.load(rows['row'], partial(_fetch, table, rows))
             return rows if order is None else rows.take(order), matrix
-        return from_arrow(_scan(table, [*COLUMNS, 'embedding']), count, dim)
+        return from_arrow(_scan(table, [*COLUMNS, _EMBEDDING]), count, dim)
+
+    def _build_index(self) -> None:
+        cells = int(np.clip(self._table.count_rows() // ROWS_PER_CELL, 1, 2**12))
+        self._table.create_index(
+            metric='dot',
+            vector_column_name=_EMBEDDING,
+            index_type='IVF_FLAT',
+            num_partitions=cells,
+            replace=True,
+        )
 
     def _optimize(self) -> None:
         if not self._seals:
@@ -196,15 +237,9 @@ def _fetch(table: Any, rows: Rows, missing: np.ndarray) -> Iterator[tuple[np.nda
     """Ids and embeddings of the missing rows, by the batches that they were written in."""
     wanted = np.isin(rows['row'], missing)
     written = np.unique(rows['batch'][wanted])
-    condition = None if wanted.all() or len(written) > _IDS else next(_among('batch', written))
-    for batch in _scan(table, ['row', 'embedding'], condition):
+    condition = None if wanted.all() or len(written) > IDS else next(among('batch', written))
+    for batch in _scan(table, ['row', _EMBEDDING], condition):
         ids = batch.column('row').to_numpy()
-        vectors = batch.column('embedding').flatten().to_numpy().reshape(len(ids), -1)
+        vectors = batch.column(_EMBEDDING).flatten().to_numpy().reshape(len(ids), -1)
         chosen = np.isin(ids, missing)
         yield ids[chosen], vectors[chosen]
-
-
-def _among(column: str, values: np.ndarray) -> Iterator[str]:
-    """Conditions that together hold for some values (n,)."""
-    for start in range(0, len(values), _IDS):
-        yield f'{column} IN ({", ".join(map(str, values[start : start + _IDS].tolist()))})'
