@@ -6,7 +6,7 @@ import numpy as np
 
 RIGHT, WRONG = 0.75, 0.15
 """Weights of the mean right and the mean wrong hit, that of the mean query being 1: what the
-textbook recommends (Manning, Raghavan and Schütze, Introduction to Information Retrieval, 9.1.1)."""
+textbook recommends (Manning et al., Introduction to Information Retrieval, section 9.1.1)."""
 
 
 def refined_query(

@@ -54,7 +54,7 @@ def decode_image(content: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
 
 
 def check_header(content: bytes, max_pixels: int = MAX_PIXELS) -> None:
-    """Raise `ValueError` where :func:`decode_image` would, as far as can be told before decoding."""
+    """Raise `ValueError` where :func:`decode_image` would, as far as the header tells."""
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         header = header_of(content)
