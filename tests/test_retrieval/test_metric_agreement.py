@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mmps.evaluation.functional import top_matches
+from mmps.evaluation.functional.top_matches import top_matches
 from mmps.retrieval import Gallery, IndexedFrame, exact_search
 from mmps.testing.galleries import model_tag
 from mmps.utils.benchmark.search_sets import Size, random_test_set
