@@ -19,6 +19,9 @@ from .session import Exemplar, Session
 _STEPS = (-5, -1, 1, 5)
 """Seconds that the buttons below a video's frame go back and on."""
 
+_TAG_PIXELS = 40
+"""What a number above a box takes, in pixels of most pictures."""
+
 
 def escape(text: object) -> str:
     """Text for HTML, also inside of attributes."""
@@ -67,7 +70,7 @@ def picker(session: Session) -> str:
     # of overlapping people the smaller ones can be clicked, too
     order = np.argsort([-_area(bbox) for bbox in picture.people.bboxes], kind='stable')
     buttons = ''.join(
-        f'<button type="button" class="ps-box" data-person="{number}" '
+        f'<button type="button" class="{_box_class(picture.people.bboxes[number])}" data-person="{number}" '
         f'aria-pressed="{_truth(session.chosen == number)}" '
         f'style="{_place(picture.people.bboxes[number], picture.size)}" '
         f'aria-label="Person {number + 1}, {picture.people.scores[number]:.0%} certain">'
@@ -92,6 +95,10 @@ def exemplars(session: Session) -> str:
     count = len(session.exemplars)
     title = 'Searching for' if count == 1 else f'Searching for the mean of {count} pictures'
     return f'<h2>{title}</h2><ul class="ps-chips">{chips}</ul>'
+
+
+def _box_class(bbox: np.ndarray) -> str:
+    return 'ps-box ps-high' if bbox[1] < _TAG_PIXELS else 'ps-box'
 
 
 def _chip(number: int, exemplar: Exemplar) -> str:

@@ -42,7 +42,7 @@ def build_page(handlers: Handlers) -> gr.Blocks:
         session = gr.State(Session(), time_to_live=_IDLE_SECONDS)
         headline = _html('', elem_id='headline')
         with gr.Row():
-            with gr.Column(scale=2, min_width=320):
+            with gr.Column(scale=3, min_width=320):
                 picker = _html(markup.picker(Session()), 'picker.js', elem_id='picker')
                 exemplars = _html('', 'buttons.js', elem_id='exemplars')
                 listing = _listing(handlers)
@@ -94,9 +94,8 @@ def _controls() -> list[gr.components.Component]:
     """The form, in the order of :class:`~mmps.web.handlers.Controls`."""
     with gr.Accordion('Filter', open=True):
         cameras = gr.Dropdown([], multiselect=True, label='Cameras', info='None: all of them')
-        with gr.Row():
-            since = gr.DateTime(type='string', label='From', min_width=130)
-            until = gr.DateTime(type='string', label='Until, exclusive', min_width=130)
+        since = gr.DateTime(type='string', label='From')
+        until = gr.DateTime(type='string', label='Before')
         top_k = gr.Slider(5, MOST_HITS, 20, step=5, label='Number of hits')
     view = gr.Radio(['Close-up', WHOLE_SCENE], value='Close-up', label='Show hits as')
     click = gr.Radio(

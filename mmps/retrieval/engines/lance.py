@@ -100,6 +100,8 @@ class LanceEngine:
 
     def newest(self, frame_ids: np.ndarray) -> int:
         newest = 0
+        if self._seals:
+            self._seals.verify(data=True)
         with self._understood():
             self._table.checkout_latest()
             for condition in among('frame_id', frame_ids):
@@ -177,7 +179,7 @@ class LanceEngine:
 
     def _read(self, embeddings: bool) -> tuple[Rows, np.ndarray | None]:
         if self._seals:
-            self._seals.verify(data=True)
+            self._seals.verify(data=True, held=True)
         table = self._open()  # of its own, so that no other thread moves it to another version
         count, dim = table.count_rows(), self.model.embed_dim
         if not embeddings or (self._cache and count * dim * 4 >= CACHED):
@@ -190,13 +192,9 @@ class LanceEngine:
 
     def _build_index(self) -> None:
         cells = int(np.clip(self._table.count_rows() // ROWS_PER_CELL, 1, 2**12))
-        self._table.create_index(
-            metric='dot',
-            vector_column_name=_EMBEDDING,
-            index_type='IVF_FLAT',
-            num_partitions=cells,
-            replace=True,
-        )
+        index = require_extra('lancedb.index', 'gallery')
+        config = index.IvfFlat(distance_type='dot', num_partitions=cells)
+        self._table.create_index(_EMBEDDING, config=config, replace=True)
 
     def _optimize(self) -> None:
         if not self._seals:

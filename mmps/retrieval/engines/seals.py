@@ -66,22 +66,23 @@ class Seals:
         """Change the gallery; nobody else does meanwhile.
 
         Raises:
-            DamagedGalleryError: A file is missing or has another size.
+            DamagedGalleryError: A file is missing or is not what was written.
         """
         with self.locked():
             if self.exist():
-                self._require(self._read()[0])
+                self._verify(data=True)  # before the log forgets what is missing
             self._append(['begin'])
             try:
                 yield
             finally:
                 self._end()
 
-    def verify(self, *, data: bool) -> None:
+    def verify(self, *, data: bool, held: bool = False) -> None:
         """Compare the files with their seals, each once in the life of this object.
 
         Args:
             data: Also those with the rows; otherwise only their presence and size.
+            held: Whether the caller holds the lock.
 
         Raises:
             DamagedGalleryError: One is missing or is not what was written.
@@ -89,7 +90,9 @@ class Seals:
         try:
             self._verify(data)
         except DamagedGalleryError:
-            with self.locked():  # unless somebody was just changing it
+            if held:
+                raise
+            with self.locked():  # somebody may have been changing it
                 self._verify(data)
 
     def rewrite(self) -> None:
