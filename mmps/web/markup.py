@@ -19,6 +19,9 @@ from .session import Exemplar, Session
 _STEPS = (-5, -1, 1, 5)
 """Seconds that the buttons below a video's frame go back and on."""
 
+_SCENE_HEIGHT = 56
+"""Per cent of the window's height that a scene takes at most: the video is below it."""
+
 _TAG_PIXELS = 40
 """What a number above a box takes, in pixels of most pictures."""
 
@@ -196,7 +199,8 @@ def scene(hit: Hit, similarity: float, people: Iterable[Hit]) -> str:
     return (
         f'<div class="ps-bar"><h2>{title}</h2>'
         '<button type="button" data-close aria-label="Close" class="ps-close">&times;</button>'
-        f'</div><div class="ps-stage" data-frame="hit/{hit.id}/scene.jpg">'
+        f'</div><div class="ps-stage" data-frame="hit/{hit.id}/scene.jpg" '
+        f'style="width:min(100%,{_SCENE_HEIGHT * hit.size[0] / hit.size[1]:.1f}vh)">'
         f'<img src="hit/{hit.id}/scene.jpg" alt="The picture is not there any more" '
         f'width="{hit.size[0]}" height="{hit.size[1]}">{boxes}</div>'
         f'{video}<p class="ps-note">Anybody outlined can be clicked to search for them.</p>'
