@@ -138,8 +138,6 @@ class Handlers:
     @_told
     def scene(self, event: gr.EventData, session: Session) -> str:
         """A hit is to be seen in its scene."""
-        if _entry(event, 'act') != 'open':
-            return gr.skip()
         (hit,) = self._service.gallery.hits_of([_number(event, 'id')])
         similarity = next((h.similarity for h in session.hits if h.id == hit.id), float('nan'))
         people = self._service.gallery.people_in(hit.source, hit.frame)

@@ -73,7 +73,8 @@ def picker(session: Session) -> str:
     # of overlapping people the smaller ones can be clicked, too
     order = np.argsort([-_area(bbox) for bbox in picture.people.bboxes], kind='stable')
     buttons = ''.join(
-        f'<button type="button" class="{_box_class(picture.people.bboxes[number])}" data-person="{number}" '
+        f'<button type="button" class="{_box_class(picture.people.bboxes[number])}" '
+        f'data-person="{number}" '
         f'aria-pressed="{_truth(session.chosen == number)}" '
         f'style="{_place(picture.people.bboxes[number], picture.size)}" '
         f'aria-label="Person {number + 1}, {picture.people.scores[number]:.0%} certain">'
@@ -128,15 +129,13 @@ def results(session: Session, whole_scenes: bool) -> str:
     cards = ''.join(
         _card(rank, hit, session, whole_scenes) for rank, hit in enumerate(session.hits, start=1)
     )
-    marks = ''
-    if session.right or session.wrong:
-        marks = (
-            f'<p class="ps-marks"><span role="status">{len(session.right)} right, '
-            f'{len(session.wrong)} wrong</span>'
-            '<button type="button" data-act="refine" class="ps-strong">Search again with these '
-            'marks</button>'
-            '<button type="button" data-act="clear">Clear</button></p>'
-        )
+    # always there: the focus stays where it is only as long as the elements do
+    marks = (
+        f'<p class="ps-marks"{"" if session.right or session.wrong else " hidden"}>'
+        f'<span role="status">{len(session.right)} right, {len(session.wrong)} wrong</span>'
+        '<button type="button" data-act="refine" class="ps-strong">Search again with these '
+        'marks</button><button type="button" data-act="clear">Clear</button></p>'
+    )
     kind = 'ps-scenes' if whole_scenes else 'ps-crops'
     return f'{marks}<ol class="ps-hits {kind}">{cards}</ol>'
 

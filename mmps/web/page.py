@@ -48,7 +48,7 @@ def build_page(handlers: Handlers) -> gr.Blocks:
                 listing = _listing(handlers)
                 controls = _controls()
             with gr.Column(scale=5, min_width=320):
-                results = _html(markup.results(Session(), False), 'buttons.js', elem_id='results')
+                results = _html(markup.results(Session(), False), 'results.js', elem_id='results')
                 with gr.Accordion('Save what was found', open=False):
                     blur = gr.Checkbox(True, label='Make everybody else unrecognisable')
                     save = gr.Button('Make the files', size='sm')
@@ -66,7 +66,7 @@ def build_page(handlers: Handlers) -> gr.Blocks:
         for control in controls:
             event = control.release if isinstance(control, gr.Slider) else control.change
             listen(event, handlers.filter)
-        _listen(results.act, handlers.scene, inputs=[session], outputs=[scene])
+        _listen(results.open, handlers.scene, inputs=[session], outputs=[scene])
         _listen(save.click, handlers.files, inputs=[session, blur], outputs=[files])
     page.queue(max_size=QUEUED, default_concurrency_limit=_SEARCHES)
     page.state_session_capacity = SESSIONS
@@ -92,7 +92,7 @@ def _html(value: str, script: str | None = None, **options) -> gr.HTML:
 
 def _controls() -> list[gr.components.Component]:
     """The form, in the order of :class:`~mmps.web.handlers.Controls`."""
-    with gr.Accordion('Filter', open=True):
+    with gr.Accordion('Filter', open=False):
         cameras = gr.Dropdown([], multiselect=True, label='Cameras', info='None: all of them')
         since = gr.DateTime(type='string', label='From')
         until = gr.DateTime(type='string', label='Before')
@@ -109,7 +109,9 @@ def _controls() -> list[gr.components.Component]:
 
 def _listing(handlers: Handlers) -> gr.HTML:
     """Scenes of the gallery, to choose a person in."""
-    with gr.Accordion('Or choose a scene of the gallery', open=False) as accordion:
+    with gr.Accordion(
+        'Or choose a scene of the gallery', open=False, elem_id='scenes'
+    ) as accordion:
         name = gr.Textbox(label='Name contains', max_lines=1)
         start = gr.State(0)
         listing = _html('', 'frames.js', elem_id='frames')

@@ -46,7 +46,7 @@ class Uploads:
         """
         with self._lock:
             held = self._held.pop(str(token), None)
-        if held is None:
+        if held is None or time.monotonic() - held.arrived > _SECONDS:
             raise ValueError('the picture did not get through; send it again')
         return held.content
 
