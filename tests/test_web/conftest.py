@@ -1,15 +1,13 @@
-import threading
-import time
 from types import SimpleNamespace
 
 import cv2
 import httpx
 import pytest
-import uvicorn
 
 from mmps.apis import PersonSearcher
 from mmps.retrieval import Gallery
 from mmps.testing.coloured_people import ColourNetwork, coloured_scene
+from mmps.testing.page_server import running
 from mmps.visualization import write_image, write_video
 from mmps.web import SearchService
 from mmps.web.app import build_app
@@ -79,14 +77,5 @@ def site(tmp_path_factory):
     gallery = make_gallery(make_sources(folder / 'scenes'), searcher)
     service = SearchService(searcher, gallery, max_pixels=1_000_000)
     app = build_app(service, max_bytes=MAX_BYTES, hosts=['127.0.0.1'])
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level='error'))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-        time.sleep(0.05)
-    address = f'http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}'
-    with httpx.Client(base_url=address, trust_env=False) as http:
+    with running(app) as address, httpx.Client(base_url=address, trust_env=False) as http:
         yield SimpleNamespace(address=address, http=http, gallery=gallery, folder=folder)
-    server.should_exit = True
-    thread.join()

@@ -130,6 +130,16 @@ def typical(labels: Sequence[str | None], points: np.ndarray) -> list[int]:
     return rows
 
 
+def all_over(points: np.ndarray) -> list[int]:
+    """Numbers of people all over the map, each as far from those before as possible."""
+    rows = [int(np.linalg.norm(points - points.mean(0), axis=1).argmin())]
+    distances = np.full(len(points), np.inf)
+    while len(rows) < min(PICTURES, len(points)):
+        distances = np.minimum(distances, np.linalg.norm(points - points[rows[-1]], axis=1))
+        rows.append(int(distances.argmax()))
+    return rows
+
+
 def pictures_of(people: Embedded, rows: Sequence[int]) -> dict[int, np.ndarray]:
     """Pictures of some people; whose file is gone has none."""
     from mmps.sources import read_frame
@@ -168,7 +178,9 @@ def main(argv: list[str] | None = None) -> None:
     if arguments.projection == 'tsne':
         points, method = tsne(people.embeddings), 't-SNE: neighbours, not distances, mean something'
     everybody = f'{shown} people' if shown == total else f'{shown} of {total} people'
-    pictures = pictures_of(people, typical(people.labels, points))
+    by_place = load is of_gallery and arguments.colour_by in ('camera', 'source')
+    pictured = all_over(points) if by_place else typical(people.labels, points)
+    pictures = pictures_of(people, pictured)
     save_embedding_map(arguments.out, points, people.labels, f'{everybody}, {method}', pictures)
     print(f'picture: {arguments.out}')
 
