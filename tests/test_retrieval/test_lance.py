@@ -103,8 +103,11 @@ def test_damage_of_any_file_is_refused_with_its_name_or_does_not_matter(folder, 
     right = answers(folder)
     rng = random.Random(0)
     refused = set()
-    kinds = {path.relative_to(folder).parts[0]: path for path in files(folder)}
-    for kind in sorted(kinds.keys() - {'mmps_cache', 'mmps_lock'}):
+    kinds = {
+        path.name if path.suffix == '.json' else path.relative_to(folder).parts[0]: path
+        for path in files(folder)
+    }
+    for kind in sorted(kinds.keys() - {'mmps_cache', 'mmps_lock', 'current.json'}):
         raw = kinds[kind].read_bytes()
         for damaged in damages(kinds[kind], rng):
             kinds[kind].unlink() if damaged is None else kinds[kind].write_bytes(damaged)
@@ -115,6 +118,7 @@ def test_damage_of_any_file_is_refused_with_its_name_or_does_not_matter(folder, 
                 refused.add(kind)
         kinds[kind].write_bytes(raw)
     assert answers(folder) == right
+    assert 'latest_version_hint.json' in kinds
     assert refused == {
         '_deletions',
         '_indices',
