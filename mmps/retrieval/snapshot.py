@@ -65,6 +65,8 @@ class Snapshot:
             allowed = people
         elif people is not None:
             allowed &= people
+        if allowed is not None and allowed.all():
+            allowed = None
         return nearest_rows(
             queries, self.embeddings, top_k, allowed, lambda rows: tie_keys(self.rows.take(rows))
         )
