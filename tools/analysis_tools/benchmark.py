@@ -11,6 +11,7 @@ from mmps.utils.benchmark.measurement import print_measurements, write_measureme
 SUBCOMMANDS = {
     'data': 'mmps.utils.benchmark.data',
     'eval': 'mmps.utils.benchmark.evaluation',
+    'gallery': 'mmps.utils.benchmark.gallery',
     'index': 'mmps.utils.benchmark.indexing',
     'infer': 'mmps.utils.benchmark.inference',
     'train': 'mmps.utils.benchmark.training',

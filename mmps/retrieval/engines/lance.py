@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -23,7 +22,9 @@ from ..rows import COLUMNS, Rows
 from .arrow import from_arrow, model_of, schema_of, to_arrow
 from .expressions import IDS, among, to_sql
 from .matrix_cache import MatrixCache
-from .seals import Seals
+from .seals import Seals, sizes_in
+
+T = TypeVar('T')
 
 SUFFIX = '.lance'
 TABLE = 'people'
@@ -73,7 +74,7 @@ class LanceEngine:
                 self._create(model)
             elif self._seals:
                 self._seals.verify(data=False)  # so that a table without a log is refused
-            self._table = self._open()
+            self._table = self._open_now()
         stored = model_of(self._table.schema)
         if stored is None:
             raise GalleryError(f'{address}: a LanceDB table, but no gallery of mmps')
@@ -82,9 +83,7 @@ class LanceEngine:
             self._cache = MatrixCache(self._folder / 'mmps_cache', stored.embed_dim)
 
     def version(self) -> int:
-        with self._understood():
-            self._table.checkout_latest()
-            return self._table.version
+        return self._retried(lambda: self._table.version)
 
     def read(self, *, embeddings: bool) -> tuple[Rows, np.ndarray | None]:
         # nobody replaces its files meanwhile, nor erases what goes into the cache
@@ -99,14 +98,13 @@ class LanceEngine:
                 self._optimize()
 
     def newest(self, frame_ids: np.ndarray) -> int:
-        newest = 0
-        with self._understood():
-            self._table.checkout_latest()
-            for condition in among('frame_id', frame_ids):
-                found = self._table.search().where(condition).select(['batch'])
-                batches = found.limit(self._table.count_rows()).to_arrow()['batch']
-                newest = max(newest, max(batches.to_pylist(), default=0))
-        return newest
+        def largest(condition: str) -> int:
+            found = _scan(self._table, ['batch'], condition)
+            return max((n for batch in found for n in batch.column('batch').to_pylist()), default=0)
+
+        conditions = list(among('frame_id', frame_ids))
+        self._verify()
+        return self._retried(lambda: max(map(largest, conditions), default=0))
 
     def remove(self, frame_ids: np.ndarray, before: int | None = None) -> None:
         older = '' if before is None else f' AND batch < {before}'
@@ -119,21 +117,22 @@ class LanceEngine:
             self._build_index()
 
     def indexed(self) -> bool:
-        with self._understood():
-            return any(_EMBEDDING in index.columns for index in self._table.list_indices())
+        indices = self._retried(lambda: self._table.list_indices())
+        return any(_EMBEDDING in index.columns for index in indices)
 
     def nearest(
         self, queries: np.ndarray, limit: int, where: Where | None
     ) -> list[tuple[Rows, np.ndarray]]:
         condition = ' AND '.join([f'detection > {NOBODY}', *to_sql(where)])
-        found = []
-        with self._understood():
-            for query in queries:
-                search = self._table.search(query, vector_column_name=_EMBEDDING)
-                search = search.where(condition, prefilter=True).select([*COLUMNS, _EMBEDDING])
-                table = search.distance_type('dot').nprobes(PROBED).limit(limit).to_arrow()
-                found.append(from_arrow(table.to_batches(), len(table), self.model.embed_dim))
-        return found
+
+        def search(query: np.ndarray) -> tuple[Rows, np.ndarray | None]:
+            found = self._table.search(query, vector_column_name=_EMBEDDING)
+            found = found.where(condition, prefilter=True).select([*COLUMNS, _EMBEDDING])
+            table = found.distance_type('dot').nprobes(PROBED).limit(limit).to_arrow()
+            return from_arrow(table.to_batches(), len(table), self.model.embed_dim)
+
+        self._verify()
+        return self._retried(lambda: [search(query) for query in queries])
 
     def compact(self) -> None:
         indexed = self.indexed()
@@ -155,8 +154,7 @@ class LanceEngine:
     def size(self) -> int | None:
         if not self._seals:
             return None
-        files = (os.path.join(path, n) for path, _, names in os.walk(self._folder) for n in names)
-        return sum(os.path.getsize(file) for file in files)
+        return sum(sizes_in(self._folder).values())
 
     def _exists(self) -> bool:
         if self._seals:  # without looking into the files
@@ -175,9 +173,16 @@ class LanceEngine:
     def _open(self) -> Any:
         return self._connect().open_table(self._name)
 
+    def _open_now(self) -> Any:
+        try:
+            return self._open()
+        except _ERRORS:  # another process may just compact it
+            with self._locked():
+                return self._open()
+
     def _read(self, embeddings: bool) -> tuple[Rows, np.ndarray | None]:
         if self._seals:
-            self._seals.verify(data=True)
+            self._seals.verify(data=True, held=True)
         table = self._open()  # of its own, so that no other thread moves it to another version
         count, dim = table.count_rows(), self.model.embed_dim
         if not embeddings or (self._cache and count * dim * 4 >= CACHED):
@@ -190,13 +195,9 @@ class LanceEngine:
 
     def _build_index(self) -> None:
         cells = int(np.clip(self._table.count_rows() // ROWS_PER_CELL, 1, 2**12))
-        self._table.create_index(
-            metric='dot',
-            vector_column_name=_EMBEDDING,
-            index_type='IVF_FLAT',
-            num_partitions=cells,
-            replace=True,
-        )
+        index = require_extra('lancedb.index', 'gallery')
+        config = index.IvfFlat(distance_type='dot', num_partitions=cells)
+        self._table.create_index(_EMBEDDING, config=config, replace=True)
 
     def _optimize(self) -> None:
         if not self._seals:
@@ -213,6 +214,20 @@ class LanceEngine:
         with self._seals.changing() if self._seals else nullcontext(), self._understood():
             self._table.checkout_latest()
             yield
+
+    def _verify(self) -> None:
+        if self._seals:
+            self._seals.verify(data=True)
+
+    def _retried(self, task: Callable[[], T]) -> T:
+        """The result of a task on the latest version, which another process may just compact."""
+        try:
+            self._table.checkout_latest()
+            return task()
+        except _ERRORS:
+            with self._locked(), self._understood():
+                self._table.checkout_latest()
+                return task()
 
     def _locked(self) -> Any:
         return self._seals.locked() if self._seals else nullcontext()

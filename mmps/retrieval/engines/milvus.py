@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -12,7 +13,7 @@ import numpy as np
 
 from mmps.utils.extras import require_extra
 
-from ..errors import GalleryError
+from ..errors import GalleryError, MissingGalleryError
 from ..ids import NOBODY
 from ..records import ModelTag, Where
 from ..rows import COLUMNS, NUMBERS, TEXTS, Rows
@@ -53,17 +54,10 @@ class MilvusEngine:
             self._client = self._milvus.MilvusClient(f'http://{host}', token=user)
             if not self._client.has_collection(self._name):
                 if model is None or not create:
-                    raise GalleryError(
-                        f'{self.address}: there is no gallery; index something first'
-                    )
+                    raise MissingGalleryError(self.address)
                 self._create(model)
             self._client.load_collection(self._name)
-            found = self._client.query(
-                self._name, filter=f'row == {_MODEL_ROW}', output_fields=['metadata']
-            )
-        if not found:
-            raise GalleryError(f'{self.address}: a collection of Milvus, but no gallery of mmps')
-        self.model = ModelTag(**json.loads(found[0]['metadata']))
+            self.model = self._stored_model()
         self._step = max(1, min(MOST, _BYTES // (4 * self.model.embed_dim)))
 
     def version(self) -> object:
@@ -157,14 +151,28 @@ class MilvusEngine:
         index.add_index(
             'embedding', index_type='IVF_FLAT', metric_type='IP', params={'nlist': CELLS}
         )
-        self._client.create_collection(
-            self._name, schema=schema, index_params=index, consistency_level='Strong'
-        )
+        try:
+            self._client.create_collection(
+                self._name, schema=schema, index_params=index, consistency_level='Strong'
+            )
+        except self._milvus.MilvusException:
+            if not self._client.has_collection(self._name):
+                raise
+            return  # another process has made it meanwhile
         entry = {name: 0 for name in NUMBERS} | {'row': _MODEL_ROW, 'detection': NOBODY - 1}
         entry |= {'source': '', 'camera': None, 'metadata': json.dumps(asdict(model))}
-        self._client.insert(
-            self._name, [{**entry, 'embedding': np.zeros(model.embed_dim, np.float32)}]
-        )
+        entry |= {'embedding': np.zeros(model.embed_dim, np.float32)}
+        self._client.insert(self._name, [entry])
+
+    def _stored_model(self) -> ModelTag:
+        for _ in range(50):  # another process may be making the collection
+            found = self._client.query(
+                self._name, filter=f'row == {_MODEL_ROW}', output_fields=['metadata']
+            )
+            if found:
+                return ModelTag(**json.loads(found[0]['metadata']))
+            time.sleep(0.1)
+        raise GalleryError(f'{self.address}: a collection of Milvus, but no gallery of mmps')
 
     @contextmanager
     def _understood(self) -> Iterator[None]:

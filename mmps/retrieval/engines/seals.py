@@ -14,7 +14,7 @@ import os
 import threading
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
@@ -66,22 +66,23 @@ class Seals:
         """Change the gallery; nobody else does meanwhile.
 
         Raises:
-            DamagedGalleryError: A file is missing or has another size.
+            DamagedGalleryError: A file is missing or is not what was written.
         """
         with self.locked():
             if self.exist():
-                self._require(self._read()[0])
+                self._verify(data=True)  # before the log forgets what is missing
             self._append(['begin'])
             try:
                 yield
             finally:
                 self._end()
 
-    def verify(self, *, data: bool) -> None:
+    def verify(self, *, data: bool, held: bool = False) -> None:
         """Compare the files with their seals, each once in the life of this object.
 
         Args:
             data: Also those with the rows; otherwise only their presence and size.
+            held: Whether the caller holds the lock.
 
         Raises:
             DamagedGalleryError: One is missing or is not what was written.
@@ -89,7 +90,9 @@ class Seals:
         try:
             self._verify(data)
         except DamagedGalleryError:
-            with self.locked():  # unless somebody was just changing it
+            if held:
+                raise
+            with self.locked():  # somebody may have been changing it
                 self._verify(data)
 
     def rewrite(self) -> None:
@@ -107,7 +110,11 @@ class Seals:
             for name in sorted(sealed.keys() - self._intact):
                 if not data and name.startswith(('data/', '_indices/')):
                     continue
-                if digest(self._folder / name) != sealed[name][1]:
+                try:
+                    intact = digest(self._folder / name) == sealed[name][1]
+                except FileNotFoundError:
+                    raise DamagedGalleryError(f'{self._folder / name}: missing; {_FIX}') from None
+                if not intact:
                     raise DamagedGalleryError(f'{self._folder / name}: damaged; {_FIX}')
                 self._intact.add(name)
 
@@ -123,15 +130,11 @@ class Seals:
 
     def _files(self) -> dict[str, int]:
         """Size of each file of LanceDB's, by name from the folder."""
-        found: dict[str, int] = {}
-        for folder in _FOLDERS:
-            for path, _, names in os.walk(self._folder / folder):
-                for name in names:
-                    file = os.path.join(path, name)
-                    if not name.startswith('.'):  # of a write that has not ended
-                        found[os.path.relpath(file, self._folder)] = os.path.getsize(file)
-        found.pop(_HINT, None)
-        return found
+        return {
+            name: size
+            for name, size in sizes_in(self._folder).items()
+            if name.split(os.sep)[0] in _FOLDERS and name != _HINT
+        }
 
     def _end(self) -> None:
         sealed, there = self._read()[0], self._files()
@@ -169,6 +172,20 @@ class Seals:
             else:
                 ended = sign == 'end' and not torn
         return sealed, ended
+
+
+def sizes_in(folder: Path) -> dict[str, int]:
+    """Size of each file in a folder and below, by name from there, but for hidden ones: those are
+    of writes that have not ended.
+    """
+    found: dict[str, int] = {}
+    for path, _, names in os.walk(folder):
+        for name in names:
+            file = os.path.join(path, name)
+            with suppress(FileNotFoundError):  # somebody is just deleting it
+                if not name.startswith('.'):
+                    found[os.path.relpath(file, folder)] = os.path.getsize(file)
+    return found
 
 
 def digest(path: Path, start: int = 0, size: int | None = None) -> str:
