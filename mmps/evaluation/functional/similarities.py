@@ -30,6 +30,15 @@ def rounding_error(dim: int) -> float:
     return 8 * dim**0.5 * 2.0**-24
 
 
+def exact_similarities(query: np.ndarray, embeddings: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Inner products (n,) float32 of a query (D,) with some rows (n,) of embeddings (N, D).
+
+    Equal for equal embeddings, wherever they stand and whatever computed them.
+    """
+    products = embeddings[rows].astype(np.float64) * query
+    return products.sum(1).astype(np.float32)
+
+
 class Similarities:
     """Inner products of query embeddings with detections' embeddings.
 
@@ -76,8 +85,7 @@ class Similarities:
 
     def exact(self, query: int, columns: np.ndarray) -> np.ndarray:
         """Similarities (n,) float32 of a query to the detections ``columns`` (n,)."""
-        products = self._embeddings[columns].astype(np.float64) * self._queries[query]
-        return products.sum(1).astype(np.float32)
+        return exact_similarities(self._queries[query], self._embeddings, columns)
 
     def to_context(self, context: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """Similarities (c, n) float32 of other embeddings (c, D) to the detections ``columns``.

@@ -1,0 +1,144 @@
+"""The most similar rows of a matrix, exactly.
+
+A matrix product in float32 finds the rows that may be among them: all that are within rounding of
+the k-th best. Their similarities are then computed as the evaluation computes them, so that a
+ranking does not depend on the library, the number of threads or the place of a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from mmps.evaluation.functional.similarities import exact_similarities, rounding_error
+
+from .checks import UNIT
+
+CHUNK_VALUES = 2**20
+"""Similarities computed at a time: 4 MiB of float32, which stay in the processor's cache."""
+CHUNK_ROWS = 2**17
+"""Rows multiplied at a time, at most."""
+GATHER = {1: 0.2, 2: 0.4, 32: 0.6}
+"""Share of the rows of a chunk up to which copying those that pass a filter takes less than
+multiplying all of them, from so many queries on. Measured.
+"""
+_GROUP = 64
+
+
+def nearest_rows(
+    queries: np.ndarray,
+    matrix: np.ndarray,
+    top_k: int,
+    allowed: np.ndarray | None,
+    tie_keys: Callable[[np.ndarray], list[np.ndarray]],
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """For each query the ``top_k`` rows with the largest inner product, best first.
+
+    Args:
+        queries: (q, D) float32.
+        matrix: (N, D) float32 of unit norm.
+        top_k: How many.
+        allowed: (N,) bool rows that take part; None: all.
+        tie_keys: Gives arrays (m,) by which rows (m,) of equal similarity are sorted, the first
+            one first.
+
+    Returns:
+        Indices (m,) and similarities (m,) float32, m being ``top_k`` or the number of rows.
+    """
+    near = _Candidates(len(queries), top_k, margin_of(queries))
+    gather = max(share for least, share in GATHER.items() if len(queries) >= least)
+    step = min(CHUNK_ROWS, max(_GROUP, CHUNK_VALUES // max(1, len(queries))))
+    for start in range(0, len(matrix), step):
+        chunk = matrix[start : start + step]
+        mask = None if allowed is None else allowed[start : start + step]
+        count = len(chunk) if mask is None else np.count_nonzero(mask)
+        if not count:
+            continue
+        if count == len(chunk):
+            near.add(queries @ chunk.T, start)
+        elif count < gather * len(chunk):
+            rows = np.flatnonzero(mask)
+            near.add(queries @ chunk[rows].T, start + rows)
+        else:
+            similarities = queries @ chunk.T
+            similarities += np.where(mask, np.float32(0), np.float32(-np.inf))
+            near.add(similarities, start)
+    return [
+        sorted_exactly(query, matrix, rows, top_k, tie_keys)
+        for query, rows in zip(queries, near.rows(), strict=True)
+    ]
+
+
+def margin_of(queries: np.ndarray) -> np.float32:
+    """More than rounding can move two similarities of a query of (q, D) against each other."""
+    norm = float(np.linalg.norm(queries, axis=1).max(initial=0)) * (1 + UNIT)
+    return np.float32(2 * rounding_error(queries.shape[1]) * max(norm, 1.0))
+
+
+class _Candidates:
+    """Rows that may be among the best of some queries.
+
+    Args:
+        queries: Number of queries.
+        top_k: How many are wanted.
+        margin: More than rounding can move two similarities against each other.
+    """
+
+    def __init__(self, queries: int, top_k: int, margin: np.float32) -> None:
+        self._best = np.full((queries, top_k), -np.inf, np.float32)
+        self._margin = margin
+        self._found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+
+    def add(self, similarities: np.ndarray, rows: int | np.ndarray) -> None:
+        """Look through a block (q, n) of similarities to ``rows`` (n,), or from a first one on."""
+        self._raise_levels(similarities)
+        places = np.flatnonzero(similarities >= self._levels()[:, None])
+        query, column = np.divmod(places, similarities.shape[1])
+        found = similarities.reshape(-1)[places]
+        real = found > -np.inf
+        row = column + rows if isinstance(rows, int) else rows[column]
+        self._found.append((query[real], row[real], found[real]))
+
+    def rows(self) -> list[np.ndarray]:
+        """Of each query."""
+        parts = zip(*self._found, strict=True) if self._found else [np.zeros(0, np.int64)] * 3
+        query, row, found = (np.concatenate(part) if self._found else part for part in parts)
+        kept = found >= self._levels()[query]
+        query, row = query[kept], row[kept]
+        order = np.argsort(query, kind='stable')
+        splits = np.searchsorted(query[order], np.arange(1, len(self._best)))
+        return np.split(row[order], splits)
+
+    def _levels(self) -> np.ndarray:
+        return self._best.min(1, initial=np.inf) - self._margin
+
+    def _raise_levels(self, similarities: np.ndarray) -> None:
+        """The k best of the maxima of groups of rows: no more than the k best of all rows."""
+        count, top_k = similarities.shape[1], self._best.shape[1]
+        size = min(_GROUP, count // (2 * top_k))
+        if size > 1:
+            groups = count // size
+            whole = similarities[:, : groups * size]
+            similarities = whole.reshape(len(whole), size, groups).max(1)
+        values = np.concatenate([self._best, similarities], 1)
+        self._best = np.partition(values, -top_k, axis=1)[:, -top_k:]
+
+
+def sorted_exactly(
+    query: np.ndarray,
+    matrix: np.ndarray,
+    rows: np.ndarray,
+    top_k: int,
+    tie_keys: Callable[[np.ndarray], list[np.ndarray]],
+) -> tuple[np.ndarray, np.ndarray]:
+    """As :func:`nearest_rows`, of one query (D,) and some rows (n,) only."""
+    parts = range(0, len(rows), CHUNK_ROWS // 8)
+    exact = [exact_similarities(query, matrix, rows[i : i + CHUNK_ROWS // 8]) for i in parts]
+    similarities = np.concatenate(exact) if exact else np.zeros(0, np.float32)
+    if len(rows) > 2 * top_k + _GROUP:  # many ties: their names are the costly part
+        level = np.partition(similarities, -top_k)[-top_k]
+        kept = similarities >= level
+        rows, similarities = rows[kept], similarities[kept]
+    order = np.lexsort([*reversed(tie_keys(rows)), -similarities])[:top_k]
+    return rows[order], similarities[order]

@@ -1,0 +1,160 @@
+"""Time searches of a gallery of random people.
+
+Beside each stands what no exact search can do without: the bare matrix product of the queries with
+all embeddings, and the best of each row of it, by whichever of NumPy and PyTorch is the faster one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from time import perf_counter
+
+import numpy as np
+import torch
+
+from mmps.retrieval import Gallery, IndexedFrame, ModelTag, Where
+from mmps.utils.benchmark.measurement import Measurement, peak_memory
+
+PEOPLE_PER_FRAME = 50
+APPENDED = 1000
+"""Frames appended at a time."""
+CAMERAS = 20
+TOP_K = 20
+FILTERS = {
+    'all cameras but one': Where(cameras=[str(camera) for camera in range(1, CAMERAS)]),
+    'half of the cameras': Where(cameras=[str(camera) for camera in range(CAMERAS // 2)]),
+    'one camera': Where(cameras=['0']),
+    'any time': Where(since=0.0),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the subcommand."""
+    parser.add_argument('--people', type=int, default=1_000_000, help='default: %(default)s')
+    parser.add_argument('--dim', type=int, default=256, help='default: %(default)s')
+    parser.add_argument('--engine', choices=('lance', 'memory'), default='lance')
+    parser.add_argument('--batch', type=int, default=100, help='queries at once (default: 100)')
+    parser.add_argument('--repeats', type=int, default=5, help='best of this many runs')
+    parser.add_argument(
+        '--index', action='store_true', help='also time approximate searches, and count their hits'
+    )
+
+
+def run(arguments: argparse.Namespace) -> list[Measurement]:
+    """Measure."""
+    model = ModelTag('random', arguments.dim, 'random')
+    with tempfile.TemporaryDirectory() as folder:
+        address = 'memory:' if arguments.engine == 'memory' else f'{folder}/people.lance'
+        gallery = Gallery.open(address, model)
+        start = perf_counter()
+        for frames in _frames(arguments.people, arguments.dim):
+            gallery.append(frames)
+        measured = [Measurement('append everything', perf_counter() - start, 's')]
+        if arguments.engine == 'lance':
+            gallery.compact()
+            gallery, opening = _time_opening(address, arguments.dim)
+            measured += opening
+        for count in (1, arguments.batch):
+            measured += _time_searches(gallery, count, arguments)
+        if arguments.index:
+            measured += _time_index(gallery, arguments)
+        measured.append(Measurement('peak memory of the process', peak_memory(), 'MiB'))
+    return measured
+
+
+def _frames(people: int, dim: int) -> Iterator[list[IndexedFrame]]:
+    rng = np.random.default_rng(0)
+    boxes, scores = np.zeros((PEOPLE_PER_FRAME, 4)), np.ones(PEOPLE_PER_FRAME)
+    numbers = range(people // PEOPLE_PER_FRAME)
+    for start in range(0, len(numbers), APPENDED):
+        some = numbers[start : start + APPENDED]
+        vectors = rng.standard_normal((len(some), PEOPLE_PER_FRAME, dim), np.float32)
+        vectors /= np.linalg.norm(vectors, axis=2, keepdims=True)
+        yield [
+            IndexedFrame(
+                f'{number // APPENDED}.mp4',
+                (1920, 1080),
+                boxes,
+                scores,
+                own,
+                frame=number,
+                time=float(number),
+                camera=str(number % CAMERAS),
+            )
+            for number, own in zip(some, vectors, strict=True)
+        ]
+
+
+def _queries(count: int, dim: int) -> np.ndarray:
+    queries = np.random.default_rng(1).standard_normal((count, dim), np.float32)
+    return queries / np.linalg.norm(queries, axis=1, keepdims=True)
+
+
+def _time_opening(address: str, dim: int) -> tuple[Gallery, list[Measurement]]:
+    """Open a gallery that nobody has searched yet, and then as everybody after does."""
+    query, measured = _queries(1, dim), []
+    for name in ('first search of all', 'first search'):
+        start = perf_counter()
+        gallery = Gallery.open(address)
+        opened = perf_counter()
+        gallery.search(query, TOP_K)
+        measured.append(Measurement(name, perf_counter() - opened, 's'))
+    return gallery, [*measured, Measurement('open', opened - start, 's')]
+
+
+def _time_searches(
+    gallery: Gallery, count: int, arguments: argparse.Namespace
+) -> list[Measurement]:
+    queries = _queries(count, arguments.dim)
+    matrix = gallery._reader._snapshots.get(embeddings=True).embeddings
+    tensor = _as_tensor(matrix)
+    floors = [
+        lambda: np.argpartition(queries @ matrix.T, -TOP_K, axis=1)[:, -TOP_K:],
+        lambda: (torch.from_numpy(queries) @ tensor.T).topk(TOP_K, dim=1),
+    ]
+    searches = {'search': lambda: gallery.search(queries, TOP_K)}
+    for name, where in FILTERS.items():
+        searches[f'search, {name}'] = lambda where=where: gallery.search(queries, TOP_K, where)
+    times = _best_in_turns([*floors, *searches.values()], arguments.repeats)
+    floor = min(times[: len(floors)])
+    stage = 'one query' if count == 1 else f'{count} queries'
+    measured = [Measurement('time', floor, 's', f'{stage}: product and top {TOP_K}')]
+    for name, seconds in zip(searches, times[len(floors) :], strict=True):
+        measured.append(Measurement('time', seconds, 's', f'{stage}: {name}'))
+        measured.append(Measurement('of the product', seconds / floor, 'x', f'{stage}: {name}'))
+    return measured
+
+
+def _time_index(gallery: Gallery, arguments: argparse.Namespace) -> list[Measurement]:
+    start = perf_counter()
+    gallery.build_index()
+    measured = [Measurement('make the index', perf_counter() - start, 's')]
+    query = _queries(1, arguments.dim)
+    search = [lambda: gallery.search(query, TOP_K, approximate=True)]
+    (seconds,) = _best_in_turns(search, arguments.repeats)
+    recall = gallery.recall(20, TOP_K)
+    return [
+        *measured,
+        Measurement('one query, approximate', seconds, 's'),
+        Measurement('recall of approximate searches', recall, ''),
+    ]
+
+
+def _best_in_turns(tasks: list[Callable[[], object]], repeats: int) -> list[float]:
+    """Least seconds of each task; they take turns, so that all meet the same disturbances."""
+    best = [float('inf')] * len(tasks)
+    for _ in range(repeats):
+        for number, task in enumerate(tasks):
+            start = perf_counter()
+            task()
+            best[number] = min(best[number], perf_counter() - start)
+    return best
+
+
+def _as_tensor(matrix: np.ndarray) -> torch.Tensor:
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', UserWarning)  # that writing to it would be undefined
+        return torch.from_numpy(matrix)

@@ -1,0 +1,149 @@
+"""What a gallery holds, and how to delete from it: ``manage_gallery.py GALLERY COMMAND``."""
+
+import argparse
+import sys
+import time
+from dataclasses import asdict
+from datetime import datetime, timezone
+
+from mmps.utils.cli import UserError, run_tool
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description='Show a gallery, or delete from it.')
+    parser.add_argument('gallery', help='address: DIR/people.lance, milvus://HOST:PORT/COLLECTION')
+    commands = parser.add_subparsers(dest='command', required=True)
+    info = commands.add_parser('info', help='show what is there')
+    info.add_argument('--out', metavar='INFO.json', help='also write it to this file')
+    delete = commands.add_parser('delete', help='delete people: all that the options say together')
+    delete.add_argument('--source', nargs='+', metavar='FILE', help='found in these files')
+    delete.add_argument('--camera', nargs='+', metavar='NAME', help='seen by these cameras')
+    delete.add_argument('--since', type=moment, metavar='TIME', help='seen at this time or later')
+    delete.add_argument('--until', type=moment, metavar='TIME', help='seen before this time')
+    delete.add_argument(
+        '--id', nargs='+', type=int, metavar='ID', help='these people, by the id of a hit'
+    )
+    expire = commands.add_parser('expire', help='delete what is older than an age')
+    expire.add_argument('--days', type=float, required=True, help='the age')
+    commands.add_parser('compact', help='erase for good what was deleted')
+    index = commands.add_parser('index', help='prepare approximate searches')
+    index.add_argument(
+        '--above', type=int, default=1_000_000, metavar='PEOPLE',
+        help='only if there are more people (default: %(default)s)',
+    )  # fmt: skip
+    commands.add_parser('drop', help='erase the whole gallery')
+    for command in (delete, expire, commands.choices['drop']):
+        command.add_argument('--yes', action='store_true', help='do not ask')
+    return parser.parse_args(argv)
+
+
+def moment(text: str) -> float:
+    """Seconds since the epoch of an ISO 8601 time, which is UTC unless it says otherwise."""
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f'{error}; e.g. 2026-03-01 or 2026-03-01T12:30') from None
+    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)).timestamp()
+
+
+def confirm(question: str, yes: bool) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UserError(f'{question} Nothing was done: confirm with --yes')
+    if input(f'{question} [y/N] ').strip().lower() not in ('y', 'yes'):
+        raise UserError('nothing was done')
+
+
+def main(argv: list[str] | None = None) -> None:
+    arguments = parse_arguments(argv)
+
+    from mmps.retrieval import Gallery
+
+    gallery = Gallery.open(arguments.gallery, create=False)
+    COMMANDS[arguments.command](gallery, arguments)
+
+
+def show(gallery, arguments: argparse.Namespace) -> None:
+    from mmps.utils.files import write_json
+
+    info = gallery.info()
+    span = '-'
+    if info.first is not None:
+        first, last = (
+            datetime.fromtimestamp(t, timezone.utc).isoformat(' ', 'seconds')
+            for t in (info.first, info.last)
+        )
+        span = f'{first} to {last}'
+    print(f'people   {info.people}')
+    print(f'frames   {info.frames}')
+    print(f'sources  {info.sources}')
+    print(f'cameras  {", ".join(info.cameras) or "-"}')
+    print(f'times    {span}')
+    print(f'size     {"-" if info.bytes is None else f"{info.bytes / 2**20:.1f} MiB"}')
+    print(f'model    {info.model.name} ({info.model.embed_dim}-d, {info.model.fingerprint[:12]})')
+    if arguments.out:
+        write_json(arguments.out, asdict(info))
+
+
+def delete(gallery, arguments: argparse.Namespace) -> None:
+    from mmps.retrieval import Where
+
+    filters = {
+        'sources': arguments.source,
+        'cameras': arguments.camera,
+        'since': arguments.since,
+        'until': arguments.until,
+    }
+    if all(value is None for value in (*filters.values(), arguments.id)):
+        raise UserError('delete: say what, by --source, --camera, --since, --until or --id')
+    if arguments.id and any(value is not None for value in filters.values()):
+        raise UserError('delete: --id stands alone')
+    confirm(f'Delete from the {len(gallery)} people of {arguments.gallery}?', arguments.yes)
+    try:
+        count = gallery.delete(arguments.id or Where(**filters))
+    except KeyError as error:
+        raise UserError(f'{arguments.gallery}: {error.args[0]}') from error
+    _deleted(gallery, count)
+
+
+def expire(gallery, arguments: argparse.Namespace) -> None:
+    limit = time.time() - arguments.days * 86_400
+    confirm(f'Delete what is older than {arguments.days:g} days?', arguments.yes)
+    _deleted(gallery, gallery.expire(limit))
+
+
+def compact(gallery, arguments: argparse.Namespace) -> None:
+    gallery.compact()
+    print('compacted: what was deleted is gone from the files')
+
+
+def index(gallery, arguments: argparse.Namespace) -> None:
+    if not gallery.build_index(arguments.above):
+        print(f'{len(gallery)} people: searched exactly up to {arguments.above}')
+        return
+    recall = gallery.recall()
+    print(f'approximate searches find {recall:.1%} of the 20 that exact ones find')
+
+
+def drop(gallery, arguments: argparse.Namespace) -> None:
+    confirm(f'Erase {arguments.gallery} with its {len(gallery)} people?', arguments.yes)
+    gallery.drop()
+    print('erased')
+
+
+def _deleted(gallery, count: int) -> None:
+    print(f'{count} people deleted, {len(gallery)} left; `compact` erases them from the files')
+
+
+COMMANDS = {
+    'info': show,
+    'delete': delete,
+    'expire': expire,
+    'compact': compact,
+    'index': index,
+    'drop': drop,
+}
+
+if __name__ == '__main__':
+    run_tool(main, needs_mmdet=False)
