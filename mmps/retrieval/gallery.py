@@ -176,6 +176,12 @@ class Gallery:
         rows, _ = self._reader.people(np.array(ids, np.int64).reshape(-1))
         return [rows.hit(row, float('nan')) for row in range(len(rows))]
 
+    def people_in(self, source: str, frame: int = 0) -> list[Hit]:
+        """Everybody in one image, or in one frame of a video, with a similarity of NaN."""
+        rows = self._reader.select(Where(sources=[source]))
+        here = np.flatnonzero((rows['frame'] == frame) & (rows['detection'] != NOBODY))
+        return [rows.hit(row, float('nan')) for row in here]
+
     def __len__(self) -> int:
         return count_people(self._reader.select(None))
 

@@ -37,7 +37,7 @@ def load_state_dict(path: str) -> dict[str, Tensor]:
         FileNotFoundError: There is no such file.
         CheckpointError: The file is not a checkpoint, is cut short, or would have to run code.
     """
-    return weights_of(CheckpointLoader.load_checkpoint(path, map_location='cpu'), path)
+    return weights_of(CheckpointLoader.load_checkpoint(path, 'cpu', logger='silent'), path)
 
 
 def weights_of(checkpoint: Any, path: str) -> dict[str, Tensor]:

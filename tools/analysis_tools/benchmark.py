@@ -1,4 +1,4 @@
-"""Measure speed and memory: ``benchmark.py NAME`` for the names below; each has --help."""
+"""Measure speed and memory: ``benchmark.py SUBCOMMAND``; ``--help`` lists them, and each has it."""
 
 import argparse
 import importlib
@@ -12,6 +12,7 @@ SUBCOMMANDS = {
     'data': 'mmps.utils.benchmark.data',
     'eval': 'mmps.utils.benchmark.evaluation',
     'gallery': 'mmps.utils.benchmark.gallery',
+    'index': 'mmps.utils.benchmark.indexing',
     'infer': 'mmps.utils.benchmark.inference',
     'train': 'mmps.utils.benchmark.training',
     'sweep': 'mmps.utils.benchmark.training_sweep',

@@ -99,6 +99,17 @@ class PersonSearch(TwoStageDetector):
         self._embed_annotated(x, frame, batch_data_samples)
         return self.add_pred_to_datasample(batch_data_samples, results)
 
+    def embed(self, batch_inputs: Tensor, batch_data_samples: SampleList) -> SampleList:
+        """Adds the embeddings of annotated people and queries, and looks for nobody else.
+
+        Args:
+            batch_inputs: Images ``(b, 3, h, w)``.
+            batch_data_samples: As for :meth:`predict`.
+        """
+        x, frame = self.extract_frame(batch_inputs)
+        self._embed_annotated(x, frame, batch_data_samples)
+        return batch_data_samples
+
     def _embed_annotated(
         self, x: tuple[Tensor], frame: AffineFrame | None, samples: SampleList
     ) -> None:
