@@ -2,6 +2,7 @@
 #
 #   make demo     train, evaluate and draw on a rendered data set, from nothing
 #   make test     run the tests
+#   make test-browser     run those of the web page in Chromium (Debian: chromium, chromium-driver)
 #   make TORCH=torch==2.11.0 ...     with another PyTorch than the verified one, e.g. for a CUDA machine
 
 PYTHON ?= python3
@@ -16,7 +17,7 @@ PIP := $(BIN)/python -m pip
 CONSTRAINTS := $(VENV)/constraints.txt
 INSTALLED := $(VENV)/installed-$(subst ==,-,$(TORCH))
 
-.PHONY: install demo test lint clean
+.PHONY: install demo test test-browser lint clean
 install: $(INSTALLED)
 
 $(INSTALLED): setup.py mmps/utils/environment.py constraints/cpu.txt tools/misc/install_mmcv.sh
@@ -35,6 +36,9 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest $(TEST_ARGS)
+
+test-browser: $(INSTALLED)
+	$(BIN)/python -m pytest -n0 -m browser tests/test_web $(TEST_ARGS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

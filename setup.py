@@ -14,6 +14,7 @@ setup(
     description='Person search on top of MMDetection: detect and re-identify in one network',
     license='Apache-2.0',
     packages=find_packages(include=['mmps', 'mmps.*']),
+    package_data={'mmps.web': ['*.css', '*.js']},
     python_requires='>=3.10',
     install_requires=list(ENVIRONMENT['REQUIREMENTS'].values()),
     extras_require={
@@ -23,6 +24,6 @@ setup(
         'milvus': ['pymilvus'],
         'demo': ['gradio>=6', 'pillow<13'],
         'export': ['onnx', 'onnxruntime', 'onnxscript', 'openvino'],
-        'tests': ['hypothesis', 'milvus-lite', 'pytest', 'pytest-xdist', 'ruff'],
+        'tests': ['hypothesis', 'httpx', 'milvus-lite', 'pytest', 'pytest-xdist', 'ruff', 'selenium'],
     },
 )

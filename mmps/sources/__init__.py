@@ -2,7 +2,7 @@
 
 from .files import absolute, find_files
 from .frame import MAX_PIXELS, Frame, Problem, printable
-from .images import as_image, read_image
+from .images import as_image, check_header, decode_image, read_image
 from .prefetch import Prefetch, Worker
 from .provenance import Provenance
 from .reading import Reading, count_frames, read_frame, read_sources
@@ -19,7 +19,9 @@ __all__ = [
     'Worker',
     'absolute',
     'as_image',
+    'check_header',
     'count_frames',
+    'decode_image',
     'find_files',
     'format_offset',
     'format_time',

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from mmps.sources.frame import MAX_PIXELS, check_size
-from mmps.utils.image_files import read_header
+from mmps.utils.image_files import header_of, read_header
 
 _LARGEST_PIXEL, _LARGEST_HEADER = 8, 2**24
 """Bytes of a pixel with 16-bit colours and alpha, and of what may stand around the pixels."""
@@ -40,8 +40,30 @@ def read_image(path: str | os.PathLike, max_pixels: int = MAX_PIXELS) -> np.ndar
         warnings.simplefilter('ignore')  # Pillow's of large images, which are refused here
         header = _without_name(path)
     check_size(header.width, header.height, max_pixels)
+    return _decode(np.fromfile(path, np.uint8))
+
+
+def decode_image(content: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """The same of an image that is in memory, whose name nobody needs to know.
+
+    Raises:
+        ValueError: It is truncated, too large or not an image.
+    """
+    check_header(content, max_pixels)
+    return _decode(np.frombuffer(content, np.uint8))
+
+
+def check_header(content: bytes, max_pixels: int = MAX_PIXELS) -> None:
+    """Raise `ValueError` where :func:`decode_image` would, as far as the header tells."""
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        header = header_of(content)
+    check_size(header.width, header.height, max_pixels)
+
+
+def _decode(content: np.ndarray) -> np.ndarray:
     try:
-        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+        image = cv2.imdecode(content, cv2.IMREAD_COLOR)
     except cv2.error as error:
         raise ValueError(f'cannot be decoded ({error.err or "OpenCV"})') from error
     if image is None:

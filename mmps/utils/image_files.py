@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 _JPEG_SIGNATURE = b'\xff\xd8\xff'
 _PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
@@ -39,20 +41,38 @@ def read_header(path: Path) -> ImageHeader:
         FileNotFoundError: No such file.
         ValueError: Not an image, or truncated; the message names the file.
     """
-    from PIL import Image
-
     if not path.is_file():
         raise FileNotFoundError(f'{path}: no such image')
+    with open(path, 'rb') as file:
+        header = _header(file, str(path))
+    if not _has_ending(path) and is_truncated(path.read_bytes()):
+        raise ValueError(f'{path}: truncated after {path.stat().st_size} bytes')
+    return header
+
+
+def header_of(content: bytes, name: str = 'the image') -> ImageHeader:
+    """The same of an image that is in memory.
+
+    Raises:
+        ValueError: Not an image, or truncated; the message calls it ``name``.
+    """
+    header = _header(BytesIO(content), name)
+    if is_truncated(content):
+        raise ValueError(f'{name}: truncated after {len(content)} bytes')
+    return header
+
+
+def _header(file: BinaryIO, name: str) -> ImageHeader:
+    from PIL import Image
+
     try:
         exif = Image.Exif()
-        with Image.open(path) as image:
+        with Image.open(file) as image:
             width, height = image.size
             exif.load(image.info.get('exif'))  # image.getexif() would decode a PNG file
         orientation = exif.get(_EXIF_ORIENTATION, 1)
     except Exception as error:  # a plugin of Pillow's may raise anything on a damaged file
-        raise ValueError(f'{path}: cannot be read as an image ({error})') from error
-    if not _has_ending(path) and is_truncated(path.read_bytes()):
-        raise ValueError(f'{path}: truncated after {path.stat().st_size} bytes')
+        raise ValueError(f'{name}: cannot be read as an image ({error})') from error
     if orientation in _QUARTER_TURNS:
         width, height = height, width
     return ImageHeader(width, height, orientation in range(2, 9))

@@ -1,0 +1,111 @@
+"""A map of embeddings: people who look alike are near each other."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+
+from mmps.utils.files import whole_file
+
+INK, MUTED, OTHERS = '#111827', '#64748b', '#cbd5e1'
+_COLOURS = (
+    '#2563eb', '#dc2626', '#16a34a', '#d97706', '#9333ea', '#0891b2', '#be185d', '#4d7c0f',
+    '#7c2d12', '#1e3a8a', '#0f766e', '#6b21a8',
+)  # fmt: skip
+_MARKERS = 'os^D'
+NAMED = len(_COLOURS) * 2
+"""Groups that have a colour and marker of their own; the largest get them."""
+
+
+def named_groups(labels: Sequence[str | None]) -> list[str]:
+    """The groups that a map names, the largest first."""
+    counts = Counter(label for label in labels if label is not None)
+    return sorted(counts, key=lambda label: (-counts[label], label))[:NAMED]
+
+
+def save_embedding_map(
+    path: str | os.PathLike,
+    points: np.ndarray,
+    labels: Sequence[str | None],
+    title: str,
+    pictures: dict[int, np.ndarray] | None = None,
+) -> None:
+    """Draw a map into a PNG file.
+
+    Args:
+        path: The file.
+        points: (n, 2).
+        labels: The group of each, e.g. who they are; None: unknown.
+        title: Says what is shown, and how it was projected.
+        pictures: (h, w, 3) uint8 BGR of some people, by number, shown beside their points.
+    """
+    named = named_groups(labels)
+    figure = Figure(figsize=(11, 7.6), dpi=110, facecolor='white')
+    axes = figure.add_axes((0.02, 0.03, 0.8, 0.89))
+    labels = np.array([label if label in named else None for label in labels], object)
+    rest = np.array([label is None for label in labels], bool)
+    axes.scatter(*points[rest].T, s=14, color=OTHERS, linewidths=0)
+    for number, name in enumerate(named):
+        chosen = labels == name
+        axes.scatter(
+            *points[chosen].T,
+            s=34,
+            color=_COLOURS[number % len(_COLOURS)],
+            marker=_MARKERS[number // len(_COLOURS)],
+            edgecolors='white',
+            linewidths=0.6,
+        )
+    for number, picture in (pictures or {}).items():
+        axes.add_artist(_picture(picture, points[number], points.mean(0), labels[number], named))
+    axes.set(xticks=[], yticks=[])
+    axes.margins(0.1)
+    axes.spines[:].set_color('#e2e8f0')
+    figure.text(0.02, 0.945, title, size=13, weight='bold', color=INK)
+    _legend(figure, named, bool(rest.any()))
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, format='png', pil_kwargs=dict(optimize=True))
+
+
+def _picture(
+    picture: np.ndarray, point: np.ndarray, centre: np.ndarray, label: str | None, named: list[str]
+) -> AnnotationBbox:
+    colour = _COLOURS[named.index(label) % len(_COLOURS)] if label in named else MUTED
+    away = point - centre
+    away = away / max(np.linalg.norm(away), 1e-12)
+    return AnnotationBbox(
+        OffsetImage(picture[..., ::-1], zoom=44 / picture.shape[0]),
+        tuple(point),
+        xybox=tuple(away * 38),
+        boxcoords='offset points',
+        pad=0.12,
+        bboxprops=dict(edgecolor=colour, linewidth=1.4),
+        arrowprops=dict(arrowstyle='-', color=colour, linewidth=0.9),
+    )
+
+
+def _legend(figure: Figure, named: list[str], others: bool) -> None:
+    marks = [
+        Line2D(
+            [],
+            [],
+            linestyle='',
+            marker=_MARKERS[number // len(_COLOURS)],
+            color=_COLOURS[number % len(_COLOURS)],
+            markersize=6,
+        )
+        for number in range(len(named))
+    ]
+    names = [name if len(name) <= 18 else f'{name[:17]}…' for name in named]
+    if others:
+        marks.append(Line2D([], [], linestyle='', marker='o', color=OTHERS, markersize=5))
+        names.append('others')
+    figure.legend(
+        marks, names, loc='upper left', bbox_to_anchor=(0.825, 0.93), frameon=False, fontsize=9,
+        labelcolor=INK,
+    )  # fmt: skip

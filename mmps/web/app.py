@@ -1,0 +1,165 @@
+"""The page with its pictures as one web application."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import sys
+from collections.abc import Callable
+
+import gradio as gr
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import FileResponse, PlainTextResponse
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from mmps.utils.cli import UserError
+from mmps.web.guards import Guards
+from mmps.web.handlers import Handlers
+from mmps.web.page import build_page, head, theme
+from mmps.web.scenes import GoneError
+from mmps.web.service import SearchService
+from mmps.web.uploads import Uploads
+
+MAX_BYTES = 20 * 2**20
+"""Default limit of a picture that is sent."""
+
+_HELD = 8
+"""Pictures of the largest size that are held until they are looked at."""
+
+_HEADERS = {'Cache-Control': 'private, max-age=300'}
+
+
+def build_app(
+    service: SearchService, *, max_bytes: int = MAX_BYTES, hosts: list[str] | None = None
+) -> FastAPI:
+    """The application, for any ASGI server.
+
+    Args:
+        service: What it shows.
+        max_bytes: Larger pictures are refused.
+        hosts: Names by which it may be addressed; None: any.
+    """
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    uploads = Uploads(_HELD * max_bytes)
+    _add_routes(app, service, uploads)
+    page = build_page(Handlers(service, uploads))
+    gr.mount_gradio_app(
+        app,
+        page,
+        path='/',
+        show_error=False,
+        footer_links=[],
+        run_history=False,
+        max_file_size=1,
+        theme=theme(),
+        head=head(),
+        ssr_mode=False,
+        pwa=False,
+        mcp_server=False,
+        enable_monitoring=False,
+    )
+    app.add_middleware(Guards, max_bytes=max_bytes)
+    if hosts is not None:  # or another site could have its own name resolve to this machine
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts)
+    return app
+
+
+def _add_routes(app: FastAPI, service: SearchService, uploads: Uploads) -> None:
+    scenes = service.scenes
+
+    @app.post('/picture')
+    async def picture(request: Request) -> Response:
+        content = await request.body()
+        try:
+            await run_in_threadpool(service.check_picture, content)
+        except ValueError as error:
+            reason = str(error).removeprefix('the image: ')
+            return PlainTextResponse(f'This picture cannot be used: {reason}.', 400)
+        return PlainTextResponse(uploads.put(content))
+
+    @app.get('/hit/{hit_id}/crop.jpg')
+    def crop(hit_id: int) -> Response:
+        return _jpeg(lambda: scenes.crop(hit_id))
+
+    @app.get('/hit/{hit_id}/thumbnail.jpg')
+    def thumbnail(hit_id: int) -> Response:
+        return _jpeg(lambda: scenes.thumbnail(hit_id))
+
+    @app.get('/hit/{hit_id}/scene.jpg')
+    def scene(hit_id: int, shift: float = 0.0) -> Response:
+        return _jpeg(lambda: scenes.scene(hit_id, shift))
+
+    @app.get('/hit/{hit_id}/video')
+    def video(hit_id: int) -> Response:
+        try:
+            return FileResponse(scenes.source(hit_id), headers=_HEADERS)
+        except (KeyError, OverflowError, GoneError):
+            return _missing()
+
+    @app.get('/frame/{frame_id}.jpg')
+    def frame(frame_id: int) -> Response:
+        return _jpeg(lambda: scenes.frame_thumbnail(frame_id))
+
+
+def _jpeg(make: Callable[[], bytes]) -> Response:
+    try:
+        return Response(make(), media_type='image/jpeg', headers=_HEADERS)
+    except (KeyError, OverflowError, GoneError):
+        return _missing()
+
+
+def _missing() -> Response:
+    return PlainTextResponse('Not in the gallery any more.', 404)
+
+
+def is_local(host: str) -> bool:
+    """Whether only this machine can reach what listens there."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == 'localhost'
+
+
+def serve(service: SearchService, host: str, port: int, max_bytes: int) -> None:
+    """Serve the page until interrupted.
+
+    Raises:
+        UserError: The address is taken, or not this machine's.
+    """
+    listener = _listen(host, port)
+    address = f'http://{_written(host)}:{listener.getsockname()[1]}'
+    hosts = None
+    if is_local(host):
+        hosts = ['127.0.0.1', 'localhost', '[', host]
+    else:
+        print(
+            f'warning: whoever can reach {address} can search the gallery and see its pictures: '
+            'there is no password. Leave --host out, and come through ssh -L, or put a server that '
+            'asks for passwords in front of it.',
+            file=sys.stderr,
+        )
+    app = build_app(service, max_bytes=max_bytes, hosts=hosts)
+    print(f'The page is at {address} (Ctrl+C ends it)', flush=True)
+    server = uvicorn.Server(uvicorn.Config(app, log_level='warning'))
+    server.run(sockets=[listener])
+
+
+def _written(host: str) -> str:
+    return f'[{host}]' if ':' in host else host
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ':' in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except (OSError, OverflowError) as error:
+        listener.close()
+        raise UserError(
+            f'cannot listen on {_written(host)}:{port} ({error}); choose another --port, or 0 for '
+            'any that is free'
+        ) from error
+    return listener

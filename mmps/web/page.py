@@ -1,0 +1,122 @@
+"""The page: what is where, and which event goes to which handler."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import gradio as gr
+
+from mmps.web import markup
+from mmps.web.handlers import ADD, MOST_HITS, WHOLE_SCENE, Handlers
+from mmps.web.session import Session
+
+QUEUED, SESSIONS = 128, 256
+"""Events that wait at most, and users whose searches are kept."""
+
+_IDLE_SECONDS = 4 * 3600
+_HERE = Path(__file__).parent
+_SEARCHES = 4
+
+
+def theme() -> gr.themes.Base:
+    """Fonts of the system: nothing has to be fetched."""
+    fonts = ['system-ui', '-apple-system', 'Segoe UI', 'Roboto', 'sans-serif']
+    mono = ['ui-monospace', 'Menlo', 'Consolas', 'monospace']
+    return gr.themes.Default(
+        primary_hue='blue', neutral_hue='slate', font=fonts, font_mono=mono, radius_size='lg'
+    )
+
+
+def head() -> str:
+    """What the page needs besides its body."""
+    return (
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<style>{(_HERE / "page.css").read_text()}</style>'
+    )
+
+
+def build_page(handlers: Handlers) -> gr.Blocks:
+    """The page, to be mounted by :func:`mmps.web.app.build_app`."""
+    with gr.Blocks(title='Find a person', analytics_enabled=False) as page:
+        session = gr.State(Session(), time_to_live=_IDLE_SECONDS)
+        headline = _html('', elem_id='headline')
+        with gr.Row():
+            with gr.Column(scale=3, min_width=320):
+                picker = _html(markup.picker(Session()), 'picker.js', elem_id='picker')
+                exemplars = _html('', 'buttons.js', elem_id='exemplars')
+                listing = _listing(handlers)
+                controls = _controls()
+            with gr.Column(scale=5, min_width=320):
+                results = _html(markup.results(Session(), False), 'results.js', elem_id='results')
+                with gr.Accordion('Save what was found', open=False):
+                    blur = gr.Checkbox(True, label='Make everybody else unrecognisable')
+                    save = gr.Button('Make the files', size='sm')
+                    files = _html('', elem_id='files')
+        scene = _html('', 'scene.js', elem_id='scene')
+        changed = [session, picker, exemplars, results, files]
+        listen = partial(_listen, inputs=[session, *controls], outputs=changed)
+        page.load(handlers.headline, None, [headline, controls[0]], **_SILENT)
+        listen(picker.picture, handlers.picture, concurrency_id='model', concurrency_limit=1)
+        listen(picker.person, handlers.person)
+        listen(listing.act, handlers.choose_frame)
+        listen(exemplars.act, handlers.leave_out)
+        for part in (results, scene):
+            listen(part.act, handlers.act)
+        for control in controls:
+            event = control.release if isinstance(control, gr.Slider) else control.change
+            listen(event, handlers.filter)
+        _listen(results.open, handlers.scene, inputs=[session], outputs=[scene])
+        _listen(save.click, handlers.files, inputs=[session, blur], outputs=[files])
+    page.queue(max_size=QUEUED, default_concurrency_limit=_SEARCHES)
+    page.state_session_capacity = SESSIONS
+    return page
+
+
+_SILENT = dict(api_visibility='private', show_progress='hidden')
+
+
+def _listen(event, handler, **options) -> None:
+    event(handler, **{'concurrency_id': 'search', **_SILENT, **options})
+
+
+def _html(value: str, script: str | None = None, **options) -> gr.HTML:
+    return gr.HTML(
+        value,
+        js_on_load=script and (_HERE / script).read_text(),
+        apply_default_css=False,
+        elem_classes=['ps-page'],
+        **options,
+    )
+
+
+def _controls() -> list[gr.components.Component]:
+    """The form, in the order of :class:`~mmps.web.handlers.Controls`."""
+    with gr.Accordion('Filter', open=False):
+        cameras = gr.Dropdown([], multiselect=True, label='Cameras', info='None: all of them')
+        since = gr.DateTime(type='string', label='From')
+        until = gr.DateTime(type='string', label='Before')
+        top_k = gr.Slider(5, MOST_HITS, 20, step=5, label='Number of hits')
+    view = gr.Radio(['Close-up', WHOLE_SCENE], value='Close-up', label='Show hits as')
+    click = gr.Radio(
+        ['starts a new search', ADD],
+        value='starts a new search',
+        label='A click on a person',
+        info='Several pictures of a person are averaged',
+    )
+    return [cameras, since, until, top_k, view, click]
+
+
+def _listing(handlers: Handlers) -> gr.HTML:
+    """Scenes of the gallery, to choose a person in."""
+    with gr.Accordion(
+        'Or choose a scene of the gallery', open=False, elem_id='scenes'
+    ) as accordion:
+        name = gr.Textbox(label='Name contains', max_lines=1)
+        start = gr.State(0)
+        listing = _html('', 'frames.js', elem_id='frames')
+    shown = dict(outputs=[start, listing])
+    _listen(accordion.expand, handlers.frames, inputs=[name], **shown)
+    _listen(name.change, handlers.frames, inputs=[name], **shown)
+    _listen(listing.turn, handlers.turn, inputs=[start, name], **shown)
+    return listing

@@ -1,0 +1,45 @@
+// Sends a picture that was chosen, dropped or pasted; tells the server who in it was clicked.
+const say = (text) => {
+  const note = element.querySelector('[role=status], .ps-drop-big');
+  if (note) note.textContent = text;
+};
+const send = async (file) => {
+  if (!file || element.dataset.busy) return;
+  element.dataset.busy = '1';
+  say('Looking for people …');
+  try {
+    const answer = await fetch('picture', {method: 'POST', body: file});
+    const text = await answer.text();
+    if (!answer.ok) throw new Error(text);
+    trigger('picture', {token: text, name: file.name || 'pasted picture'});
+  } catch (error) {
+    say(error.message);
+  } finally {
+    delete element.dataset.busy;
+  }
+};
+element.addEventListener('change', (event) => {
+  if (event.target.type === 'file') {
+    send(event.target.files[0]);
+    event.target.value = '';
+  }
+});
+element.addEventListener('click', (event) => {
+  const button = event.target.closest('[data-person]');
+  if (button) trigger('person', {number: Number(button.dataset.person)});
+});
+for (const name of ['dragenter', 'dragover', 'dragleave', 'drop']) {
+  element.addEventListener(name, (event) => {
+    event.preventDefault();
+    element.classList.toggle('ps-over', name === 'dragenter' || name === 'dragover');
+    if (name === 'drop') send(event.dataTransfer.files[0]);
+  });
+}
+document.addEventListener('paste', (event) => {
+  const files = [...(event.clipboardData?.files ?? [])];
+  const file = files.find((each) => each.type.startsWith('image/'));
+  if (file) {
+    event.preventDefault();
+    send(file);
+  }
+});

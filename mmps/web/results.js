@@ -1,0 +1,17 @@
+// Tells the server which button was clicked; after a new search, shows the hits where they are out
+// of sight, as in a narrow window.
+let marked = false;
+element.addEventListener('click', (event) => {
+  const button = event.target.closest('button');
+  if (!button || !button.dataset.act) return;
+  const {act, id} = button.dataset;
+  marked = act === 'right' || act === 'wrong';
+  if (act === 'open') trigger('open', {id});
+  else trigger('act', {act, id});
+});
+watch('value', () => {
+  const top = element.getBoundingClientRect().top;
+  const searched = element.querySelector('.ps-hits') !== null && !marked;
+  if (searched && (top < 0 || top > window.innerHeight - 160)) element.scrollIntoView();
+  marked = false;
+});

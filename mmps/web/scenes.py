@@ -1,0 +1,219 @@
+"""Pictures of a gallery's people and scenes, by id: no path comes from a browser."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from mmps.retrieval.ids import frame_id
+from mmps.sources import format_offset, printable, read_frame, video_info
+from mmps.visualization.cell import CELL_HEIGHT, CELL_WIDTH, crop_in_context
+from mmps.visualization.draw import ACCENT, outline
+
+from .pictures import LONGEST_SIDE, to_jpeg
+
+if TYPE_CHECKING:
+    from mmps.retrieval import Gallery, Hit
+
+_DECODERS = 4
+_CACHE_BYTES = 64 * 2**20
+_LISTING_SECONDS = 60
+_THUMBNAIL = 480
+
+
+class GoneError(Exception):
+    """What a gallery knows is not there any more, or something else is in its place."""
+
+
+class Scenes:
+    """Pictures of what is in a gallery, as JPEG files.
+
+    Args:
+        gallery: Only its own sources are opened, by the id of a person or frame in it.
+    """
+
+    def __init__(self, gallery: Gallery) -> None:
+        self._gallery = gallery
+        self._decoders = threading.BoundedSemaphore(_DECODERS)
+        self._cache = _Cache(_CACHE_BYTES)
+        self._listing: tuple[float, dict[int, tuple[str, int]]] = (-float('inf'), {})
+
+    def crop(self, hit_id: int) -> bytes:
+        """A person, cut out and outlined.
+
+        Raises:
+            KeyError: Nobody has this id.
+            GoneError: The file is not there any more.
+        """
+
+        def draw(scene: np.ndarray, hit: Hit) -> bytes:
+            size = (2 * CELL_WIDTH, 2 * CELL_HEIGHT)
+            picture, box = crop_in_context(scene, np.array(hit.bbox), *size)
+            outline(picture, box, ACCENT, 3)
+            return to_jpeg(picture, LONGEST_SIDE)
+
+        return self._drawn('crop', hit_id, draw)
+
+    def thumbnail(self, hit_id: int) -> bytes:
+        """The scene of a person, small, with the person outlined. Raises as :meth:`crop`."""
+
+        def draw(scene: np.ndarray, hit: Hit) -> bytes:
+            scale = min(1.0, _THUMBNAIL / scene.shape[1])
+            size = (_THUMBNAIL, max(1, round(scene.shape[0] * scale))) if scale < 1 else None
+            small = scene if size is None else cv2.resize(scene, size, interpolation=cv2.INTER_AREA)
+            small = small.copy()
+            outline(small, np.array(hit.bbox) * scale, ACCENT, 3)
+            return to_jpeg(small, LONGEST_SIDE)
+
+        return self._drawn('thumbnail', hit_id, draw)
+
+    def scene(self, hit_id: int, shift: float = 0.0) -> bytes:
+        """The scene of a person, or what a video shows some seconds earlier or later.
+
+        Args:
+            hit_id: The person's.
+            shift: Seconds from the person's frame; only videos have others.
+
+        Raises:
+            KeyError: Nobody has this id.
+            GoneError: The file is not there any more, or the video has no such time.
+        """
+        if shift == 0:
+            return self._drawn('scene', hit_id, lambda scene, hit: to_jpeg(scene, LONGEST_SIDE))
+        (hit,) = self._gallery.hits_of([hit_id])
+        if hit.offset is None:
+            raise GoneError(f'{hit_name(hit)} is not in a video')
+        with self._decoders:
+            try:
+                fps = video_info(hit.source).fps
+                number = hit.frame + round(shift * fps)
+                if number < 0 or not fps:
+                    raise GoneError(f'{hit_name(hit)}: the video begins later')
+                return to_jpeg(read_frame(hit.source, number), LONGEST_SIDE)
+            except (OSError, ValueError) as error:
+                raise GoneError(str(error)) from error
+
+    def source(self, hit_id: int) -> Path:
+        """The file that a person is in. Raises as :meth:`crop`."""
+        (hit,) = self._gallery.hits_of([hit_id])
+        path = Path(hit.source)
+        if not path.is_file():
+            raise GoneError(f'{hit_name(hit)} is not there any more')
+        return path
+
+    def pixels(self, hit: Hit) -> np.ndarray | None:
+        """The scene (h, w, 3) uint8 BGR of a hit; None if it is not there any more."""
+        with self._decoders:
+            try:
+                scene = read_frame(hit.source, hit.frame, hit.offset)
+            except (OSError, ValueError):
+                return None
+        return scene if scene.shape[1::-1] == tuple(hit.size) else None
+
+    def frames(self, name: str, start: int, count: int) -> tuple[list[tuple[int, str]], int]:
+        """Some of the gallery's images and frames of videos, in the order of their names.
+
+        Args:
+            name: What the path must contain, in upper or lower case.
+            start: How many to pass over.
+            count: How many to list.
+
+        Returns:
+            Id and name of each, and how many there are altogether.
+        """
+        wanted = name.casefold()
+        found = [
+            (key, place)
+            for key, place in self._frames().items()
+            if wanted in Path(place[0]).name.casefold()
+        ]
+        page = found[start : start + count]
+        return [(key, _frame_name(*place)) for key, place in page], len(found)
+
+    def frame(self, key: int) -> tuple[np.ndarray, list[Hit], str]:
+        """A scene (h, w, 3) uint8 BGR by the id of its frame, the people in it, and its name.
+
+        Raises:
+            KeyError: There is no such frame.
+            GoneError: The file is not there any more, or another one is.
+        """
+        source, number = self._frames()[key]
+        hits = self._gallery.people_in(source, number)
+        with self._decoders:
+            try:
+                scene = read_frame(source, number, hits[0].offset if hits else None)
+            except (OSError, ValueError) as error:
+                raise GoneError(f'{_frame_name(source, number)}: {error}') from error
+        if hits and scene.shape[1::-1] != tuple(hits[0].size):
+            raise GoneError(f'{_frame_name(source, number)} has been replaced by another picture')
+        return scene, hits, _frame_name(source, number)
+
+    def frame_thumbnail(self, key: int) -> bytes:
+        """A scene by the id of its frame, small. Raises as :meth:`frame`."""
+        self._require_frame(key)
+        return self._cache.get(('frame', key), lambda: to_jpeg(self.frame(key)[0], _THUMBNAIL // 2))
+
+    def _require_frame(self, key: int) -> None:
+        source, number = self._frames()[key]
+        if (source, number) not in self._gallery.known(source):
+            raise KeyError(key)
+
+    def _frames(self) -> dict[int, tuple[str, int]]:
+        read, frames = self._listing
+        if time.monotonic() - read > _LISTING_SECONDS:
+            frames = {frame_id(*place): place for place in sorted(self._gallery.known())}
+            self._listing = (time.monotonic(), frames)
+        return frames
+
+    def _drawn(self, kind: str, hit_id: int, draw: Callable[[np.ndarray, Hit], bytes]) -> bytes:
+        (hit,) = self._gallery.hits_of([hit_id])  # whoever was deleted is not shown any more
+
+        def make() -> bytes:
+            scene = self.pixels(hit)
+            if scene is None:
+                raise GoneError(f'{hit_name(hit)} is not there any more')
+            return draw(scene, hit)
+
+        return self._cache.get((kind, hit_id), make)
+
+
+class _Cache:
+    """Files in memory, the least recently used dropped first."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._size = 0
+        self._files: OrderedDict[Hashable, bytes] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: Hashable, make: Callable[[], bytes]) -> bytes:
+        with self._lock:
+            if key in self._files:
+                self._files.move_to_end(key)
+                return self._files[key]
+        content = make()
+        with self._lock:
+            if key not in self._files:
+                self._files[key] = content
+                self._size += len(content)
+            while self._size > self._limit:
+                self._size -= len(self._files.popitem(last=False)[1])
+        return content
+
+
+def hit_name(hit: Hit) -> str:
+    """What to call the picture that a hit is in."""
+    name = printable(Path(hit.source).name)
+    return name if hit.offset is None else f'{name} {format_offset(hit.offset)}'
+
+
+def _frame_name(source: str, number: int) -> str:
+    name = printable(Path(source).name)
+    return f'{name} #{number}' if number else name

@@ -1,0 +1,184 @@
+"""What the page does, without the page."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+import cv2
+import numpy as np
+
+from mmps.apis import People, Query, SearchResult
+from mmps.retrieval import refined_query
+from mmps.sources import MAX_PIXELS, check_header, decode_image
+from mmps.web.pictures import LONGEST_SIDE, cut_out, to_jpeg
+from mmps.web.scenes import Scenes, hit_name
+from mmps.web.session import Exemplar, Picture, Session
+
+if TYPE_CHECKING:
+    from mmps.retrieval import Gallery
+
+
+class Searcher(Protocol):
+    """What the page needs of :class:`mmps.apis.PersonSearcher`."""
+
+    def detect(self, images: np.ndarray) -> People: ...
+
+
+class SearchService:
+    """People searched for in one gallery by any number of users at once.
+
+    Methods take a :class:`Session` and return what it has become. Files are only ever opened by
+    the id that a person or frame has in the gallery.
+
+    Args:
+        searcher: The model; one picture goes through it at a time.
+        gallery: Where to search.
+        max_pixels: Larger pictures are refused.
+    """
+
+    def __init__(self, searcher: Searcher, gallery: Gallery, max_pixels: int = MAX_PIXELS) -> None:
+        self.gallery = gallery
+        self.scenes = Scenes(gallery)
+        self.max_pixels = max_pixels
+        self._searcher = searcher
+        self._model = threading.Lock()
+
+    def check_picture(self, content: bytes) -> None:
+        """Raise `ValueError` where a picture is no image, cut short or too large; not decoded."""
+        check_header(content, self.max_pixels)
+
+    def open_picture(self, session: Session, content: bytes, name: str) -> Session:
+        """Find the people in a picture of the user's; if it is one, choose them.
+
+        Args:
+            session: The user's.
+            content: Bytes of an image file.
+            name: What to call it.
+
+        Raises:
+            ValueError: It is no image, cut short or too large.
+        """
+        with self._model:
+            image = decode_image(content, self.max_pixels)
+            people = self._searcher.detect(image)
+        return self._show(session, image, people, name)
+
+    def open_frame(self, session: Session, frame_id: int) -> Session:
+        """The same with a scene of the gallery, whose people are known.
+
+        Raises:
+            KeyError: There is no such frame.
+            GoneError: Its file is not there any more.
+        """
+        image, hits, name = self.scenes.frame(frame_id)
+        people = People(
+            np.array([hit.bbox for hit in hits], np.float32).reshape(-1, 4),
+            np.array([hit.score for hit in hits], np.float32),
+            self.gallery.embeddings_of([hit.id for hit in hits]),
+        )
+        return self._show(session, image, people, name)
+
+    def _show(self, session: Session, image: np.ndarray, people: People, name: str) -> Session:
+        cuts = tuple(cut_out(image, bbox) for bbox in people.bboxes)
+        people = replace(people, image=None)
+        picture = Picture(to_jpeg(image, LONGEST_SIDE), image.shape[1::-1], people, cuts, name)
+        session = replace(session, picture=picture, chosen=None)
+        if len(people) == 1 and not session.exemplars:
+            return self.choose(session, 0, add=False)
+        return session
+
+    def choose(self, session: Session, person: int, add: bool) -> Session:
+        """Search for a person of the picture.
+
+        Raises:
+            ValueError: There is no picture, or nobody of that number in it.
+        """
+        picture = session.picture
+        if picture is None or not 0 <= person < len(picture.people):
+            raise ValueError('this person is not in the picture any more; choose again')
+        cut, bbox = picture.cuts[person]
+        exemplar = Exemplar(picture.people.embeddings[person], cut, bbox, picture.name)
+        return self.search(replace(session, chosen=person).searching_for(exemplar, add))
+
+    def choose_hit(self, session: Session, hit_id: int, add: bool) -> Session:
+        """Search for somebody who is in the gallery.
+
+        Raises:
+            KeyError: They are not in it any more.
+        """
+        (hit,) = self.gallery.hits_of([hit_id])
+        embedding = self.gallery.embeddings_of([hit_id])[0]
+        scene = self.scenes.pixels(hit)
+        cut, bbox = (None, np.array(hit.bbox)) if scene is None else cut_out(scene, hit.bbox)
+        exemplar = Exemplar(embedding, cut, bbox, hit_name(hit))
+        return self.search(replace(session, chosen=None).searching_for(exemplar, add))
+
+    def search(self, session: Session) -> Session:
+        """Search for whoever is chosen, as far as the filter lets pass.
+
+        Hits that are marked wrong are left out.
+        """
+        if not session.exemplars:
+            return replace(session, hits=())
+        there = self._still_there((*session.right, *session.wrong))
+        session = replace(
+            session,
+            right=tuple(mark for mark in session.right if mark in there),
+            wrong=tuple(mark for mark in session.wrong if mark in there),
+        )
+        wrong = set(session.wrong)
+        (hits,) = self.gallery.search(
+            self.embedding(session)[None], session.top_k + len(wrong), session.where
+        )
+        kept = [hit for hit in hits if hit.id not in wrong]
+        return replace(session, hits=tuple(kept[: session.top_k]))
+
+    def embedding(self, session: Session) -> np.ndarray:
+        """(D,) float32 of unit norm: what is searched for; see :func:`refined_query`."""
+        return refined_query(
+            np.stack([exemplar.embedding for exemplar in session.exemplars]),
+            self.gallery.embeddings_of(session.right),
+            self.gallery.embeddings_of(session.wrong),
+        )
+
+    def _still_there(self, ids: Sequence[int]) -> set[int]:
+        """Those whom nobody has deleted in the meantime."""
+        there = set()
+        for each in ids:
+            try:
+                self.gallery.hits_of([each])
+            except KeyError:
+                continue
+            there.add(each)
+        return there
+
+    def export(self, session: Session, blur_others: bool) -> tuple[bytes, bytes]:
+        """What was found, as files: JSON, and a sheet in PNG.
+
+        Args:
+            session: The user's.
+            blur_others: Make everybody but the query and the hits unrecognisable.
+
+        Raises:
+            ValueError: Nothing was searched for.
+        """
+        if not session.exemplars:
+            raise ValueError('search for somebody first')
+        first = session.exemplars[0]
+        cut, bbox = first.cut, first.bbox
+        if cut is None:
+            cut, bbox = np.full((2, 1, 3), 255, np.uint8), np.array([0, 0, 1, 2])
+        query = Query(cut, np.asarray(bbox, np.float32), self.embedding(session))
+        result = SearchResult(query, session.hits, self.gallery)
+        content = json.loads(result.to_json())
+        content['query'] = dict(
+            people=[exemplar.name for exemplar in session.exemplars],
+            right=session.right,
+            wrong=session.wrong,
+        )
+        sheet = np.asarray(result.plot(blur_others=blur_others).convert('RGB'))[..., ::-1]
+        return json.dumps(content, indent=2).encode(), cv2.imencode('.png', sheet)[1].tobytes()

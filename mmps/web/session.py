@@ -1,0 +1,108 @@
+"""What one user of the page is doing; every step makes a new one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mmps.retrieval import Where
+
+if TYPE_CHECKING:
+    from mmps.apis import People
+    from mmps.retrieval import Hit
+
+MOST_EXEMPLARS = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture in which a person may be chosen.
+
+    Attributes:
+        jpeg: The picture, made smaller where it was large.
+        size: Width and height of the original.
+        people: Who is in it, in pixels of the original.
+        cuts: Of each person, the surroundings and the box in them.
+        name: For people.
+    """
+
+    jpeg: bytes = field(repr=False)
+    size: tuple[int, int]
+    people: People
+    cuts: tuple[tuple[np.ndarray, np.ndarray], ...] = field(repr=False)
+    name: str
+
+
+@dataclass(frozen=True, eq=False)
+class Exemplar:
+    """A picture of the person who is searched for.
+
+    Attributes:
+        embedding: (D,) float32 of unit norm.
+        cut: (h, w, 3) uint8 BGR, the person with some surroundings; None where the file is gone.
+        bbox: (4,) xyxy of the person in it.
+        name: Where it is from.
+    """
+
+    embedding: np.ndarray = field(repr=False)
+    cut: np.ndarray | None = field(repr=False)
+    bbox: np.ndarray
+    name: str
+
+
+@dataclass(frozen=True, eq=False)
+class Session:
+    """State of one user's search.
+
+    Attributes:
+        picture: In which people can be chosen.
+        chosen: Number of the one who was.
+        exemplars: Who is searched for: several pictures are averaged.
+        right, wrong: Ids of marked hits.
+        where: The filter.
+        top_k: How many hits are wanted.
+        hits: What was found, best first.
+    """
+
+    picture: Picture | None = None
+    chosen: int | None = None
+    exemplars: tuple[Exemplar, ...] = ()
+    right: tuple[int, ...] = ()
+    wrong: tuple[int, ...] = ()
+    where: Where = Where()
+    top_k: int = 20
+    hits: tuple[Hit, ...] = ()
+
+    def searching_for(self, exemplar: Exemplar, add: bool) -> Session:
+        """Search for somebody: instead of who was searched for, or for the mean of both.
+
+        Marks are about a person, so that those of another one are dropped.
+
+        Raises:
+            ValueError: There are enough pictures of the person.
+        """
+        if not add:
+            return replace(self, exemplars=(exemplar,), right=(), wrong=())
+        if len(self.exemplars) >= MOST_EXEMPLARS:
+            raise ValueError(f'{MOST_EXEMPLARS} pictures of a person are averaged at most')
+        return replace(self, exemplars=(*self.exemplars, exemplar))
+
+    def without(self, number: int) -> Session:
+        """Leave an exemplar out."""
+        kept = tuple(e for place, e in enumerate(self.exemplars) if place != number)
+        if kept:
+            return replace(self, exemplars=kept)
+        return replace(self, exemplars=(), right=(), wrong=(), hits=(), chosen=None)
+
+    def marked(self, hit: int, verdict: str) -> Session:
+        """Mark a hit ``'right'`` or ``'wrong'``; marked so already, it is not marked any more."""
+        was = getattr(self, verdict)
+        bare = {
+            name: tuple(other for other in getattr(self, name) if other != hit)
+            for name in ('right', 'wrong')
+        }
+        if hit not in was:
+            bare[verdict] = (*bare[verdict], hit)
+        return replace(self, **bare)

@@ -1,0 +1,186 @@
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import httpx
+import numpy as np
+import pytest
+
+from mmps.testing.page_client import PageClient
+from mmps.utils.cli import UserError
+from mmps.web.app import _listen, is_local
+
+from .conftest import MAX_BYTES, make_picture
+
+CLIENTS = 50
+
+
+@pytest.fixture
+def user(site):
+    return PageClient(site.http)
+
+
+@pytest.fixture
+def red(site):
+    return site.gallery.people_in(str(site.folder / 'scenes/cam1_a.png'))[0]
+
+
+@pytest.fixture
+def blue(site):
+    return site.gallery.people_in(str(site.folder / 'scenes/door.mp4'), 10)[0]
+
+
+def shown(changed):
+    """Ids of the hits, best first."""
+    return [int(i) for i in re.findall(r'data-act="open" data-id="(\d+)"', changed['results'])]
+
+
+def choose(user, person=0):
+    token = user.send_picture(make_picture()).raise_for_status().text
+    user.fire('picker', 'picture', dict(token=token, name='me.png'))
+    return user.fire('picker', 'person', dict(number=person))
+
+
+def test_a_search(site, user, red):
+    changed = choose(user)
+    assert 'aria-pressed="true"' in changed['picker'] and 'me.png' in changed['exemplars']
+    assert shown(changed)[0] == red.id and len(shown(changed)) == len(site.gallery)
+
+
+def test_mark_refine_and_clear(user):
+    first = shown(choose(user))
+    changed = user.fire('results', 'act', dict(act='wrong', id=str(first[0])))
+    assert shown(changed) == first and '0 right, 1 wrong' in changed['results']
+    assert 'picker' not in changed
+    assert first[0] not in shown(user.fire('results', 'act', dict(act='refine')))
+    assert shown(user.fire('results', 'act', dict(act='clear'))) == first
+
+
+def test_a_hit_in_its_scene_and_as_the_next_query(user, blue):
+    choose(user)
+    changed = user.fire('results', 'open', dict(id=str(blue.id)))
+    assert f'hit/{blue.id}/video#t=1.00' in changed['scene'] and 'results' not in changed
+    changed = user.fire('scene', 'act', dict(act='search', id=str(blue.id)))
+    assert shown(changed)[0] == blue.id and 'door.mp4 0:00:01.0' in changed['exemplars']
+    assert 'Choose a person' in user.fire('exemplars', 'act', dict(drop='0'))['results']
+
+
+def test_users_see_what_is_wrong(user):
+    with pytest.raises(RuntimeError, match='send it again'):
+        user.fire('picker', 'picture', dict(token='guessed', name='me.png'))
+    with pytest.raises(RuntimeError, match='choose again'):
+        user.fire('picker', 'person', dict(number=0))
+    for data in ({}, dict(act='search', id='../x'), dict(act='search')):
+        with pytest.raises(RuntimeError, match='load the page again'):
+            user.fire('scene', 'act', data)
+    with pytest.raises(RuntimeError, match='not in the gallery any more'):
+        user.fire('scene', 'act', dict(act='search', id='5'))
+
+
+def test_a_scene_of_the_gallery(user, site, red):
+    listing = user.fire('scenes', 'expand')['frames']
+    assert '1 to 7 of 7' in listing
+    key = re.search(r'data-frame="(\d+)" title="cam1_a.png"', listing)[1]
+    assert site.http.get(f'/frame/{key}.jpg').headers['content-type'] == 'image/jpeg'
+    assert '2 people were found' in user.fire('frames', 'act', dict(frame=key))['picker']
+    assert shown(user.fire('picker', 'person', dict(number=0)))[0] == red.id
+
+
+def test_pictures_of_people(site, red, blue):
+    for address in (f'/hit/{red.id}/crop.jpg', f'/hit/{red.id}/thumbnail.jpg'):
+        answer = site.http.get(address)
+        assert answer.status_code == 200 and answer.headers['content-type'] == 'image/jpeg'
+        assert cv2.imdecode(np.frombuffer(answer.content, np.uint8), 1) is not None
+    later = site.http.get(f'/hit/{blue.id}/scene.jpg?shift=0.5')
+    assert later.status_code == 200
+    part = site.http.get(f'/hit/{blue.id}/video', headers={'Range': 'bytes=4-7'})
+    assert (part.status_code, part.content) == (206, b'ftyp')
+
+
+@pytest.mark.parametrize(
+    'path',
+    [
+        '/hit/5/crop.jpg',
+        f'/hit/{2**70}/scene.jpg',
+        '/hit/-1/video',
+        '/gradio_api/file=/etc/passwd',
+        '/gradio_api/file/etc/passwd',
+        '/gradio_api/file=setup.py',
+        '/gradio_api/proxy=http://127.0.0.1:22/',
+        '/gradio_api/info',
+        '/gradio_api/openapi.json',
+        '/gradio_api/stream/a/1/2/playlist.m3u8',
+        '/gradio_api//file=/etc/passwd',
+        '//gradio_api/file=/etc/passwd',
+        '/file=/etc/passwd',
+        '/docs',
+        '/openapi.json',
+        '/monitoring',
+        '/static/..%2f..%2f..%2f..%2f..%2fetc%2fpasswd',
+        '/assets/%2e%2e/%2e%2e/%2e%2e/setup.py',
+    ],
+)
+def test_nothing_else_is_served(site, path):
+    url = httpx.URL(site.address).copy_with(raw_path=path.encode())
+    answer = site.http.get(url)
+    assert answer.status_code in (404, 403)
+    assert b'root:' not in answer.content and b'setup(' not in answer.content
+
+
+def test_gradios_upload_is_shut(site):
+    answer = site.http.post('/gradio_api/upload', files={'files': ('a.txt', b'text')})
+    assert answer.status_code == 404
+
+
+def test_large_pictures_are_refused(site):
+    answer = site.http.post('/picture', content=bytes(MAX_BYTES + 1))
+    assert answer.status_code == 413 and 'larger than' in answer.text
+    answer = site.http.post('/gradio_api/queue/join', content=bytes(3 * MAX_BYTES))
+    assert answer.status_code == 413
+    bomb = cv2.imencode('.png', np.zeros((4000, 4000), np.uint8))[1].tobytes()
+    assert len(bomb) < MAX_BYTES
+    answer = site.http.post('/picture', content=bomb)
+    assert answer.status_code == 400 and 'more than the limit' in answer.text
+
+
+def test_what_is_no_picture_is_refused(site):
+    for content, reason in ((b'', 'cannot be read'), (make_picture()[:-9], 'truncated')):
+        answer = site.http.post('/picture', content=content)
+        assert answer.status_code == 400 and reason in answer.text
+        assert answer.text.startswith('This picture cannot be used: ')
+
+
+def test_other_sites_cannot_point_here(site):
+    assert site.http.get('/', headers={'Host': 'elsewhere.example'}).status_code == 400
+
+
+def test_the_page_loads_from_nowhere_else(site):
+    page = site.http.get('/')
+    assert page.status_code == 200
+    loaded = re.findall(r'<(?:script|link|img|iframe)[^>]*?(?:src|href)="([^"]*)"', page.text)
+    assert loaded and not [at for at in loaded if re.match(r'(https?:)?//', at)]
+    assert "default-src 'self'" in page.headers['content-security-policy']
+
+
+def test_many_clients_at_once(site):
+    def work(number):
+        with httpx.Client(base_url=site.address, trust_env=False) as http:
+            return shown(choose(PageClient(http), number % 2))
+
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        found = list(pool.map(work, range(CLIENTS)))
+    for number in (0, 1):
+        answers = {tuple(hits) for hits in found[number::2]}
+        assert len(answers) == 1 and len(answers.pop()) == len(site.gallery)
+
+
+def test_this_machine_only():
+    assert is_local('127.0.0.1') and is_local('localhost') and is_local('::1')
+    assert not is_local('0.0.0.0') and not is_local('192.168.0.2') and not is_local('name')
+
+
+def test_an_address_that_is_taken():
+    with _listen('127.0.0.1', 0) as listener:
+        listener.listen()
+        with pytest.raises(UserError, match='another --port'):
+            _listen('127.0.0.1', listener.getsockname()[1])

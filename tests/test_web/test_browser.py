@@ -1,0 +1,249 @@
+"""The page in Chromium. ``make test-browser`` runs these."""
+
+import base64
+import json
+import shutil
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
+
+from .conftest import make_picture
+
+pytestmark = pytest.mark.browser
+
+WIDE, NARROW = (1400, 1000), (500, 900)
+
+
+class Browser:
+    """Chromium with the page open."""
+
+    def __init__(self, driver, address):
+        self.driver = driver
+        self.address = address
+
+    def open(self, size=WIDE):
+        self.driver.set_window_size(*size)
+        self.driver.get(self.address)
+        self.wait('.ps-drop')
+
+    def wait(self, css, text=None):
+        def there(driver):
+            found = driver.find_elements(By.CSS_SELECTOR, css)
+            return next((e for e in found if text is None or text in e.text), None)
+
+        return WebDriverWait(self.driver, 30, 0.1).until(there, f'{css}: {text}')
+
+    def all(self, css):
+        return self.driver.find_elements(By.CSS_SELECTOR, css)
+
+    def run(self, script, *arguments):
+        return self.driver.execute_script(script, *arguments)
+
+    def labelled(self, text):
+        """Press what a label or button of the form says."""
+        found = [e for e in self.all('label, button') if e.is_displayed() and text in e.text]
+        self.run('arguments[0].scrollIntoView({block: "center"})', found[0])
+        found[0].click()
+
+    def press(self, *keys):
+        for key in keys:
+            webdriver.ActionChains(self.driver).send_keys(key).perform()
+
+    def focused(self):
+        return self.driver.switch_to.active_element
+
+    def tab_to(self, test, limit=60):
+        """Press Tab until the focused element passes a test."""
+        for _ in range(limit):
+            self.press(Keys.TAB)
+            if test(self.focused()):
+                return self.focused()
+        raise AssertionError('Tab does not lead there')
+
+    def ids(self):
+        return self.run(
+            "return [...document.querySelectorAll('[data-act=open]')].map(b => b.dataset.id)"
+        )
+
+
+@pytest.fixture(scope='module')
+def driver(tmp_path_factory):
+    binary, chromedriver = shutil.which('chromium'), shutil.which('chromedriver')
+    assert binary and chromedriver, 'install Chromium: apt-get install chromium chromium-driver'
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    profile = tmp_path_factory.mktemp('chromium')
+    for argument in (
+        '--headless=new',
+        '--no-sandbox',
+        '--disable-gpu',
+        '--disable-dev-shm-usage',
+        '--disable-background-networking',
+        '--no-first-run',
+        f'--user-data-dir={profile}',
+    ):
+        options.add_argument(argument)
+    options.set_capability('goog:loggingPrefs', {'browser': 'ALL', 'performance': 'ALL'})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(chromedriver))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def browser(site, driver):
+    """Afterwards nothing may have gone wrong in it, or have been asked of another server."""
+    browser = Browser(driver, site.address)
+    yield browser
+    errors = [entry for entry in driver.get_log('browser') if entry['level'] == 'SEVERE']
+    assert errors == []
+    messages = [json.loads(entry['message'])['message'] for entry in driver.get_log('performance')]
+    asked = [
+        message['params']['request']['url']
+        for message in messages
+        if message['method'] == 'Network.requestWillBeSent'
+    ]
+    elsewhere = (site.address, 'data:', 'blob:', 'about:', 'chrome:')
+    assert asked and [url for url in asked if not url.startswith(elsewhere)] == []
+
+
+@pytest.fixture
+def picture_file(tmp_path):
+    path = tmp_path / 'me.png'
+    path.write_bytes(make_picture())
+    return str(path)
+
+
+@pytest.fixture
+def searched(browser, picture_file):
+    """Who looks like the person on the left of the picture."""
+    browser.open()
+    browser.all('#picker input[type=file]')[0].send_keys(picture_file)
+    browser.wait('[data-person="0"]').click()
+    browser.wait('.ps-hit')
+    return browser
+
+
+def test_upload_click_and_ranked_hits(searched, site):
+    assert len(searched.all('#picker .ps-box')) == 2
+    assert len(searched.ids()) == len(site.gallery)
+    first = searched.all('.ps-hit')[0].text
+    assert '1.00' in first and 'cam 1' in first and 'cam1_a.png' in first
+    searched.wait('.ps-chips', 'me.png')
+    drawn = 'return [...document.images].every(i => i.complete && i.naturalWidth > 0)'
+    WebDriverWait(searched.driver, 20).until(lambda _: searched.run(drawn))
+
+
+def test_a_box_lies_on_the_person(searched):
+    box = searched.all('[data-person="0"]')[0].rect
+    image = searched.all('#picker img')[0].rect
+    scale = image['width'] / 160
+    assert box['x'] - image['x'] == pytest.approx(10 * scale, abs=2)
+    assert box['y'] - image['y'] == pytest.approx(20 * scale, abs=2)
+    assert box['width'] == pytest.approx(24 * scale, abs=2)
+    assert box['height'] == pytest.approx(60 * scale, abs=2)
+
+
+def test_a_hit_at_its_time_in_the_video(searched, site):
+    blue = site.gallery.people_in(str(site.folder / 'scenes/door.mp4'), 10)[0]
+    searched.wait(f'[data-act=open][data-id="{blue.id}"]').click()
+    searched.wait('dialog[open] .ps-match')
+    searched.wait('dialog[open] .ps-steps', '0:00:01.0')
+    clock = 'const v = document.querySelector("dialog video"); return v ? v.currentTime : 1'
+    WebDriverWait(searched.driver, 20).until(lambda _: searched.run(clock) == pytest.approx(1))
+    searched.wait('dialog [data-step="-1"]').click()
+    searched.wait('dialog[open] .ps-steps', '0:00:00.0')
+    searched.wait('dialog [data-step="-5"]').click()
+    searched.wait('dialog[open] .ps-steps', 'does not go further')
+    # the browser notes that this frame is not there, as it should
+    assert 'shift=-6' in searched.driver.get_log('browser')[0]['message']
+    searched.press(Keys.ESCAPE)
+    assert searched.all('dialog[open]') == []
+    # the same hit opens again
+    searched.wait(f'[data-act=open][data-id="{blue.id}"]').click()
+    searched.wait('dialog[open] .ps-match').click()
+    searched.wait('.ps-chips', 'door.mp4 0:00:01.0')
+    assert searched.all('dialog[open]') == []
+
+
+def test_average_mark_and_refine(searched):
+    searched.labelled('adds to the search')
+    searched.all('[data-person="1"]')[0].click()
+    searched.wait('#exemplars h2', 'mean of 2')
+    before = searched.ids()
+    searched.all('.ps-hit')[0].find_element(By.CSS_SELECTOR, '[data-act=wrong]').click()
+    searched.wait('.ps-hit[data-mark=wrong]')
+    assert searched.ids() == before
+    searched.wait('[data-act=refine]').click()
+    WebDriverWait(searched.driver, 20).until(lambda _: before[0] not in searched.ids())
+    searched.wait('[data-act=clear]').click()
+    WebDriverWait(searched.driver, 20).until(lambda _: searched.ids() == before)
+
+
+def test_filter_by_camera_and_time(searched):
+    searched.labelled('Filter')
+    field = searched.wait('input[aria-label="Cameras"], input[role=listbox]')
+    field.click()
+    searched.wait('[role=option]', '2').click()
+    WebDriverWait(searched.driver, 20).until(lambda _: len(searched.ids()) == 3)
+    assert {e.text for e in searched.all('.ps-fact')} == {'cam 2'}
+
+
+def test_save_what_was_found(searched):
+    searched.labelled('Save what was found')
+    searched.labelled('Make the files')
+    link = searched.wait('.ps-file', 'hits.json').get_attribute('href')
+    content = json.loads(base64.b64decode(link.partition(',')[2]))
+    assert [str(hit['id']) for hit in content['hits']] == searched.ids()
+
+
+def test_a_scene_of_the_gallery(browser):
+    browser.open()
+    browser.labelled('choose a scene')
+    browser.wait('.ps-frames button', 'cam2_b').click()
+    browser.wait('.ps-hit')  # its only person was chosen
+    browser.wait('.ps-chips', 'cam2_b.png')
+
+
+def test_what_cannot_be_used_is_said(browser, tmp_path):
+    browser.open()
+    (tmp_path / 'no.png').write_bytes(b'no picture')
+    browser.all('#picker input[type=file]')[0].send_keys(str(tmp_path / 'no.png'))
+    browser.wait('.ps-drop', 'This picture cannot be used')
+    (refused,) = [e for e in browser.driver.get_log('browser') if e['level'] == 'SEVERE']
+    assert '400' in refused['message']
+
+
+def test_by_keyboard_alone(browser, picture_file):
+    browser.open()
+    upload = browser.tab_to(lambda e: e.get_attribute('type') == 'file')
+    upload.send_keys(picture_file)  # what the system's dialog would do
+    browser.wait('[data-person="0"]')
+    browser.tab_to(lambda e: e.get_attribute('data-person') == '0')
+    browser.press(Keys.ENTER)
+    browser.wait('.ps-hit')
+    assert browser.focused().get_attribute('data-person') == '0'  # the focus is not lost
+    browser.tab_to(lambda e: e.get_attribute('data-act') == 'open')
+    browser.press(Keys.ENTER)
+    browser.wait('dialog[open]')
+    browser.tab_to(lambda e: e.get_attribute('data-act') == 'search', limit=8)
+    browser.press(Keys.ESCAPE)
+    browser.tab_to(lambda e: e.get_attribute('data-act') == 'right', limit=8)
+    browser.press(Keys.SPACE)
+    browser.wait('.ps-hit[data-mark=right]')
+    assert browser.focused().get_attribute('data-act') == 'right'
+
+
+def test_in_a_narrow_window(browser, picture_file):
+    browser.open(NARROW)
+    browser.all('#picker input[type=file]')[0].send_keys(picture_file)
+    browser.wait('[data-person="0"]').click()
+    browser.wait('.ps-hit')
+    fits = 'return document.documentElement.scrollWidth <= window.innerWidth'
+    assert browser.run(fits)
+    seen = 'return document.querySelector(".ps-hit").getBoundingClientRect().top < innerHeight'
+    WebDriverWait(browser.driver, 10).until(lambda _: browser.run(seen))
+    lefts = {hit.rect['x'] for hit in browser.all('.ps-hit')}
+    assert len(lefts) >= 2  # still beside each other

@@ -1,0 +1,176 @@
+import json
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from mmps.retrieval import Where, refined_query
+from mmps.retrieval.ids import frame_id
+from mmps.testing.coloured_people import coloured_scene
+from mmps.web.scenes import GoneError
+from mmps.web.session import MOST_EXEMPLARS, Session
+
+from .conftest import BLUE, LEFT, RED, RIGHT
+
+
+@pytest.fixture
+def session(service, picture):
+    """Somebody red and somebody blue have been found."""
+    return service.open_picture(Session(), picture, 'me.png')
+
+
+def names(session):
+    return [hit.source.rpartition('/')[2] for hit in session.hits]
+
+
+def test_people_of_a_picture(session):
+    np.testing.assert_array_equal(session.picture.people.bboxes, [LEFT, RIGHT])
+    assert session.exemplars == () and session.hits == ()
+    assert cv2.imdecode(np.frombuffer(session.picture.jpeg, np.uint8), 1).shape == (96, 160, 3)
+
+
+def test_the_only_person_of_a_picture_is_chosen(service):
+    content = cv2.imencode('.png', coloured_scene([(BLUE, LEFT)]))[1].tobytes()
+    session = service.open_picture(Session(), content, 'me.png')
+    assert session.chosen == 0 and names(session)[0] in ('cam2_c.png', 'door.mp4')
+
+
+def test_search_ranks_as_the_product_does(service, session):
+    session = service.choose(session, 0, add=False)
+    people = [hit for hit in service.search(replace(session, top_k=100)).hits]
+    similarities = (
+        service.gallery.embeddings_of([hit.id for hit in people])
+        @ (session.picture.people.embeddings[0])
+    )
+    assert len(people) == len(service.gallery)
+    np.testing.assert_allclose([hit.similarity for hit in people], similarities, atol=1e-6)
+    assert (np.diff(similarities) <= 1e-6).all()
+    assert names(session)[:2] == ['cam1_a.png', 'cam2_b.png']
+
+
+def test_the_same_ranking_as_the_api(service, searcher, session, picture, gallery):
+    image = cv2.imdecode(np.frombuffer(picture, np.uint8), 1)
+    expected = searcher.search(image, RIGHT, gallery=gallery).hits
+    assert list(service.choose(session, 1, add=False).hits) == list(expected)
+
+
+def test_several_pictures_are_averaged(service, session):
+    session = service.choose(session, 0, add=False)
+    session = service.choose(session, 1, add=True)
+    expected = refined_query(session.picture.people.embeddings)
+    np.testing.assert_array_equal(service.embedding(session), expected)
+    session = service.search(session.without(0))
+    np.testing.assert_array_equal(service.embedding(session), session.picture.people.embeddings[1])
+    assert service.search(session.without(0)).hits == ()
+
+
+def test_not_any_number_of_pictures(service, session):
+    for _ in range(MOST_EXEMPLARS):
+        session = service.choose(session, 0, add=True)
+    with pytest.raises(ValueError, match='at most'):
+        service.choose(session, 0, add=True)
+
+
+def test_a_hit_as_the_next_query(service, session):
+    session = service.choose(session, 0, add=False)
+    green = next(hit for hit in session.hits if hit.bbox[0] == RIGHT[0])
+    session = service.choose_hit(session.marked(session.hits[0].id, 'right'), green.id, add=False)
+    assert session.hits[0].id == green.id and session.hits[0].similarity == pytest.approx(1)
+    assert session.right == ()  # it was about somebody else
+    assert session.exemplars[0].name == 'cam1_a.png'
+
+
+def test_marks_refine_the_search(service, session):
+    session = service.choose(session, 0, add=False)
+    red, dark = session.hits[:2]
+    session = session.marked(dark.id, 'right').marked(red.id, 'wrong')
+    refined = service.search(session)
+    assert red.id not in [hit.id for hit in refined.hits]
+    assert refined.hits[0].id == dark.id
+    expected = refined_query(
+        session.picture.people.embeddings[:1],
+        service.gallery.embeddings_of([dark.id]),
+        service.gallery.embeddings_of([red.id]),
+    )
+    np.testing.assert_array_equal(service.embedding(session), expected)
+
+
+def test_a_mark_is_taken_back_or_changed():
+    session = Session().marked(7, 'right').marked(8, 'wrong').marked(7, 'wrong')
+    assert (session.right, session.wrong) == ((), (8, 7))
+    assert session.marked(8, 'wrong').wrong == (7,)
+
+
+def test_a_wrong_hit_leaves_its_place_to_the_next(service, session):
+    session = service.choose(replace(session, top_k=2), 0, add=False)
+    first, second = session.hits
+    refined = service.search(session.marked(first.id, 'wrong'))
+    assert len(refined.hits) == 2 and refined.hits[0].id == second.id
+
+
+def test_marks_of_deleted_people_are_dropped(service, session):
+    session = service.choose(session, 0, add=False)
+    gone = session.hits[0].id
+    service.gallery.delete([gone])
+    session = service.search(session.marked(gone, 'wrong'))
+    assert session.wrong == () and gone not in [hit.id for hit in session.hits]
+
+
+def test_filter(service, session):
+    where = Where(cameras=['2'])
+    session = service.choose(replace(session, where=where), 0, add=False)
+    assert set(names(session)) == {'cam2_b.png', 'cam2_c.png'}
+
+
+def test_pictures_that_are_refused(service, picture):
+    with pytest.raises(ValueError, match='truncated'):
+        service.open_picture(Session(), picture[:-20], 'cut.png')
+    with pytest.raises(ValueError, match='cannot be read as an image'):
+        service.check_picture(b'no picture')
+    large = cv2.imencode('.png', np.zeros((1001, 1000, 3), np.uint8))[1].tobytes()
+    with pytest.raises(ValueError, match='more than the limit'):
+        service.check_picture(large)
+
+
+def test_people_who_are_not_there(service, session):
+    with pytest.raises(ValueError, match='choose again'):
+        service.choose(session, 2, add=False)
+    with pytest.raises(ValueError, match='choose again'):
+        service.choose(Session(), 0, add=False)
+    with pytest.raises(KeyError):
+        service.choose_hit(session, 5, add=False)
+
+
+def test_a_scene_of_the_gallery(service, sources, searcher):
+    key, calls = frame_id(str(sources / 'cam1_a.png'), 0), searcher.network.calls
+    session = service.open_frame(Session(), key)
+    assert searcher.network.calls == calls  # who is in it was known
+    np.testing.assert_array_equal(session.picture.people.bboxes, [LEFT, RIGHT])
+    assert service.choose(session, 0, add=False).hits[0].similarity == pytest.approx(1)
+    (sources / 'cam1_a.png').unlink()
+    with pytest.raises(GoneError, match='cam1_a'):
+        service.open_frame(Session(), key)
+
+
+def test_export(service, session):
+    session = service.choose(session, 0, add=False)
+    session = session.marked(session.hits[1].id, 'right')
+    content, sheet = service.export(session, blur_others=True)
+    content = json.loads(content)
+    assert [hit['id'] for hit in content['hits']] == [hit.id for hit in session.hits]
+    assert content['query'] == dict(people=['me.png'], right=[session.hits[1].id], wrong=[])
+    pixels = cv2.imdecode(np.frombuffer(sheet, np.uint8), 1)
+    pure = lambda colour: (pixels == colour).all(2).any()  # noqa: E731
+    assert pure(RED)
+    with pytest.raises(ValueError, match='first'):
+        service.export(Session(), blur_others=True)
+
+
+def test_a_query_whose_file_is_gone(service, session, sources):
+    session = service.choose(session, 0, add=False)
+    hit = session.hits[0]
+    (sources / 'cam1_a.png').unlink()
+    session = service.choose_hit(session, hit.id, add=False)
+    assert session.exemplars[0].cut is None and session.hits[0].id == hit.id
+    assert service.export(session, blur_others=False)[1].startswith(b'\x89PNG')

@@ -1,0 +1,55 @@
+"""Search a gallery for a person on a web page."""
+
+import argparse
+import os
+
+from mmps.apis.command_line import build_searcher, searcher_parser
+from mmps.retrieval import Gallery
+from mmps.utils.cli import UserError, run_tool
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = searcher_parser('Search a gallery for a person on a web page.')
+    parser.add_argument('--gallery', required=True, help='what index_gallery.py made')
+    parser.add_argument(
+        '--host',
+        default='127.0.0.1',
+        help='address to listen on (default: %(default)s, which only this machine reaches)',
+    )
+    parser.add_argument(
+        '--port', type=int, default=7860, help='0: any that is free (default: %(default)s)'
+    )
+    parser.add_argument(
+        '--max-megabytes',
+        type=float,
+        default=20,
+        help='largest file that may be sent (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--max-megapixels',
+        type=float,
+        default=50,
+        help='largest picture that may be sent (default: %(default)s)',
+    )
+    arguments = parser.parse_args(argv)
+    if arguments.max_megabytes <= 0 or arguments.max_megapixels <= 0:
+        parser.error('--max-megabytes and --max-megapixels must be positive')
+    return arguments
+
+
+def main(argv: list[str] | None = None) -> None:
+    arguments = parse_arguments(argv)
+    os.environ['GRADIO_ANALYTICS_ENABLED'] = 'False'  # read when Gradio is imported
+    try:
+        from mmps.web import SearchService
+        from mmps.web.app import serve
+    except ImportError as error:
+        raise UserError(f"the page needs Gradio ({error}): pip install 'mmps[demo]'") from error
+    searcher = build_searcher(arguments, batch_size=1)
+    gallery = Gallery.open(arguments.gallery, searcher.tag, create=False)
+    service = SearchService(searcher, gallery, int(arguments.max_megapixels * 1e6))
+    serve(service, arguments.host, arguments.port, int(arguments.max_megabytes * 2**20))
+
+
+if __name__ == '__main__':
+    run_tool(main)
