@@ -36,7 +36,7 @@ class People:
 
     bboxes: np.ndarray
     scores: np.ndarray
-    embeddings: np.ndarray
+    embeddings: np.ndarray = field(repr=False)
     image: str | np.ndarray | None = field(default=None, repr=False)
 
     def __len__(self) -> int:

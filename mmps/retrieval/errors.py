@@ -13,3 +13,10 @@ class ModelMismatchError(GalleryError):
 
 class DamagedGalleryError(GalleryError):
     """What is stored is not what was written; the message names the damaged part."""
+
+
+class MissingGalleryError(GalleryError):
+    """There is none at the address."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(f'{address}: there is no gallery; index something into it first')

@@ -13,13 +13,16 @@ import numpy as np
 
 from mmps.evaluation.functional.similarities import exact_similarities, rounding_error
 
+from .checks import UNIT
+
 CHUNK_VALUES = 2**20
 """Similarities computed at a time: 4 MiB of float32, which stay in the processor's cache."""
 CHUNK_ROWS = 2**17
 """Rows multiplied at a time, at most."""
-GATHER = 0.5
-"""Share of the rows of a chunk up to which copying those of a filter takes less than multiplying
-all."""
+GATHER = {1: 0.2, 2: 0.4, 32: 0.6}
+"""Share of the rows of a chunk up to which copying those that pass a filter takes less than
+multiplying all of them, from so many queries on. Measured.
+"""
 _GROUP = 64
 
 
@@ -29,25 +32,22 @@ def nearest_rows(
     top_k: int,
     allowed: np.ndarray | None,
     tie_keys: Callable[[np.ndarray], list[np.ndarray]],
-    largest_norm: float = 1.0,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """For each query the ``top_k`` rows with the largest inner product, best first.
 
     Args:
         queries: (q, D) float32.
-        matrix: (N, D) float32.
+        matrix: (N, D) float32 of unit norm.
         top_k: How many.
         allowed: (N,) bool rows that take part; None: all.
         tie_keys: Gives arrays (m,) by which rows (m,) of equal similarity are sorted, the first
             one first.
-        largest_norm: Of any row of the matrix, at least.
 
     Returns:
         Indices (m,) and similarities (m,) float32, m being ``top_k`` or the number of rows.
     """
-    norm = float(np.linalg.norm(queries, axis=1).max(initial=0)) * largest_norm
-    margin = np.float32(2 * rounding_error(matrix.shape[1]) * max(norm, 1.0))
-    near = _Candidates(len(queries), top_k, margin)
+    near = _Candidates(len(queries), top_k, margin_of(queries))
+    gather = max(share for least, share in GATHER.items() if len(queries) >= least)
     step = min(CHUNK_ROWS, max(_GROUP, CHUNK_VALUES // max(1, len(queries))))
     for start in range(0, len(matrix), step):
         chunk = matrix[start : start + step]
@@ -57,17 +57,23 @@ def nearest_rows(
             continue
         if count == len(chunk):
             near.add(queries @ chunk.T, start)
-        elif count < GATHER * len(chunk):
+        elif count < gather * len(chunk):
             rows = np.flatnonzero(mask)
             near.add(queries @ chunk[rows].T, start + rows)
         else:
             similarities = queries @ chunk.T
-            np.copyto(similarities, -np.inf, where=~mask)
+            similarities += np.where(mask, np.float32(0), np.float32(-np.inf))
             near.add(similarities, start)
     return [
-        _sorted_exactly(query, matrix, rows, top_k, tie_keys)
+        sorted_exactly(query, matrix, rows, top_k, tie_keys)
         for query, rows in zip(queries, near.rows(), strict=True)
     ]
+
+
+def margin_of(queries: np.ndarray) -> np.float32:
+    """More than rounding can move two similarities of a query of (q, D) against each other."""
+    norm = float(np.linalg.norm(queries, axis=1).max(initial=0)) * (1 + UNIT)
+    return np.float32(2 * rounding_error(queries.shape[1]) * max(norm, 1.0))
 
 
 class _Candidates:
@@ -87,8 +93,9 @@ class _Candidates:
     def add(self, similarities: np.ndarray, rows: int | np.ndarray) -> None:
         """Look through a block (q, n) of similarities to ``rows`` (n,), or from a first one on."""
         self._raise_levels(similarities)
-        query, column = np.nonzero(similarities >= self._levels()[:, None])
-        found = similarities[query, column]
+        places = np.flatnonzero(similarities >= self._levels()[:, None])
+        query, column = np.divmod(places, similarities.shape[1])
+        found = similarities.reshape(-1)[places]
         real = found > -np.inf
         row = column + rows if isinstance(rows, int) else rows[column]
         self._found.append((query[real], row[real], found[real]))
@@ -118,13 +125,14 @@ class _Candidates:
         self._best = np.partition(values, -top_k, axis=1)[:, -top_k:]
 
 
-def _sorted_exactly(
+def sorted_exactly(
     query: np.ndarray,
     matrix: np.ndarray,
     rows: np.ndarray,
     top_k: int,
     tie_keys: Callable[[np.ndarray], list[np.ndarray]],
 ) -> tuple[np.ndarray, np.ndarray]:
+    """As :func:`nearest_rows`, of one query (D,) and some rows (n,) only."""
     parts = range(0, len(rows), CHUNK_ROWS // 8)
     exact = [exact_similarities(query, matrix, rows[i : i + CHUNK_ROWS // 8]) for i in parts]
     similarities = np.concatenate(exact) if exact else np.zeros(0, np.float32)

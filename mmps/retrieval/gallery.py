@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from .checks import check_description, checked_frame, checked_queries
-from .engines import open_engine
-from .engines.base import Engine
-from .ids import new_batch
-from .reader import SnapshotReader
+from .engines import Engine, MilvusEngine, open_engine
+from .errors import GalleryError
+from .ids import NOBODY, new_batch
+from .local_reader import SnapshotReader
+from .reader import Reader
 from .records import GalleryInfo, Hit, IndexedFrame, ModelTag, Value, Where
+from .remote_reader import RemoteReader
 from .rewriting import UNCHANGED, count_people, described, whole_frames, without
 from .rows import Rows, rows_of
 
@@ -30,9 +32,10 @@ class Gallery:
         model: Which model made the embeddings.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine | MilvusEngine) -> None:
         self._engine = engine
-        self._reader = SnapshotReader(engine)
+        remote = isinstance(engine, MilvusEngine)
+        self._reader: Reader = RemoteReader(engine) if remote else SnapshotReader(engine)
         self.model = engine.model
 
     @classmethod
@@ -101,8 +104,9 @@ class Gallery:
             embeddings: (q, D) float32 queries.
             top_k: How many to find for each.
             where: Search only among those that pass.
-            approximate: Search with the index that :meth:`build_index` made. Where there is none,
-                because the gallery is smaller than it is worth, the search is exact.
+            approximate: Search with an index, where there is one: in LanceDB once
+                :meth:`build_index` was called, in Milvus always, in memory never. Without one the
+                search is exact.
 
         Returns:
             For each query at most ``top_k`` people, best first; of equally similar ones first the
@@ -114,7 +118,46 @@ class Gallery:
         queries = checked_queries(embeddings, self.model.embed_dim)
         if top_k < 1:
             raise ValueError(f'top_k is {top_k}, but has to be at least 1')
-        return self._reader.search(queries, top_k, where)
+        return self._reader.search(queries, top_k, where, approximate=approximate)
+
+    def build_index(self, above: int = 0) -> bool:
+        """Prepare approximate searches of a gallery on disk; see :meth:`recall` for what they miss.
+
+        Args:
+            above: Do so only for more people than this.
+
+        Returns:
+            Whether it was done. Milvus keeps an index without being told.
+        """
+        if len(self) <= above:
+            return False
+        if not isinstance(self._engine, MilvusEngine):
+            self._engine.build_index()
+        return True
+
+    def recall(self, sample: int = 100, top_k: int = 20) -> float:
+        """Share of what exact searches find that approximate ones find too.
+
+        Args:
+            sample: People of the gallery to search for, spread over it evenly.
+            top_k: How many to find for each.
+
+        Raises:
+            GalleryError: The gallery is empty.
+        """
+        rows = self._reader.select(None)
+        ids = rows['id'][rows['detection'] != NOBODY]
+        if not len(ids):
+            raise GalleryError(f'{self._engine.address}: nobody is there to search for')
+        chosen = ids[np.linspace(0, len(ids) - 1, min(sample, len(ids))).astype(np.int64)]
+        queries = self.embeddings_of(chosen)
+        exact = self.search(queries, top_k)
+        found = self.search(queries, top_k, approximate=True)
+        shares = [
+            len({hit.id for hit in one} & {hit.id for hit in other}) / len(one)
+            for one, other in zip(exact, found, strict=True)
+        ]
+        return float(np.mean(shares))
 
     def embeddings_of(self, ids: Sequence[int]) -> np.ndarray:
         """Embeddings (m, D) float32 of people, e.g. of hits to search for next.
@@ -132,6 +175,12 @@ class Gallery:
         """
         rows, _ = self._reader.people(np.array(ids, np.int64).reshape(-1))
         return [rows.hit(row, float('nan')) for row in range(len(rows))]
+
+    def people_in(self, source: str, frame: int = 0) -> list[Hit]:
+        """Everybody in one image, or in one frame of a video, with a similarity of NaN."""
+        rows = self._reader.select(Where(sources=[source]))
+        here = np.flatnonzero((rows['frame'] == frame) & (rows['detection'] != NOBODY))
+        return [rows.hit(row, float('nan')) for row in here]
 
     def __len__(self) -> int:
         return count_people(self._reader.select(None))

@@ -7,10 +7,9 @@ from typing import Protocol
 
 import numpy as np
 
-from .engines.base import Engine
+from .exact_search import sorted_exactly
 from .records import Hit, Where
 from .rows import Rows
-from .snapshot import Snapshots
 
 
 class Reader(Protocol):
@@ -29,41 +28,46 @@ class Reader(Protocol):
             KeyError: One is not there.
         """
 
-    def search(self, queries: np.ndarray, top_k: int, where: Where | None) -> list[list[Hit]]:
-        """The most similar people of each query (q, D), exactly."""
+    def search(
+        self, queries: np.ndarray, top_k: int, where: Where | None, *, approximate: bool
+    ) -> list[list[Hit]]:
+        """The most similar people of each query (q, D)."""
 
 
-class SnapshotReader:
-    """Reads an engine that does not search: everything into memory, once per change."""
+def ranked(query: np.ndarray, rows: Rows, embeddings: np.ndarray, top_k: int) -> list[Hit]:
+    """The people of some rows, with their embeddings (n, D), that look most like a query (D,)."""
+    found = sorted_exactly(
+        query, embeddings, np.arange(len(rows)), top_k, lambda some: tie_keys(rows.take(some))
+    )
+    return hits_of(rows, *found)
 
-    def __init__(self, engine: Engine) -> None:
-        self._snapshots = Snapshots(engine)
 
-    def select(self, where: Where | None) -> Rows:
-        snapshot = self._snapshots.get(embeddings=False)
-        return snapshot.rows.take(snapshot.select(where))
+def hits_of(rows: Rows, places: np.ndarray, similarities: np.ndarray) -> list[Hit]:
+    """The rows at some places (m,), with their similarities (m,)."""
+    found = zip(places.tolist(), similarities.tolist(), strict=True)
+    return [rows.hit(place, similarity) for place, similarity in found]
 
-    def frames(self, frame_ids: np.ndarray, step: int) -> Iterator[tuple[Rows, np.ndarray]]:
-        if not len(frame_ids):
-            return
-        snapshot = self._snapshots.get(embeddings=True)
-        for start in range(0, len(frame_ids), step):
-            some = np.isin(snapshot.rows['frame_id'], frame_ids[start : start + step])
-            chosen = np.flatnonzero(some & snapshot.select(None))
-            if len(chosen):
-                yield snapshot.rows.take(chosen), snapshot.embeddings[chosen]
 
-    def people(self, ids: np.ndarray) -> tuple[Rows, np.ndarray]:
-        snapshot = self._snapshots.get(embeddings=True)
-        rows = snapshot.find(ids)
-        return snapshot.rows.take(rows), snapshot.embeddings[rows]
+def tie_keys(rows: Rows) -> list[np.ndarray]:
+    """What sorts equally similar people: source, frame, detection."""
+    return [np.array(rows.texts['source'].to_list(), str), rows['frame'], rows['detection']]
 
-    def search(self, queries: np.ndarray, top_k: int, where: Where | None) -> list[list[Hit]]:
-        snapshot = self._snapshots.get(embeddings=True)
-        return [
-            [
-                snapshot.rows.hit(int(row), float(similarity))
-                for row, similarity in zip(*found, strict=True)
-            ]
-            for found in snapshot.search(queries, top_k, where)
-        ]
+
+def places_of(wanted: np.ndarray, ids: np.ndarray, order: np.ndarray | None = None) -> np.ndarray:
+    """Where in ``ids`` (n,) each of ``wanted`` (m,) is.
+
+    Args:
+        wanted: Ids of people.
+        ids: All ids.
+        order: (n,) by which ``ids`` ascend, if known.
+
+    Raises:
+        KeyError: One is not there.
+    """
+    order = np.argsort(ids) if order is None else order
+    ascending = ids[order]
+    places = np.minimum(np.searchsorted(ascending, wanted), max(0, len(order) - 1))
+    missing = ascending[places] != wanted if len(order) else np.ones(len(wanted), bool)
+    if missing.any():
+        raise KeyError(f'the gallery has nobody with id {wanted[missing][0]}')
+    return order[places] if len(order) else places

@@ -35,7 +35,6 @@ def without(rows: Rows, embeddings: np.ndarray, ids: np.ndarray) -> tuple[Rows, 
     blank = blank.replace(
         id=person_ids(blank['frame_id'], nobody),
         detection=nobody,
-        embedding_checksum=np.zeros(len(empty), np.int64),
         **zeros,
     )
     nothing = np.zeros((len(empty), embeddings.shape[1]), np.float32)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .checksums import checksum_columns, checksum_matrix, text_words
 from .ids import NOBODY, frame_id, person_ids, row_ids
 from .records import Hit, IndexedFrame, Value
 from .texts import Texts
@@ -30,8 +29,6 @@ NUMBERS = {
     'score': np.float32,
     'offset': np.float64,  # NaN: unknown
     'time': np.float64,  # NaN: unknown
-    'embedding_checksum': np.int64,
-    'checksum': np.int64,  # of all columns but this one and the embedding
 }
 TEXTS = ('source', 'camera', 'metadata')
 COLUMNS = (*NUMBERS, *TEXTS)
@@ -66,12 +63,11 @@ class Rows:
         )
 
     def replace(self, **columns: np.ndarray | Texts) -> Rows:
-        """The rows with other columns, and the checksums that go with them."""
-        changed = Rows(
+        """The rows with other columns."""
+        return Rows(
             {name: columns.get(name, column) for name, column in self.numbers.items()},
             {name: columns.get(name, column) for name, column in self.texts.items()},
         )
-        return Rows({**changed.numbers, 'checksum': changed.checksums()}, changed.texts)
 
     def rewritten(self, batch: int, frame_rows: np.ndarray | None = None) -> Rows:
         """The rows as part of another batch, with other counts of rows (n,) per frame if given."""
@@ -81,16 +77,6 @@ class Rows:
             row=row_ids(self['id'], batches),
             frame_rows=self['frame_rows'] if frame_rows is None else frame_rows.astype(np.int32),
         )
-
-    def checksums(self) -> np.ndarray:
-        """(n,) int64 what the column of checksums has to hold."""
-        columns = []
-        for name, dtype in NUMBERS.items():
-            if name != 'checksum':
-                wide = np.float64 if np.issubdtype(dtype, np.floating) else np.int64
-                columns.append(self.numbers[name].astype(wide))
-        columns += [text_words(self.texts[name].values)[self.texts[name].codes] for name in TEXTS]
-        return checksum_columns(columns)
 
     def hit(self, row: int, similarity: float) -> Hit:
         """One row for people to read."""
@@ -155,15 +141,13 @@ def rows_of(frames: Sequence[IndexedFrame], batch: int, dim: int) -> tuple[Rows,
         'score': spread(f.scores for f in frames),
         'offset': each(f.offset for f in frames),
         'time': each(f.time for f in frames),
-        'embedding_checksum': checksum_matrix(embeddings),
-        'checksum': np.zeros(total, np.int64),
     }
     texts = {
         'source': Texts.of(f.source for f in frames).repeat(counts),
         'camera': Texts.of(f.camera for f in frames).repeat(counts),
         'metadata': Texts.of(pack_metadata(f.metadata) for f in frames).repeat(counts),
     }
-    return Rows(numbers, texts).replace(), embeddings
+    return Rows(numbers, texts), embeddings
 
 
 def metadata_items(metadata: Mapping[str, Value]) -> list[str]:

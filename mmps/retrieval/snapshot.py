@@ -14,6 +14,7 @@ from .errors import DamagedGalleryError
 from .exact_search import nearest_rows
 from .filtering import latest_frames, passing
 from .ids import NOBODY
+from .reader import places_of, tie_keys
 from .records import Where
 from .rows import Rows
 
@@ -52,13 +53,8 @@ class Snapshot:
         Raises:
             KeyError: One is not there.
         """
-        order = self._by_id
-        sorted_ids = self.rows['id'][order]
-        places = np.minimum(np.searchsorted(sorted_ids, ids), max(0, len(order) - 1))
-        missing = sorted_ids[places] != ids if len(order) else np.ones(len(ids), bool)
-        if missing.any():
-            raise KeyError(f'the gallery has nobody with id {ids[missing][0]}')
-        return order[places]
+        people = self._by_id
+        return people[places_of(ids, self.rows['id'][people], np.arange(len(people)))]
 
     def search(
         self, queries: np.ndarray, top_k: int, where: Where | None
@@ -79,22 +75,15 @@ class Snapshot:
         return people[np.argsort(self.rows['id'][people])]
 
 
-def tie_keys(rows: Rows) -> list[np.ndarray]:
-    """What sorts equally similar people: source, frame, detection."""
-    return [np.array(rows.texts['source'].to_list(), str), rows['frame'], rows['detection']]
-
-
 class Snapshots:
     """The latest snapshot of an engine, read again when the engine has changed.
 
     Args:
         engine: Where rows are read from.
-        whole: Whether a part of a frame is damage, because the engine adds all rows or none.
     """
 
-    def __init__(self, engine: Engine, *, whole: bool = True) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._whole = whole
         self._lock = threading.Lock()
         self._latest: Snapshot | None = None
 
@@ -113,7 +102,7 @@ class Snapshots:
                 self._latest = None  # before the new one takes as much memory again
                 rows, vectors = self._engine.read(embeddings=embeddings)
                 counting, parts = latest_frames(rows)
-                if len(parts) and self._whole:
+                if len(parts):  # it adds all rows or none
                     one = rows.hit(int(parts[0]), float('nan'))
                     raise DamagedGalleryError(
                         f'{self._engine.address}: of {one.source!r}, frame {one.frame}, rows are '

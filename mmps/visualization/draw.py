@@ -61,6 +61,13 @@ def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
         temporary.write_bytes(cv2.imencode(Path(path).suffix, image)[1].tobytes())
 
 
+def finish_picture(image: np.ndarray, path: str | os.PathLike | None = None) -> Image.Image:
+    """Turn (h, w, 3) uint8 BGR into a picture that a notebook shows; also write it to ``path``."""
+    if path is not None:
+        write_image(path, image)
+    return Image.fromarray(np.ascontiguousarray(image[:, :, ::-1]))
+
+
 @lru_cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
     """The sans-serif font that Pillow brings along."""

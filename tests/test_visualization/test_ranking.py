@@ -5,8 +5,9 @@ from hypothesis import strategies as st
 
 from mmps.evaluation.functional import SearchAnnotations, SearchPredictions
 from mmps.visualization import draw_ranking_sheet, ranking, save_ranking_sheets, write_image
+from mmps.visualization.cell import crop_in_context
 from mmps.visualization.draw import ACCENT, PAPER, RIGHT, WRONG
-from mmps.visualization.ranking import crop_in_context, spread
+from mmps.visualization.ranking import spread
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Measure speed and memory: ``benchmark.py {data,eval,infer,train,sweep}``; each has --help."""
+"""Measure speed and memory: ``benchmark.py SUBCOMMAND``; ``--help`` lists them, and each has it."""
 
 import argparse
 import importlib
@@ -11,6 +11,7 @@ from mmps.utils.benchmark.measurement import print_measurements, write_measureme
 SUBCOMMANDS = {
     'data': 'mmps.utils.benchmark.data',
     'eval': 'mmps.utils.benchmark.evaluation',
+    'index': 'mmps.utils.benchmark.indexing',
     'infer': 'mmps.utils.benchmark.inference',
     'train': 'mmps.utils.benchmark.training',
     'sweep': 'mmps.utils.benchmark.training_sweep',

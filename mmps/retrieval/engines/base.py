@@ -17,13 +17,10 @@ class Engine(Protocol):
     Attributes:
         address: Where the rows are.
         model: Which model made their embeddings.
-        searches: Whether :meth:`nearest` is there and can be exact. The rows of other engines are
-            read into memory as a whole and searched there.
     """
 
     address: str
     model: ModelTag
-    searches: bool
 
     def version(self) -> Hashable:
         """Equal only where the rows are the same."""
@@ -53,11 +50,17 @@ class Engine(Protocol):
     def size(self) -> int | None:
         """Bytes taken, if known."""
 
+    def build_index(self) -> None:
+        """Make what :meth:`nearest` needs.
 
-class SearchingEngine(Engine, Protocol):
-    """An engine that searches by itself."""
+        Raises:
+            GalleryError: The engine has no such thing.
+        """
+
+    def indexed(self) -> bool:
+        """Whether it is there."""
 
     def nearest(
-        self, queries: np.ndarray, limit: int, where: Where | None, *, approximate: bool
+        self, queries: np.ndarray, limit: int, where: Where | None
     ) -> list[tuple[Rows, np.ndarray]]:
-        """For each query (q, D) the most similar people's rows, and their embeddings."""
+        """For each query (q, D), rows of people who are about the most similar, with embeddings."""

@@ -6,14 +6,13 @@ import threading
 
 import numpy as np
 
-from ..records import ModelTag
+from ..errors import GalleryError
+from ..records import ModelTag, Where
 from ..rows import NUMBERS, Rows, concatenate, rows_of
 
 
 class MemoryEngine:
     """Keeps rows until the process ends."""
-
-    searches = False
 
     def __init__(self, address: str, model: ModelTag) -> None:
         self.address = address
@@ -67,3 +66,14 @@ class MemoryEngine:
         parts = self._parts
         per_row = sum(np.dtype(dtype).itemsize for dtype in NUMBERS.values())
         return sum(len(rows) * per_row + embeddings.nbytes for rows, embeddings in parts)
+
+    def build_index(self) -> None:
+        raise GalleryError(f'{self.address} is always searched exactly')
+
+    def indexed(self) -> bool:
+        return False
+
+    def nearest(
+        self, queries: np.ndarray, limit: int, where: Where | None
+    ) -> list[tuple[Rows, np.ndarray]]:
+        raise NotImplementedError

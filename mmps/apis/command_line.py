@@ -1,0 +1,128 @@
+"""Arguments that the tools around :class:`PersonSearcher` share."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Iterable
+
+from mmps.apis.searcher import BACKENDS, PersonSearcher
+from mmps.retrieval import Where
+from mmps.sources import absolute, parse_time
+from mmps.utils.cli import UserError, config_parser, load_config
+
+Value = str | int | float | bool
+
+
+def searcher_parser(description: str) -> argparse.ArgumentParser:
+    """A parser that knows the model and how to run it."""
+    parser = config_parser(description)
+    parser.add_argument('checkpoint', help='weights of the model, or the exported model')
+    parser.add_argument('--device', default='auto', help='auto, cpu, cuda:0, ... (default: auto)')
+    parser.add_argument('--backend', choices=sorted(BACKENDS), default='torch')
+    parser.add_argument(
+        '--score-thr', type=float, default=0.5, help='least detection score (default: 0.5)'
+    )
+    return parser
+
+
+def build_searcher(arguments: argparse.Namespace, batch_size: int | None = None) -> PersonSearcher:
+    """The searcher that the arguments ask for."""
+    config = load_config(arguments.config, arguments.cfg_options)
+    return PersonSearcher(
+        config,
+        arguments.checkpoint,
+        arguments.device,
+        backend=arguments.backend,
+        batch_size=batch_size,
+        score_thr=arguments.score_thr,
+    )
+
+
+def add_filter_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what restricts a search: cameras, sources, times and metadata."""
+    parser.add_argument('--camera', nargs='+', metavar='NAME', help='only from these cameras')
+    parser.add_argument('--source', nargs='+', metavar='FILE', help='only from these files')
+    parser.add_argument('--since', type=a_time, metavar='TIME', help='only taken then or later')
+    parser.add_argument('--until', type=a_time, metavar='TIME', help='only taken before')
+    parser.add_argument(
+        '--where', nargs='+', type=an_entry, metavar='KEY=VALUE', help='only with these metadata'
+    )
+
+
+def where_of(arguments: argparse.Namespace) -> Where:
+    """The filter that the arguments ask for."""
+    sources = arguments.source and [absolute(source) for source in arguments.source]
+    return Where(
+        cameras=arguments.camera,
+        sources=sources,
+        since=arguments.since,
+        until=arguments.until,
+        metadata=dict(arguments.where) if arguments.where else None,
+    )
+
+
+def a_time(text: str) -> float:
+    """For argparse: a point in time."""
+    return _argument(parse_time, text)
+
+
+def a_box(text: str) -> tuple[float, ...]:
+    """For argparse: ``x1,y1,x2,y2``."""
+
+    def parse(text: str) -> tuple[float, ...]:
+        box = tuple(float(value) for value in text.split(','))
+        if len(box) != 4:
+            raise ValueError(f'{text!r} is no box; write x1,y1,x2,y2 in pixels')
+        return box
+
+    return _argument(parse, text)
+
+
+def an_entry(text: str) -> tuple[str, Value]:
+    """For argparse: ``KEY=VALUE``, where numbers, true and false are what they look like."""
+    key, separator, value = text.partition('=')
+    if not separator or not key:
+        raise argparse.ArgumentTypeError(f'{text!r} is not KEY=VALUE')
+    if value in ('true', 'false'):
+        return key, value == 'true'
+    for kind in (int, float):
+        try:
+            return key, kind(value)
+        except ValueError:
+            continue
+    return key, value
+
+
+def _argument(parse: Callable, text: str):
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def shard_of(launcher: str) -> tuple[int, int]:
+    """Number of this process and how many there are, as their launcher tells.
+
+    Raises:
+        UserError: They were not started by it.
+    """
+    names = {
+        'none': None,
+        'pytorch': ('RANK', 'WORLD_SIZE'),
+        'slurm': ('SLURM_PROCID', 'SLURM_NTASKS'),
+    }[launcher]
+    if names is None:
+        return 0, 1
+    missing = [name for name in names if name not in os.environ]
+    if missing:
+        start = 'torchrun' if launcher == 'pytorch' else 'srun'
+        raise UserError(
+            f'--launcher {launcher}: {", ".join(missing)} not set; start the processes with {start}'
+        )
+    return int(os.environ[names[0]]), int(os.environ[names[1]])
+
+
+def metadata_of(entries: Iterable[tuple[str, Value]] | None) -> dict[str, Value]:
+    """``KEY=VALUE`` arguments as a dictionary."""
+    return dict(entries or ())

@@ -1,0 +1,42 @@
+"""What came of indexing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mmps.sources import Problem
+
+
+@dataclass(frozen=True)
+class IndexReport:
+    """What came of indexing.
+
+    Attributes:
+        frames: Images and frames of videos that were added, those without people included.
+        people: People found in them.
+        known: Those that were there already, and were passed over.
+        problems: Why files or frames were left out.
+        seconds: How long it took.
+    """
+
+    frames: int
+    people: int
+    known: int
+    problems: tuple[Problem, ...]
+    seconds: float
+
+    @property
+    def failed(self) -> bool:
+        """Whether nothing could be read at all."""
+        return bool(self.problems) and not self.frames and not self.known
+
+    def __str__(self) -> str:
+        rate = f', {self.frames / self.seconds:.1f}/s' if self.frames else ''
+        lines = [
+            f'{self.frames} images added in {self.seconds:.0f} s{rate}, {self.people} people'
+            + (f'; {self.known} were there already' if self.known else '')
+        ]
+        if self.problems:
+            lines.append(f'{len(self.problems)} problems, what they concern was left out:')
+            lines += [f'  {problem}' for problem in self.problems]
+        return '\n'.join(lines)

@@ -1,0 +1,98 @@
+"""From sources into a gallery, with the network never waiting for a disk."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from tqdm import tqdm
+
+from mmps.apis.batching import LOOK_AHEAD, map_batched
+from mmps.apis.index_report import IndexReport
+from mmps.apis.people import People
+from mmps.retrieval import Gallery, IndexedFrame
+from mmps.sources import Frame, Prefetch, Problem, Reading, Worker, count_frames, read_sources
+
+FRAMES_PER_APPEND, SECONDS_PER_APPEND = 256, 5.0
+"""Whichever is reached first: engines like few large writes, and what is not yet written is lost
+when the process is killed."""
+
+
+def index_files(
+    find_people: Callable[[Sequence], list[People]],
+    files: Sequence[str],
+    gallery: Gallery,
+    reading: Reading,
+    batch_size: int,
+    problems: list[Problem],
+    progress: bool = True,
+) -> IndexReport:
+    """Find the people in images and videos, and add them to a gallery.
+
+    One thread reads ahead, one runs the network, one appends, in order: of the frames of a process
+    those in the gallery are always the first so many. What is there already is passed over.
+
+    Args:
+        find_people: The network: images of one shape to the people in each.
+        files: Images and videos, as ``find_files`` gives them.
+        gallery: Of the same model.
+        reading: What to read of the files; ``skip`` is filled in.
+        batch_size: Images per pass of the network, at most.
+        problems: So far; more are added.
+        progress: Whether to show it on the terminal.
+    """
+    start = time.perf_counter()
+    named = set(files)
+    known = frozenset(entry for entry in gallery.known() if entry[0] in named)
+    reading = reading.skipping(known)
+    total = count_frames(files, reading) if progress else None
+    frames = people = 0
+    with (
+        tqdm(total=total, unit='img', disable=not progress, smoothing=0.02) as bar,
+        Prefetch(read_sources(files, reading, problems.append), batch_size * LOOK_AHEAD) as waiting,
+        Worker(gallery.append) as writer,
+    ):
+        for batch in _batches(_indexed(find_people, waiting, batch_size, bar.update)):
+            writer.put(batch)
+            frames += len(batch)
+            people += sum(len(frame.bboxes) for frame in batch)
+    seconds = time.perf_counter() - start
+    return IndexReport(frames, people, len(known), tuple(problems), seconds)
+
+
+def _indexed(
+    find_people: Callable[[Sequence], list[People]],
+    frames: Iterable[Frame],
+    batch_size: int,
+    done: Callable[[], object],
+) -> Iterator[IndexedFrame]:
+    def run(batch: Sequence[Frame]) -> list[People]:
+        return find_people([frame.image for frame in batch])
+
+    for frame, people in map_batched(run, frames, lambda f: f.image.shape, batch_size):
+        height, width = frame.image.shape[:2]
+        yield IndexedFrame(
+            source=frame.source,
+            size=(width, height),
+            bboxes=people.bboxes,
+            scores=people.scores,
+            embeddings=people.embeddings,
+            frame=frame.frame,
+            offset=frame.offset,
+            time=frame.time,
+            camera=frame.camera,
+            metadata=frame.metadata,
+        )
+        done()
+
+
+def _batches(frames: Iterable[IndexedFrame]) -> Iterator[list[IndexedFrame]]:
+    batch: list[IndexedFrame] = []
+    started = time.monotonic()
+    for frame in frames:
+        batch.append(frame)
+        if len(batch) >= FRAMES_PER_APPEND or time.monotonic() - started > SECONDS_PER_APPEND:
+            yield batch
+            batch, started = [], time.monotonic()
+    if batch:
+        yield batch

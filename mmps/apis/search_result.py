@@ -1,0 +1,185 @@
+"""The person who was searched for, and who was found."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mmps import visualization
+from mmps.apis.tables import data_frame
+from mmps.sources import as_image, format_offset, format_time, read_frame
+from mmps.utils.files import whole_file
+from mmps.visualization import (
+    Cell,
+    draw_hits,
+    draw_match,
+    finish_picture,
+    write_image,
+)
+
+if TYPE_CHECKING:
+    import pandas
+    from PIL.Image import Image
+
+    from mmps.retrieval import Gallery, Hit
+
+
+@dataclass(frozen=True, eq=False)
+class Query:
+    """A person to search for.
+
+    Attributes:
+        image: Absolute path of the image they are in, or (h, w, 3) uint8 BGR.
+        bbox: (4,) float32 xyxy in its pixels.
+        embedding: (D,) float32 of unit norm.
+    """
+
+    image: str | np.ndarray = field(repr=False)
+    bbox: np.ndarray
+    embedding: np.ndarray = field(repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class SearchResult:
+    """Who was found, best first. ``len``, iteration and ``result[0]`` give the hits.
+
+    Attributes:
+        query: Who was searched for.
+        hits: Who was found: similarity, place and time; see :class:`mmps.retrieval.Hit`.
+        gallery: Where.
+    """
+
+    query: Query
+    hits: Sequence[Hit]
+    gallery: Gallery = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    def __iter__(self) -> Iterator[Hit]:
+        return iter(self.hits)
+
+    def __getitem__(self, index: int) -> Hit:
+        return self.hits[index]
+
+    def plot(self, path: str | os.PathLike | None = None, blur_others: bool = False) -> Image:
+        """Draw the query and the hits, cut out of their scenes, with similarity, camera and time.
+
+        Args:
+            path: Also write the picture there.
+            blur_others: Make everything but the query and the hits unrecognisable.
+
+        Returns:
+            A picture that a notebook shows.
+        """
+        image = as_image(self.query.image)
+        if blur_others:
+            image = visualization.blur_others(image, self.query.bbox)
+        query = Cell(image, self.query.bbox, 'query')
+        hits = [
+            Cell(
+                self._scene(hit, blur_others),
+                np.array(hit.bbox),
+                f'{hit.similarity:.2f}',
+                f'cam {hit.camera}' if hit.camera is not None else '',
+                _place(hit),
+            )
+            for hit in self.hits
+        ]
+        return finish_picture(draw_hits(query, hits), path)
+
+    def scene(self, rank: int, blur_others: bool = False) -> np.ndarray | None:
+        """The scene of a hit with the person outlined.
+
+        Args:
+            rank: Position in ``hits``.
+            blur_others: As in :meth:`plot`.
+
+        Returns:
+            (h, w, 3) uint8 BGR; None if the file is not there any more, or another one is.
+        """
+        hit = self.hits[rank]
+        scene = self._scene(hit, blur_others)
+        if scene is None:
+            return None
+        return draw_match(scene, np.array(hit.bbox), f'{rank + 1}: {hit.similarity:.2f}')
+
+    def save(self, folder: str | os.PathLike, blur_others: bool = False) -> list[Path]:
+        """Write the sheet of :meth:`plot`, and the scene of every hit.
+
+        Args:
+            folder: Gets ``ranking.png``, ``hit_01.jpg``, ``hit_02.jpg``, ...
+            blur_others: As in :meth:`plot`.
+
+        Returns:
+            The files; a hit whose scene is not there any more has none.
+        """
+        files = [Path(folder, 'ranking.png')]
+        self.plot(files[0], blur_others)
+        for rank in range(len(self)):
+            scene = self.scene(rank, blur_others)
+            if scene is not None:
+                files.append(Path(folder, f'hit_{rank + 1:02d}.jpg'))
+                write_image(files[-1], scene)
+        return files
+
+    def to_json(self, path: str | os.PathLike | None = None) -> str:
+        """The query, the gallery's model and the hits; also written to ``path``.
+
+        ``image`` of the query is null where it was not a file. Times are seconds since the epoch.
+        """
+        image = self.query.image if isinstance(self.query.image, str) else None
+        content = dict(
+            query=dict(image=image, bbox=self.query.bbox.tolist()),
+            model=asdict(self.gallery.model),
+            hits=[asdict(hit) for hit in self.hits],
+        )
+        text = json.dumps(content, indent=2)
+        if path is not None:
+            with whole_file(path) as temporary:
+                temporary.write_text(text + '\n')
+        return text
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """A row for each hit; ``time`` is a point in time (UTC), metadata have columns."""
+        rows = [asdict(hit) for hit in self.hits]
+        names = dict.fromkeys(name for hit in self.hits for name in hit.metadata)
+        columns = {'rank': range(1, len(rows) + 1)}
+        for key in ('id', 'similarity', 'score', 'source', 'frame', 'offset', 'camera'):
+            columns[key] = [row[key] for row in rows]
+        for number, key in enumerate(('x1', 'y1', 'x2', 'y2')):
+            columns[key] = [hit.bbox[number] for hit in self.hits]
+        for name in names:
+            columns[name] = [hit.metadata.get(name) for hit in self.hits]
+        table = data_frame(columns)
+        import pandas
+
+        times = [row['time'] for row in rows]
+        table.insert(6, 'time', pandas.to_datetime(times, unit='s', utc=True))
+        return table
+
+    def _scene(self, hit: Hit, blur_others: bool) -> np.ndarray | None:
+        try:
+            scene = read_frame(hit.source, hit.frame, hit.offset)
+        except (OSError, ValueError):
+            return None
+        if scene.shape[1::-1] != tuple(hit.size):
+            return None
+        if blur_others:
+            everybody = self.gallery.people_in(hit.source, hit.frame)
+            others = [person.bbox for person in everybody if person.id != hit.id]
+            scene = visualization.blur_others(scene, np.array(hit.bbox), others)
+        return scene
+
+
+def _place(hit: Hit) -> list[str]:
+    """Where and when, in two lines."""
+    name = Path(hit.source).stem
+    lines = [name if hit.offset is None else f'{name} {format_offset(hit.offset)}']
+    return lines if hit.time is None else [*lines, format_time(hit.time)[:19]]

@@ -1,0 +1,314 @@
+"""Find people, index them, and find one of them again."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mmps.apis.batching import map_batched
+from mmps.apis.index_report import IndexReport
+from mmps.apis.indexing import index_files
+from mmps.apis.people import People
+from mmps.apis.search_result import Query, SearchResult
+from mmps.retrieval import Gallery, Where
+from mmps.sources import (
+    MAX_PIXELS,
+    Problem,
+    Provenance,
+    Reading,
+    absolute,
+    as_image,
+    find_files,
+)
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+    from mmps.apis.network import Network
+    from mmps.retrieval import ModelTag
+
+ImageLike = str | os.PathLike | np.ndarray
+
+BACKENDS = {
+    'torch': ('mmps.apis.network', 'TorchNetwork'),
+    'onnxruntime': ('mmps.deployment', 'OnnxNetwork'),
+    'openvino': ('mmps.deployment', 'OpenVINONetwork'),
+}
+"""Where the networks are: each is made from config, checkpoint and device."""
+
+
+class AmbiguousQueryError(ValueError):
+    """Nobody or several people are in a query image, and no box says who is meant.
+
+    Attributes:
+        people: Who is in it.
+    """
+
+    def __init__(self, message: str, people: People) -> None:
+        super().__init__(message)
+        self.people = people
+
+
+class PersonSearcher:
+    """A trained model with which to find people, and to find one of them again.
+
+    Example:
+        >>> searcher = PersonSearcher('configs/ps_densenet121_att_prw.py', 'epoch_20.pth')
+        >>> searcher.detect('street.jpg').plot()
+        >>> searcher.index(['scenes/', 'door.mp4'], 'people.lance', fps=2)
+        >>> searcher.search('me.jpg', gallery='people.lance').plot()
+
+    Args:
+        config: Path of the model's config, or the config.
+        checkpoint: The weights; for another backend than ``torch`` the exported model.
+        device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda:0``, ...
+        backend: One of :data:`BACKENDS`.
+        batch_size: Images per pass of the network. None: as many as the config tests with, which
+            makes embeddings equal to those of ``tools/test.py`` to the last bit.
+        score_thr: People found with a lower score are left out.
+
+    Attributes:
+        tag: Which model it is.
+
+    Raises:
+        UserError: A file is missing or damaged, or the weights are of another model.
+    """
+
+    def __init__(
+        self,
+        config: str | os.PathLike | Config,
+        checkpoint: str | os.PathLike,
+        device: str = 'auto',
+        *,
+        backend: str = 'torch',
+        batch_size: int | None = None,
+        score_thr: float = 0.5,
+    ) -> None:
+        from mmps.apis.network import read_config
+
+        if backend not in BACKENDS:
+            raise ValueError(f'backend={backend!r}: there are {", ".join(BACKENDS)}')
+        config = read_config(config)
+        module, name = BACKENDS[backend]
+        network = getattr(importlib.import_module(module), name)(config, checkpoint, device)
+        default = config.test_dataloader.get('batch_size', 1)
+        self._set_up(network, default if batch_size is None else batch_size, score_thr)
+
+    @classmethod
+    def of_network(
+        cls, network: Network, *, batch_size: int = 1, score_thr: float = 0.5
+    ) -> PersonSearcher:
+        """Search with a network that exists already."""
+        searcher = cls.__new__(cls)
+        searcher._set_up(network, batch_size, score_thr)
+        return searcher
+
+    def _set_up(self, network: Network, batch_size: int, score_thr: float) -> None:
+        if batch_size < 1:
+            raise ValueError(f'batch_size={batch_size}: must be positive')
+        self.network = network
+        self.tag: ModelTag = network.tag
+        self._batch_size = batch_size
+        self._score_thr = score_thr
+
+    def detect(self, images: ImageLike | Iterable[ImageLike]) -> People | Iterator[People]:
+        """Find people.
+
+        Args:
+            images: A path or an array (h, w, 3) uint8 BGR; or any number of them, which may be a
+                generator: few are held at a time.
+
+        Returns:
+            The people of the image; for several images an iterator over those of each, in order.
+            Arrays are kept for :meth:`People.plot` only if a single one was given.
+
+        Raises:
+            OSError: A file cannot be read.
+            ValueError: It, or the array, is not an image.
+        """
+        if isinstance(images, (str, os.PathLike, np.ndarray)):
+            image = as_image(images)
+            (people,) = self._find([image])
+            return replace(people, image=image if isinstance(images, np.ndarray) else str(images))
+        return self._detect_all(images)
+
+    def _detect_all(self, images: Iterable[ImageLike]) -> Iterator[People]:
+        read = ((image, as_image(image)) for image in images)
+        batched = map_batched(
+            lambda batch: self._find([pixels for _, pixels in batch]),
+            read,
+            lambda pair: pair[1].shape,
+            self._batch_size,
+        )
+        for (image, _), people in batched:
+            kept = None if isinstance(image, np.ndarray) else str(image)
+            yield replace(people, image=kept)
+
+    def _find(self, images: Sequence[np.ndarray]) -> list[People]:
+        return [people[people.scores >= self._score_thr] for people in self.network(images)]
+
+    def embed(self, image: ImageLike, boxes: np.ndarray | Sequence) -> np.ndarray:
+        """Embeddings of people whose boxes are known.
+
+        Args:
+            image: A path or an array (h, w, 3) uint8 BGR.
+            boxes: (n, 4) xyxy in pixels of the image.
+
+        Returns:
+            (n, D) float32 of unit norm.
+
+        Raises:
+            ValueError: A box is empty or outside the image.
+        """
+        pixels = as_image(image)
+        checked = [check_box(box, pixels) for box in boxes]
+        given = np.array(checked, np.float32).reshape(-1, 4)
+        (people,) = self.network([pixels], [given])
+        return people.embeddings
+
+    def index(
+        self,
+        sources: str | os.PathLike | Iterable[str | os.PathLike],
+        gallery: Gallery | str | os.PathLike,
+        *,
+        fps: float | None = None,
+        camera: str | None = None,
+        name_pattern: str | None = None,
+        start_time: float | None = None,
+        file_times: bool = False,
+        metadata: Mapping[str, str | int | float | bool] | None = None,
+        max_pixels: int = MAX_PIXELS,
+        shard: tuple[int, int] = (0, 1),
+        progress: bool = True,
+    ) -> IndexReport:
+        """Find the people in images and videos, and add them to a gallery.
+
+        What is there already is passed over, so that the same call goes on where an interrupted one
+        stopped. Broken files and frames are left out and listed in the report.
+
+        Args:
+            sources: Images, videos and folders of them.
+            gallery: A gallery, or the address of one, which is made if it is missing.
+            fps: Frames per second to take of videos; None: every frame.
+            camera: Which camera took everything.
+            name_pattern: Regular expression for camera and time in the names of files; see
+                :class:`~mmps.sources.provenance.Provenance`, also for the next two.
+            start_time: When the videos began, seconds since the epoch (UTC).
+            file_times: Whether the times of files count where nothing better is known.
+            metadata: To attach to everything.
+            max_pixels: Larger images and videos are left out.
+            shard: Number of this process, and how many share the work.
+            progress: Whether to show it on the terminal.
+
+        Raises:
+            UserError: The gallery is of another model or damaged, or the pattern fits nothing.
+        """
+        if isinstance(sources, (str, os.PathLike)):
+            sources = [sources]
+        rank, ranks = shard
+        provenance = Provenance(camera, name_pattern, start_time, file_times, metadata or {})
+        reading = Reading(fps, provenance, rank=rank, ranks=ranks, max_pixels=max_pixels)
+        gallery = self._open(gallery, create=True)
+        problems: list[Problem] = []
+        files = find_files(sources, problems.append)
+        provenance.check(files)
+        return index_files(
+            self._find, files, gallery, reading, self._batch_size, problems, progress
+        )
+
+    def query(self, image: ImageLike, box: Sequence[float] | None = None) -> Query:
+        """The person to search for.
+
+        Args:
+            image: A path or an array (h, w, 3) uint8 BGR.
+            box: (4,) xyxy of the person; None: there is one person in it.
+
+        Raises:
+            AmbiguousQueryError: There is nobody, or there are several; the message lists them.
+            ValueError: The box is empty or outside the image.
+        """
+        pixels = as_image(image)
+        kept = pixels if isinstance(image, np.ndarray) else absolute(image)
+        if box is not None:
+            bbox = check_box(box, pixels)
+            return Query(kept, bbox, self.embed(pixels, [bbox])[0])
+        people = replace(self.detect(pixels), image=kept)
+        name = 'the query image' if isinstance(image, np.ndarray) else str(image)
+        if not len(people):
+            raise AmbiguousQueryError(
+                f'nobody was found in {name}; give the box of the person, x1,y1,x2,y2 in pixels',
+                people,
+            )
+        if len(people) > 1:
+            raise AmbiguousQueryError(
+                f'{len(people)} people are in {name}; give the box of one of them:\n'
+                f'{people.describe()}',
+                people,
+            )
+        return Query(kept, people.bboxes[0], people.embeddings[0])
+
+    def search(
+        self,
+        query_image: ImageLike | Query,
+        box: Sequence[float] | None = None,
+        top_k: int = 20,
+        where: Where | None = None,
+        *,
+        gallery: Gallery | str | os.PathLike,
+        approximate: bool = False,
+    ) -> SearchResult:
+        """Find a person again.
+
+        Args:
+            query_image: Image that the person is in, a path or an array (h, w, 3) uint8 BGR; or
+                what :meth:`query` made.
+            box: (4,) xyxy of the person; None: there is one person in it.
+            top_k: How many people to find at most.
+            where: Search only among those that pass.
+            gallery: A gallery, or the address of one.
+            approximate: Use the gallery's index, see :meth:`mmps.retrieval.Gallery.search`.
+
+        Raises:
+            AmbiguousQueryError: See :meth:`query`.
+            UserError: The gallery is missing, damaged or of another model.
+        """
+        gallery = self._open(gallery, create=False)
+        query = query_image if isinstance(query_image, Query) else self.query(query_image, box)
+        (hits,) = gallery.search(query.embedding[None], top_k, where, approximate)
+        return SearchResult(query, hits, gallery)
+
+    def _open(self, gallery: Gallery | str | os.PathLike, *, create: bool) -> Gallery:
+        if not isinstance(gallery, Gallery):
+            return Gallery.open(gallery, self.tag, create=create)
+        if gallery.model.fingerprint != self.tag.fingerprint:
+            from mmps.retrieval import ModelMismatchError
+
+            raise ModelMismatchError(
+                f'the gallery was made by {gallery.model.name}, not by {self.tag.name}; embeddings '
+                'of different models cannot be compared: index its sources again'
+            )
+        return gallery
+
+
+def check_box(box: Sequence[float], image: np.ndarray) -> np.ndarray:
+    """A box (4,) float32 xyxy, cut at the edges of an image (h, w, 3).
+
+    Raises:
+        ValueError: It is not a box, or nothing is left of it.
+    """
+    height, width = image.shape[:2]
+    bbox = np.asarray(box, np.float32)
+    if bbox.shape != (4,) or not np.isfinite(bbox).all():
+        raise ValueError(f'box {box}: four numbers are needed, x1, y1, x2, y2 in pixels')
+    cut = np.clip(bbox, 0, np.array([width, height] * 2, np.float32))
+    if (cut[2:] - cut[:2] < 1).any():
+        raise ValueError(
+            f'box {bbox.tolist()}: it is empty or outside the image of {width} x {height} pixels; '
+            'give x1, y1, x2, y2'
+        )
+    return cut

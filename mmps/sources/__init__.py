@@ -1,0 +1,33 @@
+"""Images, folders and videos as a stream of frames; knows nothing of models or galleries."""
+
+from .files import absolute, find_files
+from .frame import MAX_PIXELS, Frame, Problem, printable
+from .images import as_image, read_image
+from .prefetch import Prefetch, Worker
+from .provenance import Provenance
+from .reading import Reading, count_frames, read_frame, read_sources
+from .times import format_offset, format_time, parse_time
+from .videos import read_video, video_info
+
+__all__ = [
+    'MAX_PIXELS',
+    'Frame',
+    'Prefetch',
+    'Problem',
+    'Provenance',
+    'Reading',
+    'Worker',
+    'absolute',
+    'as_image',
+    'count_frames',
+    'find_files',
+    'format_offset',
+    'format_time',
+    'parse_time',
+    'printable',
+    'read_frame',
+    'read_image',
+    'read_sources',
+    'read_video',
+    'video_info',
+]

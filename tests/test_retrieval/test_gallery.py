@@ -1,0 +1,265 @@
+"""What all engines have in common."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mmps.retrieval import Gallery, GalleryError, IndexedFrame, Where
+from mmps.testing.galleries import GalleryOracle, described, model_tag, random_frame
+
+DIM = 4
+DIRECTIONS = np.array(
+    [
+        (1, 0, 0, 0),
+        (0, 1, 0, 0),
+        (0.6, 0.8, 0, 0),
+        (0.8, 0.6, 0, 0),
+        (-1, 0, 0, 0),
+        (0, 0, 0.6, 0.8),
+    ],
+    np.float32,
+)
+"""Few, so that many people are equally similar."""
+SOURCES = ['/a/1.jpg', "/a/it's 100%.jpg", '/a/new\nline_"q".jpg', 'b.mp4']
+CAMERAS = [None, 'north', "south's", 'a"b\\c%']
+VALUES = [1, 1.0, True, 'x', 'a",b":"_%\\', 'é']
+
+metadata = st.dictionaries(st.sampled_from(['a', 'b"', 'a_b']), st.sampled_from(VALUES), max_size=2)
+times = st.sampled_from([None, 0.0, 1.5, 2.5, 1e9])
+
+
+@st.composite
+def frames(draw):
+    people = draw(st.integers(0, 4))
+    chosen = draw(st.lists(st.integers(0, 5), min_size=people, max_size=people))
+    return IndexedFrame(
+        draw(st.sampled_from(SOURCES)),
+        (640, 480),
+        np.arange(4 * people, dtype=np.float32).reshape(-1, 4),
+        np.linspace(0.5, 1, people, dtype=np.float32),
+        DIRECTIONS[chosen].reshape(-1, DIM),
+        frame=draw(st.integers(0, 2)),
+        offset=draw(times),
+        time=draw(times),
+        camera=draw(st.sampled_from(CAMERAS)),
+        metadata=draw(metadata),
+    )
+
+
+def some(values):
+    return st.none() | st.lists(st.sampled_from(values), max_size=2)
+
+
+filters = st.builds(
+    Where,
+    cameras=some(CAMERAS[1:]),
+    sources=some(SOURCES),
+    since=st.none() | times,
+    until=st.none() | times,
+    metadata=st.none() | metadata,
+)
+batches = st.lists(frames(), max_size=4, unique_by=lambda frame: (frame.source, frame.frame))
+changes = st.one_of(
+    st.tuples(st.just('append'), batches),
+    st.tuples(st.just('delete'), filters),
+    st.tuples(st.just('delete people'), st.integers(0, 5)),
+    st.tuples(st.just('update'), st.tuples(filters, st.sampled_from(CAMERAS), metadata)),
+    st.tuples(st.just('compact'), st.none()),
+)
+
+
+def apply(gallery, oracle, change, argument):
+    if change == 'append':
+        gallery.append(argument)
+        oracle.append(argument)
+    elif change == 'delete':
+        assert gallery.delete(argument) == oracle.delete(argument)
+    elif change == 'delete people':
+        hits = gallery.search(DIRECTIONS[argument], 2)[0]
+        gone = [person[1:] for person in oracle.search(DIRECTIONS[argument], 2)]
+        assert gallery.delete([hit.id for hit in hits]) == len(gone)
+        oracle.delete_people(gone)
+    elif change == 'update':
+        where, camera, entries = argument
+        gallery.update(where, camera=camera, metadata={**entries, 'a': None})
+        oracle.update(where, camera, {**entries, 'a': None})
+    else:
+        gallery.compact()
+
+
+@pytest.fixture
+def agrees(new_address):
+    """Compares a new gallery with the oracle, after a history of both."""
+
+    def agrees(history, where, top_k):
+        gallery, oracle = Gallery.open(new_address(), model_tag(DIM)), GalleryOracle()
+        for change in history:
+            apply(gallery, oracle, *change)
+        assert gallery.known() == set(oracle.frames)
+        assert gallery.known('b.mp4') == {key for key in oracle.frames if key[0] == 'b.mp4'}
+        assert len(gallery) == len(oracle.people())
+        found = gallery.search(DIRECTIONS[:4], top_k, where)
+        for query, hits in zip(DIRECTIONS[:4], found, strict=True):
+            expected = oracle.search(query, top_k, where)
+            assert described(hits) == [person[:3] for person in expected]
+            for hit, (_, source, frame, number) in zip(hits, expected, strict=True):
+                person = oracle.frames[source, frame][1][number]
+                assert hit.bbox == tuple(person.bboxes) and hit.score == person.scores
+                assert (hit.offset, hit.time, hit.camera) == (
+                    person.offset,
+                    person.time,
+                    person.camera,
+                )
+                assert repr(sorted(hit.metadata.items())) == repr(sorted(person.metadata.items()))
+                assert hit.size == (640, 480)
+            vectors = [oracle.frames[s, f][1][n].embeddings for _, s, f, n in expected]
+            ids = [hit.id for hit in hits]
+            np.testing.assert_array_equal(
+                gallery.embeddings_of(ids), np.reshape(vectors, (-1, DIM)).astype(np.float32)
+            )
+            assert [hit.bbox for hit in gallery.hits_of(ids)] == [hit.bbox for hit in hits]
+
+    return agrees
+
+
+def test_any_history_gives_what_brute_force_gives(agrees, request):
+    examples = {'memory': 150, 'lance': 25, 'milvus': 12}
+    name = request.node.callspec.params['new_address']
+
+    @settings(
+        max_examples=examples[name],
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(st.lists(changes, min_size=1, max_size=5), filters, st.integers(1, 8))
+    def check(history, where, top_k):
+        agrees(history, where, top_k)
+
+    check()
+
+
+@pytest.fixture
+def gallery(new_address):
+    rng = np.random.default_rng(0)
+    made = Gallery.open(new_address(), model_tag(8))
+    made.append(
+        [
+            random_frame(rng, 'a.jpg', 3, 8, time=5.0, camera='x'),
+            random_frame(rng, 'empty.jpg', 0, 8, time=6.0),
+            random_frame(rng, 'v.mp4', 2, 8, frame=7, offset=0.5, time=7.0, camera='y'),
+        ]
+    )
+    return made
+
+
+def test_info(gallery):
+    info = gallery.info()
+    assert (info.people, info.frames, info.sources) == (5, 3, 3)
+    assert (info.cameras, info.first, info.last) == (('x', 'y'), 5.0, 7.0)
+    assert info.model == gallery.model == model_tag(8)
+
+
+def test_a_frame_of_which_nobody_is_left_stays_known(gallery):
+    query = np.eye(8, dtype=np.float32)[0]
+    hits = gallery.search(query, 9, Where(sources=['v.mp4']))[0]
+    assert gallery.delete([hit.id for hit in hits]) == 2
+    assert ('v.mp4', 7) in gallery.known() and len(gallery) == 3
+    assert gallery.info().last == 7.0
+    assert gallery.search(query, 9, Where(cameras=['y'])) == [[]]
+
+
+def test_forgetting_a_source_and_what_is_old(gallery):
+    assert gallery.delete_source('v.mp4') == 2
+    assert gallery.known() == {('a.jpg', 0), ('empty.jpg', 0)}
+    assert gallery.expire(5.5) == 3
+    assert gallery.known() == {('empty.jpg', 0)}
+
+
+def test_ids_do_not_depend_on_the_engine_or_the_order(gallery):
+    rng = np.random.default_rng(1)
+    other = Gallery.open('memory:', model_tag(8))
+    other.append([random_frame(rng, 'z.jpg', 1, 8), random_frame(rng, 'a.jpg', 4, 8)])
+    query = np.eye(8)[:1]
+    ids = {hit.id for hit in gallery.search(query, 9, Where(sources=['a.jpg']))[0]}
+    assert ids < {hit.id for hit in other.search(query, 9, Where(sources=['a.jpg']))[0]}
+    assert all(0 <= number < 2**63 for number in ids)
+
+
+def test_more_equal_people_than_are_asked_for_at_first(new_address):
+    gallery = Gallery.open(new_address(), model_tag(DIM))
+    names = [f'{number:03}.jpg' for number in range(150)]
+    vectors = np.repeat(DIRECTIONS[:1], 1, 0)
+    box, score = np.zeros((1, 4)), np.ones(1)
+    gallery.append([IndexedFrame(name, (4, 4), box, score, vectors) for name in names[::-1]])
+    hits = gallery.search(DIRECTIONS[0], 5)[0]
+    assert [hit.source for hit in hits] == names[:5]
+
+
+def test_an_approximate_search_of_everything_is_exact(gallery):
+    assert gallery.recall(5, 3) == 1.0
+    query = np.eye(8)[:2]
+    assert gallery.search(query, 9, approximate=True) == gallery.search(query, 9)
+
+
+def test_nobody_is_there(new_address):
+    gallery = Gallery.open(new_address(), model_tag(8))
+    assert gallery.search(np.eye(8)[:2], 3) == [[], []]
+    assert (len(gallery), gallery.known(), gallery.info().first) == (0, set(), None)
+    assert gallery.embeddings_of([]).shape == (0, 8)
+    gallery.append([])
+    assert gallery.delete(Where()) == 0
+    with pytest.raises(GalleryError, match='nobody is there'):
+        gallery.recall()
+
+
+def test_unknown_ids_are_named(gallery):
+    with pytest.raises(KeyError, match='nobody with id 12'):
+        gallery.embeddings_of([12])
+    with pytest.raises(KeyError, match='nobody with id 12'):
+        gallery.delete([12])
+
+
+GOOD = dict(bboxes=np.zeros((1, 4)), scores=np.ones(1), embeddings=np.eye(8)[:1])
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        ({'bboxes': np.zeros((2, 4))}, r"'s', frame 0: bboxes has shape \(2, 4\), not \(1, 4\)"),
+        ({'embeddings': np.eye(9)[:1]}, r'embeddings has shape \(1, 9\), not \(1, 8\)'),
+        ({'embeddings': np.ones((1, 8))}, 'unit norm, one has 2.828'),
+        ({'embeddings': np.full((1, 8), np.nan)}, 'embeddings is not finite'),
+        ({'time': math.inf}, 'time is not finite'),
+        ({'metadata': {'k': [1]}}, r"metadata 'k': \[1\] is not a name"),
+        ({'camera': '\ud800'}, 'is not Unicode'),
+    ],
+)
+def test_a_frame_that_does_not_fit_is_refused_as_are_those_with_it(change, message):
+    gallery = Gallery.open('memory:', model_tag(8))
+    frame = IndexedFrame('s', (4, 4), **{**GOOD, **change})
+    with pytest.raises(ValueError, match=message):
+        gallery.append([IndexedFrame('fine', (4, 4), **GOOD), frame])
+    assert not gallery.known()
+
+
+def test_a_frame_given_twice():
+    gallery = Gallery.open('memory:', model_tag(8))
+    frame = IndexedFrame('s', (4, 4), **GOOD, frame=3)
+    with pytest.raises(ValueError, match="'s', frame 3, is given twice"):
+        gallery.append([frame, frame])
+
+
+def test_queries_that_do_not_fit():
+    gallery = Gallery.open('memory:', model_tag(8))
+    with pytest.raises(ValueError, match=r'shape \(7,\), not \(q, 8\)'):
+        gallery.search(np.zeros(7))
+    with pytest.raises(ValueError, match='not finite'):
+        gallery.search(np.full(8, np.nan))
+    with pytest.raises(ValueError, match='top_k is 0'):
+        gallery.search(np.zeros(8), 0)
+    with pytest.raises(TypeError, match=r"cameras is a collection of names, not one: \['a'\]"):
+        Where(cameras='a')

@@ -1,0 +1,189 @@
+"""Index and search from the command line, on an untrained model and a handful of images."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from mmps.apis import PersonSearcher
+from mmps.retrieval import Gallery
+from mmps.utils.cli import UserError
+from mmps.visualization import read_image
+
+
+@pytest.fixture(scope='module')
+def model(config_file, tmp_path_factory):
+    """Config and checkpoint as arguments, and the folder of the scenes."""
+    from mmengine.config import Config
+    from mmengine.registry import init_default_scope
+
+    from mmps.registry import MODELS
+
+    init_default_scope('mmps')
+    torch.manual_seed(3)
+    network = MODELS.build(Config.fromfile(config_file).model)
+    network.init_weights()
+    checkpoint = tmp_path_factory.mktemp('search_tools') / 'tiny.pth'
+    torch.save(dict(state_dict=network.state_dict()), checkpoint)
+    return [str(config_file), str(checkpoint)], config_file.parent / 'prw' / 'frames'
+
+
+@pytest.fixture(scope='module')
+def video(model, load_tool, tmp_path_factory):
+    path = tmp_path_factory.mktemp('video') / 'v.avi'
+    load_tool('misc/make_video.py').main(
+        [str(model[1]), '--out', str(path), '--fps', '4', '--hold', '2']
+    )
+    return path
+
+
+@pytest.fixture(scope='module')
+def gallery(model, video, load_tool, tmp_path_factory):
+    """Address of a gallery of all scenes and a video of them."""
+    address = tmp_path_factory.mktemp('gallery') / 'people.lance'
+    pattern = r'c(?P<camera>\d)s\d_'
+    options = ['--score-thr', '0', '--name-pattern', pattern, '--metadata', 'floor=2']
+    times = ['--fps', '2', '--start-time', '2026-03-01T12:00:00+00:00']
+    sources = [str(model[1]), str(video)]
+    load_tool('index_gallery.py').main(
+        [*model[0], *sources, '--gallery', str(address), *options, *times]
+    )
+    return address
+
+
+def search(load_tool, model, gallery, *arguments):
+    load_tool('search_person.py').main(
+        [*model[0], *map(str, arguments), '--gallery', str(gallery), '--score-thr', '0']
+    )
+
+
+def test_gallery_holds_scenes_and_sampled_video(gallery, model, video):
+    images = sorted(model[1].iterdir())
+    known = Gallery.open(gallery, create=False).known()
+    assert known == {(str(p), 0) for p in images} | {(str(video), 2 * n) for n in range(8)}
+    info = Gallery.open(gallery, create=False).info()
+    assert info.cameras == tuple('123456')
+    assert info.first == 1772366400.0 and info.last == info.first + 3.5
+
+
+def test_indexing_again_says_that_everything_is_there(gallery, model, load_tool, capsys):
+    arguments = [*model[0], str(model[1]), '--gallery', str(gallery)]
+    load_tool('index_gallery.py').main(arguments)
+    assert '0 images added' in (out := capsys.readouterr().out)
+    assert '8 were there already' in out
+
+
+def test_search_agrees_with_the_api(gallery, model, load_tool, tmp_path, capsys):
+    query, box = sorted(model[1].iterdir())[0], (10.0, 20.0, 60.0, 100.0)
+    out, pictures = tmp_path / 'hits.json', tmp_path / 'pictures'
+    options = ['--box', '10,20,60,100', '--top-k', '7', '--out', out, '--show-dir', pictures]
+    search(load_tool, model, gallery, query, *options, '--blur-others')
+    hits = json.loads(out.read_text())['hits']
+    expected = PersonSearcher(*model[0]).search(query, box, 7, gallery=gallery)
+    assert [(h['id'], h['similarity']) for h in hits] == [(h.id, h.similarity) for h in expected]
+    assert len(hits) == 7
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split()[:4] == ['rank', 'similarity', 'camera', 'time']
+    for rank, (hit, line) in enumerate(zip(expected, lines[1:8], strict=True), start=1):
+        assert line.startswith(f'{rank} ') and line.endswith(hit.source)
+        assert ','.join(f'{value:.0f}' for value in hit.bbox) in line
+    assert sorted(p.name for p in pictures.iterdir()) == sorted(
+        ['ranking.png', *(f'hit_0{n}.jpg' for n in range(1, 8))]
+    )
+    assert read_image(pictures / 'ranking.png').shape[1] > 1000
+
+
+def test_filters(gallery, model, load_tool, tmp_path, video):
+    query, out = sorted(model[1].iterdir())[0], tmp_path / 'hits.json'
+
+    def found(*filters):
+        options = ['--box', '10,20,60,100', '--top-k', '999', '--out', out]
+        search(load_tool, model, gallery, query, *options, *filters)
+        return json.loads(out.read_text())['hits']
+
+    assert {hit['camera'] for hit in found('--camera', '2', '5')} == {'2', '5'}
+    assert {hit['source'] for hit in found('--source', video)} == {str(video)}
+    late = found('--since', '2026-03-01T12:00:01+00:00', '--until', '2026-03-01T12:00:02+00:00')
+    assert {hit['offset'] for hit in late} == {1.0, 1.5}
+    assert len(found('--where', 'floor=2')) == len(found()) > len(late) > 0
+    assert found('--where', 'floor=3') == []
+
+
+def test_several_people_are_listed_and_drawn(gallery, model, load_tool, tmp_path):
+    query = sorted(model[1].iterdir())[0]
+    with pytest.raises(UserError, match=r'people are in .*; give --box of one of them') as caught:
+        search(load_tool, model, gallery, query, '--show-dir', tmp_path)
+    assert '\n  2: ' in str(caught.value)
+    assert str(tmp_path / 'query.png') in str(caught.value)
+    assert read_image(tmp_path / 'query.png').shape == read_image(query).shape
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'problem'),
+    [
+        (['--box', '1,2,3'], 'no box; write x1,y1,x2,y2'),
+        (['--since', 'noon'], "'noon' is no time"),
+        (['--where', 'floor'], "'floor' is not KEY=VALUE"),
+    ],
+)
+def test_arguments_that_mean_nothing(gallery, model, load_tool, capsys, arguments, problem):
+    with pytest.raises(SystemExit):
+        search(load_tool, model, gallery, 'q.jpg', *arguments)
+    assert problem in capsys.readouterr().err
+
+
+def test_what_is_missing_is_named(gallery, model, load_tool, tmp_path, capsys):
+    query = sorted(model[1].iterdir())[0]
+    with pytest.raises(FileNotFoundError, match=r'gone\.jpg'):
+        search(load_tool, model, gallery, 'gone.jpg', '--box', '1,2,30,40')
+    with pytest.raises(UserError, match=r'nothing\.lance'):
+        search(load_tool, model, tmp_path / 'nothing.lance', query, '--box', '1,2,30,40')
+    (tmp_path / 'text.jpg').write_text('no image')
+    with pytest.raises(UserError, match=r'text\.jpg: cannot be read'):
+        search(load_tool, model, gallery, tmp_path / 'text.jpg')
+    index = load_tool('index_gallery.py')
+    with pytest.raises(SystemExit) as caught:
+        index.main([*model[0], str(tmp_path / 'gone'), '--gallery', str(tmp_path / 'g.lance')])
+    assert caught.value.code == 1
+    assert 'gone: no such file or folder' in capsys.readouterr().out
+
+
+def test_ranks_of_a_launcher(model, load_tool, tmp_path, monkeypatch, capsys):
+    index, address = load_tool('index_gallery.py'), tmp_path / 'g.lance'
+    arguments = [*model[0], str(model[1]), '--gallery', str(address), '--launcher', 'pytorch']
+    monkeypatch.delenv('RANK', raising=False)
+    with pytest.raises(UserError, match='RANK.* not set; start the processes with torchrun'):
+        index.main(arguments)
+    monkeypatch.setenv('WORLD_SIZE', '2')
+    for rank in '01':
+        monkeypatch.setenv('RANK', rank)
+        index.main(arguments)
+    assert capsys.readouterr().out.count('4 images added') == 2
+    assert len(Gallery.open(address, create=False).known()) == 8
+
+
+def test_video_of_scenes(model, video, load_tool, tmp_path, capsys):
+    from mmps.sources import read_video
+
+    frames = [image for _, _, image in read_video(str(video))]
+    scenes = [read_image(path) for path in sorted(model[1].iterdir())]
+    assert len(frames) == 2 * len(scenes)
+    for number, frame in enumerate(frames):
+        difference = np.abs(frame.astype(int) - scenes[number // 2])
+        assert difference.mean() < 25  # of lossy compression of noise
+    tool = load_tool('misc/make_video.py')
+    with pytest.raises(UserError, match=r'no image to make a video of\n.*gone'):
+        tool.main([str(tmp_path / 'gone'), '--out', str(tmp_path / 'v.mp4')])
+
+
+def test_benchmark_of_indexing(model, load_tool, tmp_path):
+    out = tmp_path / 'b.json'
+    load_tool('analysis_tools/benchmark.py').main(
+        ['index', *model[0], str(model[1]), '--repeats', '1', '--out', str(out)]
+    )
+    numbers = {m['name']: m['value'] for m in json.loads(out.read_text())['measurements']}
+    assert numbers['images'] == 8
+    assert numbers['share'] == pytest.approx(
+        100 * numbers['indexing'] / numbers['network alone'], rel=1e-6
+    )

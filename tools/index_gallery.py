@@ -1,0 +1,90 @@
+"""Find the people in images and videos, and add them to a gallery to search in."""
+
+import argparse
+import sys
+
+from mmps.apis.command_line import (
+    a_time,
+    an_entry,
+    build_searcher,
+    metadata_of,
+    searcher_parser,
+    shard_of,
+)
+from mmps.sources import MAX_PIXELS
+from mmps.utils.cli import UserError, run_tool
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = searcher_parser(
+        'Find the people in images and videos, and add them to a gallery to search in. What is '
+        'there already is passed over: the same command goes on where it was interrupted.'
+    )
+    parser.add_argument('sources', nargs='+', metavar='SOURCE', help='images, folders and videos')
+    parser.add_argument(
+        '--gallery', required=True, help='DIR/NAME.lance, or milvus://HOST:PORT/COLLECTION'
+    )
+    parser.add_argument('--fps', type=float, help='frames per second of videos (default: all)')
+    parser.add_argument('--camera', help='which camera took everything')
+    parser.add_argument(
+        '--name-pattern',
+        metavar='REGEX',
+        help='what paths tell, in named groups: camera; year, month, day, hour, minute, second or '
+        "epoch; others become metadata. E.g. 'c(?P<camera>\\d+)s'",
+    )
+    parser.add_argument(
+        '--start-time', type=a_time, metavar='TIME', help='when the videos began (ISO 8601)'
+    )
+    parser.add_argument(
+        '--file-times',
+        action='store_true',
+        help='trust the times of files where nothing better is known',
+    )
+    parser.add_argument(
+        '--metadata', nargs='+', type=an_entry, metavar='KEY=VALUE', help='to attach to everything'
+    )
+    parser.add_argument('--batch-size', type=int, help='images per pass (default: as in testing)')
+    parser.add_argument(
+        '--max-pixels',
+        type=int,
+        default=MAX_PIXELS,
+        help='leave out what is larger (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=('none', 'pytorch', 'slurm'),
+        default='none',
+        help='how the processes were started that share the work',
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> None:
+    arguments = parse_arguments(argv)
+    rank, ranks = shard_of(arguments.launcher)
+    try:
+        report = build_searcher(arguments, arguments.batch_size).index(
+            arguments.sources,
+            arguments.gallery,
+            fps=arguments.fps,
+            camera=arguments.camera,
+            name_pattern=arguments.name_pattern,
+            start_time=arguments.start_time,
+            file_times=arguments.file_times,
+            metadata=metadata_of(arguments.metadata),
+            max_pixels=arguments.max_pixels,
+            shard=(rank, ranks),
+            progress=rank == 0,
+        )
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    except KeyboardInterrupt:
+        print('\ninterrupted; the same command goes on from here', file=sys.stderr)
+        sys.exit(130)
+    print(report if ranks == 1 else f'rank {rank}: {report}')
+    if report.failed:
+        sys.exit(1)
+
+
+if __name__ == '__main__':
+    run_tool(main)

@@ -1,0 +1,45 @@
+"""Make a video of scene images, in the order of their names, e.g. to try a search on."""
+
+import argparse
+from collections.abc import Iterator
+
+import numpy as np
+
+from mmps.sources import Problem, read_sources
+from mmps.utils.cli import UserError, run_tool
+from mmps.visualization import write_video
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('sources', nargs='+', metavar='SOURCE', help='images and folders of images')
+    parser.add_argument('--out', required=True, metavar='V.mp4', help='.mp4, .webm or .avi')
+    parser.add_argument('--fps', type=float, default=25.0, help='frames per second (default: 25)')
+    parser.add_argument(
+        '--hold', type=int, default=1, metavar='N', help='frames that each image lasts (default: 1)'
+    )
+    arguments = parser.parse_args(argv)
+    if arguments.fps <= 0 or arguments.hold < 1:
+        parser.error('--fps and --hold must be positive')
+    return arguments
+
+
+def main(argv: list[str] | None = None) -> None:
+    arguments = parse_arguments(argv)
+    problems: list[Problem] = []
+
+    def images() -> Iterator[np.ndarray]:
+        for frame in read_sources(arguments.sources, on_problem=problems.append):
+            yield from [frame.image] * arguments.hold
+
+    try:
+        count = write_video(arguments.out, images(), arguments.fps)
+    except ValueError as error:
+        raise UserError('\n'.join(map(str, [error, *problems]))) from error
+    for problem in problems:
+        print(f'left out: {problem}')
+    print(f'{arguments.out}: {count} frames, {count / arguments.fps:.1f} s')
+
+
+if __name__ == '__main__':
+    run_tool(main, needs_mmdet=False)
