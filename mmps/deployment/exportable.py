@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import torch
 from torch import Tensor, nn
 
@@ -79,7 +80,7 @@ class ExportablePersonSearch(nn.Module):
         head = self.model.rpn_head
         test_cfg = head.test_cfg
         (logits,), (deltas,) = head((x,))
-        scores = logits.permute(0, 2, 3, 1).flatten(1).sigmoid()
+        scores = logits.permute(0, 2, 3, 1).reshape(x.shape[0], -1).sigmoid()
         anchors = head.prior_generator.single_level_grid_priors(x.shape[-2:], 0, device=x.device)
         scores, best = scores.sort(dim=1, descending=True)
         scores, best = scores[:, : test_cfg.nms_pre], best[:, : test_cfg.nms_pre]
@@ -101,8 +102,6 @@ class ExportablePersonSearch(nn.Module):
         with its ``multiclass_nms``.
         """
         head, test_cfg = self.model.roi_head, self.model.roi_head.test_cfg
-        # There is one, whatever the images, unless they are smaller than a cell.
-        torch._check(rois.shape[0] >= 1)
         results = head._heads(head.extract_regions(x, rois))
         scores = results['cls_score'].softmax(1)[:, 0]
         images = rois[:, 0].to(torch.int64)
@@ -125,7 +124,6 @@ class ExportablePersonSearch(nn.Module):
         head = self.model.roi_head
         # One more, which is dropped, for not every runtime takes none.
         rois = torch.cat([rois, rois.new_tensor([[0.0, 0.0, 0.0, 16.0, 16.0]])])
-        torch._check(rois.shape[0] >= 1)
         regions = head.reid_network or head.extract_regions
         return head.reid_head(regions(x, rois))[:-1]
 
@@ -144,6 +142,6 @@ def _decoded(coder: nn.Module, boxes: Tensor, deltas: Tensor, limits: Tensor) ->
     sides = opposite - corner
     centres = (corner + opposite) * 0.5 + sides * deltas[..., :2]
     # mmdet's bound on how much a box may grow or shrink.
-    most = float(torch.tensor(1000 / 16, dtype=torch.float64).log())
+    most = math.log(1000 / 16)
     half = sides * deltas[..., 2:].clamp(-most, most).exp() * 0.5
     return torch.cat([centres - half, centres + half], -1).clamp(min=0).minimum(limits)

@@ -6,11 +6,12 @@ call mmcv's.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from mmcv.ops import nms, roi_align
 from torch import Tensor
+
+OPSET = 20
+"""Version of ONNX's operators that files are written in."""
 
 
 @torch.library.custom_op('mmps::suppress', mutates_args=())
@@ -44,11 +45,6 @@ def suppress(
     return torch.cat(kept)
 
 
-@suppress.register_fake
-def _(boxes, scores, max_per_class, iou_threshold, score_threshold):
-    return boxes.new_empty(torch.library.get_ctx().new_dynamic_size(), 3, dtype=torch.int64)
-
-
 @torch.library.custom_op('mmps::align', mutates_args=())
 def align(
     x: Tensor, rois: Tensor, height: int, width: int, scale: float, samples: int, aligned: bool
@@ -59,40 +55,39 @@ def align(
     return roi_align(x.contiguous(), rois, (height, width), scale, samples, 'avg', aligned)
 
 
-@align.register_fake
-def _(x, rois, height, width, scale, samples, aligned):
-    return x.new_empty(rois.shape[0], x.shape[1], height, width)
+def register_onnx_forms() -> None:
+    """Tell the exporter what to write for the operators above."""
+    from torch.onnx import register_custom_op_symbolic, symbolic_helper
 
+    def constant(graph, value):
+        return graph.op('Constant', value_t=torch.tensor(value))
 
-def translations() -> dict[Callable, Callable]:
-    """What ``torch.onnx.export`` takes as ``custom_translation_table``."""
-    from onnxscript import opset20 as op
-
-    def to_suppress(boxes, scores, max_per_class, iou_threshold, score_threshold):
-        return op.NonMaxSuppression(
+    @symbolic_helper.parse_args('v', 'v', 'v', 'f', 'f')
+    def suppress_in_onnx(graph, boxes, scores, max_per_class, iou_threshold, score_threshold):
+        return graph.op(
+            'NonMaxSuppression',
             boxes,
             scores,
-            op.Reshape(max_per_class, op.Constant(value_ints=[1])),
-            op.Constant(value_floats=[iou_threshold]),
-            op.Constant(value_floats=[score_threshold]),
+            graph.op('Reshape', max_per_class, constant(graph, [1])),
+            constant(graph, [iou_threshold]),
+            constant(graph, [score_threshold]),
         )
 
-    def to_align(x, rois, height, width, scale, samples, aligned):
-        images = op.Cast(op.Gather(rois, op.Constant(value_int=0), axis=1), to=7)
-        corners = op.Gather(rois, op.Constant(value_ints=[1, 2, 3, 4]), axis=1)
-        return op.RoiAlign(
+    @symbolic_helper.parse_args('v', 'v', 'i', 'i', 'f', 'i', 'b')
+    def align_in_onnx(graph, x, rois, height, width, scale, samples, aligned):
+        images = graph.op('Gather', rois, constant(graph, 0), axis_i=1)
+        return graph.op(
+            'RoiAlign',
             x,
-            corners,
-            images,
-            coordinate_transformation_mode='half_pixel' if aligned else 'output_half_pixel',
-            mode='avg',
-            output_height=height,
-            output_width=width,
-            sampling_ratio=samples,
-            spatial_scale=scale,
+            graph.op('Gather', rois, constant(graph, [1, 2, 3, 4]), axis_i=1),
+            graph.op('Cast', images, to_i=7),  # int64
+            coordinate_transformation_mode_s='half_pixel' if aligned else 'output_half_pixel',
+            mode_s='avg',
+            output_height_i=height,
+            output_width_i=width,
+            sampling_ratio_i=samples,
+            spatial_scale_f=scale,
         )
 
-    return {
-        torch.ops.mmps.suppress.default: to_suppress,
-        torch.ops.mmps.align.default: to_align,
-    }
+    register_custom_op_symbolic('mmps::suppress', suppress_in_onnx, OPSET)
+    register_custom_op_symbolic('mmps::align', align_in_onnx, OPSET)
