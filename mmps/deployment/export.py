@@ -62,5 +62,7 @@ def _example(divisor: int) -> tuple[Tensor, ...]:
     height, width = (-(-side // divisor) * divisor for side in (96, 128))
     images = torch.randint(0, 256, (2, height, width, 3), dtype=torch.uint8)
     sizes = torch.tensor([[height, width - 8], [height - 8, width]])
-    boxes = torch.tensor([[10.0, 10.0, 60.0, 90.0], [30.0, 5.0, 80.0, 80.0], [0.0, 0.0, 40.0, 90.0]])
+    boxes = torch.tensor(
+        [[10.0, 10.0, 60.0, 90.0], [30.0, 5.0, 80.0, 80.0], [0.0, 0.0, 40.0, 90.0]]
+    )
     return images, sizes, boxes, torch.tensor([0, 1, 1]), torch.tensor(True)

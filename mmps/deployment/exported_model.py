@@ -56,20 +56,11 @@ class ExportedPersonSearch(BaseModel):
         return self._predict(inputs, data_samples, detect=False)
 
     def _predict(self, inputs: list[Tensor], samples: SampleList, detect: bool) -> SampleList:
-        given = [(i, part) for i, sample in enumerate(samples) for part in _annotated(sample)]
-        boxes = [part.bboxes * _scale(samples[i]) for i, part in given]
-        arrays = dict(
-            images=_stacked(inputs, self.file.size_divisor),
-            sizes=np.array([image.shape[-2:] for image in inputs], np.int64),
-            boxes=torch.cat([torch.zeros(0, 4), *boxes]).numpy(),
-            box_images=np.repeat([i for i, _ in given], [len(rows) for rows in boxes]).astype(
-                np.int64
-            ),
-            detect=np.array(detect),
-        )
+        given = [part for sample in samples for part in _annotated(sample)]
+        arrays = network_inputs(inputs, samples, self.file.size_divisor, detect)
         index, *people, embeddings = map(torch.from_numpy, map(np.array, self._run(arrays)))
-        rows = embeddings.split([len(part) for part in boxes])
-        for (_, part), own in zip(given, rows, strict=True):
+        rows = embeddings.split([len(part.bboxes) for part in given])
+        for part, own in zip(given, rows, strict=True):
             part.embeddings = own
         for i, sample in enumerate(samples if detect else ()):
             bboxes, scores, own = (values[index == i] for values in people)
@@ -80,6 +71,22 @@ class ExportedPersonSearch(BaseModel):
                 embeddings=own,
             )
         return samples
+
+
+def network_inputs(
+    inputs: list[Tensor], data_samples: SampleList, size_divisor: int, detect: bool = True
+) -> dict[str, np.ndarray]:
+    """What the graph of :class:`ExportablePersonSearch` takes; see there."""
+    given = [(i, part) for i, sample in enumerate(data_samples) for part in _annotated(sample)]
+    boxes = [part.bboxes * _scale(data_samples[i]) for i, part in given]
+    images = np.repeat([i for i, _ in given], [len(rows) for rows in boxes])
+    return dict(
+        images=_stacked(inputs, size_divisor),
+        sizes=np.array([image.shape[-2:] for image in inputs], np.int64),
+        boxes=torch.cat([torch.zeros(0, 4), *boxes]).numpy(),
+        box_images=images.astype(np.int64),
+        detect=np.array(detect),
+    )
 
 
 def _annotated(sample: DetDataSample) -> list[InstanceData]:

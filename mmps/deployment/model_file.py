@@ -6,10 +6,14 @@ import json
 import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmps.retrieval import ModelTag
 from mmps.utils.cli import UserError
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+    from torch import nn
 
 INPUTS = ('images', 'sizes', 'boxes', 'box_images', 'detect')
 OUTPUTS = ('people_images', 'people_boxes', 'people_scores', 'people_embeddings', 'box_embeddings')
@@ -36,7 +40,9 @@ class ModelFile:
     def in_precision(self, precision: str) -> ModelFile:
         """The same model computed otherwise, which is another one to a gallery."""
         tag = ModelTag(
-            f'{self.tag.fingerprint}-{precision}', self.tag.embed_dim, f'{self.tag.name}, {precision}'
+            f'{self.tag.fingerprint}-{precision}',
+            self.tag.embed_dim,
+            f'{self.tag.name}, {precision}',
         )
         return replace(self, tag=tag, precision=precision)
 
@@ -69,6 +75,21 @@ class ModelFile:
                 f'model {path} is damaged, or was not written by tools/deployment/export_onnx.py: '
                 f'{type(error).__name__}: {error}'
             ) from error
+
+
+def model_file(config: Config, model: nn.Module, checkpoint: str | os.PathLike) -> ModelFile:
+    """What a file says about the model of a config with the weights of a checkpoint."""
+    from mmps.apis.model_tag import model_tag
+
+    divisor = model.data_preprocessor.pad_size_divisor
+    return ModelFile(model_tag(config, model, checkpoint), divisor, plain_steps(config))
+
+
+def plain_steps(config: Config) -> tuple[dict[str, Any], ...]:
+    """What the test pipeline does to an image, as it is read from a file: lists for tuples."""
+    from mmps.apis.preprocessing import test_steps
+
+    return tuple(json.loads(json.dumps(test_steps(config))))
 
 
 def require(package: str):

@@ -10,8 +10,9 @@ import numpy as np
 
 from mmps.apis.network import read_config
 from mmps.apis.people import People
-from mmps.apis.preprocessing import Preprocessing, test_steps
+from mmps.apis.preprocessing import Preprocessing
 from mmps.deployment.exported_model import ExportedPersonSearch
+from mmps.deployment.model_file import plain_steps
 from mmps.retrieval import ModelTag
 from mmps.utils.cli import UserError
 
@@ -49,10 +50,10 @@ class OnnxNetwork:
     ) -> None:
         config = read_config(config)
         self.model = ExportedPersonSearch(path, self.backend, device=device, **options)
-        if list(self.model.file.steps) != as_plain(test_steps(config)):
+        if self.model.file.steps != plain_steps(config):
             raise UserError(
                 f'model {path} was exported with other preprocessing than the test pipeline of '
-                f'{config.filename}: {list(self.model.file.steps)}; export it again with this config'
+                f'{config.filename}: {list(self.model.file.steps)}; export it again'
             )
         self.preprocessing = Preprocessing(config)
         self.tag: ModelTag = self.model.file.tag
@@ -84,10 +85,3 @@ class OpenVINONetwork(OnnxNetwork):
     """The same by OpenVINO; options: see :class:`mmps.deployment.OpenVINORuntime`."""
 
     backend = 'openvino'
-
-
-def as_plain(steps: Sequence[dict]) -> list[dict]:
-    """Steps of a pipeline as JSON gives them back: lists in place of tuples."""
-    import json
-
-    return json.loads(json.dumps(steps))
