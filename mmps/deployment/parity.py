@@ -63,8 +63,8 @@ class Parity:
     def __str__(self) -> str:
         return (
             f'{self.people} people in {self.images} images, {self.unmatched} unmatched, boxes '
-            f'within {self.pixels:.2g} pixels, scores within {self.score:.2g}, cosine of embeddings at '
-            f'least {self.cosine:.6f}, of given boxes {self.given_cosine:.6f}'
+            f'within {self.pixels:.2g} pixels, scores within {self.score:.2g}, cosine of '
+            f'embeddings at least {self.cosine:.6f}, of given boxes {self.given_cosine:.6f}'
         )
 
 

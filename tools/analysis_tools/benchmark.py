@@ -13,6 +13,7 @@ SUBCOMMANDS = {
     'eval': 'mmps.utils.benchmark.evaluation',
     'index': 'mmps.utils.benchmark.indexing',
     'infer': 'mmps.utils.benchmark.inference',
+    'runtimes': 'mmps.utils.benchmark.runtimes',
     'train': 'mmps.utils.benchmark.training',
     'sweep': 'mmps.utils.benchmark.training_sweep',
 }
