@@ -14,6 +14,7 @@ SUBCOMMANDS = {
     'gallery': 'mmps.utils.benchmark.gallery',
     'index': 'mmps.utils.benchmark.indexing',
     'infer': 'mmps.utils.benchmark.inference',
+    'runtimes': 'mmps.utils.benchmark.runtimes',
     'train': 'mmps.utils.benchmark.training',
     'sweep': 'mmps.utils.benchmark.training_sweep',
 }
