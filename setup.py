@@ -24,6 +24,14 @@ setup(
         'milvus': ['pymilvus'],
         'demo': ['gradio>=6', 'pillow<13'],
         'export': ['onnx', 'onnxruntime', 'onnxscript', 'openvino'],
-        'tests': ['hypothesis', 'httpx', 'milvus-lite', 'pytest', 'pytest-xdist', 'ruff', 'selenium'],
+        'tests': [
+            'hypothesis',
+            'httpx',
+            'milvus-lite',
+            'pytest',
+            'pytest-xdist',
+            'ruff',
+            'selenium',
+        ],
     },
 )

@@ -19,7 +19,13 @@ from mmps.utils.search_config import search_evaluator
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = config_parser('Evaluate a person-search model on the test set of its config.')
-    parser.add_argument('checkpoint', help='weights of the model')
+    parser.add_argument('checkpoint', help='weights of the model, or the exported model, .onnx')
+    parser.add_argument(
+        '--backend',
+        choices=('onnxruntime', 'openvino'),
+        default='onnxruntime',
+        help='what runs an exported model (default: onnxruntime)',
+    )
     add_run_arguments(parser)
     parser.add_argument(
         '--out', metavar='P.npz', help='write the predictions to this file, for eval_search.py'
@@ -45,6 +51,24 @@ def set_test_amp(config) -> None:
             'take longer; leave --amp out'
         )
     config.test_cfg.fp16 = True
+
+
+def take_exported(config, arguments: argparse.Namespace) -> None:
+    """Put the exported model in the place of the config's."""
+    import mmps.deployment  # noqa: F401  registers what is named below
+
+    options = {}
+    if arguments.amp:
+        if arguments.backend != 'openvino':
+            raise UserError('--amp: of an exported model it needs --backend openvino')
+        options = dict(precision='bfloat16')
+    config.load_from = None
+    config.model = dict(
+        type='ExportedPersonSearch',
+        path=arguments.checkpoint,
+        backend=arguments.backend,
+        **options,
+    )
 
 
 def check_weights(runner, path: str) -> None:
@@ -87,7 +111,10 @@ def main(argv: list[str] | None = None) -> None:
     config = load_run_config(arguments)
     require_entries(config, arguments.config, ('model', 'test_dataloader', 'test_evaluator'))
     config.load_from, config.resume = arguments.checkpoint, False
-    if arguments.amp:
+    exported = arguments.checkpoint.endswith('.onnx')
+    if exported:
+        take_exported(config, arguments)
+    elif arguments.amp:
         set_test_amp(config)
 
     from mmengine.runner import Runner
@@ -98,7 +125,8 @@ def main(argv: list[str] | None = None) -> None:
             evaluator = search_evaluator(config, arguments.config)
             evaluator.out = arguments.out or str(Path(scratch, 'predictions.npz'))
         runner = Runner.from_cfg(config)
-        check_weights(runner, arguments.checkpoint)
+        if not exported:
+            check_weights(runner, arguments.checkpoint)
         runner.test()
         if arguments.show_dir:
             draw_rankings(runner, evaluator, arguments.show_dir)

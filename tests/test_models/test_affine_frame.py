@@ -26,6 +26,14 @@ def test_way_back_is_the_inverse_of_any_affine_map():
         torch.testing.assert_close(back, BOXES, atol=1e-3, rtol=0)
 
 
+def test_boxes_of_several_images_at_once():
+    frame = AffineFrame(torch.eye(2, 3) + 0.2 * torch.rand(3, 2, 3), (200, 100))
+    index = torch.tensor([2, 0])
+    for move in (frame.to_image, frame.to_warped):
+        alone = torch.cat([move(BOXES[i : i + 1], int(index[i])) for i in range(2)])
+        torch.testing.assert_close(move(BOXES, index), alone)
+
+
 def test_no_boxes():
     frame = AffineFrame(torch.eye(2, 3)[None], (200, 100))
     assert frame.to_warped(BOXES[:0], 0).shape == (0, 4)

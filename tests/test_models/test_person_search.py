@@ -331,3 +331,21 @@ def test_raw_outputs():
 
 def test_built_from_the_root_registry_too():
     assert type(ROOT.build(slim_model())).__name__ == 'PersonSearch'
+
+
+def test_jittered_boxes_train_re_id_too():
+    model = build(**FINE, model__roi_head__reid_jitter=dict(copies=3)).train()
+    seen = []
+    model.roi_head.reid_head.criterion.register_forward_hook(
+        lambda module, args, loss: seen.append(args[1])
+    )
+    losses(model, [[0, -1, 1], [-1], [2]])
+    (ids,) = seen
+    # behind what was sampled, three copies of each labelled person, image by image
+    assert ids[-9:].tolist() == [0, 1, 0, 1, 0, 1, 2, 2, 2]
+    assert len(ids) > 9
+
+
+def test_jitter_needs_a_network_of_its_own():
+    with pytest.raises(ValueError, match='reid_jitter needs a reid_network'):
+        build(model__roi_head__reid_jitter=dict(copies=3))

@@ -15,6 +15,7 @@ SUBCOMMANDS = {
     'index': 'mmps.utils.benchmark.indexing',
     'infer': 'mmps.utils.benchmark.inference',
     'page': 'mmps.utils.benchmark.page',
+    'runtimes': 'mmps.utils.benchmark.runtimes',
     'train': 'mmps.utils.benchmark.training',
     'sweep': 'mmps.utils.benchmark.training_sweep',
 }

@@ -16,6 +16,8 @@ model = dict(
             attention=dict(type='SoftAttention'),
             network=dict(type='DenseNetIdentification', num_layers=3, growth_rate=48),
         ),
-        reid_head=dict(loss_weight=0.5, loss_warmup=200),
+        # A step has few labelled people, and detectors never draw a box twice in the same place.
+        reid_jitter=dict(copies=3),
+        reid_head=dict(stripes=6, loss_weight=0.5, loss_warmup=100),
     ),
 )

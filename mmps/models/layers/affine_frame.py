@@ -23,26 +23,37 @@ class AffineFrame:
     theta: Tensor
     size: tuple[int, int]
 
-    def to_image(self, boxes: Tensor, index: int) -> Tensor:
-        """Boxes ``(m, 4)`` (xyxy, pixels) from the warped frame of image ``index`` to that
-        image.
+    def to_image(self, boxes: Tensor, index: int | Tensor) -> Tensor:
+        """Boxes ``(m, 4)`` (xyxy, pixels) from the warped frame of image ``index``, or of the image
+        of each box ``(m,)``, to that image.
         """
         matrix, shift = self._in_pixels(index)
         centres, sides = _split(boxes)
-        return _join(centres @ matrix.T + shift, sides * matrix.norm(dim=0))
+        return _join(_times(matrix, centres) + shift, sides * matrix.norm(dim=-2))
 
-    def to_warped(self, boxes: Tensor, index: int) -> Tensor:
-        """Boxes ``(m, 4)`` (xyxy, pixels) from image ``index`` to its warped frame."""
+    def to_warped(self, boxes: Tensor, index: int | Tensor) -> Tensor:
+        """The way back: boxes of an image to its warped frame."""
         matrix, shift = self._in_pixels(index)
         centres, sides = _split(boxes)
-        inverse = torch.linalg.inv(matrix)
-        return _join((centres - shift) @ inverse.T, sides / matrix.norm(dim=0))
+        return _join(_times(_inverse(matrix), centres - shift), sides / matrix.norm(dim=-2))
 
-    def _in_pixels(self, index: int) -> tuple[Tensor, Tensor]:
+    def _in_pixels(self, index: int | Tensor) -> tuple[Tensor, Tensor]:
         theta = self.theta[index].detach().float()
-        half = theta.new_tensor(self.size) / 2
-        matrix = theta[:, :2] * half[:, None] / half
-        return matrix, half + half * theta[:, 2] - matrix @ half
+        half = torch.stack([theta.new_full((), side) for side in self.size]) / 2
+        matrix = theta[..., :2] * half[:, None] / half
+        return matrix, half + half * theta[..., 2] - _times(matrix, half)
+
+
+def _times(matrix: Tensor, points: Tensor) -> Tensor:
+    """``(..., 2, 2)`` times ``(..., 2)``."""
+    return (matrix * points[..., None, :]).sum(-1)
+
+
+def _inverse(matrix: Tensor) -> Tensor:
+    """Of ``(..., 2, 2)``, written out, for exchange formats have no inverse."""
+    (a, b), (c, d) = (row.unbind(-1) for row in matrix.unbind(-2))
+    adjugate = torch.stack([torch.stack([d, -b], -1), torch.stack([-c, a], -1)], -2)
+    return adjugate / (a * d - b * c)[..., None, None]
 
 
 def _split(boxes: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,6 +12,8 @@ from mmps.models.layers import RegionFocus, align_regions, extract
 from mmps.models.layers.folding import uses_running_statistics
 from mmps.registry import MODELS
 
+from .box_jitter import BoxJitter
+
 REGIONS_AT_ONCE = {'cpu': 32}
 """Regions that go through the identification network together, by type of device: on CPUs as many
 as stay in the cache, which is several times faster than all of them; elsewhere 128, which bounds
@@ -37,6 +39,8 @@ class PersonSearchRoIHead(StandardRoIHead):
         reid_network: Config of a :class:`RegionNetwork` for re-ID alone; None: re-ID takes the
             features that detection takes (paper).
         reid_iou: Regions that overlap their person less than this train detection only.
+        reid_jitter: Arguments of a :class:`BoxJitter`: moved copies of the labelled people's boxes,
+            which train re-ID beside the sampled regions. Needs a ``reid_network``.
         kwargs: See mmdet's ``StandardRoIHead``.
     """
 
@@ -48,10 +52,12 @@ class PersonSearchRoIHead(StandardRoIHead):
         region_transformer: dict | None = None,
         reid_network: dict | None = None,
         reid_iou: float = 0.0,
+        reid_jitter: dict | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.reid_iou = reid_iou
+        self.reid_jitter = reid_jitter and BoxJitter(**reid_jitter)
         self.focus = RegionFocus(
             self.bbox_roi_extractor.out_channels, attention, region_transformer
         )
@@ -61,6 +67,8 @@ class PersonSearchRoIHead(StandardRoIHead):
         )
         self.reid_head = MODELS.build(reid_head, default_args=dict(in_channels=width))
         self.norm_aware = self.reid_head.length_norm is not None
+        if reid_jitter and not reid_network:
+            raise ValueError('PersonSearchRoIHead: reid_jitter needs a reid_network')
         if self.norm_aware and reid_network:
             raise ValueError(
                 'PersonSearchRoIHead: reid_head.norm_aware needs the embedding of every proposal, '
@@ -125,7 +133,8 @@ class PersonSearchRoIHead(StandardRoIHead):
         elif self.reid_network is None:
             loss_reid = self.reid_head.loss(feats[taught], person_ids)
         else:
-            loss_reid = self.reid_head.loss(self.reid_network(x, rois[taught]), person_ids)
+            rois, person_ids = self._with_jittered(rois[taught], person_ids, batch_data_samples)
+            loss_reid = self.reid_head.loss(self.reid_network(x, rois), person_ids)
         return {**losses['loss_bbox'], **loss_reid}
 
     def _identities(
@@ -140,6 +149,18 @@ class PersonSearchRoIHead(StandardRoIHead):
         taught = torch.zeros(len(sampled.priors), dtype=torch.bool, device=people.device)
         taught[: len(people)] = overlaps >= self.reid_iou
         return taught, gt_instances.person_ids[people][overlaps >= self.reid_iou]
+
+    def _with_jittered(
+        self, rois: Tensor, person_ids: Tensor, batch_data_samples: SampleList
+    ) -> tuple[Tensor, Tensor]:
+        """RoIs ``(n, 5)`` and their ids, followed by the jittered copies and theirs."""
+        if self.reid_jitter is None:
+            return rois, person_ids
+        people = [sample.gt_instances for sample in batch_data_samples]
+        people = [some[some.person_ids >= 0] for some in people]
+        copies = bbox2roi([self.reid_jitter(some.bboxes) for some in people])
+        ids = [some.person_ids.repeat(self.reid_jitter.copies) for some in people]
+        return torch.cat([rois, copies]), torch.cat([person_ids, *ids])
 
     def _sample(self, proposals: InstanceData, gt_instances: InstanceData) -> SamplingResult:
         candidates = InstanceData(priors=proposals.bboxes)

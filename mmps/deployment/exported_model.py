@@ -1,0 +1,109 @@
+"""An exported model where a PyTorch one is expected: in tests, searches and comparisons."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from mmdet.structures import DetDataSample, SampleList
+from mmengine.model import BaseModel
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from mmps.deployment.model_file import ModelFile
+from mmps.deployment.runtimes import OnnxRuntime, OpenVINORuntime, Runtime
+from mmps.registry import MODELS
+
+RUNTIMES = {'onnxruntime': OnnxRuntime, 'openvino': OpenVINORuntime}
+
+
+@MODELS.register_module()
+class ExportedPersonSearch(BaseModel):
+    """What :class:`PersonSearch` predicts, by another runtime.
+
+    Args:
+        path: The exported file.
+        backend: ``onnxruntime`` or ``openvino``.
+        options: Of the :class:`Runtime`: device, threads, precision.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike, backend: str = 'onnxruntime', **options: str | int
+    ) -> None:
+        super().__init__()
+        self.file = ModelFile.read(path)
+        self._run: Runtime = RUNTIMES[backend](path, **options)
+
+    def forward(
+        self, inputs: list[Tensor], data_samples: SampleList, mode: str = 'predict'
+    ) -> SampleList:
+        """Adds what :meth:`PersonSearch.predict` adds.
+
+        Args:
+            inputs: Images ``(3, h, w)`` uint8, as a data loader gives them.
+            data_samples: One per image.
+            mode: ``predict``; there is nothing else.
+        """
+        if mode != 'predict':
+            raise ValueError(f'mode={mode!r}: an exported model only predicts')
+        return self._predict(inputs, data_samples, detect=True)
+
+    def embed(self, inputs: list[Tensor], data_samples: SampleList) -> SampleList:
+        """Adds what :meth:`PersonSearch.embed` adds."""
+        return self._predict(inputs, data_samples, detect=False)
+
+    def _predict(self, inputs: list[Tensor], samples: SampleList, detect: bool) -> SampleList:
+        given = [part for sample in samples for part in _annotated(sample)]
+        arrays = network_inputs(inputs, samples, self.file.size_divisor, detect)
+        index, *people, embeddings = map(torch.from_numpy, map(np.array, self._run(arrays)))
+        rows = embeddings.split([len(part.bboxes) for part in given])
+        for part, own in zip(given, rows, strict=True):
+            part.embeddings = own
+        for i, sample in enumerate(samples if detect else ()):
+            bboxes, scores, own = (values[index == i] for values in people)
+            sample.pred_instances = InstanceData(
+                bboxes=bboxes / _scale(sample),
+                scores=scores,
+                labels=torch.zeros(len(scores), dtype=torch.int64),
+                embeddings=own,
+            )
+        return samples
+
+
+def network_inputs(
+    inputs: list[Tensor], data_samples: SampleList, size_divisor: int, detect: bool = True
+) -> dict[str, np.ndarray]:
+    """What the graph of :class:`ExportablePersonSearch` takes; see there."""
+    given = [(i, part) for i, sample in enumerate(data_samples) for part in _annotated(sample)]
+    boxes = [part.bboxes * _scale(data_samples[i]) for i, part in given]
+    images = np.repeat([i for i, _ in given], [len(rows) for rows in boxes])
+    return dict(
+        images=_stacked(inputs, size_divisor),
+        sizes=np.array([image.shape[-2:] for image in inputs], np.int64),
+        boxes=torch.cat([torch.zeros(0, 4), *boxes]).numpy(),
+        box_images=images.astype(np.int64),
+        detect=np.array(detect),
+    )
+
+
+def _annotated(sample: DetDataSample) -> list[InstanceData]:
+    return [sample.get(key) for key in ('gt_instances', 'query_instances') if key in sample]
+
+
+def _scale(sample: DetDataSample) -> Tensor:
+    """Input pixels per original pixel, for boxes xyxy."""
+    return torch.tensor(sample.scale_factor, dtype=torch.float32).repeat(2)
+
+
+def _stacked(images: Sequence[Tensor], divisor: int) -> np.ndarray:
+    """Images ``(3, h, w)`` to ``(b, h, w, 3)``, padded on the right and below."""
+    height, width = (
+        -(-max(image.shape[axis] for image in images) // divisor) * divisor for axis in (1, 2)
+    )
+    padded = [
+        F.pad(image, (0, width - image.shape[2], 0, height - image.shape[1])) for image in images
+    ]
+    return torch.stack(padded).permute(0, 2, 3, 1).contiguous().numpy()

@@ -1,0 +1,41 @@
+import pytest
+import torch
+from mmdet.structures.bbox import bbox_overlaps
+
+from mmps.models.roi_heads.box_jitter import BoxJitter
+
+BOXES = torch.tensor([[10.0, 20.0, 30.0, 80.0], [0.0, 0.0, 8.0, 4.0]])
+
+
+def test_copies_in_order():
+    same = BoxJitter(copies=3, shift=0.0, scale=0.0)(BOXES)
+    torch.testing.assert_close(same, BOXES.repeat(3, 1))
+
+
+def test_moves_by_the_size_of_the_box():
+    moved = BoxJitter(copies=2000, shift=0.1, scale=0.0)(BOXES).view(2000, 2, 4)
+    centres = (moved[..., :2] + moved[..., 2:]) / 2
+    shifts = (centres - torch.tensor([[20.0, 50.0], [4.0, 2.0]])).abs().amax(0)
+    limits = torch.tensor([[2.0, 6.0], [0.8, 0.4]])
+    assert (shifts <= limits + 1e-4).all()
+    assert (shifts > 0.98 * limits).all()
+
+
+def test_changes_the_size_about_the_centre():
+    sized = BoxJitter(copies=2000, shift=0.0, scale=0.25)(BOXES[:1])
+    torch.testing.assert_close(
+        (sized[:, :2] + sized[:, 2:]) / 2, torch.tensor([20.0, 50.0]).expand(2000, 2)
+    )
+    ratio = (sized[:, 2:] - sized[:, :2]) / torch.tensor([20.0, 60.0])
+    assert ratio.amin() == pytest.approx(0.75, abs=0.01)
+    assert ratio.amax() == pytest.approx(1.25, abs=0.01)
+
+
+def test_a_copy_is_still_the_person():
+    copies = BoxJitter(copies=2000)(BOXES)
+    overlaps = bbox_overlaps(copies, BOXES.repeat(2000, 1), is_aligned=True)
+    assert overlaps.min() > 0.7
+
+
+def test_nobody():
+    assert BoxJitter(copies=3)(torch.zeros(0, 4)).shape == (0, 4)

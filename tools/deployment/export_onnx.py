@@ -1,0 +1,99 @@
+"""Export a model: ``python tools/deployment/export_onnx.py CONFIG CHECKPOINT --out MODEL.onnx``.
+
+One file with the whole network, for any number and size of images, compared with PyTorch before it
+gets its name.
+"""
+
+from pathlib import Path
+
+from mmps.utils.cli import UserError, config_parser, load_config, require_entries, run_tool
+
+
+def parse_arguments(argv: list[str] | None):
+    parser = config_parser('Export a trained model to ONNX, and compare the two.')
+    parser.add_argument('checkpoint', help='weights of the model')
+    parser.add_argument('--out', type=Path, required=True, metavar='F.onnx', help='file to write')
+    parser.add_argument(
+        '--images',
+        nargs='+',
+        metavar='PATH',
+        help='files or folders of scenes to compare with (default: of the test set of the config)',
+    )
+    parser.add_argument(
+        '--num-images', type=int, default=6, help='how many of them are taken (default: 6)'
+    )
+    parser.add_argument(
+        '--int8', type=Path, metavar='F.onnx', help='also write an int8 form of it to this file'
+    )
+    parser.add_argument(
+        '--num-calibration',
+        type=int,
+        default=32,
+        help='images from which --int8 takes the range of values (default: 32)',
+    )
+    return parser.parse_args(argv)
+
+
+def find_images(config, arguments, count: int) -> list:
+    """Scenes, spread over what there is."""
+    from mmps.sources import as_image, find_files
+    from mmps.utils.search_config import test_annotations, test_image_root
+
+    if arguments.images:
+
+        def refuse(problem):
+            raise UserError(f'--images: {problem}')
+
+        paths = find_files(arguments.images, refuse)
+    else:
+        try:
+            names = test_annotations(config).image_names
+            paths = [str(test_image_root(config) / name) for name in names]
+        except FileNotFoundError as error:
+            raise UserError(
+                f'no images to compare with: {error}; give some scenes with people, --images'
+            ) from error
+    if not paths:
+        raise UserError('--images: no image was found there')
+    count = min(count, len(paths))
+    return [as_image(paths[i * len(paths) // count]) for i in range(count)]
+
+
+def main(argv: list[str] | None = None) -> None:
+    arguments = parse_arguments(argv)
+    for name in ('num_images', 'num_calibration'):
+        if getattr(arguments, name) < 1:
+            raise UserError(f'--{name.replace("_", "-")} must be at least 1')
+    config = load_config(arguments.config, arguments.cfg_options)
+    require_entries(config, arguments.config, ('model', 'test_dataloader'))
+
+    from mmengine.registry import init_default_scope
+
+    from mmps.apis.network import build_model
+    from mmps.apis.preprocessing import Preprocessing
+    from mmps.deployment import ExportedPersonSearch, write_onnx
+    from mmps.deployment.model_file import model_file
+    from mmps.deployment.parity import compare
+    from mmps.utils.files import whole_file
+
+    init_default_scope(config.get('default_scope', 'mmps'))
+    model = build_model(config, arguments.checkpoint)
+    preprocessing = Preprocessing(config)
+    images = find_images(config, arguments, arguments.num_images)
+    with whole_file(arguments.out) as temporary:
+        write_onnx(model, temporary, model_file(config, model, arguments.checkpoint))
+        parity = compare(model, ExportedPersonSearch(temporary), preprocessing, images)
+        parity.require()
+    print(f'{arguments.out}: {arguments.out.stat().st_size / 1e6:.1f} MB; {parity}')
+    if arguments.int8:
+        from mmps.deployment.quantization import write_int8
+
+        calibration = find_images(config, arguments, arguments.num_calibration)
+        with whole_file(arguments.int8) as temporary:
+            write_int8(arguments.out, temporary, preprocessing, calibration)
+            parity = compare(model, ExportedPersonSearch(temporary), preprocessing, images)
+        print(f'{arguments.int8}: {arguments.int8.stat().st_size / 1e6:.1f} MB; {parity}')
+
+
+if __name__ == '__main__':
+    run_tool(main)
