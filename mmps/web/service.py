@@ -83,9 +83,8 @@ class SearchService:
         return self._show(session, image, people, name)
 
     def _show(self, session: Session, image: np.ndarray, people: People, name: str) -> Session:
-        cuts = tuple(cut_out(image, bbox) for bbox in people.bboxes)
         people = replace(people, image=None)
-        picture = Picture(to_jpeg(image, LONGEST_SIDE), image.shape[1::-1], people, cuts, name)
+        picture = Picture(to_jpeg(image, LONGEST_SIDE), image.shape[1::-1], people, name)
         session = replace(session, picture=picture, chosen=None)
         if len(people) == 1 and not session.exemplars:
             return self.choose(session, 0, add=False)
@@ -100,7 +99,9 @@ class SearchService:
         picture = session.picture
         if picture is None or not 0 <= person < len(picture.people):
             raise ValueError('this person is not in the picture any more; choose again')
-        cut, bbox = picture.cuts[person]
+        shown = cv2.imdecode(np.frombuffer(picture.jpeg, np.uint8), cv2.IMREAD_COLOR)
+        scale = shown.shape[1] / picture.size[0]
+        cut, bbox = cut_out(shown, picture.people.bboxes[person] * scale)
         exemplar = Exemplar(picture.people.embeddings[person], cut, bbox, picture.name)
         return self.search(replace(session, chosen=person).searching_for(exemplar, add))
 

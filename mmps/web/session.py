@@ -23,15 +23,13 @@ class Picture:
     Attributes:
         jpeg: The picture, made smaller where it was large.
         size: Width and height of the original.
-        people: Who is in it, in pixels of the original.
-        cuts: Of each person, the surroundings and the box in them.
+        people: Who is in it, in pixels of the original, which is not kept.
         name: For people.
     """
 
     jpeg: bytes = field(repr=False)
     size: tuple[int, int]
     people: People
-    cuts: tuple[tuple[np.ndarray, np.ndarray], ...] = field(repr=False)
     name: str
 
 
