@@ -38,7 +38,7 @@ def head() -> str:
 
 def build_page(handlers: Handlers) -> gr.Blocks:
     """The page, to be mounted by :func:`mmps.web.app.build_app`."""
-    with gr.Blocks(title='Find a person', analytics_enabled=False) as page:
+    with gr.Blocks(title='Find a person', analytics_enabled=False, fill_width=True) as page:
         session = gr.State(Session(), time_to_live=_IDLE_SECONDS)
         headline = _html('', elem_id='headline')
         with gr.Row():
