@@ -132,7 +132,7 @@ def serve(service: SearchService, host: str, port: int, max_bytes: int) -> None:
     address = f'http://{_written(host)}:{listener.getsockname()[1]}'
     hosts = None
     if is_local(host):
-        hosts = ['127.0.0.1', 'localhost', '[', host]
+        hosts = ['127.0.0.1', 'localhost', host, _written(host)]
     else:
         print(
             f'warning: whoever can reach {address} can search the gallery and see its pictures: '

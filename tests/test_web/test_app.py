@@ -1,4 +1,5 @@
 import re
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
@@ -6,11 +7,15 @@ import httpx
 import numpy as np
 import pytest
 
+from mmps.apis import PersonSearcher
+from mmps.testing.coloured_people import ColourNetwork
 from mmps.testing.page_client import PageClient
+from mmps.testing.page_server import running
 from mmps.utils.cli import UserError
-from mmps.web.app import _listen, is_local
+from mmps.web import SearchService
+from mmps.web.app import _listen, build_app, is_local, serve
 
-from .conftest import MAX_BYTES, make_picture
+from .conftest import MAX_BYTES, make_gallery, make_picture, make_sources
 
 CLIENTS = 50
 
@@ -172,6 +177,39 @@ def test_many_clients_at_once(site):
     for number in (0, 1):
         answers = {tuple(hits) for hits in found[number::2]}
         assert len(answers) == 1 and len(answers.pop()) == len(site.gallery)
+
+
+def test_who_comes_to_a_full_queue_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr('mmps.web.page.QUEUED', 2)
+    release, searcher = threading.Event(), PersonSearcher.of_network(ColourNetwork())
+    gallery = make_gallery(make_sources(tmp_path), searcher)
+    find = searcher.detect
+    monkeypatch.setattr(searcher, 'detect', lambda image: release.wait(60) and find(image))
+    with running(build_app(SearchService(searcher, gallery))) as address:
+
+        def work(_):
+            with httpx.Client(base_url=address, trust_env=False) as http:
+                try:
+                    return 'Person' in choose(PageClient(http))['picker']
+                except RuntimeError as error:
+                    release.set()
+                    return str(error)
+
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(work, range(8)))
+    refused = [answer for answer in answers if answer is not True]
+    assert refused and all('Queue is full' in answer for answer in refused)
+    assert True in answers
+
+
+@pytest.mark.parametrize('host', ['127.0.0.1', '0.0.0.0'])
+def test_whoever_opens_the_page_to_others_is_warned(site, monkeypatch, capsys, host):
+    served = []
+    monkeypatch.setattr('uvicorn.Server.run', lambda self, sockets: served.append(self.config.app))
+    serve(site.service, host, 0, MAX_BYTES)
+    printed = capsys.readouterr()
+    assert f'http://{host}:' in printed.out and len(served) == 1
+    assert ('no password' in printed.err) == (host != '127.0.0.1')
 
 
 def test_this_machine_only():
