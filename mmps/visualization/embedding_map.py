@@ -64,7 +64,7 @@ def save_embedding_map(
     for number, picture in (pictures or {}).items():
         axes.add_artist(_picture(picture, points[number], points.mean(0), labels[number], named))
     axes.set(xticks=[], yticks=[])
-    axes.margins(0.1)
+    axes.margins(0.16)
     axes.spines[:].set_color('#e2e8f0')
     figure.text(0.02, 0.945, title, size=13, weight='bold', color=INK)
     _legend(figure, named, bool(rest.any()))
