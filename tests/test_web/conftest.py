@@ -77,7 +77,10 @@ def site(tmp_path_factory):
     gallery = make_gallery(make_sources(folder / 'scenes'), searcher)
     service = SearchService(searcher, gallery, max_pixels=1_000_000)
     app = build_app(service, max_bytes=MAX_BYTES, hosts=['127.0.0.1'])
-    with running(app) as address, httpx.Client(base_url=address, trust_env=False) as http:
+    with (
+        running(app) as address,
+        httpx.Client(base_url=address, trust_env=False, timeout=60) as http,
+    ):
         yield SimpleNamespace(
             address=address, http=http, gallery=gallery, folder=folder, service=service
         )

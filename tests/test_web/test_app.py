@@ -169,7 +169,7 @@ def test_the_page_loads_from_nowhere_else(site):
 
 def test_many_clients_at_once(site):
     def work(number):
-        with httpx.Client(base_url=site.address, trust_env=False) as http:
+        with httpx.Client(base_url=site.address, trust_env=False, timeout=60) as http:
             return shown(choose(PageClient(http), number % 2))
 
     with ThreadPoolExecutor(CLIENTS) as pool:
@@ -188,7 +188,7 @@ def test_who_comes_to_a_full_queue_is_told(tmp_path, monkeypatch):
     with running(build_app(SearchService(searcher, gallery))) as address:
 
         def work(_):
-            with httpx.Client(base_url=address, trust_env=False) as http:
+            with httpx.Client(base_url=address, trust_env=False, timeout=60) as http:
                 try:
                     return 'Person' in choose(PageClient(http))['picker']
                 except RuntimeError as error:
