@@ -3,7 +3,10 @@
 _base_ = '../quick_start/ps_densenet_slim_att_plus_synthetic.py'
 
 dataset = dict(type='CocoPersonSearchDataset', data_root='data/my_cameras')
-train_dataloader = dict(dataset=dataset)
+# A few hundred images are few steps already.
+train_dataloader = dict(batch_size=4, dataset=dataset)
+optim_wrapper = dict(optimizer=dict(lr=2e-3))
+auto_scale_lr = dict(base_batch_size=4)
 val_dataloader = dict(dataset=dataset)
 test_dataloader = val_dataloader
 # Not every own camera is known by number; turn this on where they are.
