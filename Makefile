@@ -34,8 +34,11 @@ $(INSTALLED): setup.py mmps/utils/environment.py constraints/cpu.txt tools/misc/
 demo: $(INSTALLED)
 	$(BIN)/python tools/misc/quick_start.py $(DEMO_ARGS)
 
+# In three processes: what forks must not share one with engines that leave threads behind.
 test: $(INSTALLED)
-	$(BIN)/python -m pytest $(TEST_ARGS)
+	$(BIN)/python -m pytest -n0 -m 'forks' $(TEST_ARGS)
+	$(BIN)/python -m pytest -m 'not forks and not threads' $(TEST_ARGS)
+	$(BIN)/python -m pytest -m 'threads and not browser' $(TEST_ARGS)
 
 test-browser: $(INSTALLED)
 	$(BIN)/python -m pytest -n0 -m browser tests/test_web $(TEST_ARGS)

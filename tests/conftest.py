@@ -9,6 +9,36 @@ from mmdet.visualization import DetLocalVisualizer
 from mmengine.registry import init_default_scope
 from mmengine.visualization import Visualizer
 
+FORKS = {
+    'test_atomic_backend.py',
+    'test_divergence_hook.py',
+    'test_global_batch_norm.py',
+    'test_kill_and_resume.py',
+    'test_mean_statistics.py',
+    'test_oim_distributed.py',
+    'test_oim_statistics.py',
+    'test_person_search_distributed.py',
+    'test_run_grid.py',
+    'test_scaling.py',
+    'test_scheduler.py',
+}
+"""Files whose tests fork this process."""
+THREADS = {
+    *('test_apis', 'test_deployment', 'test_retrieval', 'test_sources', 'test_web'),
+    *('test_export_onnx.py', 'test_manage_gallery.py', 'test_picture_tools.py'),
+    *('test_search_tools.py', 'test_gallery.py', 'test_page.py'),
+}
+"""Folders and files that load engines and runtimes, whose threads a fork does not survive."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    for item in items:
+        parts = set(item.path.parts)
+        for marker, names in (('forks', FORKS), ('threads', THREADS)):
+            if parts & names:
+                item.add_marker(marker)
+
 
 @pytest.fixture(autouse=True)
 def _scope():
