@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -39,16 +40,7 @@ def checked_frame(frame: IndexedFrame, dim: int) -> IndexedFrame:
         worst = norms[np.abs(norms - 1).argmax()]
         raise ValueError(f'{name}: embeddings must have unit norm, one has {worst:.4g}')
     _check_number(name, 'offset', frame.offset)
-    return IndexedFrame(
-        frame.source,
-        frame.size,
-        **arrays,
-        frame=frame.frame,
-        offset=frame.offset,
-        time=frame.time,
-        camera=frame.camera,
-        metadata=frame.metadata,
-    )
+    return replace(frame, **arrays)
 
 
 def checked_queries(embeddings: np.ndarray, dim: int) -> np.ndarray:

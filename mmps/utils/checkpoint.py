@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
@@ -94,3 +95,22 @@ def check_state_dict(
             f'checkpoint {path} is of another model than the config: of {len(wanted)} weights, '
             f'{counts}'
         )
+
+
+def save_untrained(model: dict, path: str | Path, seed: int = 0) -> None:
+    """Write the checkpoint of a network before training, as a baseline or to test with.
+
+    Args:
+        model: Config of the model.
+        path: File to write.
+        seed: Of the random weights.
+    """
+    from mmengine.registry import init_default_scope
+
+    from mmps.registry import MODELS
+
+    init_default_scope('mmps')
+    torch.manual_seed(seed)
+    network = MODELS.build(model)
+    network.init_weights()
+    torch.save(dict(state_dict=network.state_dict()), path)

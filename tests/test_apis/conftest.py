@@ -1,11 +1,10 @@
 import pytest
-import torch
 from mmengine.registry import init_default_scope
 
-from mmps.registry import MODELS
 from mmps.testing.hashing_network import HashingNetwork
 from mmps.testing.prw_files import write_tiny_prw
 from mmps.testing.tiny_models import tiny_config
+from mmps.utils.checkpoint import save_untrained
 
 
 @pytest.fixture(scope='session')
@@ -16,10 +15,7 @@ def tiny_model(tmp_path_factory):
     root = write_tiny_prw(folder / 'prw', test_frames=5)
     config = tiny_config('ps_densenet121_att_prw.py', root, test_dataloader__batch_size=2)
     config.dump(folder / 'tiny.py')
-    torch.manual_seed(3)
-    model = MODELS.build(config.model)
-    model.init_weights()
-    torch.save(dict(state_dict=model.state_dict()), folder / 'tiny.pth')
+    save_untrained(config.model, folder / 'tiny.pth', seed=3)
     return folder / 'tiny.py', folder / 'tiny.pth', root
 
 

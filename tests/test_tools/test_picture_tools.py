@@ -5,14 +5,13 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-import torch
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
 
 from mmps.apis import PersonSearcher
 from mmps.evaluation.functional import SearchPredictions, save_predictions
 from mmps.retrieval import Gallery
 from mmps.testing.coloured_people import ColourNetwork, coloured_scene
+from mmps.utils.checkpoint import save_untrained
 from mmps.utils.cli import UserError
 from mmps.utils.search_config import test_annotations as annotations_of
 from mmps.visualization import write_image
@@ -23,14 +22,8 @@ LEFT, RIGHT = (10, 20, 34, 80), (120, 30, 140, 86)
 @pytest.fixture(scope='module')
 def model(config_file, tmp_path_factory):
     """Config and checkpoint of an untrained model, as arguments."""
-    from mmps.registry import MODELS
-
-    init_default_scope('mmps')
-    torch.manual_seed(3)
-    network = MODELS.build(Config.fromfile(config_file).model)
-    network.init_weights()
     checkpoint = tmp_path_factory.mktemp('picture_tools') / 'tiny.pth'
-    torch.save(dict(state_dict=network.state_dict()), checkpoint)
+    save_untrained(Config.fromfile(config_file).model, checkpoint, seed=3)
     return [str(config_file), str(checkpoint)]
 
 

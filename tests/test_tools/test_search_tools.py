@@ -4,10 +4,10 @@ import json
 
 import numpy as np
 import pytest
-import torch
 
 from mmps.apis import PersonSearcher
 from mmps.retrieval import Gallery
+from mmps.utils.checkpoint import save_untrained
 from mmps.utils.cli import UserError
 from mmps.visualization import read_image
 
@@ -16,16 +16,9 @@ from mmps.visualization import read_image
 def model(config_file, tmp_path_factory):
     """Config and checkpoint as arguments, and the folder of the scenes."""
     from mmengine.config import Config
-    from mmengine.registry import init_default_scope
 
-    from mmps.registry import MODELS
-
-    init_default_scope('mmps')
-    torch.manual_seed(3)
-    network = MODELS.build(Config.fromfile(config_file).model)
-    network.init_weights()
     checkpoint = tmp_path_factory.mktemp('search_tools') / 'tiny.pth'
-    torch.save(dict(state_dict=network.state_dict()), checkpoint)
+    save_untrained(Config.fromfile(config_file).model, checkpoint, seed=3)
     return [str(config_file), str(checkpoint)], config_file.parent / 'prw' / 'frames'
 
 

@@ -73,27 +73,14 @@ def train_and_test(arguments: argparse.Namespace, options: dict[str, object]) ->
     common = ['--work-dir', work_dir, '--cfg-options', *(f'{k}={v}' for k, v in options.items())]
     run('train.py', CONFIG, '--resume', *common)
 
-    from mmps.utils.checkpoint import newest_checkpoint
+    from mmps.utils.checkpoint import newest_checkpoint, save_untrained
 
     predictions, rankings = work_dir / 'predictions.npz', work_dir / 'rankings'
     outputs = ['--out', predictions, '--show-dir', rankings]
     run('test.py', CONFIG, newest_checkpoint(work_dir), *outputs, *common)
-    save_untrained(work_dir / 'untrained.pth', options)
+    # as a baseline
+    save_untrained(load_config(ROOT / CONFIG, options).model, work_dir / 'untrained.pth')
     run('test.py', CONFIG, work_dir / 'untrained.pth', '--out', work_dir / 'untrained.npz', *common)
-
-
-def save_untrained(path: Path, options: dict[str, object]) -> None:
-    """The network before training, as a baseline."""
-    import torch
-    from mmengine.registry import init_default_scope
-
-    from mmps.registry import MODELS
-
-    init_default_scope('mmps')
-    torch.manual_seed(0)
-    model = MODELS.build(load_config(ROOT / CONFIG, options).model)
-    model.init_weights()
-    torch.save(dict(state_dict=model.state_dict()), path)
 
 
 def results(
