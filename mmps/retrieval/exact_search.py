@@ -24,6 +24,8 @@ GATHER = {1: 0.2, 2: 0.4, 32: 0.6}
 multiplying all of them, from so many queries on. Measured.
 """
 _GROUP = 64
+_FAR = np.float32(1e38)
+"""More than any two similarities differ by; to subtract it takes a tenth of setting to -inf."""
 
 
 def nearest_rows(
@@ -62,7 +64,7 @@ def nearest_rows(
             near.add(queries @ chunk[rows].T, start + rows)
         else:
             similarities = queries @ chunk.T
-            similarities += np.where(mask, np.float32(0), np.float32(-np.inf))
+            similarities -= _FAR * ~mask
             near.add(similarities, start)
     return [
         sorted_exactly(query, matrix, rows, top_k, tie_keys)
@@ -96,7 +98,7 @@ class _Candidates:
         places = np.flatnonzero(similarities >= self._levels()[:, None])
         query, column = np.divmod(places, similarities.shape[1])
         found = similarities.reshape(-1)[places]
-        real = found > -np.inf
+        real = found > -_FAR / 2
         row = column + rows if isinstance(rows, int) else rows[column]
         self._found.append((query[real], row[real], found[real]))
 

@@ -79,4 +79,4 @@ def _of_codes(column: Texts, wanted: np.ndarray) -> np.ndarray:
         return column.codes == wanted[0]
     table = np.zeros(len(column.values) + 1, bool)
     table[wanted] = True
-    return table[column.codes]
+    return table.take(column.codes, mode='wrap')  # -1 is the last; without checks of bounds

@@ -210,6 +210,14 @@ def test_processes_that_append_at_once(folder):
     assert set(per_frame) <= {1, 2}  # of one of the processes, never of both
 
 
+def test_what_the_engine_remembers_is_bounded(folder, monkeypatch):
+    monkeypatch.setattr(lance, 'CACHES', dict.fromkeys(lance.CACHES, 2**16))
+    gallery, rng = Gallery.open(folder, model_tag(DIM)), np.random.default_rng(0)
+    for number in range(60):
+        gallery.append([random_frame(rng, f'{number}', 1, DIM)])
+    assert 0 < gallery._engine._session.size_bytes <= 2 * 2**16
+
+
 def test_many_readers_and_a_writer(folder, monkeypatch):
     monkeypatch.setattr(lance, 'CACHED', 0)
     monkeypatch.setattr(lance, 'VERSIONS', 4)

@@ -29,12 +29,16 @@ T = TypeVar('T')
 SUFFIX = '.lance'
 TABLE = 'people'
 """Name of the table where the address is that of a folder of tables."""
-VERSIONS = 500
+VERSIONS = 200
 """Changes after which the table is compacted by whoever makes the next one: each adds files, and a
 version that lists all of them.
 """
 CACHED = 2**25
 """Bytes of embeddings from which on they are kept once more, in a file that memory is mapped to."""
+CACHES = {'metadata_cache_size_bytes': 2**25, 'index_cache_size_bytes': 2**30}
+"""What LanceDB may remember. Every change adds a list of all files, and it forgets nothing before
+its bound, which would be gigabytes.
+"""
 ROWS_PER_CELL = 1000
 """Rows that a cell of the index holds on average."""
 PROBED = 32
@@ -64,6 +68,7 @@ class LanceEngine:
         self._folder = Path(folder or ('/' if address.startswith('/') else '.')) / name
         self._seals = Seals(self._folder) if local else None
         self._cache: MatrixCache | None = None
+        self._session = require_extra('lancedb', 'gallery').Session(**CACHES)
         self._uri = str(self._folder.parent) if local else folder
         with self._understood():
             if self._seals and self._seals.exist():
@@ -168,7 +173,7 @@ class LanceEngine:
                 self._connect().create_table(self._name, schema=schema, exist_ok=True)
 
     def _connect(self) -> Any:
-        return require_extra('lancedb', 'gallery').connect(self._uri)
+        return require_extra('lancedb', 'gallery').connect(self._uri, session=self._session)
 
     def _open(self) -> Any:
         return self._connect().open_table(self._name)

@@ -179,12 +179,20 @@ def sizes_in(folder: Path) -> dict[str, int]:
     of writes that have not ended.
     """
     found: dict[str, int] = {}
-    for path, _, names in os.walk(folder):
-        for name in names:
-            file = os.path.join(path, name)
-            with suppress(FileNotFoundError):  # somebody is just deleting it
-                if not name.startswith('.'):
-                    found[os.path.relpath(file, folder)] = os.path.getsize(file)
+    folders = ['']
+    while folders:
+        prefix = folders.pop()
+        try:
+            entries = os.scandir(folder / prefix)
+        except FileNotFoundError:  # somebody is just deleting it
+            continue
+        with entries:
+            for entry in entries:
+                with suppress(FileNotFoundError):
+                    if entry.is_dir():
+                        folders.append(f'{prefix}{entry.name}{os.sep}')
+                    elif not entry.name.startswith('.'):
+                        found[prefix + entry.name] = entry.stat().st_size
     return found
 
 

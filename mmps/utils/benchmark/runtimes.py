@@ -1,4 +1,8 @@
-"""Compare PyTorch, ONNX Runtime and OpenVINO on CPUs, in turn on the same image."""
+"""Compare PyTorch, ONNX Runtime and OpenVINO on CPUs, in turn on the same image.
+
+PyTorch runs twice: the model as it is, whose layers have forms of their own for speed, and the
+network that is exported, whose layers are written plainly.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +56,9 @@ def run(arguments: argparse.Namespace) -> list[Measurement]:
 def _steps(arguments, model, config, folder: Path) -> dict[str, Callable[[], object]]:
     from mmps.apis.preprocessing import Preprocessing
     from mmps.deployment import ExportedPersonSearch, write_onnx
-    from mmps.deployment.model_file import model_file
+    from mmps.deployment.exportable import ExportablePersonSearch
+    from mmps.deployment.exported_model import network_inputs
+    from mmps.deployment.model_file import INPUTS, model_file
     from mmps.deployment.quantization import write_int8
 
     batch = scenes(arguments)
@@ -66,13 +72,22 @@ def _steps(arguments, model, config, folder: Path) -> dict[str, Callable[[], obj
 
         return step
 
+    file = model_file(config, model, 'random weights')
+    plain = ExportablePersonSearch(model).eval()
+    arrays = network_inputs(**batch, size_divisor=file.size_divisor)
+    tensors = [torch.from_numpy(arrays[name]) for name in INPUTS]
+
+    def plain_step() -> None:
+        with torch.no_grad():
+            plain(*tensors)
+
     files = {'': folder / 'model.onnx'}
-    write_onnx(model, files[''], model_file(config, model, 'random weights'))
+    write_onnx(model, files[''], file)
     if arguments.int8:
         files[', int8'] = folder / 'int8.onnx'
         images = [image.permute(1, 2, 0).numpy() for image in batch['inputs']]
         write_int8(files[''], files[', int8'], Preprocessing(config), images)
-    steps = {'PyTorch': step_of(model)}
+    steps = {'PyTorch': step_of(model), 'PyTorch, layers written plainly': plain_step}
     for backend, name in {'onnxruntime': 'ONNX Runtime', 'openvino': 'OpenVINO'}.items():
         for suffix, path in files.items():
             exported = ExportedPersonSearch(path, backend, threads=arguments.threads)
