@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import random
+from collections.abc import Collection, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
-from mmps.retrieval import Hit, IndexedFrame, ModelTag, Where
+from mmps.retrieval import Gallery, Hit, IndexedFrame, ModelTag, Where
+
+DIM = 16
+"""Length of the embeddings of :func:`fill_gallery`."""
 
 
 def model_tag(dim: int, fingerprint: str = 'abc') -> ModelTag:
@@ -28,6 +33,31 @@ def random_frame(
         embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True),
         **description,
     )
+
+
+def fill_gallery(folder: Path, sources: int = 4, people: int = 5, seed: int = 0) -> Gallery:
+    """A gallery of some videos of three frames each, each video of its own time."""
+    gallery = Gallery.open(folder, model_tag(DIM))
+    rng = np.random.default_rng(seed)
+    for number in range(sources):
+        frames = [
+            random_frame(rng, f'secret{number}.mp4', people, DIM, frame=f, time=float(number))
+            for f in range(3)
+        ]
+        gallery.append(frames)
+    return gallery
+
+
+def damages(path: Path, rng: random.Random) -> Iterator[bytes | None]:
+    """A flipped bit, a shorter file, an empty one, none."""
+    raw = path.read_bytes()
+    place, bit = rng.randrange(len(raw)), rng.randrange(8)
+    flipped = bytearray(raw)
+    flipped[place] ^= 1 << bit
+    yield bytes(flipped)
+    yield raw[: rng.randrange(len(raw))]
+    yield b''
+    yield None
 
 
 class GalleryOracle:

@@ -49,3 +49,9 @@ def new_address(request, tmp_path):
     server = request.getfixturevalue('milvus_server')
     name = ''.join(c for c in tmp_path.name if c.isalnum())
     return lambda: f'milvus://{server}/c{name}{next(numbers)}'
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Where a gallery on disk may be made."""
+    return tmp_path / 'people.lance'
