@@ -13,7 +13,7 @@ _once = [
     *['oim-weight01', 'oim-weight05', 'oim-weight1', 'no-warmup'],
     *['oim-scalar10', 'oim-scalar30', 'oim-momentum0', 'oim-momentum09'],
     *['oim-masked', 'oim-queue64', 'oim-queue2048'],
-    *['reid-iou50', 'reid-iou80', 'augment-colour', 'augment-paper'],
+    *['reid-iou50', 'reid-iou80', 'no-repool', 'augment-colour', 'augment-paper'],
 ]
 experiments = [
     *[dict(config=f'../ablations/synthetic/{what}.py', seeds=[0, 1, 2]) for what in _repeated],

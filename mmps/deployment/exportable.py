@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mmps.deployment.stand_ins import traceable
 from mmps.models.detectors import PersonSearch
+from mmps.utils.cli import UserError
 
 
 class ExportablePersonSearch(nn.Module):
@@ -27,6 +28,8 @@ class ExportablePersonSearch(nn.Module):
 
     def __init__(self, model: PersonSearch):
         super().__init__()
+        if not model.roi_head.repool:
+            raise UserError('model.roi_head.repool=False cannot be exported')
         self.model = traceable(copy.deepcopy(model).eval())
 
     def forward(

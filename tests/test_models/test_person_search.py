@@ -5,45 +5,9 @@ import torch
 from mmdet.structures.bbox import bbox2roi, bbox_overlaps
 from mmengine.registry import MODELS as ROOT
 
-from mmps.registry import MODELS
 from mmps.testing.scenes import random_scenes
+from mmps.testing.slim_person_search import build, losses, predict
 from mmps.testing.tiny_models import slim_model
-
-NETWORK = dict(type='DenseNetIdentification', num_layers=1, growth_rate=4)
-SEPARATE = dict(
-    model__roi_head__reid_network=dict(
-        roi_extractor=dict(
-            type='SingleRoIExtractor',
-            roi_layer=dict(type='RoIAlign', output_size=(6, 3), sampling_ratio=1),
-            out_channels=4,
-            featmap_strides=[16],
-        ),
-        network=NETWORK,
-    )
-)
-FINE_EXTRACTOR = dict(
-    type='FineRoIExtractor',
-    roi_layer=dict(type='RoIAlign', output_size=(6, 3), sampling_ratio=1),
-    out_channels=4,
-    fine_channels=10,
-)
-FINE = dict(
-    model__backbone__fine_block=2,
-    model__roi_head__reid_network=dict(roi_extractor=FINE_EXTRACTOR, network=NETWORK),
-)
-SHARED_FINE = dict(
-    model__backbone__fine_block=2,
-    model__roi_head__bbox_roi_extractor=dict(
-        _delete_=True,
-        **{**FINE_EXTRACTOR, 'roi_layer': dict(type='RoIAlign', output_size=4, sampling_ratio=1)},
-    ),
-)
-
-
-def build(**overrides):
-    model = MODELS.build(slim_model(**overrides))
-    model.init_weights()
-    return model
 
 
 def tilt(model):
@@ -52,11 +16,6 @@ def tilt(model):
         [3.0, 1.0, -3.0, -1.0, 3.0, -3.0]
     )
     return model
-
-
-def losses(model, person_ids):
-    data = model.data_preprocessor(random_scenes(person_ids), True)
-    return model(**data, mode='loss')
 
 
 def test_losses_of_every_branch():
@@ -165,11 +124,6 @@ def test_annotated_boxes_go_to_the_warped_frame_and_samples_stay_untouched():
     assert not torch.allclose(seen[0].gt_instances.bboxes, before, atol=2)
 
 
-def predict(model, scenes):
-    with torch.no_grad():
-        return model.eval().test_step(copy.deepcopy(scenes))
-
-
 @pytest.mark.parametrize('scale', [1.0, 0.5])
 def test_predictions_are_in_original_pixels_with_unit_embeddings(scale):
     scenes = random_scenes([[0, 1, 2], [], [4]], queries=[[1], [], [0]], scale=scale)
@@ -249,9 +203,6 @@ def test_images_are_independent_in_evaluation_mode():
             model__roi_head__reid_head__norm_aware=True,
             model__roi_head__bbox_head__with_cls=False,
         ),
-        SEPARATE,
-        FINE,
-        SHARED_FINE,
     ],
 )
 def test_variants(overrides):
@@ -260,53 +211,12 @@ def test_variants(overrides):
     assert len(predict(model, random_scenes([[0]]))[0].pred_instances) > 0
 
 
-@pytest.mark.parametrize('person_ids', [[[], []], [[-1], []], [[0], []]])
-def test_a_network_for_re_id_alone_trains_without_people_too(person_ids):
-    model = build(**FINE, model__roi_head__reid_iou=0.99).train()
-    total, _ = model.parse_losses(losses(model, person_ids))
-    total.backward()
-    # The class of the box head and the length of the embedding are one or the other.
-    assert not [n for n, p in model.named_parameters() if p.grad is None]
-    assert all(torch.isfinite(p.grad).all() for p in model.parameters())
-
-
-def test_finer_features_start_at_zero_and_learn():
-    """Pretrained weights see what they know at first."""
-    coarse, fine = build(**SEPARATE), build(**FINE)
-    extractor = fine.roi_head.reid_network.roi_extractor
-    assert set(fine.load_state_dict(coarse.state_dict(), strict=False).missing_keys) == {
-        'roi_head.reid_network.roi_extractor.lateral.weight'
-    }
-    scenes = random_scenes([[0, 1]])
-    one, other = predict(coarse, scenes)[0], predict(fine, scenes)[0]
-    assert torch.equal(one.gt_instances.embeddings, other.gt_instances.embeddings)
-    assert len(one.gt_instances.embeddings) == 2
-    losses(fine.train(), [[0, 1]])['loss_reid'].backward()  # nothing in the tables yet
-    losses(fine, [[0, 1]])['loss_reid'].backward()
-    assert extractor.lateral.weight.grad.abs().sum() > 0
-
-
-def test_detection_and_re_id_can_be_told_apart():
-    """With networks of their own, the re-ID loss leaves the detection's alone."""
-    model = build(**SEPARATE).train()
-    losses(model, [[0, 1]])
-    losses(model, [[0, 1]])['loss_reid'].backward()
-    touched = {n.split('.')[1] for n, p in model.roi_head.named_parameters() if p.grad is not None}
-    assert all(p.grad is None for p in model.roi_head.shared_head.parameters())
-    assert any(p.grad.abs().sum() for p in model.roi_head.reid_network.parameters()), touched
-
-
 def test_the_length_of_the_embedding_is_the_score():
     model = build(model__roi_head__reid_head__norm_aware=True).eval()
     data = model.data_preprocessor(random_scenes([[0]]), False)
     with torch.no_grad():
         ((cls_score, _),) = model(**data, mode='tensor')
     assert (cls_score[:, 1] == 0).all() and cls_score[:, 0].std() > 0
-
-
-def test_the_length_of_every_embedding_needs_a_shared_network():
-    with pytest.raises(ValueError, match='norm_aware'):
-        build(**SEPARATE, model__roi_head__reid_head__norm_aware=True)
 
 
 def test_memory_format_changes_nothing_but_speed():
@@ -333,19 +243,25 @@ def test_built_from_the_root_registry_too():
     assert type(ROOT.build(slim_model())).__name__ == 'PersonSearch'
 
 
-def test_jittered_boxes_train_re_id_too():
-    model = build(**FINE, model__roi_head__reid_jitter=dict(copies=3)).train()
-    seen = []
-    model.roi_head.reid_head.criterion.register_forward_hook(
-        lambda module, args, loss: seen.append(args[1])
+def test_embeddings_of_the_proposals_that_became_detections(monkeypatch):
+    model, scenes = build(model__neck=None), random_scenes([[0, 1], [2]])
+    repooled = predict(model, scenes)
+    model.roi_head.repool = False
+    proposed, embedded = [], []
+    propose, embed = model.rpn_head.predict, model.roi_head.embed
+    monkeypatch.setattr(
+        model.rpn_head, 'predict', lambda *a, **k: proposed.extend(propose(*a, **k)) or proposed
     )
-    losses(model, [[0, -1, 1], [-1], [2]])
-    (ids,) = seen
-    # behind what was sampled, three copies of each labelled person, image by image
-    assert ids[-9:].tolist() == [0, 1, 0, 1, 0, 1, 2, 2, 2]
-    assert len(ids) > 9
-
-
-def test_jitter_needs_a_network_of_its_own():
-    with pytest.raises(ValueError, match='reid_jitter needs a reid_network'):
-        build(model__roi_head__reid_jitter=dict(copies=3))
+    monkeypatch.setattr(
+        model.roi_head, 'embed', lambda x, boxes: embedded.append(boxes) or embed(x, boxes)
+    )
+    for image, (own, sample) in enumerate(zip(repooled, predict(model, scenes), strict=True)):
+        found = sample.pred_instances
+        assert torch.equal(found.bboxes, own.pred_instances.bboxes)
+        assert torch.equal(found.scores, own.pred_instances.scores)
+        assert torch.equal(found.labels, own.pred_instances.labels)
+        assert not torch.equal(found.embeddings, own.pred_instances.embeddings)
+        # an untrained box head hardly moves them
+        nearest = bbox_overlaps(found.bboxes, proposed[image].bboxes).argmax(1)
+        assert torch.equal(embedded[0][image], proposed[image].bboxes[nearest])
+        assert not torch.equal(embedded[0][image], found.bboxes)

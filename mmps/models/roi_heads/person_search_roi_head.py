@@ -1,5 +1,6 @@
 import torch
 import torch.nn.functional as F
+from mmdet.models.layers import multiclass_nms
 from mmdet.models.roi_heads import StandardRoIHead
 from mmdet.models.task_modules.samplers import SamplingResult
 from mmdet.structures import SampleList
@@ -41,6 +42,8 @@ class PersonSearchRoIHead(StandardRoIHead):
         reid_iou: Regions that overlap their person less than this train detection only.
         reid_jitter: Arguments of a :class:`BoxJitter`: moved copies of the labelled people's boxes,
             which train re-ID beside the sampled regions. Needs a ``reid_network``.
+        repool: Whether a detection is embedded from features pooled on its own box (paper); False:
+            from those of the proposal that it was moved from.
         kwargs: See mmdet's ``StandardRoIHead``.
     """
 
@@ -53,10 +56,12 @@ class PersonSearchRoIHead(StandardRoIHead):
         reid_network: dict | None = None,
         reid_iou: float = 0.0,
         reid_jitter: dict | None = None,
+        repool: bool = True,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.reid_iou = reid_iou
+        self.repool = repool
         self.reid_jitter = reid_jitter and BoxJitter(**reid_jitter)
         self.focus = RegionFocus(
             self.bbox_roi_extractor.out_channels, attention, region_transformer
@@ -177,11 +182,29 @@ class PersonSearchRoIHead(StandardRoIHead):
         """Detections with ``embeddings`` of their final boxes, in the frame of the features."""
         assert not rescale, 'boxes stay in the frame of the features'
         metas = [sample.metainfo for sample in batch_data_samples]
-        results = self.predict_bbox(x, metas, rpn_results_list, self.test_cfg)
-        embeddings = self.embed(x, [result.bboxes for result in results])
+        if self.repool:
+            results = self.predict_bbox(x, metas, rpn_results_list, self.test_cfg)
+            embedded = [result.bboxes for result in results]
+        else:
+            every = self.predict_bbox(x, metas, rpn_results_list, None)
+            results, kept = zip(*map(self._suppressed, every), strict=True)
+            proposals = zip(rpn_results_list, kept, strict=True)
+            embedded = [proposed.bboxes[index] for proposed, index in proposals]
+        embeddings = self.embed(x, embedded)
         for result, rows in zip(results, embeddings, strict=True):
             result.embeddings = rows
-        return results
+        return list(results)
+
+    def _suppressed(self, every: InstanceData) -> tuple[InstanceData, Tensor]:
+        """What mmdet keeps of the boxes of all proposals, and the number of the proposal of each.
+
+        There is one class, so that a number of mmdet's is that of a proposal.
+        """
+        cfg = self.test_cfg
+        rows, labels, kept = multiclass_nms(
+            every.bboxes, every.scores, cfg.score_thr, cfg.nms, cfg.max_per_img, return_inds=True
+        )
+        return InstanceData(bboxes=rows[:, :4], scores=rows[:, 4], labels=labels), kept
 
     def embed(self, x: tuple[Tensor], boxes: list[Tensor]) -> list[Tensor]:
         """Embeddings ``(m, D)`` of boxes ``(m, 4)`` per image, xyxy in the frame of the features.

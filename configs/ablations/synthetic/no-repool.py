@@ -1,0 +1,3 @@
+_base_ = 'base.py'
+
+model = dict(roi_head=dict(repool=False))
