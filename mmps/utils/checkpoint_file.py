@@ -4,7 +4,8 @@ A checkpoint is a pickle, and a pickle can hold any program. torch reads one wit
 ``weights_only=True`` without running it; mmengine falls back to running it where that fails, and
 downloads are run by default. Importing this module replaces mmengine's readers of local files and
 of addresses by readers that refuse instead, for everything that goes through its
-``CheckpointLoader``: resuming, ``load_from`` and pretrained weights.
+``CheckpointLoader``, whatever the scheme of the address: resuming, ``load_from`` and pretrained
+weights.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import pickle
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlsplit
 
+import mmengine.runner.checkpoint
 import numpy as np
 import torch
 from mmengine.dist import barrier, get_rank
@@ -86,8 +88,14 @@ def read_checkpoint(
     path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f'checkpoint {path} does not exist')
+    return _read(path, map_location)
+
+
+def _read(source: Path | IO[bytes], map_location: Any = None, weights_only: object = None) -> Any:
+    """Signature of mmengine's function; ``weights_only`` is true, whatever it asks for."""
+    path = source if isinstance(source, str | os.PathLike) else 'from a store'
     try:
-        return torch.load(path, map_location=map_location, weights_only=True)
+        return torch.load(source, map_location=map_location, weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
         refused = _REFUSED.search(str(error))
         if not refused:
@@ -123,3 +131,8 @@ def load_from_http(filename: str, map_location: Any = None) -> Any:
         torch.hub.download_url_to_file(filename, str(path), digits and digits[1])
     barrier()
     return read_checkpoint(path, map_location)
+
+
+# All other schemes end in these: torchvision:// and its like in the first, stores in the second.
+mmengine.runner.checkpoint.load_from_http = load_from_http
+mmengine.runner.checkpoint._safe_torch_load = _read

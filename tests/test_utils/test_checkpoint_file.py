@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer
-from mmengine.runner import CheckpointLoader
+from mmengine.runner import CheckpointLoader, checkpoint
 
 from mmps.models.backbones import DenseNet
 from mmps.models.pretrained import load_imagenet_weights
@@ -51,6 +51,13 @@ READERS = {
 }
 
 
+SCHEMES = {
+    'torchvision': 'get_torchvision_models',
+    'open-mmlab': 'get_external_models',
+    'mmcls': 'get_mmcls_models',
+}
+
+
 def test_the_payload_works(malicious, tmp_path):
     """Otherwise the tests below would show nothing."""
     torch.load(malicious, weights_only=False)
@@ -71,6 +78,10 @@ def test_malicious_download_is_refused(malicious, tmp_path, monkeypatch):
         address = f'http://127.0.0.1:{server.server_port}'
         with pytest.raises(CheckpointError, match='mkdir'):
             CheckpointLoader.load_checkpoint(f'{address}/malicious.pth')
+        for scheme, models in SCHEMES.items():
+            monkeypatch.setattr(checkpoint, models, lambda: {'net': f'{address}/malicious.pth'})
+            with pytest.raises(CheckpointError, match='mkdir'):
+                CheckpointLoader.load_checkpoint(f'{scheme}://net')
         torch.save({'w': torch.ones(2)}, tmp_path / 'good.pth')
         assert torch.equal(load_state_dict(f'{address}/good.pth')['w'], torch.ones(2))
         (tmp_path / 'good.pth').rename(tmp_path / 'net-01234567.pth')
@@ -81,6 +92,17 @@ def test_malicious_download_is_refused(malicious, tmp_path, monkeypatch):
         'good.pth',
         'malicious.pth',
     ]
+
+
+def test_a_malicious_file_in_a_store_is_refused(malicious, monkeypatch):
+    class Store:
+        def get(self, address):
+            assert address == 's3://bucket/malicious.pth'
+            return malicious.read_bytes()
+
+    monkeypatch.setattr(checkpoint, 'get_file_backend', lambda *_, **__: Store())
+    with pytest.raises(CheckpointError, match=r'from a store is refused: .*mkdir'):
+        CheckpointLoader.load_checkpoint('s3://bucket/malicious.pth')
 
 
 def log_state():
