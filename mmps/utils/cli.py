@@ -7,6 +7,7 @@ mmengine is imported inside the functions: a broken environment has to be diagno
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -37,6 +38,7 @@ def run_tool(main: Callable[[], None], *, needs_mmdet: bool = True) -> None:
     try:
         if needs_mmdet:
             require_environment()
+            _hide_debug_messages()
         try:
             main()
         except ImportError:
@@ -45,6 +47,21 @@ def run_tool(main: Callable[[], None], *, needs_mmdet: bool = True) -> None:
     except (UserError, EnvironmentProblem, OSError) as error:
         print(f'error: {error}', file=sys.stderr)
         sys.exit(2)
+
+
+def _hide_debug_messages() -> None:
+    """mmengine prints what has no logger whatever its level, such as, at imports of mmdet's data
+    sets, that optional ones are not there.
+    """
+    from mmengine import logging as mmengine_logging
+
+    print_log = mmengine_logging.print_log
+
+    def print_important(msg: object, logger: object = None, level: int = logging.INFO) -> None:
+        if logger is not None or level >= logging.INFO:
+            print_log(msg, logger, level)
+
+    mmengine_logging.print_log = print_important
 
 
 def config_parser(description: str) -> argparse.ArgumentParser:

@@ -1,4 +1,5 @@
 import argparse
+import logging
 import os
 
 import pytest
@@ -47,6 +48,20 @@ def test_broken_environment_stops_before_the_tool(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         cli.run_tool(lambda: pytest.fail('the tool was run'))
     assert 'mmcv has no operators' in capsys.readouterr().err
+
+
+def test_what_mmdet_tells_its_developers_stays_out_of_the_output(monkeypatch, capsys):
+    from mmengine import logging as mmengine_logging
+
+    monkeypatch.setattr(mmengine_logging, 'print_log', mmengine_logging.print_log)
+
+    def main():
+        mmengine_logging.print_log('optional', level=logging.DEBUG)
+        mmengine_logging.print_log('important', level=logging.WARNING)
+        mmengine_logging.print_log('plain')
+
+    cli.run_tool(main)
+    assert capsys.readouterr().out == 'important\nplain\n'
 
 
 def test_missing_config_suggests_similar_names(config_file):
