@@ -17,7 +17,10 @@ model = dict(
             attention=dict(type='SoftAttention'),
             network=dict(type='DenseNetIdentification', norm_eval=True),
         ),
-        reid_head=dict(stripes=4),
+        # A step has few labelled people, and detectors never draw a box twice in the same place.
+        reid_jitter=dict(copies=3),
+        # Of two rows each.
+        reid_head=dict(stripes=8),
     ),
     train_cfg=dict(
         rcnn=dict(assigner=dict(pos_iou_thr=0.5, neg_iou_thr=0.5, min_pos_iou=0.5)),
