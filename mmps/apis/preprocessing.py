@@ -56,10 +56,12 @@ class Preprocessing:
     def __init__(self, config: Config) -> None:
         import mmdet.datasets.transforms  # noqa: F401 registers the transforms
         from mmcv.transforms import Compose
+        from mmengine.registry import DefaultScope
 
         import mmps.datasets.transforms  # noqa: F401
 
-        self._transform = Compose([*test_steps(config), dict(type='PackPersonSearchInputs')])
+        with DefaultScope.overwrite_default_scope(config.get('default_scope', 'mmps')):
+            self._transform = Compose([*test_steps(config), dict(type='PackPersonSearchInputs')])
 
     def __call__(
         self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray] | None = None
