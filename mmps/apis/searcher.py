@@ -288,7 +288,7 @@ class PersonSearcher:
         gallery = self._open(gallery, create=False)
         query = query_image if isinstance(query_image, Query) else self.query(query_image, box)
         (hits,) = gallery.search(query.embedding[None], top_k, where, approximate)
-        return SearchResult(query, hits, gallery)
+        return SearchResult(query, hits, gallery, where)
 
     def _open(self, gallery: Gallery | str | os.PathLike, *, create: bool) -> Gallery:
         if not isinstance(gallery, Gallery):
