@@ -188,12 +188,15 @@ class Gallery:
     def info(self) -> GalleryInfo:
         """What is there."""
         rows = self._reader.select(None)
-        times = rows['time'][~np.isnan(rows['time'])]
+        timed, in_video = ~np.isnan(rows['time']), ~np.isnan(rows['offset'])
+        times = rows['time'][timed]
         return GalleryInfo(
             address=self._engine.address,
             model=self.model,
             people=count_people(rows),
+            timed=count_people(rows.take(timed)),
             frames=len(np.unique(rows['frame_id'])),
+            video_frames=len(np.unique(rows['frame_id'][in_video])),
             sources=len(rows.texts['source'].used()),
             cameras=tuple(rows.texts['camera'].used()),
             first=float(times.min()) if len(times) else None,
