@@ -23,6 +23,9 @@ PLACES = (
 )
 """Around a box, the best first; higher and lower ones leave room for one label in between."""
 
+_ADJACENT = 8
+"""How many of the places touch the box."""
+
 
 @dataclass(frozen=True)
 class Label:
@@ -43,8 +46,9 @@ def place_labels(
 ) -> list[Label]:
     """Choose a place for the label of each person, one after the other.
 
-    A label goes where it hides the least of other labels, then the least of people, and where that
-    is the same, to the first of the places. Pixels outside of the image count as hidden labels.
+    A label goes where it hides the least of other labels, rather beside the box than further away,
+    then where it hides the least of people, and where that is the same, to the first of the places.
+    Pixels outside of the image count as hidden labels.
 
     Args:
         bboxes: (n, 4) xyxy.
@@ -60,7 +64,8 @@ def place_labels(
         outside = width * height - _overlaps(spots, np.array([[0, 0, *frame]])).sum(1)
         hidden = outside + _overlaps(spots, placed).sum(1)
         people = _overlaps(spots, bboxes).sum(1)
-        best = np.lexsort((np.arange(len(spots)), people.round(3), hidden.round(3)))[0]
+        order = np.arange(len(spots))
+        best = np.lexsort((order, people.round(3), order >= _ADJACENT, hidden.round(3)))[0]
         placed = np.vstack([placed, spots[best]])
         labels.append(Label(PLACES[best], *corners[best].tolist()))
     return labels

@@ -45,7 +45,7 @@ def headline(info: GalleryInfo) -> str:
         count(len(info.cameras), 'camera', 'cameras') if info.cameras else '',
         _times(info),
     ]
-    facts = ' · '.join(part for part in parts if part)
+    facts = '\N{NO-BREAK SPACE}· '.join(part for part in parts if part)
     return f'<header class="ps-head"><h1>Find a person</h1><p>{escape(facts)}</p></header>'
 
 
@@ -93,7 +93,7 @@ def nobody(info: GalleryInfo, where: Where) -> str:
     if where.since is None and where.until is None:
         return told
     if not info.timed:
-        return f'{told} No time is known of anybody in it.'
+        return f'{told} Nobody in it has a time.'
     known = 'Everybody in it has a time'
     if info.timed < info.people:
         known = f'Only {info.timed} of {info.people} people have a time'
@@ -116,7 +116,7 @@ def results(session: Session, whole_scenes: bool, empty: str = '') -> str:
     if session.problem:
         return (
             '<div class="ps-empty ps-error" role="alert"><p><b>The filter cannot be read, so that '
-            f'nobody is shown.</b><br>{escape(session.problem)}</p></div>'
+            f'nobody is shown.</b> {escape(session.problem)}</p></div>'
         )
     if not session.hits:
         return f'<div class="ps-empty"><p>{escape(empty)}</p></div>'

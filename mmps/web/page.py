@@ -113,10 +113,8 @@ def _controls() -> tuple[list[gr.components.Component], gr.HTML]:
     """The form, in the order of :class:`~mmps.web.handlers.Controls`, and how times were read."""
     with gr.Accordion('Filter', open=False):
         cameras = gr.Dropdown([], multiselect=True, label='Cameras', info='None: all of them')
-        example = dict(placeholder='e.g. 2026-03-01 14:30', max_lines=1)
-        since = gr.Textbox(
-            label='From', info='A date, or date and time', elem_id='since', **example
-        )
+        example = dict(placeholder='for example 2026-03-01 14:30', max_lines=1)
+        since = gr.Textbox(label='From', elem_id='since', **example)
         until = gr.Textbox(label='Before', elem_id='until', **example)
         period = _html('', elem_id='period')
         top_k = gr.Slider(5, MOST_HITS, 20, step=5, label='Number of hits')

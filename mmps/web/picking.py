@@ -14,7 +14,7 @@ from .session import Exemplar, Picture, Session
 _NARROWEST = 320
 """Pixels of a picture's width for which the numbers are placed; in a wider one they take less."""
 
-_NUMBER_PADDING, _NUMBER_DIGIT, _NUMBER_HEIGHT = 14, 8, 20
+_NUMBER_PADDING, _NUMBER_DIGIT, _NUMBER_HEIGHT = 12, 8, 19
 """Pixels that a number takes on the page."""
 
 
