@@ -15,11 +15,11 @@ class Browser:
         self.driver = driver
         self.address = address
 
-    def open(self, size=WIDE):
+    def open(self, size=WIDE, path=''):
         self.driver.set_window_size(*WIDE)
         shown = dict(width=size[0], height=size[1], deviceScaleFactor=1, mobile=False)
         self.driver.execute_cdp_cmd('Emulation.setDeviceMetricsOverride', shown)
-        self.driver.get(self.address)
+        self.driver.get(f'{self.address}/{path}')
         self.wait('.ps-drop')
 
     def wait(self, css, text=None):

@@ -64,13 +64,17 @@ def picture_file(tmp_path):
     return str(path)
 
 
-@pytest.fixture
-def searched(browser, picture_file):
-    """Who looks like the person on the left of the picture."""
-    browser.open()
+def search(browser, picture_file):
+    """For the person on the left of the picture."""
     browser.all('#picker input[type=file]')[0].send_keys(picture_file)
     browser.wait('[data-person="0"]').click()
     browser.wait('.ps-hit')
+
+
+@pytest.fixture
+def searched(browser, picture_file):
+    browser.open()
+    search(browser, picture_file)
     return browser
 
 
@@ -191,15 +195,23 @@ def test_the_same_picture_twice(browser, picture_file):
         browser.wait(f'[data-opened="{opened}"] [role=status]', '2 people were found')
 
 
-def test_no_text_is_pale(searched):
+@pytest.mark.parametrize('theme', ['light', 'dark'])
+def test_no_text_is_pale(browser, picture_file, theme):
     """WCAG 2.2, 1.4.3: a contrast of 4.5."""
+    pale = (Path(__file__).parent / 'pale.js').read_text()
+    browser.open(path=f'?__theme={theme}')
+    search(browser, picture_file)
     for part in ('Filter', 'Save what was found', 'choose a scene'):
-        searched.labelled(part)
-    searched.wait('.ps-frames')
-    searched.wait('#since input, #since textarea').send_keys('tomorrow', Keys.TAB)
-    searched.wait('#results .ps-error')
-    pale, letters = searched.run((Path(__file__).parent / 'pale.js').read_text())
-    assert pale == [] and letters > 500
+        browser.labelled(part)
+    browser.wait('.ps-frames')
+    for mark, hit in zip(('right', 'wrong'), browser.all('.ps-hit'), strict=False):
+        hit.find_element(By.CSS_SELECTOR, f'[data-act={mark}]').click()
+        browser.wait(f'.ps-hit[data-mark={mark}]')
+    found, letters = browser.run(pale)
+    assert found == [] and letters > 500
+    browser.wait('#since input, #since textarea').send_keys('tomorrow', Keys.TAB)
+    browser.wait('#results .ps-error')
+    assert browser.run(pale)[0] == []
 
 
 def test_by_keyboard_alone(browser, picture_file):
@@ -224,9 +236,7 @@ def test_by_keyboard_alone(browser, picture_file):
 
 def test_in_a_narrow_window(browser, picture_file):
     browser.open(NARROW)
-    browser.all('#picker input[type=file]')[0].send_keys(picture_file)
-    browser.wait('[data-person="0"]').click()
-    browser.wait('.ps-hit')
+    search(browser, picture_file)
     fits = 'return document.documentElement.scrollWidth <= window.innerWidth'
     assert browser.run(fits)
     seen = 'return document.querySelector(".ps-hit").getBoundingClientRect().top < innerHeight'
