@@ -151,8 +151,13 @@ class Handlers:
         return self._searched(session, form)
 
     @_told
+    def show(self, session: Session, *controls: Any) -> tuple:
+        """The hits are to be seen differently: marks wait for the next search."""
+        return self._searched(session, Controls(*controls))
+
+    @_told
     def filter(self, session: Session, *controls: Any) -> tuple:
-        """The form has changed."""
+        """The filter has changed."""
         form = Controls(*controls)
         return self._searched(self._service.search(form.applied_to(session)), form)
 

@@ -75,7 +75,9 @@ def build_page(handlers: Handlers) -> gr.Blocks:
         listen(exemplars.act, handlers.leave_out)
         for part in (results, scene):
             listen(part.act, handlers.act)
-        for control in controls:
+        *filters, view, _ = controls
+        listen(view.change, handlers.show)
+        for control in filters:
             for event in _changes(control):
                 listen(event, handlers.filter)
         _listen(results.open, handlers.scene, inputs=[session], outputs=[scene])
@@ -118,7 +120,9 @@ def _controls() -> tuple[list[gr.components.Component], gr.HTML]:
         until = gr.Textbox(label='Before', elem_id='until', **example)
         period = _html('', elem_id='period')
         top_k = gr.Slider(5, MOST_HITS, 20, step=5, label='Number of hits')
-    view = gr.Radio(['Close-up', WHOLE_SCENE], value='Close-up', label='Show hits as')
+    view = gr.Radio(
+        ['Close-up', WHOLE_SCENE], value='Close-up', label='Show hits as', elem_id='view'
+    )
     click = gr.Radio(
         ['starts a new search', ADD],
         value='starts a new search',

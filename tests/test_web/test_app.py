@@ -61,6 +61,15 @@ def test_mark_refine_and_clear(user):
     assert shown(user.fire('results', 'act', dict(act='clear'))) == first
 
 
+def test_hits_are_shown_differently_without_a_new_search(user):
+    first = shown(choose(user))
+    user.fire('results', 'act', dict(act='wrong', id=str(first[0])))
+    user.enter('view', 'Whole scene')
+    changed = user.fire('view', 'change')
+    assert shown(changed) == first and f'hit/{first[0]}/thumbnail.jpg' in changed['results']
+    assert '0 right, 1 wrong' in changed['results']
+
+
 def test_a_hit_in_its_scene_and_as_the_next_query(user, blue):
     choose(user)
     changed = user.fire('results', 'open', dict(id=str(blue.id)))
