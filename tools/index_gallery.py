@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from mmps.apis.command_line import (
+    a_pattern,
     a_time,
     an_entry,
     build_searcher,
@@ -28,6 +29,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--camera', help='which camera took everything')
     parser.add_argument(
         '--name-pattern',
+        type=a_pattern,
         metavar='REGEX',
         help='what paths tell, in named groups: camera; year, month, day, hour, minute, second or '
         "epoch; others become metadata. E.g. 'c(?P<camera>\\d+)s'",

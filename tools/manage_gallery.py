@@ -4,8 +4,9 @@ import argparse
 import sys
 import time
 from dataclasses import asdict
-from datetime import datetime, timezone
 
+from mmps.apis.command_line import add_filter_arguments, where_of
+from mmps.sources import format_time
 from mmps.utils.cli import UserError, run_tool
 
 
@@ -16,10 +17,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     info = commands.add_parser('info', help='show what is there')
     info.add_argument('--out', metavar='INFO.json', help='also write it to this file')
     delete = commands.add_parser('delete', help='delete people: all that the options say together')
-    delete.add_argument('--source', nargs='+', metavar='FILE', help='found in these files')
-    delete.add_argument('--camera', nargs='+', metavar='NAME', help='seen by these cameras')
-    delete.add_argument('--since', type=moment, metavar='TIME', help='seen at this time or later')
-    delete.add_argument('--until', type=moment, metavar='TIME', help='seen before this time')
+    add_filter_arguments(delete)
     delete.add_argument(
         '--id', nargs='+', type=int, metavar='ID', help='these people, by the id of a hit'
     )
@@ -35,15 +33,6 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     for command in (delete, expire, commands.choices['drop']):
         command.add_argument('--yes', action='store_true', help='do not ask')
     return parser.parse_args(argv)
-
-
-def moment(text: str) -> float:
-    """Seconds since the epoch of an ISO 8601 time, which is UTC unless it says otherwise."""
-    try:
-        parsed = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f'{error}; e.g. 2026-03-01 or 2026-03-01T12:30') from None
-    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)).timestamp()
 
 
 def confirm(question: str, yes: bool) -> None:
@@ -70,11 +59,7 @@ def show(gallery, arguments: argparse.Namespace) -> None:
     info = gallery.info()
     span = '-'
     if info.first is not None:
-        first, last = (
-            datetime.fromtimestamp(t, timezone.utc).isoformat(' ', 'seconds')
-            for t in (info.first, info.last)
-        )
-        span = f'{first} to {last}'
+        span = f'{format_time(info.first)} to {format_time(info.last)}'
     print(f'people   {info.people}')
     print(f'frames   {info.frames}')
     print(f'sources  {info.sources}')
@@ -89,27 +74,29 @@ def show(gallery, arguments: argparse.Namespace) -> None:
 def delete(gallery, arguments: argparse.Namespace) -> None:
     from mmps.retrieval import Where
 
-    filters = {
-        'sources': arguments.source,
-        'cameras': arguments.camera,
-        'since': arguments.since,
-        'until': arguments.until,
-    }
-    if all(value is None for value in (*filters.values(), arguments.id)):
-        raise UserError('delete: say what, by --source, --camera, --since, --until or --id')
-    if arguments.id and any(value is not None for value in filters.values()):
+    where = where_of(arguments)
+    if where == Where() and arguments.id is None:
+        raise UserError('delete: say what, by --id, --source, --camera, --since, --until, --where')
+    if arguments.id and where != Where():
         raise UserError('delete: --id stands alone')
-    confirm(f'Delete from the {len(gallery)} people of {arguments.gallery}?', arguments.yes)
+    chosen = arguments.id or where
+    count = len(set(chosen)) if arguments.id else gallery.count(chosen)
+    question = f'Delete {count} of the {len(gallery)} people of {arguments.gallery}?'
+    confirm(question, arguments.yes)
     try:
-        count = gallery.delete(arguments.id or Where(**filters))
+        count = gallery.delete(chosen)
     except KeyError as error:
         raise UserError(f'{arguments.gallery}: {error.args[0]}') from error
     _deleted(gallery, count)
 
 
 def expire(gallery, arguments: argparse.Namespace) -> None:
+    from mmps.retrieval import Where
+
     limit = time.time() - arguments.days * 86_400
-    confirm(f'Delete what is older than {arguments.days:g} days?', arguments.yes)
+    count = gallery.count(Where(until=limit))
+    question = f'Delete {count} of {len(gallery)} people, older than {arguments.days:g} days?'
+    confirm(question, arguments.yes)
     _deleted(gallery, gallery.expire(limit))
 
 

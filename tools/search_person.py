@@ -6,11 +6,13 @@ from pathlib import Path
 from mmps.apis import AmbiguousQueryError, SearchResult
 from mmps.apis.command_line import (
     a_box,
+    a_number,
     add_filter_arguments,
     build_searcher,
     searcher_parser,
     where_of,
 )
+from mmps.retrieval import Gallery, why_nobody
 from mmps.sources import format_offset, format_time, printable
 from mmps.utils.cli import UserError, run_tool
 
@@ -25,7 +27,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         metavar='x1,y1,x2,y2',
         help='the person, in pixels; needed unless there is just one in the image',
     )
-    parser.add_argument('--top-k', type=int, default=20, help='how many to find (default: 20)')
+    parser.add_argument('--top-k', type=a_number, default=20, help='how many to find (default: 20)')
     add_filter_arguments(parser)
     parser.add_argument(
         '--approximate', action='store_true', help="use the gallery's index, if it has one"
@@ -43,6 +45,10 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 def search(arguments: argparse.Namespace) -> SearchResult:
+    # Whatever may be wrong is found before the model is loaded, which takes much longer.
+    if not Path(arguments.query).is_file():
+        raise UserError(f'query {arguments.query}: there is no such file')
+    gallery = Gallery.open(arguments.gallery, create=False)
     searcher = build_searcher(arguments, batch_size=1)
     try:
         return searcher.search(
@@ -50,7 +56,7 @@ def search(arguments: argparse.Namespace) -> SearchResult:
             arguments.box,
             arguments.top_k,
             where_of(arguments),
-            gallery=arguments.gallery,
+            gallery=gallery,
             approximate=arguments.approximate,
         )
     except AmbiguousQueryError as error:
@@ -91,7 +97,7 @@ def main(argv: list[str] | None = None) -> None:
     if len(result):
         print_table(result)
     else:
-        print('nobody in the gallery passes the filter')
+        print(why_nobody(result.gallery, where_of(arguments)))
     if arguments.out:
         result.to_json(arguments.out)
     if arguments.show_dir:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Callable, Iterable
 
 from mmps.apis.searcher import BACKENDS, PersonSearcher
@@ -19,7 +20,11 @@ def searcher_parser(description: str) -> argparse.ArgumentParser:
     parser = config_parser(description)
     parser.add_argument('checkpoint', help='weights of the model, or the exported model')
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda:0, ... (default: auto)')
-    parser.add_argument('--backend', choices=sorted(BACKENDS), default='torch')
+    parser.add_argument(
+        '--backend',
+        choices=sorted(BACKENDS),
+        help='default: onnxruntime for a file .onnx, else torch',
+    )
     parser.add_argument(
         '--score-thr', type=float, default=0.5, help='least detection score (default: 0.5)'
     )
@@ -40,9 +45,9 @@ def build_searcher(arguments: argparse.Namespace, batch_size: int | None = None)
 
 
 def add_filter_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what restricts a search: cameras, sources, times and metadata."""
-    parser.add_argument('--camera', nargs='+', metavar='NAME', help='only from these cameras')
-    parser.add_argument('--source', nargs='+', metavar='FILE', help='only from these files')
+    """Add what restricts a search or a deletion: cameras, sources, times and metadata."""
+    parser.add_argument('--camera', nargs='+', metavar='NAME', help='only of these cameras')
+    parser.add_argument('--source', nargs='+', metavar='FILE', help='only in these files')
     parser.add_argument('--since', type=a_time, metavar='TIME', help='only taken then or later')
     parser.add_argument('--until', type=a_time, metavar='TIME', help='only taken before')
     parser.add_argument(
@@ -77,6 +82,26 @@ def a_box(text: str) -> tuple[float, ...]:
         return box
 
     return _argument(parse, text)
+
+
+def a_number(text: str) -> int:
+    """For argparse: a positive number."""
+
+    def parse(text: str) -> int:
+        if not text.isdecimal() or not int(text):
+            raise ValueError(f'{text!r} is no positive number')
+        return int(text)
+
+    return _argument(parse, text)
+
+
+def a_pattern(text: str) -> str:
+    """For argparse: a regular expression."""
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(f'{text!r} is no regular expression: {error}') from error
+    return text
 
 
 def an_entry(text: str) -> tuple[str, Value]:

@@ -48,7 +48,7 @@ def index_files(
     total = count_frames(files, reading) if progress else None
     frames = people = 0
     with (
-        tqdm(total=total, unit='img', disable=not progress, smoothing=0.02) as bar,
+        tqdm(total=total, unit='img', disable=not total, smoothing=0.02) as bar,
         Prefetch(read_sources(files, reading, problems.append), batch_size * LOOK_AHEAD) as waiting,
         Worker(gallery.append) as writer,
     ):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import pandas
     from PIL.Image import Image
 
-    from mmps.retrieval import Gallery, Hit
+    from mmps.retrieval import Gallery, Hit, Where
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ class Query:
     embedding: np.ndarray = field(repr=False)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SearchResult:
     """Who was found, best first. ``len``, iteration and ``result[0]`` give the hits.
 
@@ -53,11 +53,17 @@ class SearchResult:
         query: Who was searched for.
         hits: Who was found: similarity, place and time; see :class:`mmps.retrieval.Hit`.
         gallery: Where.
+        where: Among whom; None: everybody.
     """
 
     query: Query
     hits: Sequence[Hit]
-    gallery: Gallery = field(repr=False)
+    gallery: Gallery
+    where: Where | None = None
+
+    def __repr__(self) -> str:
+        best = f', the best {self.hits[0].similarity:.3f}' if self.hits else ''
+        return f'<{type(self).__name__}: {len(self)} hits{best}>'
 
     def __len__(self) -> int:
         return len(self.hits)
@@ -130,13 +136,14 @@ class SearchResult:
         return files
 
     def to_json(self, path: str | os.PathLike | None = None) -> str:
-        """The query, the gallery's model and the hits; also written to ``path``.
+        """The query, the filter, the gallery's model and the hits; also written to ``path``.
 
         ``image`` of the query is null where it was not a file. Times are seconds since the epoch.
         """
         image = self.query.image if isinstance(self.query.image, str) else None
         content = dict(
             query=dict(image=image, bbox=self.query.bbox.tolist()),
+            where=None if self.where is None else asdict(self.where),
             model=asdict(self.gallery.model),
             hits=[asdict(hit) for hit in self.hits],
         )
@@ -153,6 +160,7 @@ class SearchResult:
         columns = {'rank': range(1, len(rows) + 1)}
         for key in ('id', 'similarity', 'score', 'source', 'frame', 'offset', 'camera'):
             columns[key] = [row[key] for row in rows]
+        columns['offset'] = np.array(columns['offset'], np.float64)  # NaN: an image
         for number, key in enumerate(('x1', 'y1', 'x2', 'y2')):
             columns[key] = [hit.bbox[number] for hit in self.hits]
         for name in names:

@@ -68,7 +68,7 @@ class PersonSearcher:
         config: Path of the model's config, or the config.
         checkpoint: The weights; for another backend than ``torch`` the exported model.
         device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda:0``, ...
-        backend: One of :data:`BACKENDS`.
+        backend: One of :data:`BACKENDS`; None: ONNX Runtime for a file ``.onnx``, else PyTorch.
         batch_size: Images per pass of the network. None: as many as the config tests with, which
             makes embeddings equal to those of ``tools/test.py`` to the last bit.
         score_thr: People found with a lower score are left out.
@@ -86,12 +86,17 @@ class PersonSearcher:
         checkpoint: str | os.PathLike,
         device: str = 'auto',
         *,
-        backend: str = 'torch',
+        backend: str | None = None,
         batch_size: int | None = None,
         score_thr: float = 0.5,
     ) -> None:
         from mmps.apis.network import read_config
 
+        checkpoint = os.fspath(checkpoint)
+        if '://' not in checkpoint and not os.path.isfile(checkpoint):
+            raise FileNotFoundError(f'checkpoint {checkpoint} does not exist')
+        if backend is None:
+            backend = 'onnxruntime' if checkpoint.endswith('.onnx') else 'torch'
         if backend not in BACKENDS:
             raise ValueError(f'backend={backend!r}: there are {", ".join(BACKENDS)}')
         config = read_config(config)
@@ -214,9 +219,11 @@ class PersonSearcher:
         rank, ranks = shard
         provenance = Provenance(camera, name_pattern, start_time, file_times, metadata or {})
         reading = Reading(fps, provenance, rank=rank, ranks=ranks, max_pixels=max_pixels)
-        gallery = self._open(gallery, create=True)
         problems: list[Problem] = []
         files = find_files(sources, problems.append)
+        if not files:  # nor is a gallery made for nothing
+            return IndexReport(0, 0, 0, tuple(problems), 0.0)
+        gallery = self._open(gallery, create=True)
         provenance.check(files)
         return index_files(
             self._find, files, gallery, reading, self._batch_size, problems, progress
@@ -281,7 +288,7 @@ class PersonSearcher:
         gallery = self._open(gallery, create=False)
         query = query_image if isinstance(query_image, Query) else self.query(query_image, box)
         (hits,) = gallery.search(query.embedding[None], top_k, where, approximate)
-        return SearchResult(query, hits, gallery)
+        return SearchResult(query, hits, gallery, where)
 
     def _open(self, gallery: Gallery | str | os.PathLike, *, create: bool) -> Gallery:
         if not isinstance(gallery, Gallery):

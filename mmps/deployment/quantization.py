@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
 
@@ -44,13 +45,17 @@ def write_int8(
             batch = preprocessing([image], [np.zeros((0, 4), np.float32)])
             return network_inputs(**batch, size_divisor=file.size_divisor)
 
-    quantize_static(
-        os.fspath(path),
-        os.fspath(out),
-        Reader(),
-        quant_format=QuantFormat.QDQ,
-        op_types_to_quantize=['Conv'],
-        per_channel=True,
-        reduce_range=True,
-    )
+    logging.disable(logging.WARNING)  # of every bias that is no constant, and may stay in float32
+    try:
+        quantize_static(
+            os.fspath(path),
+            os.fspath(out),
+            Reader(),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=['Conv'],
+            per_channel=True,
+            reduce_range=True,
+        )
+    finally:
+        logging.disable(logging.NOTSET)
     file.in_precision('int8').write(out)

@@ -1,6 +1,7 @@
 """Galleries: people found in images and videos, stored so that they can be searched."""
 
 from .errors import DamagedGalleryError, GalleryError, ModelMismatchError
+from .explanation import why_nobody
 from .feedback import refined_query
 from .gallery import Gallery
 from .records import GalleryInfo, Hit, IndexedFrame, ModelTag, Where
@@ -16,4 +17,5 @@ __all__ = [
     'ModelTag',
     'Where',
     'refined_query',
+    'why_nobody',
 ]

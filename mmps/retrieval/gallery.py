@@ -182,8 +182,12 @@ class Gallery:
         here = np.flatnonzero((rows['frame'] == frame) & (rows['detection'] != NOBODY))
         return [rows.hit(row, float('nan')) for row in here]
 
+    def count(self, where: Where | None = None) -> int:
+        """How many people pass a filter."""
+        return count_people(self._reader.select(where))
+
     def __len__(self) -> int:
-        return count_people(self._reader.select(None))
+        return self.count()
 
     def info(self) -> GalleryInfo:
         """What is there."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 
 import numpy as np
 
@@ -79,6 +80,16 @@ class Where:
             names = getattr(self, name)
             if isinstance(names, str):
                 raise TypeError(f'{name} is a collection of names, not one: [{names!r}]')
+            for one in names or ():
+                if not isinstance(one, str):
+                    raise TypeError(f'{name}: {one!r} is no string, so nothing can be called that')
+        for name in ('since', 'until'):
+            moment = getattr(self, name)
+            if not isinstance(moment, Real | None):
+                raise TypeError(
+                    f'{name}={moment!r}: seconds since 1970-01-01 UTC are needed, as '
+                    "mmps.sources.parse_time('2026-03-01T14:30') or datetime.timestamp() give them"
+                )
 
 
 @dataclass(frozen=True)

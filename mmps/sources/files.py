@@ -28,9 +28,11 @@ def find_files(sources: Iterable[str | os.PathLike], on_problem: OnProblem) -> l
     for source in sources:
         path = absolute(source)
         if os.path.isdir(path):
-            candidates = _walk(path, on_problem)
+            candidates = list(_walk(path, on_problem))
+            if not candidates:
+                on_problem(Problem(path, 'no images or videos in this folder'))
         elif os.path.isfile(path):
-            candidates = iter([path])
+            candidates = [path]
         else:
             there = os.path.lexists(path)
             message = 'neither a file nor a folder' if there else 'no such file or folder'

@@ -78,7 +78,9 @@ class Sampling:
 
 @contextmanager
 def _opened(path: str, max_pixels: int) -> Iterator[tuple[cv2.VideoCapture, VideoInfo]]:
+    level = cv2.setLogLevel(2)  # errors: of a file that is no video we speak ourselves
     capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG)
+    cv2.setLogLevel(level)
     try:
         if not capture.isOpened():
             raise BrokenVideoError('cannot be opened as an image or a video')

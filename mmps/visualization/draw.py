@@ -56,7 +56,13 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
 
 
 def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
-    """Write an image, in the format of the suffix, so that no reader ever sees half a file."""
+    """Write an image, in the format of the suffix, so that no reader ever sees half a file.
+
+    Raises:
+        ValueError: There is no such format.
+    """
+    if not cv2.haveImageWriter(os.fspath(path)):
+        raise ValueError(f'{path}: no image can be written in this format; name it .png or .jpg')
     with whole_file(path) as temporary:
         temporary.write_bytes(cv2.imencode(Path(path).suffix, image)[1].tobytes())
 

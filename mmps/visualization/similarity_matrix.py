@@ -53,7 +53,7 @@ def _draw_square(sheet: np.ndarray, left: int, top: int, side: int, similarity: 
     share = min(1.0, max(0.0, similarity))
     colour = tuple(round(low + share * (high - low)) for low, high in zip(_LOW, _HIGH, strict=True))
     cv2.rectangle(sheet, (left, top), (left + side - 3, top + side - 3), colour, cv2.FILLED)
-    text = f'{similarity:.2f}'
+    text = f'{round(similarity, 2) + 0.0:.2f}'  # no -0.00
     ink = PAPER if share > 0.45 else INK
     draw_text(
         sheet, text, left + (side - 3 - text_width(text, 15)) / 2, top + side / 2 + 4, 15, ink

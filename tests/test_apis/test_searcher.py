@@ -167,7 +167,8 @@ def result(searcher, folder):
     options = dict(name_pattern=r'c(?P<camera>\d)_(?P<number>\d+)', progress=False)
     searcher.index(folder, gallery, metadata=dict(floor=2), **options)
     path = next(p for p in sorted(folder.iterdir()) if len(searcher.detect(p)) == 1)
-    return searcher.search(path, gallery=gallery, top_k=9)
+    where = Where(metadata=dict(floor=2))
+    return searcher.search(path, gallery=gallery, top_k=9, where=where)
 
 
 def test_result_as_json_and_table(result, tmp_path):
@@ -175,6 +176,7 @@ def test_result_as_json_and_table(result, tmp_path):
     assert content == json.loads((tmp_path / 'hits.json').read_text())
     assert content['query'] == dict(image=result.query.image, bbox=result.query.bbox.tolist())
     assert [hit['id'] for hit in content['hits']] == [hit.id for hit in result]
+    assert content['where']['metadata'] == dict(floor=2) and content['where']['since'] is None
     assert content['hits'][0]['metadata'] == {**result[0].metadata}
     table = result.to_pandas()
     assert table['rank'].tolist() == list(range(1, 10))
@@ -182,6 +184,8 @@ def test_result_as_json_and_table(result, tmp_path):
     assert table['x2'].tolist() == [hit.bbox[2] for hit in result]
     assert (table['floor'] == 2).all()
     assert table['time'].isna().all()
+    assert table['offset'].isna().all() and table['offset'].dtype == np.float64
+    assert repr(result) == f'<SearchResult: 9 hits, the best {result[0].similarity:.3f}>'
 
 
 def test_times_in_the_table(searcher, folder):

@@ -1,6 +1,7 @@
 """What all engines have in common."""
 
 import math
+from datetime import datetime
 
 import numpy as np
 import pytest
@@ -266,3 +267,8 @@ def test_queries_that_do_not_fit():
         gallery.search(np.zeros(8), 0)
     with pytest.raises(TypeError, match=r"cameras is a collection of names, not one: \['a'\]"):
         Where(cameras='a')
+    with pytest.raises(TypeError, match='cameras: 3 is no string'):
+        Where(cameras=[3])
+    for wrong in ('2026-03-01', datetime(2026, 3, 1)):
+        with pytest.raises(TypeError, match='seconds since 1970-01-01 UTC are needed'):
+            Where(since=wrong)

@@ -1,12 +1,19 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 
+from mmps.deployment import write_onnx
+from mmps.deployment.model_file import model_file
 from mmps.evaluation.functional import load_predictions
 from mmps.registry import MODELS
-from mmps.testing.exports import decided
+from mmps.testing.exports import decided, pictures
 from mmps.utils.cli import UserError
+from mmps.visualization import write_image
 
 
 @pytest.fixture(scope='module')
@@ -40,6 +47,26 @@ def test_an_exported_model_predicts_what_its_checkpoint_does(
     assert len(one.bboxes) > 2
     np.testing.assert_allclose(other.bboxes, one.bboxes, atol=0.01)
     np.testing.assert_allclose(other.query_embeddings, one.query_embeddings, atol=1e-4)
+
+
+def test_an_exported_model_searches_in_processes_of_its_own(config_file, checkpoint, tmp_path):
+    """Nothing else has set mmengine's default scope there."""
+    exported, gallery = tmp_path / 'model.onnx', tmp_path / 'people.lance'
+    config = Config.fromfile(config_file)
+    model = decided(MODELS.build(config.model))
+    write_onnx(model, exported, model_file(config, model, checkpoint))
+    scene = tmp_path / 'scene.jpg'
+    write_image(scene, pictures((200, 150))[0])
+    tools = Path(__file__).parents[2] / 'tools'
+    shared = [config_file, exported, scene, '--gallery', gallery, '--score-thr', '0']
+    for tool, *options in (
+        ('index_gallery.py',),
+        ('search_person.py', '--box', '10,10,60,120', '--backend', 'openvino'),
+    ):
+        command = [sys.executable, tools / tool, *shared, *options]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[1].startswith('1 ')
 
 
 def test_what_cannot_be_compared_leaves_no_file(config_file, checkpoint, load_tool, tmp_path):

@@ -1,6 +1,8 @@
 import json
 import sys
 import time
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,15 +13,16 @@ from mmps.utils.cli import UserError
 
 
 @pytest.fixture
-def address(tmp_path):
+def address(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     gallery = Gallery.open(tmp_path / 'people.lance', model_tag(8))
     now = time.time()
     gallery.append(
         [
-            random_frame(rng, 'old.jpg', 2, 8, time=now - 40 * 86_400, camera='north'),
-            random_frame(rng, 'new.jpg', 3, 8, time=now - 10 * 86_400, camera='south'),
-            random_frame(rng, 'unknown.jpg', 1, 8),
+            random_frame(rng, f'{tmp_path}/old.jpg', 2, 8, time=now - 40 * 86_400, camera='north'),
+            random_frame(rng, f'{tmp_path}/new.jpg', 3, 8, time=now - 10 * 86_400, camera='south'),
+            random_frame(rng, f'{tmp_path}/unknown.jpg', 1, 8),
         ]
     )
     return str(tmp_path / 'people.lance')
@@ -32,7 +35,7 @@ def manage(load_tool, address):
 
 
 def known(address):
-    return {source for source, _ in Gallery.open(address).known()}
+    return {Path(source).name for source, _ in Gallery.open(address).known()}
 
 
 def test_info(manage, tmp_path, capsys):
@@ -56,6 +59,18 @@ def test_info(manage, tmp_path, capsys):
 def test_delete(manage, address, options, left):
     manage('delete', *options, '--yes')
     assert known(address) == left
+
+
+def test_times_are_local_as_in_searches(manage, address, monkeypatch):
+    monkeypatch.setenv('TZ', 'America/New_York')
+    time.tzset()
+    noon = datetime(2026, 3, 1, 12, tzinfo=timezone(timedelta(hours=-5))).timestamp()
+    rng, gallery = np.random.default_rng(1), Gallery.open(address)
+    gallery.append([random_frame(rng, f'/{s}.jpg', 1, 8, time=noon + s) for s in (-1, 1)])
+    manage('delete', '--since', '2026-03-01', '--until', '2026-03-01T12:00', '--yes')
+    assert known(address) == {'old.jpg', 'new.jpg', 'unknown.jpg', '1.jpg'}
+    monkeypatch.undo()
+    time.tzset()
 
 
 def test_delete_a_person(manage, address, capsys):
@@ -95,9 +110,14 @@ def test_nothing_is_deleted_without_being_asked_for(manage, address, monkeypatch
     with pytest.raises(UserError, match='confirm with --yes'):
         manage('drop')
     monkeypatch.setattr(sys.stdin, 'isatty', lambda: True)
-    monkeypatch.setattr('builtins.input', lambda question: 'n')
+    asked = []
+    monkeypatch.setattr('builtins.input', lambda question: asked.append(question) or 'n')
     with pytest.raises(UserError, match='nothing was done'):
         manage('delete', '--camera', 'north')
+    assert asked[0].startswith('Delete 2 of the 6 people of')
+    with pytest.raises(UserError, match='nothing was done'):
+        manage('expire', '--days', '30')
+    assert asked[1].startswith('Delete 2 of 6 people, older than 30 days?')
     assert len(known(address)) == 3
     monkeypatch.setattr('builtins.input', lambda question: 'y')
     manage('delete', '--camera', 'north')

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mmps.apis import PersonSearcher
-from mmps.retrieval import Gallery
+from mmps.retrieval import Gallery, Where
 from mmps.utils.checkpoint import save_untrained
 from mmps.utils.cli import UserError
 from mmps.visualization import read_image
@@ -117,6 +117,7 @@ def test_several_people_are_listed_and_drawn(gallery, model, load_tool, tmp_path
     [
         (['--box', '1,2,3'], 'no box; write x1,y1,x2,y2'),
         (['--since', 'noon'], "'noon' is no time"),
+        (['--top-k', '0'], "'0' is no positive number"),
         (['--where', 'floor'], "'floor' is not KEY=VALUE"),
     ],
 )
@@ -128,7 +129,7 @@ def test_arguments_that_mean_nothing(gallery, model, load_tool, capsys, argument
 
 def test_what_is_missing_is_named(gallery, model, load_tool, tmp_path, capsys):
     query = sorted(model[1].iterdir())[0]
-    with pytest.raises(FileNotFoundError, match=r'gone\.jpg'):
+    with pytest.raises(UserError, match=r'gone\.jpg: there is no such file'):
         search(load_tool, model, gallery, 'gone.jpg', '--box', '1,2,30,40')
     with pytest.raises(UserError, match=r'nothing\.lance'):
         search(load_tool, model, tmp_path / 'nothing.lance', query, '--box', '1,2,30,40')
@@ -140,6 +141,26 @@ def test_what_is_missing_is_named(gallery, model, load_tool, tmp_path, capsys):
         index.main([*model[0], str(tmp_path / 'gone'), '--gallery', str(tmp_path / 'g.lance')])
     assert caught.value.code == 1
     assert 'gone: no such file or folder' in capsys.readouterr().out
+    (tmp_path / 'empty').mkdir()
+    with pytest.raises(SystemExit) as caught:
+        index.main([*model[0], str(tmp_path / 'empty'), '--gallery', str(tmp_path / 'g.lance')])
+    assert caught.value.code == 1
+    assert 'empty: no images or videos in this folder' in capsys.readouterr().out
+    assert not (tmp_path / 'g.lance').exists()
+    with pytest.raises(FileNotFoundError, match=r'checkpoint none\.pth'):
+        index.main([model[0][0], 'none.pth', str(query), '--gallery', str(tmp_path / 'g.lance')])
+
+
+def test_why_nobody_was_found(gallery, model, load_tool, capsys):
+    query = sorted(model[1].iterdir())[0]
+    filters = ['--camera', 'lobby', '--since', '2027-01-01']
+    search(load_tool, model, gallery, query, '--box', '10,20,60,100', *filters)
+    info = Gallery.open(gallery).info()
+    timed = Gallery.open(gallery).count(Where(since=info.first))
+    assert capsys.readouterr().out == (
+        'nobody in the gallery passes the filter; cameras in the gallery: 1, 2, 3, 4, 5, 6; '
+        f'of {info.people - timed} of its {info.people} people the time is not known\n'
+    )
 
 
 def test_ranks_of_a_launcher(model, load_tool, tmp_path, monkeypatch, capsys):

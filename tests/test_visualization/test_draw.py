@@ -14,6 +14,12 @@ def inked(image):
     return rows.min(), rows.max(), columns.min(), columns.max()
 
 
+def test_a_format_that_cannot_be_written_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r'found\.xyz: no image can be written in this format'):
+        draw.write_image(tmp_path / 'found.xyz', np.zeros((4, 4, 3), np.uint8))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_text_stands_on_its_baseline_and_has_its_width():
     image = blank()
     draw.draw_text(image, 'HEH', 20, 40, size=20)

@@ -93,6 +93,9 @@ def main(argv: list[str] | None = None) -> None:
             write_int8(arguments.out, temporary, preprocessing, calibration)
             parity = compare(model, ExportedPersonSearch(temporary), preprocessing, images)
         print(f'{arguments.int8}: {arguments.int8.stat().st_size / 1e6:.1f} MB; {parity}')
+        print(
+            'int8 changes single people that much; what it changes on the whole, tools/test.py says'
+        )
 
 
 if __name__ == '__main__':

@@ -132,7 +132,9 @@ class LanceEngine:
 
         def search(query: np.ndarray) -> tuple[Rows, np.ndarray | None]:
             found = self._table.search(query, vector_column_name=_EMBEDDING)
-            found = found.where(condition, prefilter=True).select([*COLUMNS, _EMBEDDING])
+            found = found.where(condition, prefilter=True)
+            # It warns where the distance is left out.
+            found = found.select([*COLUMNS, _EMBEDDING, '_distance'])
             table = found.distance_type('dot').nprobes(PROBED).limit(limit).to_arrow()
             return from_arrow(table.to_batches(), len(table), self.model.embed_dim)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,7 +50,8 @@ class MilvusEngine:
         self.address = f'milvus://{host}/{self._name}'  # without the password
         if not host or not self._name.isidentifier():
             raise GalleryError(f'{self.address}: expected milvus://HOST:PORT/COLLECTION')
-        self._milvus = require_extra('pymilvus', 'milvus')
+        with _logs_kept_open():
+            self._milvus = require_extra('pymilvus', 'milvus')
         with self._understood():
             self._client = self._milvus.MilvusClient(f'http://{host}', token=user)
             if not self._client.has_collection(self._name):
@@ -200,3 +202,14 @@ def _rows(found: list[dict[str, Any]]) -> Rows:
 
 def _embeddings(found: list[dict[str, Any]], dim: int) -> np.ndarray:
     return np.array([entry['embedding'] for entry in found], np.float32).reshape(-1, dim)
+
+
+@contextmanager
+def _logs_kept_open() -> Iterator[None]:
+    """pymilvus configures logging when it is imported, which closes the log files of all others."""
+    handlers = logging._handlerList[:]
+    logging._handlerList.clear()
+    try:
+        yield
+    finally:
+        logging._handlerList[:0] = handlers
