@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
-from mmps.retrieval import Where
+from mmps.retrieval import Where, why_nobody
 from mmps.sources import parse_time
 from mmps.utils.cli import UserError
 from mmps.web import markup, picking
@@ -199,7 +199,7 @@ class Handlers:
     def _found(self, session: Session, form: Controls) -> tuple:
         empty = ''
         if session.exemplars and not session.hits:
-            empty = markup.nobody(self._service.gallery.info(), session.where)
+            empty = why_nobody(self._service.gallery, session.where)
         results = markup.results(session, form.view == WHOLE_SCENE, empty)
         return picking.jump(session), markup.period(session), results, ''
 

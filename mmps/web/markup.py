@@ -6,7 +6,7 @@ import base64
 import html
 from collections.abc import Iterable, Sequence
 
-from mmps.retrieval import GalleryInfo, Hit, Where
+from mmps.retrieval import GalleryInfo, Hit
 from mmps.sources import format_offset, format_time
 from mmps.visualization.cell import CELL_HEIGHT, CELL_WIDTH
 
@@ -85,28 +85,13 @@ def period(session: Session) -> str:
     return f'<p class="ps-note" role="status">Only {read}</p>' if read else ''
 
 
-def nobody(info: GalleryInfo, where: Where) -> str:
-    """Why a search found nobody."""
-    if not info.people:
-        return 'Nobody is in the gallery.'
-    told = 'Nobody in the gallery passes the filter.'
-    if where.since is None and where.until is None:
-        return told
-    if not info.timed:
-        return f'{told} Nobody in it has a time.'
-    known = 'Everybody in it has a time'
-    if info.timed < info.people:
-        known = f'Only {info.timed} of {info.people} people have a time'
-    return f'{told} {known}: {_span(info)}.'
-
-
 def results(session: Session, whole_scenes: bool, empty: str = '') -> str:
     """Who was found, best first.
 
     Args:
         session: The user's.
         whole_scenes: Show everybody in their scene, not cut out.
-        empty: What to say where there is nobody.
+        empty: Why there is nobody.
     """
     if not session.exemplars:
         return (
@@ -119,7 +104,7 @@ def results(session: Session, whole_scenes: bool, empty: str = '') -> str:
             f'nobody is shown.</b> {escape(session.problem)}</p></div>'
         )
     if not session.hits:
-        return f'<div class="ps-empty"><p>{escape(empty)}</p></div>'
+        return f'<div class="ps-empty"><p>{escape(empty[:1].upper() + empty[1:])}.</p></div>'
     cards = ''.join(
         _card(rank, hit, session, whole_scenes) for rank, hit in enumerate(session.hits, start=1)
     )

@@ -193,18 +193,6 @@ def test_what_the_gallery_holds(utc, known, line):
     assert line in markup.headline(replace(INFO, **known)).replace('\xa0', ' ')
 
 
-def test_why_nobody_was_found(utc):
-    told = 'Nobody in the gallery passes the filter.'
-    late = Where(since=2000.0)
-    assert markup.nobody(INFO, Where(cameras=['9'])) == told
-    assert markup.nobody(INFO, late) == (
-        f'{told} Only 65 of 1234 people have a time: 1970-01-01 00:16:40 to 00:16:50.'
-    )
-    assert markup.nobody(replace(INFO, timed=1234), late).startswith(f'{told} Everybody in it')
-    assert markup.nobody(replace(INFO, timed=0), late) == f'{told} Nobody in it has a time.'
-    assert markup.nobody(replace(INFO, people=0), late) == 'Nobody is in the gallery.'
-
-
 def test_how_times_were_read(utc):
     assert markup.period(Session()) == ''
     both = markup.period(Session(where=Where(since=0.0, until=60.0)))
