@@ -19,8 +19,6 @@ def why_nobody(gallery: Gallery, where: Where | None) -> str:
         reasons.append(f'cameras in the gallery: {known}')
     if where.sources is not None and not gallery.count(Where(sources=where.sources)):
         reasons.append('nobody was found in these files, or they have not been indexed')
-    if where.since is not None or where.until is not None:
-        timed = gallery.count(Where(until=float('inf')))
-        if timed < people:
-            reasons.append(f'of {people - timed} of its {people} people the time is not known')
+    if (where.since is not None or where.until is not None) and info.timed < people:
+        reasons.append(f'of {people - info.timed} of its {people} people the time is not known')
     return '; '.join(reasons)

@@ -17,6 +17,7 @@ from .records import GalleryInfo, Hit, IndexedFrame, ModelTag, Value, Where
 from .remote_reader import RemoteReader
 from .rewriting import UNCHANGED, count_people, described, whole_frames, without
 from .rows import Rows, rows_of
+from .summary import summary_of
 
 FRAMES = 10_000
 """Frames rewritten or removed at a time."""
@@ -192,18 +193,7 @@ class Gallery:
     def info(self) -> GalleryInfo:
         """What is there."""
         rows = self._reader.select(None)
-        times = rows['time'][~np.isnan(rows['time'])]
-        return GalleryInfo(
-            address=self._engine.address,
-            model=self.model,
-            people=count_people(rows),
-            frames=len(np.unique(rows['frame_id'])),
-            sources=len(rows.texts['source'].used()),
-            cameras=tuple(rows.texts['camera'].used()),
-            first=float(times.min()) if len(times) else None,
-            last=float(times.max()) if len(times) else None,
-            bytes=self._engine.size(),
-        )
+        return summary_of(rows, self.model, self._engine.address, self._engine.size())
 
     def update(
         self,

@@ -125,7 +125,9 @@ class GalleryInfo:
         address: Where it is.
         model: Which model made it.
         people: Number of detections.
+        timed: Number of detections whose time is known.
         frames: Number of images and frames of videos, those without people included.
+        video_frames: How many of these are of videos.
         sources: Number of images and videos.
         cameras: Names of the cameras, sorted.
         first, last: Earliest and latest time, seconds since the epoch; None if no time is known.
@@ -135,7 +137,9 @@ class GalleryInfo:
     address: str
     model: ModelTag
     people: int
+    timed: int
     frames: int
+    video_frames: int
     sources: int
     cameras: tuple[str, ...]
     first: float | None

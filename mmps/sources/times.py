@@ -23,17 +23,22 @@ def parse_time(text: str) -> float:
         ValueError: It is neither.
     """
     try:
-        return float(text)
-    except ValueError:
-        pass
-    try:
-        moment = datetime.fromisoformat(f'{text[:-1]}+00:00' if text.endswith('Z') else text)
-    except ValueError as error:
+        seconds = _seconds(text)
+        format_time(seconds)  # neither NaN nor in a year that no calendar has
+    except (ValueError, OverflowError, OSError) as error:
         raise ValueError(
             f'{text!r} is no time; write 2026-03-01, 2026-03-01T14:30:00, '
             '2026-03-01T14:30:00+01:00 or seconds since 1970-01-01 UTC'
         ) from error
-    return moment.timestamp()
+    return seconds
+
+
+def _seconds(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        written = f'{text[:-1]}+00:00' if text.endswith('Z') else text
+        return datetime.fromisoformat(written).timestamp()
 
 
 def format_time(seconds: float) -> str:

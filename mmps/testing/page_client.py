@@ -36,6 +36,10 @@ class PageClient:
         """Send the bytes of an image file; the text of the answer is the token."""
         return self.http.post('/picture', content=content, timeout=TIMEOUT)
 
+    def enter(self, part: str, value: Any) -> None:
+        """Put a value into a part of the form; nothing happens yet."""
+        self._values[self.names[part]] = value
+
     def fire(self, part: str, event: str, data: dict[str, Any] | None = None) -> dict[str, Any]:
         """Let something happen to a part of the page, as a click of the user does.
 

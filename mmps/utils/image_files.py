@@ -63,7 +63,7 @@ def header_of(content: bytes, name: str = 'the image') -> ImageHeader:
 
 
 def _header(file: BinaryIO, name: str) -> ImageHeader:
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
         exif = Image.Exif()
@@ -71,6 +71,8 @@ def _header(file: BinaryIO, name: str) -> ImageHeader:
             width, height = image.size
             exif.load(image.info.get('exif'))  # image.getexif() would decode a PNG file
         orientation = exif.get(_EXIF_ORIENTATION, 1)
+    except UnidentifiedImageError as error:
+        raise ValueError(f'{name}: not an image of a known kind') from error
     except Exception as error:  # a plugin of Pillow's may raise anything on a damaged file
         raise ValueError(f'{name}: cannot be read as an image ({error})') from error
     if orientation in _QUARTER_TURNS:

@@ -131,6 +131,11 @@ def outline(image: np.ndarray, bbox: np.ndarray, colour: Colour, thickness: int 
     box[:, :thickness] = box[:, -thickness:] = colour
 
 
+def tag_size(text: str, size: int = 12) -> tuple[int, int]:
+    """Width and height in pixels of what :func:`draw_tag` draws."""
+    return text_width(text, size) + 9, size + 7
+
+
 def draw_tag(
     image: np.ndarray, text: str, left: float, top: float, colour: Colour, size: int = 12
 ) -> None:
@@ -138,8 +143,8 @@ def draw_tag(
 
     The tag is moved left where the image ends before it does.
     """
-    width = text_width(text, size) + 9
+    width, height = tag_size(text, size)
     left, top = max(0, min(round(left), image.shape[1] - width)), round(top)
-    bottom = top + size + 6
+    bottom = top + height - 1
     cv2.rectangle(image, (left, top), (left + width - 1, bottom), colour, cv2.FILLED)
     draw_text(image, text, left + 4, bottom - 5, size, PAPER, bold=True)

@@ -63,8 +63,9 @@ def blur_others(
 ) -> np.ndarray:
     """A copy of a scene in which nobody but one person can be recognised.
 
-    Everything else is reduced to squares, which nothing brings back: detectors miss people. Who
-    is known to be there may be nearer to the camera, and is reduced to squares of their own.
+    Of everything else the means of coarse squares are left, which nothing undoes, and drawn so
+    that they blend into each other: detectors miss people. Who is known to be there may be nearer
+    to the camera, and is reduced to squares of their own.
 
     Args:
         scene: (h, w, 3) uint8.
@@ -74,10 +75,10 @@ def blur_others(
     """
     canvas = np.ascontiguousarray(scene).copy()
     share = max(1.0, keep[2] - keep[0]) / scene.shape[1]
-    _pixelate(canvas, int(np.clip(_OF_MATCH / share, _OF_PERSON, _OF_SCENE)))
+    _reduce(canvas, int(np.clip(_OF_MATCH / share, _OF_PERSON, _OF_SCENE)))
     for bbox in np.asarray(people, np.float64).reshape(-1, 4):
         sides = np.tile(bbox[2:] - bbox[:2], 2)
-        _pixelate(_inside(canvas, bbox + margin * sides * [-1, -1, 1, 1]), _OF_PERSON)
+        _reduce(_inside(canvas, bbox + margin * sides * [-1, -1, 1, 1]), _OF_PERSON)
     _inside(canvas, keep)[:] = _inside(scene, keep)
     return canvas
 
@@ -88,7 +89,7 @@ def _inside(image: np.ndarray, bbox: np.ndarray) -> np.ndarray:
     return image[y1:y2, x1:x2]
 
 
-def _pixelate(part: np.ndarray, squares: int) -> None:
+def _reduce(part: np.ndarray, squares: int) -> None:
     height, width = part.shape[:2]
     if not part.size:
         return

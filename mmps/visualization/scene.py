@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .draw import draw_tag, identity_colour, outline
+from .draw import draw_tag, identity_colour, outline, tag_size
+from .labels import place_labels
 
 
 def draw_people(
@@ -16,7 +17,7 @@ def draw_people(
     person_ids: Sequence[int],
     labels: Sequence[str] | None = None,
 ) -> np.ndarray:
-    """Outline people and tag each with their id.
+    """Outline people and tag each with their id, where it hides neither other tags nor people.
 
     Args:
         image: (h, w, 3) uint8 BGR.
@@ -30,11 +31,12 @@ def draw_people(
     canvas = np.ascontiguousarray(image).copy()
     if labels is None:
         labels = [str(person) if person >= 0 else 'unlabelled' for person in person_ids]
-    for bbox, person, label in zip(bboxes, person_ids, labels, strict=True):
-        colour = identity_colour(int(person))
+    colours = [identity_colour(int(person)) for person in person_ids]
+    for bbox, colour in zip(bboxes, colours, strict=True):
         outline(canvas, bbox, colour)
-        # above the box, or inside it where it touches the upper edge of the image
-        draw_tag(canvas, label, bbox[0], bbox[1] - 18 if bbox[1] >= 18 else bbox[1], colour)
+    places = place_labels(bboxes, [tag_size(label) for label in labels], canvas.shape[1::-1])
+    for place, label, colour in zip(places, labels, colours, strict=True):
+        draw_tag(canvas, label, place.left, place.top, colour)
     return canvas
 
 

@@ -75,8 +75,7 @@ def _add_routes(app: FastAPI, service: SearchService, uploads: Uploads) -> None:
         try:
             await run_in_threadpool(service.check_picture, content)
         except ValueError as error:
-            reason = str(error).removeprefix('the image: ')
-            return PlainTextResponse(f'This picture cannot be used: {reason}.', 400)
+            return PlainTextResponse(str(error), 400)
         return PlainTextResponse(uploads.put(content))
 
     @app.get('/hit/{hit_id}/crop.jpg')

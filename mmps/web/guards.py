@@ -67,7 +67,7 @@ class Guards:
         body = await self._read(receive)
         if body is None:
             limit = self._max_bytes / 2**20
-            await _refuse(send_guarded, 413, f'The file is larger than {limit:.0f} MiB.')
+            await _refuse(send_guarded, 413, f'larger than the limit of {limit:.0f} MiB')
             return
         await self._app(scope, _replayed(body, receive), send_guarded)
 

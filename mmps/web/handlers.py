@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
-from mmps.retrieval import Where
+from mmps.retrieval import Where, why_nobody
 from mmps.sources import parse_time
 from mmps.utils.cli import UserError
-from mmps.web import markup
+from mmps.web import markup, picking
 from mmps.web.scenes import GoneError
 from mmps.web.service import SearchService
 from mmps.web.session import Session
@@ -22,6 +22,8 @@ FRAMES_PER_PAGE = 12
 MOST_HITS = 100
 WHOLE_SCENE = 'Whole scene'
 ADD = 'adds to the search'
+_LONGEST = 200
+"""Letters of what a browser tells and gets back."""
 
 
 def _told(handler: Callable) -> Callable:
@@ -49,25 +51,32 @@ class Controls(NamedTuple):
     view: str
     click: str
 
-    def applied_to(self, session: Session) -> Session:
-        """The session with the filter that the form shows.
+    @property
+    def adds(self) -> bool:
+        """Whether pictures of one person are being collected."""
+        return self.click == ADD
 
-        Raises:
-            ValueError: A time cannot be read.
-        """
-        where = Where(
-            cameras=[str(camera) for camera in self.cameras] if self.cameras else None,
-            since=_time(self.since),
-            until=_time(self.until),
-        )
-        return replace(session, where=where, top_k=int(max(1, min(MOST_HITS, self.top_k))))
+    def applied_to(self, session: Session) -> Session:
+        """The session with the filter that the form shows, or with what is wrong with it."""
+        session = replace(session, top_k=int(max(1, min(MOST_HITS, self.top_k))))
+        try:
+            where = Where(
+                cameras=[str(camera) for camera in self.cameras] if self.cameras else None,
+                since=_time('From', self.since),
+                until=_time('Before', self.until),
+            )
+            if where.since is not None and where.until is not None and where.until <= where.since:
+                raise ValueError('Before: this is not later than From')
+        except ValueError as error:
+            return replace(session, where=Where(), problem=f'{error}.')
+        return replace(session, where=where, problem='')
 
 
 class Handlers:
     """One method per event.
 
     Those of searches take the session and the :class:`Controls`, and give the session, picture,
-    exemplars, results and downloads.
+    exemplars, way to the hits, times of the filter, results and downloads.
 
     Args:
         service: Does the work.
@@ -87,31 +96,43 @@ class Handlers:
     def picture(self, event: gr.EventData, session: Session, *controls: Any) -> tuple:
         """The browser has sent a picture."""
         form = Controls(*controls)
-        content = self._uploads.take(_entry(event, 'token'))
-        name = str(_entry(event, 'name'))[:200]
-        session = self._service.open_picture(form.applied_to(session), content, name)
-        return _changed(session, form)
+        session = form.applied_to(session).opening(form.adds)
+        try:
+            content = self._uploads.take(_entry(event, 'token'))
+            session = self._service.open_picture(session, content, _text(event, 'name'))
+        except ValueError as error:
+            session = session.refused(_text(event, 'name'), str(error))
+        return self._changed(session, form)
+
+    @_told
+    def refused(self, event: gr.EventData, session: Session, *controls: Any) -> tuple:
+        """The browser has sent what cannot be used."""
+        form = Controls(*controls)
+        session = form.applied_to(session).opening(form.adds)
+        session = session.refused(_text(event, 'name'), _text(event, 'reason'))
+        return self._changed(session, form)
 
     @_told
     def choose_frame(self, event: gr.EventData, session: Session, *controls: Any) -> tuple:
         """A scene of the gallery was clicked."""
         form = Controls(*controls)
         key = _number(event, 'frame')
-        return _changed(self._service.open_frame(form.applied_to(session), key), form)
+        session = form.applied_to(session).opening(form.adds)
+        return self._changed(self._service.open_frame(session, key), form)
 
     @_told
     def person(self, event: gr.EventData, session: Session, *controls: Any) -> tuple:
         """A person in the picture was clicked."""
         form = Controls(*controls)
         number, session = _number(event, 'number'), form.applied_to(session)
-        return _changed(self._service.choose(session, number, form.click == ADD), form)
+        return self._changed(self._service.choose(session, number, form.adds), form)
 
     @_told
     def leave_out(self, event: gr.EventData, session: Session, *controls: Any) -> tuple:
         """A picture of the person is not to be searched for any more."""
         form = Controls(*controls)
         session = form.applied_to(session).without(_number(event, 'drop'))
-        return _changed(self._service.search(session), form)
+        return self._changed(self._service.search(session), form)
 
     @_told
     def act(self, event: gr.EventData, session: Session, *controls: Any) -> tuple:
@@ -120,20 +141,25 @@ class Handlers:
         act, session = _entry(event, 'act'), form.applied_to(session)
         if act == 'search':
             hit = _number(event, 'id')
-            session = self._service.choose_hit(session, hit, form.click == ADD)
-            return _changed(session, form)
+            session = self._service.choose_hit(session, hit, form.adds)
+            return self._changed(session, form)
         if act in ('right', 'wrong'):
             session = session.marked(_number(event, 'id'), act)
         elif act in ('clear', 'refine'):
             kept = replace(session, right=(), wrong=()) if act == 'clear' else session
             session = self._service.search(kept)
-        return _searched(session, form)
+        return self._searched(session, form)
+
+    @_told
+    def show(self, session: Session, *controls: Any) -> tuple:
+        """The hits are to be seen differently: marks wait for the next search."""
+        return self._searched(session, Controls(*controls))
 
     @_told
     def filter(self, session: Session, *controls: Any) -> tuple:
-        """The form has changed."""
+        """The filter has changed."""
         form = Controls(*controls)
-        return _searched(self._service.search(form.applied_to(session)), form)
+        return self._searched(self._service.search(form.applied_to(session)), form)
 
     @_told
     def scene(self, event: gr.EventData, session: Session) -> str:
@@ -163,25 +189,36 @@ class Handlers:
         """What was found is to be saved."""
         return markup.downloads(*self._service.export(session, bool(blur_others)))
 
+    def _changed(self, session: Session, form: Controls) -> tuple:
+        parts = picking.picker(session), picking.exemplars(session)
+        return (session, *parts, *self._found(session, form))
 
-def _changed(session: Session, form: Controls) -> tuple:
-    parts = markup.picker(session), markup.exemplars(session)
-    return (session, *parts, markup.results(session, form.view == WHOLE_SCENE), '')
+    def _searched(self, session: Session, form: Controls) -> tuple:
+        return (session, gr.skip(), gr.skip(), *self._found(session, form))
+
+    def _found(self, session: Session, form: Controls) -> tuple:
+        empty = ''
+        if session.exemplars and not session.hits:
+            empty = why_nobody(self._service.gallery, session.where)
+        results = markup.results(session, form.view == WHOLE_SCENE, empty)
+        return picking.jump(session), markup.period(session), results, ''
 
 
-def _searched(session: Session, form: Controls) -> tuple:
-    results = markup.results(session, form.view == WHOLE_SCENE)
-    return session, gr.skip(), gr.skip(), results, ''
-
-
-def _time(text: str | None) -> float | None:
-    return parse_time(text.strip()) if text and text.strip() else None
+def _time(label: str, text: str | None) -> float | None:
+    try:
+        return parse_time(text.strip()) if text and text.strip() else None
+    except ValueError as error:
+        raise ValueError(f'{label}: {error}') from error
 
 
 def _entry(event: gr.EventData, key: str) -> Any:
     if not isinstance(event._data, dict) or key not in event._data:
         raise ValueError('the page and the server do not fit; load the page again')
     return event._data[key]
+
+
+def _text(event: gr.EventData, key: str) -> str:
+    return str(_entry(event, key))[:_LONGEST]
 
 
 def _number(event: gr.EventData, key: str) -> int:

@@ -6,24 +6,21 @@ import base64
 import html
 from collections.abc import Iterable, Sequence
 
-import numpy as np
-
 from mmps.retrieval import GalleryInfo, Hit
 from mmps.sources import format_offset, format_time
-from mmps.visualization.cell import CELL_HEIGHT, CELL_WIDTH, crop_in_context
+from mmps.visualization.cell import CELL_HEIGHT, CELL_WIDTH
 
-from .pictures import to_jpeg
-from .scenes import hit_name
-from .session import Exemplar, Session
+from .scenes import hit_name, source_name
+from .session import Session
 
 _STEPS = (-5, -1, 1, 5)
 """Seconds that the buttons below a video's frame go back and on."""
 
+_THIN = '\u202f'
+"""A narrow space, between thousands."""
+
 _SCENE_HEIGHT = 56
 """Per cent of the window's height that a scene takes at most: the video is below it."""
-
-_TAG_PIXELS = 40
-"""What a number above a box takes, in pixels of most pictures."""
 
 
 def escape(text: object) -> str:
@@ -38,94 +35,76 @@ def data_address(content: bytes, kind: str) -> str:
 
 def headline(info: GalleryInfo) -> str:
     """What the gallery holds, in a line."""
-    parts = [
-        _count(info.people, 'person', 'people') + ' found',
-        _count(info.frames, 'scene', 'scenes'),
-        _count(len(info.cameras), 'camera', 'cameras') if info.cameras else '',
+    places = [
+        count(info.frames - info.video_frames, 'image', 'images'),
+        count(info.video_frames, 'video frame', 'video frames'),
     ]
-    if info.first is not None and info.last is not None:
-        parts.append(f'{format_time(info.first)[:16]} to {format_time(info.last)[:16]}')
-    facts = ' · '.join(part for part in parts if part)
+    shown = [place for place in places if not place.startswith('0 ')] or places[:1]
+    parts = [
+        f'{count(info.people, "person", "people")} found in {" and ".join(shown)}',
+        count(len(info.cameras), 'camera', 'cameras') if info.cameras else '',
+        _times(info),
+    ]
+    facts = '\N{NO-BREAK SPACE}· '.join(part for part in parts if part)
     return f'<header class="ps-head"><h1>Find a person</h1><p>{escape(facts)}</p></header>'
 
 
-def _count(number: int, one: str, many: str) -> str:
-    return f'{number:,} {one if number == 1 else many}'.replace(',', ' ')
+def _times(info: GalleryInfo) -> str:
+    """When people were taken, and of how many that is known."""
+    if not info.timed:
+        return 'no times known'
+    if info.timed == info.people:
+        return _span(info)
+    return f'{count(info.timed, "person", "people")} with a time, {_span(info)}'
 
 
-def picker(session: Session) -> str:
-    """Where a picture is dropped, and where a person in it is chosen."""
-    picture = session.picture
-    if picture is None:
-        return (
-            '<label class="ps-drop"><input type="file" accept="image/*" '
-            'aria-label="Picture of the person">'
-            '<span class="ps-drop-big">Drop a picture of the person here</span>'
-            '<span>or click to choose a file, or paste one</span></label>'
-        )
-    count = len(picture.people)
-    if count == 0:
-        note = 'Nobody was found in it. Try another picture.'
-    elif count == 1:
-        note = 'One person was found.'
-    else:
-        note = f'{count} people were found. Choose one.'
-    # of overlapping people the smaller ones can be clicked, too
-    order = np.argsort([-_area(bbox) for bbox in picture.people.bboxes], kind='stable')
-    buttons = ''.join(
-        f'<button type="button" class="{_box_class(picture.people.bboxes[number])}" '
-        f'data-person="{number}" '
-        f'aria-pressed="{_truth(session.chosen == number)}" '
-        f'style="{_place(picture.people.bboxes[number], picture.size)}" '
-        f'aria-label="Person {number + 1}, {picture.people.scores[number]:.0%} certain">'
-        f'<span>{number + 1}</span></button>'
-        for number in order
-    )
-    source = data_address(picture.jpeg, 'image/jpeg')
-    return (
-        f'<figure class="ps-picture"><div class="ps-stage">'
-        f'<img src="{source}" alt="{escape(picture.name)}">{buttons}</div>'
-        f'<figcaption><span role="status">{note}</span>'
-        '<label class="ps-link"><input type="file" accept="image/*" '
-        'aria-label="Another picture">Another picture</label></figcaption></figure>'
-    )
+def _span(info: GalleryInfo) -> str:
+    first, last = info.first or 0.0, info.last or 0.0
+    digits = 16 if last - first >= 3600 else 19
+    begin, end = format_time(first)[:digits], format_time(last)[:digits]
+    if begin == end:
+        return begin
+    return f'{begin} to {end[11:] if end[:11] == begin[:11] else end}'
 
 
-def exemplars(session: Session) -> str:
-    """Who is searched for."""
-    if not session.exemplars:
-        return ''
-    chips = ''.join(_chip(number, exemplar) for number, exemplar in enumerate(session.exemplars))
-    count = len(session.exemplars)
-    title = 'Searching for' if count == 1 else f'Searching for the mean of {count} pictures'
-    return f'<h2>{title}</h2><ul class="ps-chips">{chips}</ul>'
+def count(number: int, one: str, many: str) -> str:
+    """A number of things, with thousands set apart."""
+    return f'{number:,} {one if number == 1 else many}'.replace(',', _THIN)
 
 
-def _box_class(bbox: np.ndarray) -> str:
-    return 'ps-box ps-high' if bbox[1] < _TAG_PIXELS else 'ps-box'
+def period(session: Session) -> str:
+    """How the times of the filter were read, or why they cannot be."""
+    if session.problem:
+        return f'<p class="ps-error" role="status">{escape(session.problem)}</p>'
+    since, until = session.where.since, session.where.until
+    parts = [
+        '' if since is None else f'from {format_time(since)} on',
+        '' if until is None else f'before {format_time(until)}',
+    ]
+    read = ', '.join(part for part in parts if part)
+    return f'<p class="ps-note" role="status">Only {read}</p>' if read else ''
 
 
-def _chip(number: int, exemplar: Exemplar) -> str:
-    name = escape(exemplar.name)
-    picture = '<span class="ps-gone">?</span>'
-    if exemplar.cut is not None:
-        crop, _ = crop_in_context(exemplar.cut, exemplar.bbox, CELL_WIDTH, CELL_HEIGHT)
-        picture = f'<img src="{data_address(to_jpeg(crop, CELL_HEIGHT), "image/jpeg")}" alt="">'
-    return (
-        f'<li title="{name}">{picture}<span>{name}</span><button type="button" '
-        f'data-drop="{number}" aria-label="Leave out {name}">&times;</button></li>'
-    )
+def results(session: Session, whole_scenes: bool, empty: str = '') -> str:
+    """Who was found, best first.
 
-
-def results(session: Session, whole_scenes: bool) -> str:
-    """Who was found, best first."""
+    Args:
+        session: The user's.
+        whole_scenes: Show everybody in their scene, not cut out.
+        empty: Why there is nobody.
+    """
     if not session.exemplars:
         return (
             '<div class="ps-empty"><p>Choose a person, and whoever looks most like them appears '
             'here, the most similar first.</p></div>'
         )
+    if session.problem:
+        return (
+            '<div class="ps-empty ps-error" role="alert"><p><b>The filter cannot be read, so that '
+            f'nobody is shown.</b> {escape(session.problem)}</p></div>'
+        )
     if not session.hits:
-        return '<div class="ps-empty"><p>Nobody in the gallery passes the filter.</p></div>'
+        return f'<div class="ps-empty"><p>{escape(empty[:1].upper() + empty[1:])}.</p></div>'
     cards = ''.join(
         _card(rank, hit, session, whole_scenes) for rank, hit in enumerate(session.hits, start=1)
     )
@@ -150,6 +129,7 @@ def _card(rank: int, hit: Hit, session: Session, whole_scene: bool) -> str:
     described = ', '.join([f'Rank {rank}', f'similarity {hit.similarity:.2f}', *facts, name])
     share = max(0.0, min(1.0, hit.similarity))
     lines = ''.join(f'<span class="ps-fact">{fact}</span>' for fact in facts)
+    offset = '' if hit.offset is None else f'<span>{format_offset(hit.offset)}</span>'
     return (
         f'<li class="ps-hit" data-mark="{mark}">'
         f'<button type="button" class="ps-shot" data-act="open" data-id="{hit.id}" '
@@ -159,7 +139,8 @@ def _card(rank: int, hit: Hit, session: Session, whole_scene: bool) -> str:
         f'<span class="ps-rank">{rank}</span></button>'
         f'<div class="ps-similarity"><b>{hit.similarity:.2f}</b>'
         f'<span><i style="width:{share:.0%}"></i></span></div>'
-        f'<div class="ps-facts">{lines}<span class="ps-name" title="{name}">{name}</span></div>'
+        f'<div class="ps-facts">{lines}<div class="ps-name" title="{name}">'
+        f'<span>{escape(source_name(hit))}</span>{offset}</div></div>'
         f'<div class="ps-acts">'
         f'{_toggle("right", hit, mark, "&#10003;", f"Rank {rank} is the person")}'
         f'{_toggle("wrong", hit, mark, "&#10007;", f"Rank {rank} is somebody else")}'
@@ -171,7 +152,7 @@ def _card(rank: int, hit: Hit, session: Session, whole_scene: bool) -> str:
 def _toggle(act: str, hit: Hit, mark: str, sign: str, label: str) -> str:
     return (
         f'<button type="button" class="ps-{act}" data-act="{act}" data-id="{hit.id}" '
-        f'aria-pressed="{_truth(mark == act)}" aria-label="{label}" title="{label}">{sign}'
+        f'aria-pressed="{truth(mark == act)}" aria-label="{label}" title="{label}">{sign}'
         '</button>'
     )
 
@@ -184,7 +165,7 @@ def scene(hit: Hit, similarity: float, people: Iterable[Hit]) -> str:
         similarity: To who is searched for; NaN: unknown.
         people: Everybody in the scene, each of whom can be searched for.
     """
-    others = sorted((each for each in people if each.id != hit.id), key=lambda e: -_area(e.bbox))
+    others = sorted((each for each in people if each.id != hit.id), key=lambda e: -area(e.bbox))
     boxes = ''.join(_scene_box(each, each.id == hit.id) for each in [*others, hit])
     facts = [*_facts(hit), hit_name(hit)]
     if similarity == similarity:
@@ -211,13 +192,14 @@ def _scene_box(hit: Hit, is_match: bool) -> str:
     kind, label = ('ps-match', 'The match') if is_match else ('ps-other', 'Somebody else')
     return (
         f'<button type="button" class="ps-box {kind}" data-act="search" data-id="{hit.id}" '
-        f'style="{_place(hit.bbox, hit.size)}" aria-label="{label}: search for them"></button>'
+        f'style="{box_style(hit.bbox, hit.size)}" aria-label="{label}: search for them"></button>'
     )
 
 
 def _video(hit: Hit) -> str:
     steps = ''.join(
-        f'<button type="button" data-step="{step}" aria-label="{abs(step)} seconds '
+        f'<button type="button" data-step="{step}" '
+        f'aria-label="{count(abs(step), "second", "seconds")} '
         f'{"earlier" if step < 0 else "later"}">{step:+d} s</button>'
         for step in _STEPS
     )
@@ -267,7 +249,8 @@ def _facts(hit: Hit) -> list[str]:
     return facts if hit.time is None else [*facts, format_time(hit.time)[:19]]
 
 
-def _place(bbox: Sequence[float], size: tuple[int, int]) -> str:
+def box_style(bbox: Sequence[float], size: tuple[int, int]) -> str:
+    """CSS of a box xyxy, as shares of the image's width and height."""
     x1, y1, x2, y2 = (float(value) for value in bbox)
     width, height = size
     left, top = 100 * x1 / width, 100 * y1 / height
@@ -275,9 +258,11 @@ def _place(bbox: Sequence[float], size: tuple[int, int]) -> str:
     return f'left:{left:.2f}%;top:{top:.2f}%;width:{wide:.2f}%;height:{high:.2f}%'
 
 
-def _area(bbox: Sequence[float]) -> float:
+def area(bbox: Sequence[float]) -> float:
+    """Of a box xyxy."""
     return float((bbox[2] - bbox[0]) * (bbox[3] - bbox[1]))
 
 
-def _truth(value: bool) -> str:
+def truth(value: bool) -> str:
+    """A value of an ``aria-`` attribute."""
     return 'true' if value else 'false'

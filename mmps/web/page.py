@@ -7,7 +7,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from mmps.web import markup
+from mmps.web import markup, picking
 from mmps.web.handlers import ADD, MOST_HITS, WHOLE_SCENE, Handlers
 from mmps.web.session import Session
 
@@ -23,8 +23,18 @@ def theme() -> gr.themes.Base:
     """Fonts of the system: nothing has to be fetched."""
     fonts = ['system-ui', '-apple-system', 'Segoe UI', 'Roboto', 'sans-serif']
     mono = ['ui-monospace', 'Menlo', 'Consolas', 'monospace']
-    return gr.themes.Default(
+    page = gr.themes.Default(
         primary_hue='blue', neutral_hue='slate', font=fonts, font_mono=mono, radius_size='lg'
+    )
+    # Gradio's are too pale for small text, by WCAG 2.2
+    return page.set(
+        body_text_color_subdued='*neutral_600',
+        block_title_text_color='*neutral_600',
+        block_label_text_color='*neutral_600',
+        input_placeholder_color='*neutral_500',
+        input_placeholder_color_dark='*neutral_400',
+        button_primary_background_fill='*primary_600',
+        button_primary_background_fill_hover='*primary_700',
     )
 
 
@@ -43,29 +53,33 @@ def build_page(handlers: Handlers) -> gr.Blocks:
         headline = _html('', elem_id='headline')
         with gr.Row():
             with gr.Column(scale=3, min_width=320):
-                picker = _html(markup.picker(Session()), 'picker.js', elem_id='picker')
+                picker = _html(picking.picker(Session()), 'picker.js', elem_id='picker')
+                jump = _html('', elem_id='jump')
                 exemplars = _html('', 'buttons.js', elem_id='exemplars')
                 listing = _listing(handlers)
-                controls = _controls()
+                controls, period = _controls()
             with gr.Column(scale=5, min_width=320):
                 results = _html(markup.results(Session(), False), 'results.js', elem_id='results')
                 with gr.Accordion('Save what was found', open=False):
                     blur = gr.Checkbox(True, label='Make everybody else unrecognisable')
-                    save = gr.Button('Make the files', size='sm')
+                    save = gr.Button('Make the files', variant='primary', size='md')
                     files = _html('', elem_id='files')
         scene = _html('', 'scene.js', elem_id='scene')
-        changed = [session, picker, exemplars, results, files]
+        changed = [session, picker, exemplars, jump, period, results, files]
         listen = partial(_listen, inputs=[session, *controls], outputs=changed)
         page.load(handlers.headline, None, [headline, controls[0]], **_SILENT)
         listen(picker.picture, handlers.picture, concurrency_id='model', concurrency_limit=1)
+        listen(picker.refused, handlers.refused)
         listen(picker.person, handlers.person)
         listen(listing.act, handlers.choose_frame)
         listen(exemplars.act, handlers.leave_out)
         for part in (results, scene):
             listen(part.act, handlers.act)
-        for control in controls:
-            event = control.release if isinstance(control, gr.Slider) else control.change
-            listen(event, handlers.filter)
+        *filters, view, _ = controls
+        listen(view.change, handlers.show)
+        for control in filters:
+            for event in _changes(control):
+                listen(event, handlers.filter)
         _listen(results.open, handlers.scene, inputs=[session], outputs=[scene])
         _listen(save.click, handlers.files, inputs=[session, blur], outputs=[files])
     page.queue(max_size=QUEUED, default_concurrency_limit=_SEARCHES)
@@ -90,21 +104,32 @@ def _html(value: str, script: str | None = None, **options) -> gr.HTML:
     )
 
 
-def _controls() -> list[gr.components.Component]:
-    """The form, in the order of :class:`~mmps.web.handlers.Controls`."""
+def _changes(control: gr.components.Component) -> list:
+    """Events after which the value of a control counts: what is half written does not."""
+    if isinstance(control, gr.Textbox):
+        return [control.submit, control.blur]
+    return [control.release if isinstance(control, gr.Slider) else control.change]
+
+
+def _controls() -> tuple[list[gr.components.Component], gr.HTML]:
+    """The form, in the order of :class:`~mmps.web.handlers.Controls`, and how times were read."""
     with gr.Accordion('Filter', open=False):
         cameras = gr.Dropdown([], multiselect=True, label='Cameras', info='None: all of them')
-        since = gr.DateTime(type='string', label='From')
-        until = gr.DateTime(type='string', label='Before')
+        example = dict(placeholder='for example 2026-03-01 14:30', max_lines=1)
+        since = gr.Textbox(label='From', elem_id='since', **example)
+        until = gr.Textbox(label='Before', elem_id='until', **example)
+        period = _html('', elem_id='period')
         top_k = gr.Slider(5, MOST_HITS, 20, step=5, label='Number of hits')
-    view = gr.Radio(['Close-up', WHOLE_SCENE], value='Close-up', label='Show hits as')
+    view = gr.Radio(
+        ['Close-up', WHOLE_SCENE], value='Close-up', label='Show hits as', elem_id='view'
+    )
     click = gr.Radio(
         ['starts a new search', ADD],
         value='starts a new search',
         label='A click on a person',
         info='Several pictures of a person are averaged',
     )
-    return [cameras, since, until, top_k, view, click]
+    return [cameras, since, until, top_k, view, click], period
 
 
 def _listing(handlers: Handlers) -> gr.HTML:

@@ -5,15 +5,16 @@ const say = (text) => {
 };
 const send = async (file) => {
   if (!file || element.dataset.busy) return;
+  const name = file.name || 'pasted picture';
   element.dataset.busy = '1';
   say('Looking for people …');
   try {
     const answer = await fetch('picture', {method: 'POST', body: file});
     const text = await answer.text();
-    if (!answer.ok) throw new Error(text);
-    trigger('picture', {token: text, name: file.name || 'pasted picture'});
-  } catch (error) {
-    say(error.message);
+    if (answer.ok) trigger('picture', {token: text, name});
+    else trigger('refused', {name, reason: text});
+  } catch {
+    say('The server does not answer. Is it still running?');
   } finally {
     delete element.dataset.busy;
   }
@@ -26,7 +27,11 @@ element.addEventListener('change', (event) => {
 });
 element.addEventListener('click', (event) => {
   const button = event.target.closest('[data-person]');
-  if (button) trigger('person', {number: Number(button.dataset.person)});
+  if (!button) return;
+  // the same hits again change nothing, so that nothing else would lead there
+  const jump = document.querySelector('#jump a');
+  if (button.getAttribute('aria-pressed') === 'true' && jump?.offsetParent) jump.click();
+  trigger('person', {number: Number(button.dataset.person)});
 });
 for (const name of ['dragenter', 'dragover', 'dragleave', 'drop']) {
   element.addEventListener(name, (event) => {

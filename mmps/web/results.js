@@ -1,5 +1,5 @@
 // Tells the server which button was clicked; after a new search, shows the hits where they are out
-// of sight, as in a narrow window.
+// of sight, as in a narrow window, unless somebody is filling in the form.
 let marked = false;
 element.addEventListener('click', (event) => {
   const button = event.target.closest('button');
@@ -11,7 +11,8 @@ element.addEventListener('click', (event) => {
 });
 watch('value', () => {
   const top = element.getBoundingClientRect().top;
-  const searched = element.querySelector('.ps-hits') !== null && !marked;
+  const writing = document.activeElement?.matches('input:not([type=file]), textarea');
+  const searched = element.querySelector('.ps-hits') !== null && !marked && !writing;
   if (searched && (top < 0 || top > window.innerHeight - 160)) element.scrollIntoView();
   marked = false;
 });

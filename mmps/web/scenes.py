@@ -210,8 +210,13 @@ class _Cache:
 
 def hit_name(hit: Hit) -> str:
     """What to call the picture that a hit is in."""
-    name = printable(Path(hit.source).name)
+    name = source_name(hit)
     return name if hit.offset is None else f'{name} {format_offset(hit.offset)}'
+
+
+def source_name(hit: Hit) -> str:
+    """What to call the image or video that a hit is in."""
+    return printable(Path(hit.source).name)
 
 
 def _frame_name(source: str, number: int) -> str:

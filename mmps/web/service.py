@@ -123,7 +123,7 @@ class SearchService:
 
         Hits that are marked wrong are left out.
         """
-        if not session.exemplars:
+        if session.problem or not session.exemplars:
             return replace(session, hits=())
         there = self._still_there((*session.right, *session.wrong))
         session = replace(
@@ -165,8 +165,10 @@ class SearchService:
             blur_others: Make everybody but the query and the hits unrecognisable.
 
         Raises:
-            ValueError: Nothing was searched for.
+            ValueError: Nothing was searched for, or the filter cannot be applied.
         """
+        if session.problem:
+            raise ValueError(session.problem)
         if not session.exemplars:
             raise ValueError('search for somebody first')
         first = session.exemplars[0]

@@ -56,22 +56,42 @@ class Session:
 
     Attributes:
         picture: In which people can be chosen.
+        opened: How many pictures were opened or refused.
+        refusal: Why the last one cannot be used.
         chosen: Number of the one who was.
         exemplars: Who is searched for: several pictures are averaged.
         right, wrong: Ids of marked hits.
         where: The filter.
+        problem: Why the filter that is wanted cannot be applied: nobody is found then.
         top_k: How many hits are wanted.
         hits: What was found, best first.
     """
 
     picture: Picture | None = None
+    opened: int = 0
+    refusal: str = ''
     chosen: int | None = None
     exemplars: tuple[Exemplar, ...] = ()
     right: tuple[int, ...] = ()
     wrong: tuple[int, ...] = ()
     where: Where = Where()
+    problem: str = ''
     top_k: int = 20
     hits: tuple[Hit, ...] = ()
+
+    def opening(self, add: bool) -> Session:
+        """Before another picture is opened: what was found is about the one before.
+
+        Args:
+            add: Pictures of one person are being collected; those that there are stay.
+        """
+        session = replace(self, picture=None, opened=self.opened + 1, refusal='', chosen=None)
+        return session if add else replace(session, exemplars=(), right=(), wrong=(), hits=())
+
+    def refused(self, name: str, reason: str) -> Session:
+        """The picture that was to be opened cannot be used."""
+        reason = reason.removeprefix('the image: ').rstrip('.')
+        return replace(self, refusal=f'{name} cannot be used: {reason}.')
 
     def searching_for(self, exemplar: Exemplar, add: bool) -> Session:
         """Search for somebody: instead of who was searched for, or for the mean of both.

@@ -160,8 +160,11 @@ def gallery(new_address):
 def test_info(gallery):
     info = gallery.info()
     assert (info.people, info.frames, info.sources) == (5, 3, 3)
+    assert (info.timed, info.video_frames) == (5, 1)
     assert (info.cameras, info.first, info.last) == (('x', 'y'), 5.0, 7.0)
     assert info.model == gallery.model == model_tag(8)
+    gallery.update(Where(cameras=['y']), time=None)
+    assert gallery.info().timed == 3
 
 
 def test_a_frame_of_which_nobody_is_left_stays_known(gallery):

@@ -37,9 +37,10 @@ def test_times(text):
     assert parse_time(text) == NOON
 
 
-def test_what_is_no_time():
-    with pytest.raises(ValueError, match="'yesterday' is no time; write 2026-03-01"):
-        parse_time('yesterday')
+@pytest.mark.parametrize('text', ['yesterday', '', 'nan', 'inf', '1e20', '01.03.2026'])
+def test_what_is_no_time(text):
+    with pytest.raises(ValueError, match=f"'{text}' is no time; write 2026-03-01"):
+        parse_time(text)
 
 
 def test_times_for_people():

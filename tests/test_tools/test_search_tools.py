@@ -134,7 +134,7 @@ def test_what_is_missing_is_named(gallery, model, load_tool, tmp_path, capsys):
     with pytest.raises(UserError, match=r'nothing\.lance'):
         search(load_tool, model, tmp_path / 'nothing.lance', query, '--box', '1,2,30,40')
     (tmp_path / 'text.jpg').write_text('no image')
-    with pytest.raises(UserError, match=r'text\.jpg: cannot be read'):
+    with pytest.raises(UserError, match=r'text\.jpg: not an image'):
         search(load_tool, model, gallery, tmp_path / 'text.jpg')
     index = load_tool('index_gallery.py')
     with pytest.raises(SystemExit) as caught:

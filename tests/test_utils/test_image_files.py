@@ -58,5 +58,5 @@ def test_headers(tmp_path, image, suffix):
     header = read_header(path)
     assert (header.width, header.height, header.turned) == (80, 60, False)
     path.write_text('no image')
-    with pytest.raises(ValueError, match=f'a{suffix}: cannot be read as an image'):
+    with pytest.raises(ValueError, match=f'a{suffix}: not an image of a known kind'):
         read_header(path)

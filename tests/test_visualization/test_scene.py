@@ -17,12 +17,22 @@ def test_people_are_outlined_in_their_colours():
     assert drawn[50:60, 50:70].sum() == 0
 
 
-def test_tag_stays_inside_the_image():
+def test_tags_stay_inside_the_image_and_hide_nobody():
     bboxes = np.array([[5, 0, 40, 60], [5, 40, 40, 60]], np.float32)
     tags = [draw_people(np.zeros((80, 60, 3), np.uint8), box[None], [7]) for box in bboxes]
-    assert (tags[0][3, 6:12] == identity_colour(7)).all()  # inside a box that touches the edge
-    assert (tags[1][24, 6:12] == identity_colour(7)).all()  # above any other
-    assert tags[1][45:55, 10:30].sum() == 0
+    assert (tags[0][62, 6:9] == identity_colour(7)).all()  # below a box that touches the edge
+    assert (tags[1][24, 6:9] == identity_colour(7)).all()  # above any other
+    assert tags[0][2:58, 8:38].sum() == tags[1][45:55, 10:30].sum() == 0
+
+
+def test_no_tag_hides_another_one():
+    image = np.zeros((100, 150, 3), np.uint8)
+    bboxes = np.array([[60, 40, 70, 70], [62, 40, 72, 70]], np.float32)
+    white = [
+        (draw_people(image, bboxes[rows], [8] * len(rows), ['88'] * len(rows)) == 255).all(2).sum()
+        for rows in ([0], [1], [0, 1])
+    ]
+    assert 0 < white[0] == white[1] and white[2] == 2 * white[0]
 
 
 def packed(bboxes, **meta):

@@ -3,6 +3,7 @@
 import base64
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from selenium import webdriver
@@ -10,63 +11,10 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
+from .browser import NARROW, Browser
 from .conftest import make_picture
 
 pytestmark = pytest.mark.browser
-
-WIDE, NARROW = (1400, 1000), (500, 900)
-
-
-class Browser:
-    """Chromium with the page open."""
-
-    def __init__(self, driver, address):
-        self.driver = driver
-        self.address = address
-
-    def open(self, size=WIDE):
-        self.driver.set_window_size(*size)
-        self.driver.get(self.address)
-        self.wait('.ps-drop')
-
-    def wait(self, css, text=None):
-        def there(driver):
-            found = driver.find_elements(By.CSS_SELECTOR, css)
-            return next((e for e in found if text is None or text in e.text), None)
-
-        return WebDriverWait(self.driver, 30, 0.1).until(there, f'{css}: {text}')
-
-    def all(self, css):
-        return self.driver.find_elements(By.CSS_SELECTOR, css)
-
-    def run(self, script, *arguments):
-        return self.driver.execute_script(script, *arguments)
-
-    def labelled(self, text):
-        """Press what a label or button of the form says."""
-        found = [e for e in self.all('label, button') if e.is_displayed() and text in e.text]
-        self.run('arguments[0].scrollIntoView({block: "center"})', found[0])
-        found[0].click()
-
-    def press(self, *keys):
-        for key in keys:
-            webdriver.ActionChains(self.driver).send_keys(key).perform()
-
-    def focused(self):
-        return self.driver.switch_to.active_element
-
-    def tab_to(self, test, limit=60):
-        """Press Tab until the focused element passes a test."""
-        for _ in range(limit):
-            self.press(Keys.TAB)
-            if test(self.focused()):
-                return self.focused()
-        raise AssertionError('Tab does not lead there')
-
-    def ids(self):
-        return self.run(
-            "return [...document.querySelectorAll('[data-act=open]')].map(b => b.dataset.id)"
-        )
 
 
 @pytest.fixture(scope='module')
@@ -116,13 +64,17 @@ def picture_file(tmp_path):
     return str(path)
 
 
-@pytest.fixture
-def searched(browser, picture_file):
-    """Who looks like the person on the left of the picture."""
-    browser.open()
+def search(browser, picture_file):
+    """For the person on the left of the picture."""
     browser.all('#picker input[type=file]')[0].send_keys(picture_file)
     browser.wait('[data-person="0"]').click()
     browser.wait('.ps-hit')
+
+
+@pytest.fixture
+def searched(browser, picture_file):
+    browser.open()
+    search(browser, picture_file)
     return browser
 
 
@@ -191,6 +143,22 @@ def test_filter_by_camera_and_time(searched):
     assert {e.text for e in searched.all('.ps-fact')} == {'cam 2'}
 
 
+def test_a_time_that_is_typed(searched):
+    searched.labelled('Filter')
+    everybody, field = searched.ids(), searched.wait('#since input, #since textarea')
+    assert 'for example' in field.get_attribute('placeholder')
+    field.send_keys('1970-01-01 12:00', Keys.TAB)  # after the video's, in any time zone
+    searched.wait('#results', 'the time is not known')
+    searched.wait('#period', 'Only from 1970-01-01 12:00:00')
+    field.send_keys(*[Keys.BACKSPACE] * 16, 'tomorrow', Keys.ENTER)
+    searched.wait('#period .ps-error', "From: 'tomorrow' is no time")
+    searched.wait('#results .ps-error', 'cannot be read')
+    assert searched.ids() == []
+    field.send_keys(*[Keys.BACKSPACE] * 8, Keys.TAB)
+    WebDriverWait(searched.driver, 20).until(lambda _: searched.ids() == everybody)
+    assert searched.all('.ps-error') == [] and searched.all('#period p') == []
+
+
 def test_save_what_was_found(searched):
     searched.labelled('Save what was found')
     searched.labelled('Make the files')
@@ -207,13 +175,43 @@ def test_a_scene_of_the_gallery(browser):
     browser.wait('.ps-chips', 'cam2_b.png')
 
 
-def test_what_cannot_be_used_is_said(browser, tmp_path):
-    browser.open()
+def test_what_cannot_be_used_takes_the_place_of_the_picture(searched, tmp_path, picture_file):
     (tmp_path / 'no.png').write_bytes(b'no picture')
-    browser.all('#picker input[type=file]')[0].send_keys(str(tmp_path / 'no.png'))
-    browser.wait('.ps-drop', 'This picture cannot be used')
-    (refused,) = [e for e in browser.driver.get_log('browser') if e['level'] == 'SEVERE']
+    searched.all('#picker input[type=file]')[0].send_keys(str(tmp_path / 'no.png'))
+    searched.wait('#picker .ps-error', 'no.png cannot be used: not an image of a known kind.')
+    searched.wait('#results', 'Choose a person')
+    assert searched.all('.ps-picture, .ps-hit, .ps-chips') == []
+    (refused,) = [e for e in searched.driver.get_log('browser') if e['level'] == 'SEVERE']
     assert '400' in refused['message']
+    searched.all('#picker input[type=file]')[0].send_keys(picture_file)
+    searched.wait('#picker [role=status]', '2 people were found')
+    assert searched.all('.ps-error') == []
+
+
+def test_the_same_picture_twice(browser, picture_file):
+    browser.open()
+    for opened in ('1', '2'):
+        browser.all('#picker input[type=file]')[0].send_keys(picture_file)
+        browser.wait(f'[data-opened="{opened}"] [role=status]', '2 people were found')
+
+
+@pytest.mark.parametrize('theme', ['light', 'dark'])
+def test_no_text_is_pale(browser, picture_file, theme):
+    """WCAG 2.2, 1.4.3: a contrast of 4.5."""
+    pale = (Path(__file__).parent / 'pale.js').read_text()
+    browser.open(path=f'?__theme={theme}')
+    search(browser, picture_file)
+    for part in ('Filter', 'Save what was found', 'choose a scene'):
+        browser.labelled(part)
+    browser.wait('.ps-frames')
+    for mark, hit in zip(('right', 'wrong'), browser.all('.ps-hit'), strict=False):
+        hit.find_element(By.CSS_SELECTOR, f'[data-act={mark}]').click()
+        browser.wait(f'.ps-hit[data-mark={mark}]')
+    found, letters = browser.run(pale)
+    assert found == [] and letters > 500
+    browser.wait('#since input, #since textarea').send_keys('tomorrow', Keys.TAB)
+    browser.wait('#results .ps-error')
+    assert browser.run(pale)[0] == []
 
 
 def test_by_keyboard_alone(browser, picture_file):
@@ -238,12 +236,16 @@ def test_by_keyboard_alone(browser, picture_file):
 
 def test_in_a_narrow_window(browser, picture_file):
     browser.open(NARROW)
-    browser.all('#picker input[type=file]')[0].send_keys(picture_file)
-    browser.wait('[data-person="0"]').click()
-    browser.wait('.ps-hit')
+    search(browser, picture_file)
     fits = 'return document.documentElement.scrollWidth <= window.innerWidth'
     assert browser.run(fits)
     seen = 'return document.querySelector(".ps-hit").getBoundingClientRect().top < innerHeight'
+    WebDriverWait(browser.driver, 10).until(lambda _: browser.run(seen))
+    browser.run('scrollTo(0, 0)')
+    browser.wait('[data-person="0"]').click()  # the same hits again
+    WebDriverWait(browser.driver, 10).until(lambda _: browser.run(seen))
+    browser.run('scrollTo(0, 0)')
+    browser.wait('#jump a', 'hits').click()
     WebDriverWait(browser.driver, 10).until(lambda _: browser.run(seen))
     lefts = {hit.rect['x'] for hit in browser.all('.ps-hit')}
     assert len(lefts) >= 2  # still beside each other

@@ -1,14 +1,25 @@
+import time
 from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
-from mmps.retrieval import Hit
-from mmps.web import markup
-from mmps.web.session import Exemplar, Session
+from mmps.apis import People
+from mmps.retrieval import GalleryInfo, Hit, Where
+from mmps.web import markup, picking
+from mmps.web.session import Exemplar, Picture, Session
 
 HOSTILE = '<img src=x onerror="alert(1)">\'${alert(2)}{{x}}`\n..'
+
+
+@pytest.fixture
+def utc(monkeypatch):
+    monkeypatch.setenv('TZ', 'UTC')
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
 
 
 class Tags(HTMLParser):
@@ -53,7 +64,10 @@ def session(hit):
 
 def test_what_comes_from_files_stays_text(session, hit):
     pages = [
-        markup.exemplars(session),
+        picking.exemplars(session),
+        picking.picker(Session().refused(HOSTILE, HOSTILE)),
+        markup.period(Session(problem=HOSTILE)),
+        markup.results(replace(session, problem=HOSTILE), whole_scenes=False),
         markup.results(session, whole_scenes=False),
         markup.results(session, whole_scenes=True),
         markup.scene(hit, 0.5, [hit]),
@@ -95,6 +109,94 @@ def test_a_video_starts_at_the_match(hit):
     (video,) = [given for tag, given in tags if tag == 'video']
     assert video['src'] == f'hit/{hit.id}/video#t=3725.25'
     assert '1:02:05' in markup.scene(hit, float('nan'), []) and 'nan' not in video['src']
+    steps = [given['aria-label'] for _, given in tags if given.get('data-step', '0') != '0']
+    assert steps == ['5 seconds earlier', '1 second earlier', '1 second later', '5 seconds later']
+
+
+def test_of_a_hit_in_a_video_its_time_is_not_cut_off(session, hit):
+    hit = replace(hit, source='/data/door.mp4', offset=9.0)
+    page = markup.results(replace(session, hits=(hit,)), whole_scenes=False)
+    assert '<span>door.mp4</span><span>0:00:09.0</span>' in page
+
+
+@pytest.fixture
+def picture():
+    """A small person before a large one, and a third."""
+    bboxes = np.array([[10, 40, 60, 140], [20, 60, 40, 100], [200, 40, 240, 140]], np.float32)
+    people = People(bboxes, np.array([0.99, 0.9, 0.8], np.float32), np.eye(3, dtype=np.float32))
+    return Picture(b'jpeg', (320, 200), people, 'me.jpg')
+
+
+def test_people_come_by_number_and_the_small_ones_lie_on_top(picture):
+    tags = Tags(picking.picker(Session(picture))).tags
+    boxes = [given for tag, given in tags if tag == 'button']
+    assert [box['data-person'] for box in boxes] == ['0', '1', '2']
+    heights = [int(box['style'].rpartition('z-index:')[2]) for box in boxes]
+    assert heights == [0, 2, 1]
+    numbers = [given['class'] for tag, given in tags if tag == 'span' and 'class' in given]
+    assert numbers == ['ps-above-left', 'ps-beside-left', 'ps-above-left']
+
+
+def test_the_picture_says_who_is_chosen(picture):
+    assert '3 people were found. Choose one.' in picking.picker(Session(picture))
+    assert 'Person 2 of 3 is chosen.' in picking.picker(Session(picture, chosen=1))
+    assert 'One person was found. Click' in picking.picker(
+        Session(replace(picture, people=picture.people[:1]))
+    )
+
+
+def test_the_way_to_the_hits(session):
+    assert picking.jump(Session()) == ''
+    assert '<a href="#results">2 hits ' in picking.jump(session)
+    assert '<a href="#results">1 hit ' in picking.jump(replace(session, hits=session.hits[:1]))
+
+
+INFO = GalleryInfo(
+    address='',
+    model=None,
+    people=1234,
+    timed=65,
+    frames=141,
+    video_frames=11,
+    sources=131,
+    cameras=('1', '2'),
+    first=1000.0,
+    last=1010.0,
+    bytes=None,
+)
+
+
+@pytest.mark.parametrize(
+    ('known', 'line'),
+    [
+        (
+            {},
+            '1\u202f234 people found in 130 images and 11 video frames · 2 cameras · '
+            '65 people with a time, 1970-01-01 00:16:40 to 00:16:50',
+        ),
+        (
+            dict(people=1, timed=0, frames=1, video_frames=0, cameras=(), first=None, last=None),
+            '1 person found in 1 image · no times known',
+        ),
+        (
+            dict(timed=1234, video_frames=141, cameras=('1',), first=0.0, last=90000.0),
+            '1\u202f234 people found in 141 video frames · 1 camera · '
+            '1970-01-01 00:00 to 1970-01-02 01:00',
+        ),
+        (
+            dict(people=0, timed=0, frames=0, video_frames=0, cameras=(), first=None, last=None),
+            '0 people found in 0 images · no times known',
+        ),
+    ],
+)
+def test_what_the_gallery_holds(utc, known, line):
+    assert line in markup.headline(replace(INFO, **known)).replace('\xa0', ' ')
+
+
+def test_how_times_were_read(utc):
+    assert markup.period(Session()) == ''
+    both = markup.period(Session(where=Where(since=0.0, until=60.0)))
+    assert 'Only from 1970-01-01 00:00:00+00:00 on, before 1970-01-01 00:01:00+00:00' in both
 
 
 def test_pages_of_scenes_end():

@@ -123,10 +123,30 @@ def test_filter(service, session):
     assert set(names(session)) == {'cam2_b.png', 'cam2_c.png'}
 
 
+def test_a_filter_that_cannot_be_read_finds_nobody(service, session):
+    session = service.choose(session, 0, add=False)
+    session = service.search(replace(session, problem='From: no time.'))
+    assert session.hits == ()
+    with pytest.raises(ValueError, match='From: no time'):
+        service.export(session, blur_others=True)
+    assert service.search(replace(session, problem='')).hits
+
+
+def test_another_picture_ends_the_search_unless_pictures_are_collected(service, session):
+    session = service.choose(session, 0, add=False).marked(5, 'right')
+    ended, kept = session.opening(add=False), session.opening(add=True)
+    assert (ended.picture, ended.exemplars, ended.hits, ended.right) == (None, (), (), ())
+    assert (kept.picture, kept.chosen) == (None, None)
+    assert (kept.exemplars, kept.hits, kept.right) == (session.exemplars, session.hits, (5,))
+    refused = ended.refused('a.txt', 'the image: not an image of a known kind')
+    assert refused.refusal == 'a.txt cannot be used: not an image of a known kind.'
+    assert refused.opening(add=False).refusal == ''
+
+
 def test_pictures_that_are_refused(service, picture):
     with pytest.raises(ValueError, match='truncated'):
         service.open_picture(Session(), picture[:-20], 'cut.png')
-    with pytest.raises(ValueError, match='cannot be read as an image'):
+    with pytest.raises(ValueError, match='not an image of a known kind'):
         service.check_picture(b'no picture')
     large = cv2.imencode('.png', np.zeros((1001, 1000, 3), np.uint8))[1].tobytes()
     with pytest.raises(ValueError, match='more than the limit'):

@@ -124,7 +124,7 @@ def test_missing_and_broken_images_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r'c\.jpg: .* missing \(2 of 3 are\)'):
         measure_images(tmp_path, ['a.jpg', 'c.jpg', 'd.jpg'])
     (tmp_path / 'b.jpg').write_text('no image')
-    with pytest.raises(ValueError, match=r'b\.jpg: cannot be read as an image'):
+    with pytest.raises(ValueError, match=r'b\.jpg: not an image'):
         measure_images(tmp_path, ['a.jpg', 'b.jpg'])
 
 

@@ -55,7 +55,7 @@ def test_truncated_images(tmp_path, suffix):
     path.write_bytes(b'')
     count, examples = problems_of(split_of([path.name]), tmp_path)['image damaged']
     assert count == 1
-    assert f'{path}: cannot be read as an image' in examples[0]
+    assert f'{path}: not an image' in examples[0]
 
 
 def test_damaged_pixels_show_when_they_are_decoded(tmp_path):
