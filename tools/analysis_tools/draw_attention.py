@@ -19,8 +19,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     arguments = parse_arguments(argv)
-    if arguments.backend != 'torch':
-        raise UserError('--backend: attention is only looked at in torch')
+    if arguments.backend not in (None, 'torch') or arguments.checkpoint.endswith('.onnx'):
+        raise UserError('--backend: attention is only looked at in torch, give the checkpoint')
 
     import numpy as np
 
