@@ -24,8 +24,8 @@ GATHER = {1: 0.2, 2: 0.4, 32: 0.6}
 multiplying all of them, from so many queries on. Measured.
 """
 _GROUP = 64
-_FAR = np.float32(1e38)
-"""More than any two similarities differ by; to subtract it takes a tenth of setting to -inf."""
+_SAMPLED = 8
+"""Of the rows that pass a filter, one in so many decides which are looked at."""
 
 
 def nearest_rows(
@@ -63,9 +63,7 @@ def nearest_rows(
             rows = np.flatnonzero(mask)
             near.add(queries @ chunk[rows].T, start + rows)
         else:
-            similarities = queries @ chunk.T
-            similarities -= _FAR * ~mask
-            near.add(similarities, start)
+            near.add(queries @ chunk.T, start, mask)
     return [
         sorted_exactly(query, matrix, rows, top_k, tie_keys)
         for query, rows in zip(queries, near.rows(), strict=True)
@@ -92,15 +90,25 @@ class _Candidates:
         self._margin = margin
         self._found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
 
-    def add(self, similarities: np.ndarray, rows: int | np.ndarray) -> None:
-        """Look through a block (q, n) of similarities to ``rows`` (n,), or from a first one on."""
-        self._raise_levels(similarities)
+    def add(
+        self, similarities: np.ndarray, rows: int | np.ndarray, mask: np.ndarray | None = None
+    ) -> None:
+        """Look through a block (q, n) of similarities to ``rows`` (n,), or from a first one on.
+
+        Args:
+            similarities: Of all rows.
+            rows: Their indices, or that of the first.
+            mask: (n,) bool which of them count; None: all. The others' similarities stay in the
+                block, for to overwrite them takes longer than to drop the few that come through.
+        """
+        self._raise_levels(similarities if mask is None else similarities[:, self._sample(mask)])
         places = np.flatnonzero(similarities >= self._levels()[:, None])
         query, column = np.divmod(places, similarities.shape[1])
-        found = similarities.reshape(-1)[places]
-        real = found > -_FAR / 2
+        if mask is not None:
+            counts = mask[column]
+            places, query, column = places[counts], query[counts], column[counts]
         row = column + rows if isinstance(rows, int) else rows[column]
-        self._found.append((query[real], row[real], found[real]))
+        self._found.append((query, row, similarities.reshape(-1)[places]))
 
     def rows(self) -> list[np.ndarray]:
         """Of each query."""
@@ -111,6 +119,12 @@ class _Candidates:
         order = np.argsort(query, kind='stable')
         splits = np.searchsorted(query[order], np.arange(1, len(self._best)))
         return np.split(row[order], splits)
+
+    def _sample(self, mask: np.ndarray) -> np.ndarray:
+        """Some of the columns that count; the k best of some rows are no more than those of all."""
+        columns = np.flatnonzero(mask)
+        step = min(_SAMPLED, len(columns) // (_SAMPLED * self._best.shape[1]))
+        return columns[:: max(1, step)]
 
     def _levels(self) -> np.ndarray:
         return self._best.min(1, initial=np.inf) - self._margin
