@@ -1,4 +1,5 @@
 import os
+import time
 
 # Tests run in as many processes as there are cores; theirs inherit it.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
@@ -6,6 +7,7 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 import pytest
 import torch
 from mmdet.visualization import DetLocalVisualizer
+from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmengine.visualization import Visualizer
 
@@ -56,6 +58,29 @@ def _visualizer():
         for visualizer in kind._instance_dict.values():
             visualizer.close()
         kind._instance_dict.clear()
+
+
+@pytest.fixture(autouse=True)
+def _logger():
+    """So are mmengine's loggers, whose files a server closes when it configures logging."""
+    yield
+    for logger in MMLogger._instance_dict.values():
+        for handler in logger.handlers:
+            handler.close()
+    MMLogger._instance_dict.clear()
+
+
+@pytest.fixture
+def time_zone():
+    """Sets the time zone of this process, until the test ends."""
+    with pytest.MonkeyPatch.context() as patch:
+
+        def use(name):
+            patch.setenv('TZ', name)
+            time.tzset()
+
+        yield use
+    time.tzset()
 
 
 @pytest.fixture(autouse=True)

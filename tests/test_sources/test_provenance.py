@@ -1,5 +1,4 @@
 import os
-import time
 
 import numpy as np
 import pytest
@@ -11,13 +10,9 @@ from mmps.utils.cli import UserError
 
 
 @pytest.fixture(autouse=True)
-def _place(monkeypatch):
+def _place(time_zone):
     """An hour east of UTC, without summer time."""
-    monkeypatch.setenv('TZ', 'XXX-1')
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
+    time_zone('XXX-1')
 
 
 NOON = 1772362800.0  # 2026-03-01T12:00:00+01:00, by date(1)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from mmps.apis.network import build_model
 from mmps.deployment import write_onnx
 from mmps.deployment.model_file import model_file
 from mmps.evaluation.functional import load_predictions
@@ -53,7 +54,7 @@ def test_an_exported_model_searches_in_processes_of_its_own(config_file, checkpo
     """Nothing else has set mmengine's default scope there."""
     exported, gallery = tmp_path / 'model.onnx', tmp_path / 'people.lance'
     config = Config.fromfile(config_file)
-    model = decided(MODELS.build(config.model))
+    model = build_model(config, checkpoint)
     write_onnx(model, exported, model_file(config, model, checkpoint))
     scene = tmp_path / 'scene.jpg'
     write_image(scene, pictures((200, 150))[0])

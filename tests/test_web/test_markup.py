@@ -1,4 +1,3 @@
-import time
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -14,12 +13,8 @@ HOSTILE = '<img src=x onerror="alert(1)">\'${alert(2)}{{x}}`\n..'
 
 
 @pytest.fixture
-def utc(monkeypatch):
-    monkeypatch.setenv('TZ', 'UTC')
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
+def utc(time_zone):
+    time_zone('UTC')
 
 
 class Tags(HTMLParser):

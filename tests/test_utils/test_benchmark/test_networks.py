@@ -3,18 +3,14 @@ import argparse
 import pytest
 import torch
 
-from mmps.testing.tiny_models import slim_model, small_config
 from mmps.utils.benchmark import inference, training
 
 
 @pytest.fixture
-def arguments(tmp_path):
-    config = small_config('ps_densenet121_att_prw.py')
-    config.model = slim_model()
-    config.dump(tmp_path / 'tiny.py')
+def arguments(slim_config):
     parser = argparse.ArgumentParser()
     training.add_arguments(parser)
-    words = [str(tmp_path / 'tiny.py'), '--size=128x96', '--batch=2', '--repeats=1']
+    words = [slim_config, '--size=128x96', '--batch=2', '--repeats=1']
     return parser.parse_args(words)
 
 

@@ -1,16 +1,12 @@
 import argparse
 
-from mmps.testing.tiny_models import slim_model, small_config
 from mmps.utils.benchmark import runtimes
 
 
-def test_every_form_of_a_model_is_timed(tmp_path):
-    config = small_config('ps_densenet121_att_prw.py')
-    config.model = slim_model()
-    config.dump(tmp_path / 'tiny.py')
+def test_every_form_of_a_model_is_timed(slim_config):
     parser = argparse.ArgumentParser()
     runtimes.add_arguments(parser)
-    words = [str(tmp_path / 'tiny.py'), '--size=128x96', '--repeats=2', '--threads=1', '--int8']
+    words = [slim_config, '--size=128x96', '--repeats=2', '--threads=1', '--int8']
     measured = runtimes.run(parser.parse_args(words))
     names = ['PyTorch', 'PyTorch, layers written plainly']
     names += [f'{name}{form}' for name in ('ONNX Runtime', 'OpenVINO') for form in ('', ', int8')]
