@@ -4,6 +4,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
+from mmps.apis.backends import default_backend
 from mmps.utils.amp import cpu_has_bfloat16
 from mmps.utils.cli import (
     UserError,
@@ -111,7 +112,7 @@ def main(argv: list[str] | None = None) -> None:
     config = load_run_config(arguments)
     require_entries(config, arguments.config, ('model', 'test_dataloader', 'test_evaluator'))
     config.load_from, config.resume = arguments.checkpoint, False
-    exported = arguments.checkpoint.endswith('.onnx')
+    exported = default_backend(arguments.checkpoint) != 'torch'
     if exported:
         take_exported(config, arguments)
     elif arguments.amp:

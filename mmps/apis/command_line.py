@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 from collections.abc import Callable, Iterable
 
-from mmps.apis.searcher import BACKENDS, PersonSearcher
+from mmps.apis.backends import BACKENDS
+from mmps.apis.searcher import PersonSearcher
 from mmps.retrieval import Where
-from mmps.sources import absolute, parse_time
+from mmps.sources import Provenance, absolute, parse_time
 from mmps.utils.cli import UserError, config_parser, load_config
 
 Value = str | int | float | bool
@@ -96,11 +96,11 @@ def a_number(text: str) -> int:
 
 
 def a_pattern(text: str) -> str:
-    """For argparse: a regular expression."""
+    """For argparse: a name pattern, as :class:`~mmps.sources.Provenance` takes it."""
     try:
-        re.compile(text)
-    except re.error as error:
-        raise argparse.ArgumentTypeError(f'{text!r} is no regular expression: {error}') from error
+        Provenance(name_pattern=text)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
     return text
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mmps.apis.backends import BACKENDS, default_backend
 from mmps.apis.batching import map_batched
 from mmps.apis.boxes import check_box
 from mmps.apis.index_report import IndexReport
@@ -34,13 +35,6 @@ if TYPE_CHECKING:
     from mmps.retrieval import ModelTag
 
 ImageLike = str | os.PathLike | np.ndarray
-
-BACKENDS = {
-    'torch': ('mmps.apis.network', 'TorchNetwork'),
-    'onnxruntime': ('mmps.deployment', 'OnnxNetwork'),
-    'openvino': ('mmps.deployment', 'OpenVINONetwork'),
-}
-"""Where the networks are: each is made from config, checkpoint and device."""
 
 
 class AmbiguousQueryError(ValueError):
@@ -68,7 +62,8 @@ class PersonSearcher:
         config: Path of the model's config, or the config.
         checkpoint: The weights; for another backend than ``torch`` the exported model.
         device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda:0``, ...
-        backend: One of :data:`BACKENDS`; None: ONNX Runtime for a file ``.onnx``, else PyTorch.
+        backend: One of :data:`~mmps.apis.backends.BACKENDS`; None:
+            :func:`~mmps.apis.backends.default_backend`.
         batch_size: Images per pass of the network. None: as many as the config tests with, which
             makes embeddings equal to those of ``tools/test.py`` to the last bit.
         score_thr: People found with a lower score are left out.
@@ -91,12 +86,10 @@ class PersonSearcher:
         score_thr: float = 0.5,
     ) -> None:
         from mmps.apis.network import read_config
+        from mmps.utils.checkpoint_file import existing_file
 
-        checkpoint = os.fspath(checkpoint)
-        if '://' not in checkpoint and not os.path.isfile(checkpoint):
-            raise FileNotFoundError(f'checkpoint {checkpoint} does not exist')
-        if backend is None:
-            backend = 'onnxruntime' if checkpoint.endswith('.onnx') else 'torch'
+        checkpoint = existing_file(checkpoint)  # before anything that takes longer
+        backend = default_backend(checkpoint) if backend is None else backend
         if backend not in BACKENDS:
             raise ValueError(f'backend={backend!r}: there are {", ".join(BACKENDS)}')
         config = read_config(config)

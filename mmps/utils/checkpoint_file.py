@@ -85,10 +85,19 @@ def read_checkpoint(
         FileNotFoundError: There is no such file.
         CheckpointError: The file is damaged, or would have to run code to be read.
     """
+    return _read(existing_file(path), map_location)
+
+
+def existing_file(path: str | os.PathLike) -> Path:
+    """The path, ``~`` resolved, of a file that is there.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+    """
     path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f'checkpoint {path} does not exist')
-    return _read(path, map_location)
+    return path
 
 
 def _read(source: Path | IO[bytes], map_location: Any = None, weights_only: object = None) -> Any:

@@ -7,24 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-PLACES = (
-    'above-left',
-    'above-right',
-    'below-left',
-    'below-right',
-    'beside-left',
-    'beside-right',
-    'inside-top',
-    'inside-bottom',
-    'higher-left',
-    'higher-right',
-    'lower-left',
-    'lower-right',
-)
-"""Around a box, the best first; higher and lower ones leave room for one label in between."""
-
 _ADJACENT = 8
-"""How many of the places touch the box."""
+"""How many of the places, which are in order of preference, touch the box."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +16,9 @@ class Label:
     """Where a label goes.
 
     Attributes:
-        place: One of :data:`PLACES`.
+        place: ``above-``, ``below-``, ``beside-``, ``higher-`` or ``lower-left`` or ``-right``,
+            ``inside-top`` or ``inside-bottom``; higher and lower ones leave room for one label in
+            between.
         left, top: Its corner, in pixels.
     """
 
@@ -59,7 +45,8 @@ def place_labels(
     placed = np.zeros((0, 4))
     labels = []
     for bbox, (width, height) in zip(bboxes, sizes, strict=True):
-        corners = _corners(bbox, width, height)
+        places, corners = zip(*_corners(bbox, width, height).items(), strict=True)
+        corners = np.array(corners)
         spots = np.hstack([corners, corners + [width, height]])
         outside = width * height - _overlaps(spots, np.array([[0, 0, *frame]])).sum(1)
         hidden = outside + _overlaps(spots, placed).sum(1)
@@ -67,30 +54,28 @@ def place_labels(
         order = np.arange(len(spots))
         best = np.lexsort((order, people.round(3), order >= _ADJACENT, hidden.round(3)))[0]
         placed = np.vstack([placed, spots[best]])
-        labels.append(Label(PLACES[best], *corners[best].tolist()))
+        labels.append(Label(places[best], *corners[best].tolist()))
     return labels
 
 
-def _corners(bbox: np.ndarray, width: float, height: float) -> np.ndarray:
-    """Top left corners (12, 2) of a label at each of the places."""
+def _corners(bbox: np.ndarray, width: float, height: float) -> dict[str, tuple[float, float]]:
+    """Top left corner of a label at each place around a box, the best place first."""
     x1, y1, x2, y2 = bbox
     left, right = x1, x2 - width
-    return np.array(
-        [
-            (left, y1 - height),
-            (right, y1 - height),
-            (left, y2),
-            (right, y2),
-            (x1 - width, y1),
-            (x2, y1),
-            (left, y1),
-            (left, y2 - height),
-            (left, y1 - 2 * height),
-            (right, y1 - 2 * height),
-            (left, y2 + height),
-            (right, y2 + height),
-        ]
-    )
+    return {
+        'above-left': (left, y1 - height),
+        'above-right': (right, y1 - height),
+        'below-left': (left, y2),
+        'below-right': (right, y2),
+        'beside-left': (x1 - width, y1),
+        'beside-right': (x2, y1),
+        'inside-top': (left, y1),
+        'inside-bottom': (left, y2 - height),
+        'higher-left': (left, y1 - 2 * height),
+        'higher-right': (right, y1 - 2 * height),
+        'lower-left': (left, y2 + height),
+        'lower-right': (right, y2 + height),
+    }
 
 
 def _overlaps(spots: np.ndarray, boxes: np.ndarray) -> np.ndarray:

@@ -198,7 +198,7 @@ class Handlers:
 
     def _found(self, session: Session, form: Controls) -> tuple:
         empty = ''
-        if session.exemplars and not session.hits:
+        if session.exemplars and not session.hits and not session.problem:
             empty = why_nobody(self._service.gallery, session.where)
         results = markup.results(session, form.view == WHOLE_SCENE, empty)
         return picking.jump(session), markup.period(session), results, ''

@@ -35,13 +35,13 @@ def data_address(content: bytes, kind: str) -> str:
 
 def headline(info: GalleryInfo) -> str:
     """What the gallery holds, in a line."""
+    images = info.frames - info.video_frames
     places = [
-        count(info.frames - info.video_frames, 'image', 'images'),
-        count(info.video_frames, 'video frame', 'video frames'),
+        count(images, 'image', 'images') if images or not info.video_frames else '',
+        count(info.video_frames, 'video frame', 'video frames') if info.video_frames else '',
     ]
-    shown = [place for place in places if not place.startswith('0 ')] or places[:1]
     parts = [
-        f'{count(info.people, "person", "people")} found in {" and ".join(shown)}',
+        f'{count(info.people, "person", "people")} found in {" and ".join(filter(None, places))}',
         count(len(info.cameras), 'camera', 'cameras') if info.cameras else '',
         _times(info),
     ]
@@ -140,7 +140,7 @@ def _card(rank: int, hit: Hit, session: Session, whole_scene: bool) -> str:
         f'<div class="ps-similarity"><b>{hit.similarity:.2f}</b>'
         f'<span><i style="width:{share:.0%}"></i></span></div>'
         f'<div class="ps-facts">{lines}<div class="ps-name" title="{name}">'
-        f'<span>{escape(source_name(hit))}</span>{offset}</div></div>'
+        f'<span>{escape(source_name(hit.source))}</span>{offset}</div></div>'
         f'<div class="ps-acts">'
         f'{_toggle("right", hit, mark, "&#10003;", f"Rank {rank} is the person")}'
         f'{_toggle("wrong", hit, mark, "&#10007;", f"Rank {rank} is somebody else")}'

@@ -210,15 +210,15 @@ class _Cache:
 
 def hit_name(hit: Hit) -> str:
     """What to call the picture that a hit is in."""
-    name = source_name(hit)
+    name = source_name(hit.source)
     return name if hit.offset is None else f'{name} {format_offset(hit.offset)}'
 
 
-def source_name(hit: Hit) -> str:
-    """What to call the image or video that a hit is in."""
-    return printable(Path(hit.source).name)
+def source_name(source: str) -> str:
+    """What to call an image or video."""
+    return printable(Path(source).name)
 
 
 def _frame_name(source: str, number: int) -> str:
-    name = printable(Path(source).name)
+    name = source_name(source)
     return f'{name} #{number}' if number else name

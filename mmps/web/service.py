@@ -176,7 +176,7 @@ class SearchService:
         if cut is None:
             cut, bbox = np.full((2, 1, 3), 255, np.uint8), np.array([0, 0, 1, 2])
         query = Query(cut, np.asarray(bbox, np.float32), self.embedding(session))
-        result = SearchResult(query, session.hits, self.gallery)
+        result = SearchResult(query, session.hits, self.gallery, session.where)
         content = json.loads(result.to_json())
         content['query'] = dict(
             people=[exemplar.name for exemplar in session.exemplars],

@@ -146,7 +146,7 @@ def test_dropped_is_gone(folder):
 
 
 def test_what_the_engine_remembers_is_bounded(folder, monkeypatch):
-    monkeypatch.setattr(lance, 'CACHES', dict.fromkeys(lance.CACHES, 2**16))
+    monkeypatch.setattr(lance, 'SESSION', dict.fromkeys(lance.SESSION, 2**16))
     gallery, rng = Gallery.open(folder, model_tag(DIM)), np.random.default_rng(0)
     for number in range(60):
         gallery.append([random_frame(rng, f'{number}', 1, DIM)])

@@ -2,6 +2,7 @@
 
 import argparse
 
+from mmps.apis.backends import default_backend
 from mmps.apis.command_line import build_searcher, searcher_parser
 from mmps.sources import as_image, printable
 from mmps.utils.cli import UserError, run_tool
@@ -19,7 +20,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     arguments = parse_arguments(argv)
-    if arguments.backend not in (None, 'torch') or arguments.checkpoint.endswith('.onnx'):
+    if (arguments.backend or default_backend(arguments.checkpoint)) != 'torch':
         raise UserError('--backend: attention is only looked at in torch, give the checkpoint')
 
     import numpy as np

@@ -35,7 +35,7 @@ version that lists all of them.
 """
 CACHED = 2**25
 """Bytes of embeddings from which on they are kept once more, in a file that memory is mapped to."""
-CACHES = {'metadata_cache_size_bytes': 2**25, 'index_cache_size_bytes': 2**30}
+SESSION = {'metadata_cache_size_bytes': 2**25, 'index_cache_size_bytes': 2**30}
 """What LanceDB may remember. Every change adds a list of all files, and it forgets nothing before
 its bound, which would be gigabytes.
 """
@@ -68,7 +68,7 @@ class LanceEngine:
         self._folder = Path(folder or ('/' if address.startswith('/') else '.')) / name
         self._seals = Seals(self._folder) if local else None
         self._cache: MatrixCache | None = None
-        self._session = require_extra('lancedb', 'gallery').Session(**CACHES)
+        self._session = require_extra('lancedb', 'gallery').Session(**SESSION)
         self._uri = str(self._folder.parent) if local else folder
         with self._understood():
             if self._seals and self._seals.exist():

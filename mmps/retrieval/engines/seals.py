@@ -190,6 +190,8 @@ def sizes_in(folder: Path) -> dict[str, int]:
             for entry in entries:
                 with suppress(FileNotFoundError):
                     if entry.is_dir():
+                        if entry.is_symlink():  # which may lead back up
+                            continue
                         folders.append(f'{prefix}{entry.name}{os.sep}')
                     elif not entry.name.startswith('.'):
                         found[prefix + entry.name] = entry.stat().st_size
