@@ -25,7 +25,7 @@ multiplying all of them, from so many queries on. Measured.
 """
 _GROUP = 64
 _SAMPLED = 8
-"""Of the rows that pass a filter, one in so many decides which are looked at."""
+"""One in so many rows decides which are looked at."""
 
 
 def nearest_rows(
@@ -101,7 +101,7 @@ class _Candidates:
             mask: (n,) bool which of them count; None: all. The others' similarities stay in the
                 block, for to overwrite them takes longer than to drop the few that come through.
         """
-        self._raise_levels(similarities if mask is None else similarities[:, self._sample(mask)])
+        self._raise_levels(similarities[:, self._sample(similarities.shape[1], mask)])
         places = np.flatnonzero(similarities >= self._levels()[:, None])
         query, column = np.divmod(places, similarities.shape[1])
         if mask is not None:
@@ -112,19 +112,27 @@ class _Candidates:
 
     def rows(self) -> list[np.ndarray]:
         """Of each query."""
-        parts = zip(*self._found, strict=True) if self._found else [np.zeros(0, np.int64)] * 3
-        query, row, found = (np.concatenate(part) if self._found else part for part in parts)
-        kept = found >= self._levels()[query]
-        query, row = query[kept], row[kept]
+        if not self._found:
+            return [np.zeros(0, np.int64)] * len(self._best)
+        query, row, found = map(np.concatenate, zip(*self._found, strict=True))
         order = np.argsort(query, kind='stable')
         splits = np.searchsorted(query[order], np.arange(1, len(self._best)))
-        return np.split(row[order], splits)
+        of_queries = zip(np.split(row[order], splits), np.split(found[order], splits), strict=True)
+        return [rows[self._may_be_best(values)] for rows, values in of_queries]
 
-    def _sample(self, mask: np.ndarray) -> np.ndarray:
+    def _may_be_best(self, found: np.ndarray) -> np.ndarray:
+        """(n,) bool which of all similarities (n,) that one query found on the way still may."""
+        top_k = self._best.shape[1]
+        if len(found) <= top_k:
+            return np.ones(len(found), bool)
+        return found >= np.partition(found, -top_k)[-top_k] - self._margin
+
+    def _sample(self, count: int, mask: np.ndarray | None) -> slice | np.ndarray:
         """Some of the columns that count; the k best of some rows are no more than those of all."""
-        columns = np.flatnonzero(mask)
-        step = min(_SAMPLED, len(columns) // (_SAMPLED * self._best.shape[1]))
-        return columns[:: max(1, step)]
+        columns = None if mask is None else np.flatnonzero(mask)
+        count = count if columns is None else len(columns)
+        every = slice(None, None, max(1, min(_SAMPLED, count // (_SAMPLED * self._best.shape[1]))))
+        return every if columns is None else columns[every]
 
     def _levels(self) -> np.ndarray:
         return self._best.min(1, initial=np.inf) - self._margin

@@ -144,12 +144,17 @@ def _time_index(gallery: Gallery, arguments: argparse.Namespace) -> list[Measure
 
 
 def _best_in_turns(tasks: list[Callable[[], object]], repeats: int) -> list[float]:
-    """Least seconds of each task; they take turns, so that all meet the same disturbances."""
+    """Least seconds of each task.
+
+    They take turns, so that all meet the same disturbances, each time in another order, for a
+    task is slower or faster by some per cent after another one.
+    """
     best = [float('inf')] * len(tasks)
+    generator = np.random.default_rng(0)
     for _ in range(repeats):
-        for number, task in enumerate(tasks):
+        for number in generator.permutation(len(tasks)):
             start = perf_counter()
-            task()
+            tasks[number]()
             best[number] = min(best[number], perf_counter() - start)
     return best
 
