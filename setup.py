@@ -28,6 +28,7 @@ setup(
             'hypothesis',
             'httpx',
             'milvus-lite',
+            'moto[s3,server]',
             'pytest',
             'pytest-xdist',
             'ruff',

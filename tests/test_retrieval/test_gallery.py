@@ -127,7 +127,7 @@ def agrees(new_address):
 
 
 def test_any_history_gives_what_brute_force_gives(agrees, request):
-    examples = {'memory': 150, 'lance': 25, 'milvus': 12}
+    examples = {'memory': 150, 'lance': 25, 's3': 8, 'milvus': 12}
     name = request.node.callspec.params['new_address']
 
     @settings(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -33,6 +34,8 @@ VERSIONS = 200
 """Changes after which the table is compacted by whoever makes the next one: each adds files, and a
 version that lists all of them.
 """
+IN_USE = timedelta(hours=1)
+"""What compacting leaves in an object store, where no lock tells who uses an older version."""
 CACHED = 2**25
 """Bytes of embeddings from which on they are kept once more, in a file that memory is mapped to."""
 SESSION = {'metadata_cache_size_bytes': 2**25, 'index_cache_size_bytes': 2**30}
@@ -166,7 +169,7 @@ class LanceEngine:
     def _exists(self) -> bool:
         if self._seals:  # without looking into the files
             return any((self._folder / '_versions').glob('*.manifest'))
-        return self._name in self._connect().table_names(limit=10**6)
+        return self._name in self._connect().list_tables(limit=10**6).tables
 
     def _create(self, model: ModelTag) -> None:
         with self._seals.changing() if self._seals else nullcontext():
@@ -208,7 +211,7 @@ class LanceEngine:
 
     def _optimize(self) -> None:
         if not self._seals:
-            self._table.optimize()
+            self._table.optimize(cleanup_older_than=IN_USE)
             return
         self._cache.erase()
         with warnings.catch_warnings():
@@ -245,8 +248,17 @@ class LanceEngine:
         try:
             yield
         except _ERRORS as error:
-            reason = (str(error) or type(error).__name__).splitlines()[0]
-            raise DamagedGalleryError(f'{self.address}: {reason}') from error
+            kind = DamagedGalleryError if self._seals else GalleryError
+            raise kind(f'{self.address}: {_reason(error)}') from error
+
+
+def _reason(error: Exception) -> str:
+    """What an object store answered, which comes in a page of Rust; else the first line."""
+    text = (str(error) or type(error).__name__).splitlines()[0]
+    answer = re.search('<Code>(.*?)</Code>.*?<Message>(.*?)</Message>', text)
+    if answer:
+        return ': '.join(answer.groups())
+    return next(iter(re.findall(r'message: "(.*?)"', text)[-1:]), text)
 
 
 def _scan(table: Any, columns: Sequence[str], condition: str | None = None) -> Iterator[Any]:
