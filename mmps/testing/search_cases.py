@@ -160,3 +160,13 @@ def one_image(
         query_embeddings=np.zeros((0, 1)),
     )
     return annotations, predictions
+
+
+def random_options(rng: np.random.Generator, gallery: int | str) -> dict[str, object]:
+    """Options of a search, or of its diagnosis, in that gallery."""
+    return dict(
+        score_thr=float(rng.choice([0.0, 0.5, 1.0])),
+        confidence_weighting=bool(rng.integers(2)),
+        cross_camera=bool(rng.integers(2)),
+        gallery_size=gallery,
+    )

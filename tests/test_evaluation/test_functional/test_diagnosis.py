@@ -1,70 +1,21 @@
-"""Hand-computed losses for every part, and the sum and the brute-force oracle on random cases."""
+"""Hand-computed losses for every part."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from mmps.evaluation.functional import (
-    ContextMatching,
-    SearchAnnotations,
-    SearchGalleries,
-    SearchPredictions,
-    rank_queries,
-)
+from mmps.evaluation.functional import rank_queries
 from mmps.evaluation.functional.diagnosis import diagnose_search
 from mmps.evaluation.functional.search_loss import Part
-from mmps.testing.diagnosis_oracle import diagnosis_oracle
-from mmps.testing.search_cases import random_annotations, random_predictions
+from mmps.testing.one_query import BOX, HERE, OTHER, PERSON, SOMEBODY, one_query
 
-BOX = [0, 0, 20, 40]
-OTHER = [100, 0, 120, 40]
 EMPTY = [200, 0, 220, 40]
-PERSON, SOMEBODY = 7, 8
-HERE = [(PERSON, BOX)]
 
 
 def make(people, detections, listed=None, **changes):
-    """A test set with one query, who is PERSON at BOX in image 0, in which nothing is detected.
-
-    Args:
-        people: For each further image its annotated ``(person id, box)``.
-        detections: For each of them its ``(box, similarity to the query[, score])``.
-        listed: Explicit gallery of ``(image, box of the person or None)``.
-        changes: Of the annotations.
-    """
-    people, detections = [HERE, *people], [[], *detections]
-    names = tuple(f'{i}.jpg' for i in range(len(people)))
-    flat = [detection for image in detections for detection in image]
-    cosines = np.array([detection[1] for detection in flat], float)
-    galleries = {}
-    if listed is not None:
-        positives = [entry for entry, (_, box) in enumerate(listed) if box is not None]
-        boxes = [listed[entry][1] for entry in positives]
-        images = [image for image, _ in listed]
-        galleries[100] = SearchGalleries([0, len(listed)], images, positives, boxes)
-    annotations = SearchAnnotations(
-        image_names=names,
-        cameras=range(len(names)),
-        box_splits=np.cumsum([0, *map(len, people)]),
-        bboxes=[box for image in people for _, box in image],
-        person_ids=[person for image in people for person, _ in image],
-        query_images=[0],
-        query_bboxes=[BOX],
-        query_person_ids=[PERSON],
-        galleries=galleries,
-    )
-    predictions = SearchPredictions(
-        image_names=names,
-        image_splits=np.cumsum([0, *map(len, detections)]),
-        bboxes=[detection[0] for detection in flat],
-        scores=[detection[2] if len(detection) > 2 else 1.0 for detection in flat],
-        embeddings=np.stack([cosines, np.sqrt(1 - cosines**2)], 1),
-        query_embeddings=[[1.0, 0.0]],
-    )
-    return replace(annotations, **changes), predictions
+    """As :func:`one_query`, in whose image nothing is detected, with these further images."""
+    return one_query([HERE, *people], [[], *detections], listed, **changes)
 
 
 def lost(case, **options):
@@ -185,19 +136,6 @@ def test_the_loss_is_known_for_each_appearance():
     assert loss.not_found.tolist() == [False, True, False]
 
 
-def test_worst_queries():
-    annotations, predictions, _ = random_case(5, gallery=6)
-    loss = diagnose_search(annotations, predictions, gallery_size=6)
-    loss = replace(
-        loss,
-        queries=np.array([0, 1, 1, 3, 4]),
-        average_precision=np.array([0.5, 0.3, 0.0, 0.0, 0.3]),
-        counts=np.array([2, 1, 1, 0, 1]),
-    )
-    # query 3 has nobody to find, and of query 1 the first search counts
-    assert loss.worst_queries == [1, 4, 0]
-
-
 def test_equally_similar_detections_share_a_threshold():
     people = [HERE, HERE, [(SOMEBODY, OTHER)]]
     case = make(people, [[(BOX, 0.5)], [(BOX, 0.5), (EMPTY, 0.5)], [(OTHER, 0.5)]])
@@ -259,99 +197,3 @@ def test_a_test_set_without_queries_is_refused():
     predictions = replace(predictions, query_embeddings=np.zeros((0, 2)))
     with pytest.raises(ValueError, match='this test set has no query'):
         diagnose_search(annotations, predictions)
-
-
-def random_case(seed, images=8, gallery=0, ties=True):
-    rng = np.random.default_rng(seed)
-    annotations = random_annotations(rng, images=images, gallery=gallery)
-    predictions = random_predictions(rng, annotations, ties=ties)
-    options = dict(
-        score_thr=float(rng.choice([0.0, 0.5, 1.0])),
-        confidence_weighting=bool(rng.integers(2)),
-        cross_camera=bool(rng.integers(2)),
-        gallery_size=gallery,
-    )
-    return annotations, predictions, options
-
-
-@settings(deadline=None, max_examples=120)
-@given(
-    seed=st.integers(0, 2**32 - 1),
-    images=st.integers(1, 9),
-    gallery=st.sampled_from([0, 6]),
-    ties=st.booleans(),
-    iou_thr=st.sampled_from(['adaptive', 0.05, 0.5, 0.75]),
-)
-def test_parts_equal_the_oracle_and_add_up(seed, images, gallery, ties, iou_thr):
-    annotations, predictions, options = random_case(seed, images, gallery, ties)
-    loss = diagnose_search(annotations, predictions, iou_thr=iou_thr, **options)
-    (result,) = rank_queries(annotations, predictions, [iou_thr], **options)
-    np.testing.assert_allclose(loss.average_precision, result.average_precision, atol=1e-12)
-    np.testing.assert_allclose(loss.parts.sum(1), 1 - result.average_precision, rtol=0, atol=1e-12)
-    assert loss.mean_parts.sum() == pytest.approx(1 - loss.mean_average_precision, abs=1e-12)
-    oracle = diagnosis_oracle(annotations, predictions, iou_thr=iou_thr, **options)
-    want = [[parts[part] for part in Part] for parts in oracle]
-    np.testing.assert_allclose(loss.parts, want, atol=1e-12)
-
-
-@settings(deadline=None, max_examples=60)
-@given(
-    seed=st.integers(0, 2**32 - 1),
-    gallery=st.sampled_from([0, 6]),
-    ties=st.booleans(),
-    k1=st.integers(1, 12),
-    similarity=st.sampled_from(['max', 'mean']),
-)
-def test_parts_add_up_with_context_matching(seed, gallery, ties, k1, similarity):
-    annotations, predictions, options = random_case(seed, gallery=gallery, ties=ties)
-    options['context_matching'] = ContextMatching(k1, 3, similarity)
-    loss = diagnose_search(annotations, predictions, **options)
-    (result,) = rank_queries(annotations, predictions, **options)
-    np.testing.assert_allclose(loss.average_precision, result.average_precision, atol=1e-12)
-    np.testing.assert_allclose(loss.parts.sum(1), 1 - result.average_precision, rtol=0, atol=1e-12)
-
-
-@settings(deadline=None, max_examples=60)
-@given(seed=st.integers(0, 2**32 - 1))
-def test_order_changes_nothing(seed):
-    annotations, predictions, options = random_case(seed)
-    rng = np.random.default_rng(seed)
-
-    def shuffle(splits):
-        image = np.repeat(np.arange(len(splits) - 1), np.diff(splits))
-        return np.lexsort((rng.random(len(image)), image))
-
-    # which of two boxes of one id in an image counts is the protocol's order, so keep that
-    people = shuffle(annotations.box_splits)
-    image = np.repeat(np.arange(annotations.num_images), np.diff(annotations.box_splits))
-    twice = len(np.unique(np.stack([image, annotations.person_ids]), axis=1).T) < len(image)
-    people = np.sort(people) if twice else people
-    rows = shuffle(predictions.image_splits)
-    moved = replace(
-        annotations,
-        bboxes=annotations.bboxes[people],
-        person_ids=annotations.person_ids[people],
-    )
-    found = replace(
-        predictions,
-        bboxes=predictions.bboxes[rows],
-        scores=predictions.scores[rows],
-        embeddings=predictions.embeddings[rows],
-    )
-    before = diagnose_search(annotations, predictions, **options)
-    after = diagnose_search(moved, found, **options)
-    np.testing.assert_array_equal(after.parts, before.parts)
-
-
-@pytest.mark.parametrize('gallery', [0, 6])
-def test_a_query_searched_several_times(gallery):
-    annotations, predictions, options = random_case(3, gallery=gallery)
-    if gallery:
-        listed = annotations.galleries[gallery]
-        annotations.galleries[gallery] = replace(listed, queries=[2, 0, 2, 4, 0])
-    loss = diagnose_search(annotations, predictions, **options)
-    (result,) = rank_queries(annotations, predictions, **options)
-    np.testing.assert_array_equal(loss.queries, result.queries)
-    np.testing.assert_allclose(loss.parts.sum(1), 1 - result.average_precision, atol=1e-12)
-    oracle = diagnosis_oracle(annotations, predictions, **options)
-    np.testing.assert_allclose(loss.parts, [list(parts.values()) for parts in oracle], atol=1e-12)

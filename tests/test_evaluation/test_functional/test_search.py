@@ -1,79 +1,26 @@
-"""Hand-computed rankings, the traps of the protocols, invariances, and the brute-force oracle."""
+"""Hand-computed rankings, and the traps of the protocols."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from mmps.evaluation.functional import (
     SearchAnnotations,
-    SearchGalleries,
     SearchPredictions,
     evaluate_search,
     rank_queries,
     with_ground_truth_boxes,
 )
-from mmps.testing.search_cases import (
-    random_annotations,
-    random_galleries,
-    random_predictions,
-)
-from mmps.testing.search_oracle import search_oracle
+from mmps.testing.one_query import ABSENT, BOX, HERE, OTHER, PERSON, SOMEBODY, one_query
 
-BOX = [0, 0, 20, 40]
-OTHER = [100, 0, 120, 40]
-ABSENT = None
-PERSON, SOMEBODY = 7, 8
-
-
-def make(people, detections, cameras=None, listed=None):
-    """A test set with one query, who is PERSON at BOX in image 0.
-
-    Args:
-        people: For each image its annotated ``(person id, box)``.
-        detections: For each image its ``(box, similarity to the query[, score])``.
-        cameras: One per image.
-        listed: Explicit gallery of ``(image, box of the person or ABSENT)``.
-    """
-    names = tuple(f'{i}.jpg' for i in range(len(people)))
-    flat = [detection for image in detections for detection in image]
-    cosines = np.array([detection[1] for detection in flat], float)
-    galleries = {}
-    if listed is not None:
-        images = [image for image, _ in listed]
-        positives = [entry for entry, (_, box) in enumerate(listed) if box is not ABSENT]
-        boxes = [listed[entry][1] for entry in positives]
-        galleries[2] = SearchGalleries([0, len(listed)], images, positives, boxes)
-    annotations = SearchAnnotations(
-        image_names=names,
-        cameras=range(len(names)) if cameras is None else cameras,
-        box_splits=np.cumsum([0, *map(len, people)]),
-        bboxes=[box for image in people for _, box in image],
-        person_ids=[person for image in people for person, _ in image],
-        query_images=[0],
-        query_bboxes=[BOX],
-        query_person_ids=[PERSON],
-        galleries=galleries,
-    )
-    predictions = SearchPredictions(
-        image_names=names,
-        image_splits=np.cumsum([0, *map(len, detections)]),
-        bboxes=[detection[0] for detection in flat],
-        scores=[detection[2] if len(detection) > 2 else 1.0 for detection in flat],
-        embeddings=np.stack([cosines, np.sqrt(1 - cosines**2)], 1),
-        query_embeddings=[[1.0, 0.0]],
-    )
-    return annotations, predictions
+make = partial(one_query, size=2)
 
 
 def ap_and_rank(case, **options):
     (result,) = rank_queries(*case, **options)
     return pytest.approx(float(result.average_precision[0])), int(result.first_rank[0])
-
-
-HERE = [(PERSON, BOX)]
 
 
 def test_hand_computed_ranking():
@@ -269,63 +216,3 @@ def test_a_perfect_ranking_is_exactly_one():
         for options in (dict(), dict(cross_camera=True), dict(iou_thr=0.75)):
             metrics = evaluate_search(annotations, predictions, **options)
             assert metrics == {'mAP': 1.0, 'top1': 1.0, 'top5': 1.0, 'top10': 1.0}
-
-
-def options_of(rng, gallery):
-    return dict(
-        score_thr=float(rng.choice([0.0, 0.5, 1.0])),
-        confidence_weighting=bool(rng.integers(2)),
-        cross_camera=bool(rng.integers(2)),
-        gallery_size=gallery,
-    )
-
-
-def random_case(rng, images=8, searches=None, ties=False):
-    """A test set with galleries of 3 and 6 images; ``searches`` of random queries, or all once."""
-    annotations = random_annotations(rng, images=images)
-    galleries = {size: random_galleries(rng, annotations, size, searches) for size in (3, 6)}
-    annotations = replace(annotations, galleries=galleries)
-    return annotations, random_predictions(rng, annotations, ties=ties)
-
-
-@settings(deadline=None, max_examples=80)
-@given(
-    seed=st.integers(0, 2**32 - 1),
-    images=st.integers(1, 9),
-    gallery=st.sampled_from([0, 6]),
-    ties=st.booleans(),
-    iou_thr=st.sampled_from(['adaptive', 0.5, 0.75]),
-)
-def test_equals_the_oracle(seed, images, gallery, ties, iou_thr):
-    rng = np.random.default_rng(seed)
-    annotations = random_annotations(rng, images=images, gallery=gallery)
-    predictions = random_predictions(rng, annotations, ties=ties)
-    options = options_of(rng, gallery)
-    (result,) = rank_queries(annotations, predictions, [iou_thr], **options)
-    aps, ranks = search_oracle(annotations, predictions, iou_thr=iou_thr, **options)
-    np.testing.assert_allclose(result.average_precision, aps, atol=1e-9)
-    np.testing.assert_array_equal(result.first_rank, ranks)
-
-
-@settings(deadline=None, max_examples=60)
-@given(
-    seed=st.integers(0, 2**32 - 1),
-    gallery=st.sampled_from([3, 6, 'all']),
-    searches=st.sampled_from([None, 1, 3, 12]),
-    ties=st.booleans(),
-    few=st.booleans(),
-)
-def test_explicit_searches_equal_the_oracle(seed, gallery, searches, ties, few):
-    """Queries that are searched several times, or not at all, in any order."""
-    rng = np.random.default_rng(seed)
-    case = random_case(rng, searches=searches, ties=ties)
-    options = options_of(rng, gallery)
-    # the way that galleries of few images are searched, for all or for none
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr('mmps.evaluation.functional.ranking.FEW', 2 if few else 0)
-        (result,) = rank_queries(*case, **options)
-    aps, ranks = search_oracle(*case, **options)
-    np.testing.assert_allclose(result.average_precision, aps, atol=1e-9)
-    np.testing.assert_array_equal(result.first_rank, ranks)
-    assert (np.diff(result.queries) >= 0).all()
-    assert len(result.queries) == (searches or case[0].num_queries)

@@ -1,0 +1,9 @@
+import pytest
+
+from mmps.testing import cuhk_sysu_by_hand
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Folder of a data set of a few images."""
+    return cuhk_sysu_by_hand.write(tmp_path)
