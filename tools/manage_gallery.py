@@ -101,8 +101,8 @@ def expire(gallery, arguments: argparse.Namespace) -> None:
 
 
 def compact(gallery, arguments: argparse.Namespace) -> None:
-    gallery.compact()
-    print('compacted: what was deleted is gone from the files')
+    left = gallery.compact()
+    print(f'compacted: {left or "what was deleted is gone from the files"}')
 
 
 def index(gallery, arguments: argparse.Namespace) -> None:

@@ -265,9 +265,13 @@ class Gallery:
         """
         return self.delete(Where(until=older_than))
 
-    def compact(self) -> None:
-        """Erase for good what was deleted or replaced, and make opening fast again."""
-        self._engine.compact()
+    def compact(self) -> str:
+        """Erase for good what was deleted or replaced, and make opening fast again.
+
+        Returns:
+            What an engine that others use leaves all the same, and until when; empty if nothing.
+        """
+        return self._engine.compact()
 
     def drop(self) -> None:
         """Erase the gallery."""

@@ -41,8 +41,12 @@ class Engine(Protocol):
     def remove(self, frame_ids: np.ndarray, before: int | None = None) -> None:
         """Remove the rows of frames, or only those of the batches with a smaller number."""
 
-    def compact(self) -> None:
-        """Erase what has been removed, for good, and make reading fast again."""
+    def compact(self) -> str:
+        """Erase what has been removed, for good, and make reading fast again.
+
+        Returns:
+            What is left all the same, for people; empty if nothing is.
+        """
 
     def drop(self) -> None:
         """Erase everything."""

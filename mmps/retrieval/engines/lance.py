@@ -144,7 +144,7 @@ class LanceEngine:
         self._verify()
         return self._retried(lambda: [search(query) for query in queries])
 
-    def compact(self) -> None:
+    def compact(self) -> str:
         indexed = self.indexed()
         with self._changing():
             if indexed:  # it holds the embeddings once more, deleted ones too
@@ -153,6 +153,7 @@ class LanceEngine:
             self._optimize()
             if indexed:
                 self._build_index()
+        return '' if self._seals else f'what was deleted less than {IN_USE} ago is left until later'
 
     def drop(self) -> None:
         with self._locked():

@@ -54,8 +54,9 @@ class MemoryEngine:
             self._parts = kept
             self._version += 1
 
-    def compact(self) -> None:
+    def compact(self) -> str:
         self.read(embeddings=True)
+        return ''
 
     def drop(self) -> None:
         with self._lock:

@@ -128,10 +128,11 @@ class MilvusEngine:
         entries = [[hit['entity'] for hit in hits] for hits in found]
         return [(_rows(some), _embeddings(some, dim)) for some in entries]
 
-    def compact(self) -> None:
+    def compact(self) -> str:
         with self._understood():
             self._client.flush(self._name)
             self._client.compact(self._name)
+        return 'the server erases what was deleted by its own garbage collection'
 
     def drop(self) -> None:
         with self._understood():
