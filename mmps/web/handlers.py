@@ -146,8 +146,8 @@ class Handlers:
         if act in ('right', 'wrong'):
             session = session.marked(_number(event, 'id'), act)
         elif act in ('clear', 'refine'):
-            kept = replace(session, right=(), wrong=()) if act == 'clear' else session
-            session = self._service.search(kept)
+            session = session.unmarked() if act == 'clear' else session.refined()
+            session = self._service.search(session)
         return self._searched(session, form)
 
     @_told

@@ -11,7 +11,7 @@ from mmps.sources import format_offset, format_time
 from mmps.visualization.cell import CELL_HEIGHT, CELL_WIDTH
 
 from .scenes import hit_name, source_name
-from .session import Session
+from .session import Marks, Session
 
 _STEPS = (-5, -1, 1, 5)
 """Seconds that the buttons below a video's frame go back and on."""
@@ -109,9 +109,10 @@ def results(session: Session, whole_scenes: bool, empty: str = '') -> str:
         _card(rank, hit, session, whole_scenes) for rank, hit in enumerate(session.hits, start=1)
     )
     # always there: the focus stays where it is only as long as the elements do
+    given = session.marks
     marks = (
-        f'<p class="ps-marks"{"" if session.right or session.wrong else " hidden"}>'
-        f'<span role="status">{len(session.right)} right, {len(session.wrong)} wrong</span>'
+        f'<p class="ps-marks"{"" if given != Marks() else " hidden"}>'
+        f'<span role="status">{len(given.right)} right, {len(given.wrong)} wrong</span>'
         '<button type="button" data-act="refine" class="ps-strong">Search again with these '
         'marks</button><button type="button" data-act="clear">Clear</button></p>'
     )
@@ -120,7 +121,8 @@ def results(session: Session, whole_scenes: bool, empty: str = '') -> str:
 
 
 def _card(rank: int, hit: Hit, session: Session, whole_scene: bool) -> str:
-    mark = 'right' if hit.id in session.right else 'wrong' if hit.id in session.wrong else ''
+    marks = session.marks
+    mark = 'right' if hit.id in marks.right else 'wrong' if hit.id in marks.wrong else ''
     picture = 'thumbnail' if whole_scene else 'crop'
     ratio = (CELL_WIDTH, CELL_HEIGHT)
     if whole_scene:

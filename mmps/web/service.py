@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -121,17 +121,14 @@ class SearchService:
     def search(self, session: Session) -> Session:
         """Search for whoever is chosen, as far as the filter lets pass.
 
-        Hits that are marked wrong are left out.
+        Hits that were marked wrong are left out.
         """
         if session.problem or not session.exemplars:
             return replace(session, hits=())
-        there = self._still_there((*session.right, *session.wrong))
-        session = replace(
-            session,
-            right=tuple(mark for mark in session.right if mark in there),
-            wrong=tuple(mark for mark in session.wrong if mark in there),
-        )
-        wrong = set(session.wrong)
+        marks, counted = session.marks, session.counted
+        there = self._still_there({*marks.right, *marks.wrong, *counted.right, *counted.wrong})
+        session = replace(session, marks=marks.among(there), counted=counted.among(there))
+        wrong = set(session.counted.wrong)
         (hits,) = self.gallery.search(
             self.embedding(session)[None], session.top_k + len(wrong), session.where
         )
@@ -142,11 +139,11 @@ class SearchService:
         """(D,) float32 of unit norm: what is searched for; see :func:`refined_query`."""
         return refined_query(
             np.stack([exemplar.embedding for exemplar in session.exemplars]),
-            self.gallery.embeddings_of(session.right),
-            self.gallery.embeddings_of(session.wrong),
+            self.gallery.embeddings_of(session.counted.right),
+            self.gallery.embeddings_of(session.counted.wrong),
         )
 
-    def _still_there(self, ids: Sequence[int]) -> set[int]:
+    def _still_there(self, ids: Collection[int]) -> set[int]:
         """Those whom nobody has deleted in the meantime."""
         there = set()
         for each in ids:
@@ -180,8 +177,8 @@ class SearchService:
         content = json.loads(result.to_json())
         content['query'] = dict(
             people=[exemplar.name for exemplar in session.exemplars],
-            right=session.right,
-            wrong=session.wrong,
+            right=session.marks.right,
+            wrong=session.marks.wrong,
         )
         sheet = np.asarray(result.plot(blur_others=blur_others).convert('RGB'))[..., ::-1]
         return json.dumps(content, indent=2).encode(), cv2.imencode('.png', sheet)[1].tobytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -50,6 +51,33 @@ class Exemplar:
     name: str
 
 
+@dataclass(frozen=True)
+class Marks:
+    """What a user has said of hits.
+
+    Attributes:
+        right, wrong: Their ids.
+    """
+
+    right: tuple[int, ...] = ()
+    wrong: tuple[int, ...] = ()
+
+    def toggled(self, hit: int, verdict: str) -> Marks:
+        """With a hit marked ``'right'`` or ``'wrong'``; marked so already, it is not any more."""
+        others = {
+            name: tuple(other for other in getattr(self, name) if other != hit)
+            for name in ('right', 'wrong')
+        }
+        if hit not in getattr(self, verdict):
+            others[verdict] = (*others[verdict], hit)
+        return Marks(**others)
+
+    def among(self, ids: Collection[int]) -> Marks:
+        """Those of some people only."""
+        right, wrong = (tuple(i for i in own if i in ids) for own in (self.right, self.wrong))
+        return Marks(right, wrong)
+
+
 @dataclass(frozen=True, eq=False)
 class Session:
     """State of one user's search.
@@ -60,7 +88,8 @@ class Session:
         refusal: Why the last one cannot be used.
         chosen: Number of the one who was.
         exemplars: Who is searched for: several pictures are averaged.
-        right, wrong: Ids of marked hits.
+        marks: As the hits show them.
+        counted: Those that searches go by: what is marked counts once it is asked to.
         where: The filter.
         problem: Why the filter that is wanted cannot be applied: nobody is found then.
         top_k: How many hits are wanted.
@@ -72,8 +101,8 @@ class Session:
     refusal: str = ''
     chosen: int | None = None
     exemplars: tuple[Exemplar, ...] = ()
-    right: tuple[int, ...] = ()
-    wrong: tuple[int, ...] = ()
+    marks: Marks = Marks()
+    counted: Marks = Marks()
     where: Where = Where()
     problem: str = ''
     top_k: int = 20
@@ -86,7 +115,7 @@ class Session:
             add: Pictures of one person are being collected; those that there are stay.
         """
         session = replace(self, picture=None, opened=self.opened + 1, refusal='', chosen=None)
-        return session if add else replace(session, exemplars=(), right=(), wrong=(), hits=())
+        return session if add else replace(session.unmarked(), exemplars=(), hits=())
 
     def refused(self, name: str, reason: str) -> Session:
         """The picture that was to be opened cannot be used."""
@@ -102,7 +131,7 @@ class Session:
             ValueError: There are enough pictures of the person.
         """
         if not add:
-            return replace(self, exemplars=(exemplar,), right=(), wrong=())
+            return replace(self.unmarked(), exemplars=(exemplar,))
         if len(self.exemplars) >= MOST_EXEMPLARS:
             raise ValueError(f'{MOST_EXEMPLARS} pictures of a person are averaged at most')
         return replace(self, exemplars=(*self.exemplars, exemplar))
@@ -112,15 +141,16 @@ class Session:
         kept = tuple(e for place, e in enumerate(self.exemplars) if place != number)
         if kept:
             return replace(self, exemplars=kept)
-        return replace(self, exemplars=(), right=(), wrong=(), hits=(), chosen=None)
+        return replace(self.unmarked(), exemplars=(), hits=(), chosen=None)
 
     def marked(self, hit: int, verdict: str) -> Session:
-        """Mark a hit ``'right'`` or ``'wrong'``; marked so already, it is not marked any more."""
-        was = getattr(self, verdict)
-        bare = {
-            name: tuple(other for other in getattr(self, name) if other != hit)
-            for name in ('right', 'wrong')
-        }
-        if hit not in was:
-            bare[verdict] = (*bare[verdict], hit)
-        return replace(self, **bare)
+        """Mark a hit, see :meth:`Marks.toggled`; searches do not go by it yet."""
+        return replace(self, marks=self.marks.toggled(hit, verdict))
+
+    def refined(self) -> Session:
+        """Let searches go by the marks."""
+        return replace(self, counted=self.marks)
+
+    def unmarked(self) -> Session:
+        """Drop all marks."""
+        return replace(self, marks=Marks(), counted=Marks())

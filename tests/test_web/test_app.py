@@ -57,6 +57,7 @@ def test_mark_refine_and_clear(user):
     changed = user.fire('results', 'act', dict(act='wrong', id=str(first[0])))
     assert shown(changed) == first and '0 right, 1 wrong' in changed['results']
     assert 'picker' not in changed
+    assert shown(user.fire('since', 'submit')) == first  # another search, not one by the marks
     assert first[0] not in shown(user.fire('results', 'act', dict(act='refine')))
     assert shown(user.fire('results', 'act', dict(act='clear'))) == first
 

@@ -7,7 +7,7 @@ import pytest
 from mmps.apis import People
 from mmps.retrieval import GalleryInfo, Hit, Where
 from mmps.web import markup, picking
-from mmps.web.session import Exemplar, Picture, Session
+from mmps.web.session import Exemplar, Marks, Picture, Session
 
 HOSTILE = '<img src=x onerror="alert(1)">\'${alert(2)}{{x}}`\n..'
 
@@ -54,7 +54,9 @@ def hit():
 @pytest.fixture
 def session(hit):
     exemplar = Exemplar(np.ones(3, np.float32), None, np.array([0, 0, 1, 1]), HOSTILE)
-    return Session(exemplars=(exemplar, exemplar), hits=(hit, replace(hit, id=5)), right=(5,))
+    return Session(
+        exemplars=(exemplar, exemplar), hits=(hit, replace(hit, id=5)), marks=Marks((5,))
+    )
 
 
 def test_what_comes_from_files_stays_text(session, hit):

@@ -9,7 +9,7 @@ from mmps.retrieval import Where, refined_query
 from mmps.retrieval.ids import frame_id
 from mmps.testing.coloured_people import coloured_scene
 from mmps.web.scenes import GoneError
-from mmps.web.session import MOST_EXEMPLARS, Session
+from mmps.web.session import MOST_EXEMPLARS, Marks, Session
 
 from .conftest import BLUE, LEFT, RED, RIGHT
 
@@ -77,7 +77,7 @@ def test_a_hit_as_the_next_query(service, session):
     green = next(hit for hit in session.hits if hit.bbox[0] == RIGHT[0])
     session = service.choose_hit(session.marked(session.hits[0].id, 'right'), green.id, add=False)
     assert session.hits[0].id == green.id and session.hits[0].similarity == pytest.approx(1)
-    assert session.right == ()  # it was about somebody else
+    assert session.marks == Marks()  # it was about somebody else
     assert session.exemplars[0].name == 'cam1_a.png'
 
 
@@ -85,7 +85,8 @@ def test_marks_refine_the_search(service, session):
     session = service.choose(session, 0, add=False)
     red, dark = session.hits[:2]
     session = session.marked(dark.id, 'right').marked(red.id, 'wrong')
-    refined = service.search(session)
+    assert service.search(session).hits == session.hits  # not before it is asked to
+    refined = service.search(session.refined())
     assert red.id not in [hit.id for hit in refined.hits]
     assert refined.hits[0].id == dark.id
     expected = refined_query(
@@ -93,19 +94,19 @@ def test_marks_refine_the_search(service, session):
         service.gallery.embeddings_of([dark.id]),
         service.gallery.embeddings_of([red.id]),
     )
-    np.testing.assert_array_equal(service.embedding(session), expected)
+    np.testing.assert_array_equal(service.embedding(refined), expected)
 
 
 def test_a_mark_is_taken_back_or_changed():
-    session = Session().marked(7, 'right').marked(8, 'wrong').marked(7, 'wrong')
-    assert (session.right, session.wrong) == ((), (8, 7))
-    assert session.marked(8, 'wrong').wrong == (7,)
+    marks = Marks().toggled(7, 'right').toggled(8, 'wrong').toggled(7, 'wrong')
+    assert marks == Marks((), (8, 7))
+    assert marks.toggled(8, 'wrong') == Marks((), (7,))
 
 
 def test_a_wrong_hit_leaves_its_place_to_the_next(service, session):
     session = service.choose(replace(session, top_k=2), 0, add=False)
     first, second = session.hits
-    refined = service.search(session.marked(first.id, 'wrong'))
+    refined = service.search(session.marked(first.id, 'wrong').refined())
     assert len(refined.hits) == 2 and refined.hits[0].id == second.id
 
 
@@ -113,8 +114,10 @@ def test_marks_of_deleted_people_are_dropped(service, session):
     session = service.choose(session, 0, add=False)
     gone = session.hits[0].id
     service.gallery.delete([gone])
-    session = service.search(session.marked(gone, 'wrong'))
-    assert session.wrong == () and gone not in [hit.id for hit in session.hits]
+    session = service.search(session.marked(gone, 'wrong').refined())
+    assert session.marks == session.counted == Marks() and gone not in [
+        hit.id for hit in session.hits
+    ]
 
 
 def test_filter(service, session):
@@ -135,9 +138,9 @@ def test_a_filter_that_cannot_be_read_finds_nobody(service, session):
 def test_another_picture_ends_the_search_unless_pictures_are_collected(service, session):
     session = service.choose(session, 0, add=False).marked(5, 'right')
     ended, kept = session.opening(add=False), session.opening(add=True)
-    assert (ended.picture, ended.exemplars, ended.hits, ended.right) == (None, (), (), ())
+    assert (ended.picture, ended.exemplars, ended.hits, ended.marks) == (None, (), (), Marks())
     assert (kept.picture, kept.chosen) == (None, None)
-    assert (kept.exemplars, kept.hits, kept.right) == (session.exemplars, session.hits, (5,))
+    assert (kept.exemplars, kept.hits, kept.marks) == (session.exemplars, session.hits, Marks((5,)))
     refused = ended.refused('a.txt', 'the image: not an image of a known kind')
     assert refused.refusal == 'a.txt cannot be used: not an image of a known kind.'
     assert refused.opening(add=False).refusal == ''
