@@ -10,6 +10,7 @@ from mmengine.runner import Runner
 
 from mmps.utils.amp import set_amp
 from mmps.utils.benchmark import networks
+from mmps.utils.benchmark.gpu_memory import layers_of_a_gpu, peak_of_tensors
 from mmps.utils.benchmark.measurement import Measurement
 from mmps.utils.benchmark.networks import load_model, measure, scenes
 
@@ -30,6 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--accumulate', type=int, default=1, metavar='N', help='batches per optimiser step'
     )
+    parser.add_argument(
+        '--gpu-memory',
+        action='store_true',
+        help='only measure, on a CPU, what tensors would take on a GPU',
+    )
 
 
 def run(arguments: argparse.Namespace) -> list[Measurement]:
@@ -49,6 +55,11 @@ def run(arguments: argparse.Namespace) -> list[Measurement]:
         for _ in range(arguments.accumulate):
             model.train_step(batch, optimiser)
 
+    if arguments.gpu_memory:
+        held = sum(tensor.nbytes for tensor in model.state_dict().values()) / 2**20
+        with layers_of_a_gpu():
+            peak = peak_of_tensors(step)
+        return [Measurement('tensors alive at once, at most', held + peak, 'MiB')]
     return measure(
         step,
         model,

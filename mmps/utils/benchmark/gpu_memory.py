@@ -1,0 +1,40 @@
+"""About what a training step needs on a GPU, measured on a CPU.
+
+The layers are those that a GPU runs, and what counts are the bytes of all tensors that are alive at
+once. A GPU needs more: its context, workspaces of its convolutions, and gaps between tensors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from unittest.mock import patch
+
+from torch.profiler import ProfilerActivity, profile
+
+from mmps.models.layers import dense_block, region_align
+from mmps.models.roi_heads import person_search_roi_head
+
+
+@contextmanager
+def layers_of_a_gpu() -> Iterator[None]:
+    """Take no layer that is there for CPUs."""
+    plain = lambda self, x, rois: self.layer(x.contiguous(), rois)  # noqa: E731
+    with ExitStack() as stack:
+        stack.enter_context(patch.object(dense_block, 'in_float32', lambda x: False))
+        stack.enter_context(patch.object(region_align.RegionAlign, 'forward', plain))
+        stack.enter_context(patch.dict(person_search_roi_head.REGIONS_AT_ONCE, clear=True))
+        yield
+
+
+def peak_of_tensors(step: Callable[[], object]) -> float:
+    """MiB of what a step allocates, when it is most."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        step()
+    events = profiler.profiler.kineto_results.events()
+    changes = [(e.start_ns(), e.nbytes()) for e in events if e.name() == '[memory]']
+    alive = peak = 0
+    for _, change in sorted(changes):
+        alive += change
+        peak = max(peak, alive)
+    return peak / 2**20
