@@ -48,6 +48,13 @@ def test_right_is_green_and_wrong_is_red(search, tmp_path):
     assert colours == [ACCENT, WRONG, RIGHT, RIGHT, PAPER]
 
 
+def test_a_row_without_matches_says_so(search):
+    annotations, _, paths = search
+    sheet = ranking.draw_ranking_sheet(annotations, [0], [[]], paths, 8)
+    right_of_query = sheet[ranking.HEADER :, ranking.MARGIN + ranking.CELL_WIDTH + 10 :]
+    assert (right_of_query != PAPER).any()
+
+
 def test_sheets_are_split_and_named_in_order(search, tmp_path):
     annotations, predictions, paths = search
     files = save_ranking_sheets(
