@@ -118,7 +118,7 @@ def draw_ranking_sheet(
         draw_cell(band[:, MARGIN : MARGIN + CELL_WIDTH], cell, ACCENT)
         if not matches:
             left = MARGIN + CELL_WIDTH + QUERY_GAP
-            draw_text(band, 'nobody was detected', left, CELL_HEIGHT // 2, BODY, MUTED)
+            draw_text(band, 'nobody was found', left, CELL_HEIGHT // 2, BODY, MUTED)
         for rank, match in enumerate(matches):
             colour = RIGHT if match.correct else WRONG
             left = MARGIN + CELL_WIDTH + QUERY_GAP + rank * (CELL_WIDTH + GAP)
