@@ -152,7 +152,7 @@ class Handlers:
 
     @_told
     def show(self, session: Session, *controls: Any) -> tuple:
-        """The hits are to be seen differently: marks wait for the next search."""
+        """The hits are to be seen differently: no search is needed."""
         return self._searched(session, Controls(*controls))
 
     @_told

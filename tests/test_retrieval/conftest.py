@@ -64,15 +64,20 @@ def bucket(object_store, monkeypatch):
     return 's3://galleries'
 
 
+@pytest.fixture
+def name(tmp_path):
+    """The test's, of letters and digits, as servers take it."""
+    return ''.join(c for c in tmp_path.name if c.isalnum())
+
+
 @pytest.fixture(params=['memory', 'lance', 's3', 'milvus'])
-def new_address(request, tmp_path):
+def new_address(request, tmp_path, name):
     """Makes addresses of galleries that are not there yet, of each engine in turn."""
     numbers = itertools.count()
     if request.param == 'memory':
         return lambda: 'memory:'
     if request.param == 'lance':
         return lambda: str(tmp_path / f'{next(numbers)}.lance')
-    name = ''.join(c for c in tmp_path.name if c.isalnum())
     if request.param == 's3':
         bucket = request.getfixturevalue('bucket')
         return lambda: f'{bucket}/{name}{next(numbers)}.lance'

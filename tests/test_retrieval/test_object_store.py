@@ -18,8 +18,8 @@ QUERY = np.eye(DIM, dtype=np.float32)[0]
 
 
 @pytest.fixture
-def address(bucket, tmp_path):
-    return f'{bucket}/{"".join(c for c in tmp_path.name if c.isalnum())}/people.lance'
+def address(bucket, name):
+    return f'{bucket}/{name}/people.lance'
 
 
 def bytes_of(address):

@@ -3,35 +3,16 @@ import pytest
 
 from mmps.evaluation.functional import SearchAnnotations, SearchPredictions, rank_queries
 from mmps.evaluation.functional.top_matches import top_matches
+from mmps.testing.one_query import BOX, HERE, one_query
 
-BOX = [10.0, 10.0, 40.0, 90.0]
 FAR = [60.0, 10.0, 90.0, 90.0]
 
 
 def make_case(detections):
-    """Person 1 in images a (the query), b and c; nobody known in d. Detections: image, box,
+    """The person in images 0 (the query), 1 and 2; nobody known in 3. Detections: image, box,
     similarity to the query."""
-    annotations = SearchAnnotations(
-        ['a', 'b', 'c', 'd'],
-        [1, 1, 2, 3],
-        [0, 1, 2, 3, 3],
-        [BOX] * 3,
-        [1, 1, 1],
-        [0],
-        [BOX],
-        [1],
-    )
-    images, boxes, similarities = zip(*detections, strict=True)
-    cosine = np.array(similarities)
-    predictions = SearchPredictions(
-        ['a', 'b', 'c', 'd'],
-        np.searchsorted(images, range(5)),
-        np.array(boxes),
-        np.ones(len(cosine)),
-        np.stack([cosine, np.sqrt(1 - cosine**2)], 1),
-        np.array([[1.0, 0.0]]),
-    )
-    return annotations, predictions
+    found = [[rest for image, *rest in detections if image == number] for number in range(4)]
+    return one_query([HERE, HERE, HERE, []], found, cameras=[1, 1, 2, 3])
 
 
 def test_hand_computed_ranking():
