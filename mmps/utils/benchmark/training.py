@@ -13,6 +13,7 @@ from mmps.utils.benchmark import networks
 from mmps.utils.benchmark.gpu_memory import layers_of_a_gpu, peak_of_tensors
 from mmps.utils.benchmark.measurement import Measurement
 from mmps.utils.benchmark.networks import load_model, measure, scenes
+from mmps.utils.cli import UserError
 
 CHECKPOINTING = {
     'model.backbone.with_cp': True,
@@ -39,7 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> list[Measurement]:
-    """Measure."""
+    """Measure.
+
+    Raises:
+        UserError: What a GPU takes is to be counted on one.
+    """
+    if arguments.gpu_memory and arguments.device != 'cpu':
+        raise UserError('--gpu-memory: counts on a CPU; leave it out to measure on --device')
     if arguments.with_cp:
         arguments.cfg_options.update(CHECKPOINTING)
     model, config = load_model(arguments)

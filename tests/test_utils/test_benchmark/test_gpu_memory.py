@@ -6,6 +6,7 @@ import torch
 from mmps.models.layers import DenseBlock
 from mmps.utils.benchmark import training
 from mmps.utils.benchmark.gpu_memory import layers_of_a_gpu, peak_of_tensors
+from mmps.utils.cli import UserError
 
 
 def test_the_peak_of_what_is_alive_at_once():
@@ -37,3 +38,5 @@ def test_it_is_an_option_of_the_benchmark(slim_config):
         training.run(parser.parse_args([*few, f'--batch={batch}']))[0].value for batch in (1, 2)
     )
     assert 0 < one < two < 1000
+    with pytest.raises(UserError, match='--gpu-memory: counts on a CPU'):
+        training.run(parser.parse_args([*few, '--device=cuda']))
