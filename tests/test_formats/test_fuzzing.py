@@ -125,7 +125,9 @@ def test_damage_is_the_same_for_the_same_seed_and_mostly_damages(suffix):
     assert changed > 90
 
 
-@pytest.mark.parametrize('mutation', {*BINARY, *TEXT}, ids=lambda mutation: mutation.__name__)
+@pytest.mark.parametrize(
+    'mutation', dict.fromkeys(BINARY + TEXT), ids=lambda mutation: mutation.__name__
+)
 @pytest.mark.parametrize('content', [b'', b'7', b'{"a": [1, 2]}'])
 def test_every_damage_takes_any_file(mutation, content):
     for seed in range(20):
