@@ -3,6 +3,7 @@
 #   make demo     train, evaluate and draw on a rendered data set, from nothing
 #   make test     run the tests
 #   make test-browser     run those of the web page in Chromium (Debian: chromium, chromium-driver)
+#   make test-cuda     run those that compare a GPU with the CPU
 #   make TORCH=torch==2.11.0 ...     with another PyTorch than the verified one, e.g. for a CUDA machine
 
 PYTHON ?= python3
@@ -17,7 +18,7 @@ PIP := $(BIN)/python -m pip
 CONSTRAINTS := $(VENV)/constraints.txt
 INSTALLED := $(VENV)/installed-$(subst ==,-,$(TORCH))
 
-.PHONY: install demo test test-browser lint clean
+.PHONY: install demo test test-browser test-cuda lint clean
 install: $(INSTALLED)
 
 $(INSTALLED): setup.py mmps/utils/environment.py constraints/cpu.txt tools/misc/install_mmcv.sh
@@ -37,11 +38,14 @@ demo: $(INSTALLED)
 # In three processes: what forks must not share one with engines that leave threads behind.
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -n0 -m 'forks' $(TEST_ARGS)
-	$(BIN)/python -m pytest -m 'not forks and not threads' $(TEST_ARGS)
+	$(BIN)/python -m pytest -m 'not forks and not threads and not cuda' $(TEST_ARGS)
 	$(BIN)/python -m pytest -m 'threads and not browser' $(TEST_ARGS)
 
 test-browser: $(INSTALLED)
 	$(BIN)/python -m pytest -n0 -m browser tests/test_web $(TEST_ARGS)
+
+test-cuda: $(INSTALLED)
+	$(BIN)/python -m pytest -n0 -m cuda tests/test_models $(TEST_ARGS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # decide which people are found, and not how they are embedded.
 _NOT_COMPUTED = {
     'channels_last',
+    'compile_networks',
     'frozen_stages',
     'init_cfg',
     'norm_eval',

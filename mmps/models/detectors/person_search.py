@@ -27,14 +27,27 @@ class PersonSearch(TwoStageDetector):
             network, for stem and identification network at once; None starts from random weights.
         channels_last: Keep convolutions in channels-last memory format, which CPUs and tensor cores
             run faster.
+        compile_networks: Compile stem and identification networks (``torch.compile``) in the first
+            steps.
         kwargs: See mmdet's ``TwoStageDetector``.
     """
 
-    def __init__(self, *, pretrained: str | None = None, channels_last: bool = True, **kwargs):
+    def __init__(
+        self,
+        *,
+        pretrained: str | None = None,
+        channels_last: bool = True,
+        compile_networks: bool = False,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.pretrained = pretrained
         if channels_last:
             self.to(memory_format=torch.channels_last)
+        if compile_networks:
+            networks = self.backbone, self.roi_head.shared_head, self.roi_head.reid_network
+            for network in filter(None, networks):
+                network.compile()
 
     def init_weights(self) -> None:
         super().init_weights()

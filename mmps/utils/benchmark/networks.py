@@ -79,28 +79,33 @@ def measure(
         with metered(meter, model), metered(meter, owner, OPTIMISER_STAGES):
             yield
 
+    device = arguments.device
     operations = _operations(step, stages)
-    runs = [_stage_seconds(step, stages, arguments.device) for _ in range(arguments.repeats)]
+    runs = [_stage_seconds(step, stages, device) for _ in range(arguments.repeats)]
     best = min(runs, key=lambda run: sum(run.values()))
-    rate = _matrix_rate(arguments.device, dtype)
+    wholes = [sum(run.values()) for run in runs]
+    if _on_gpu(device):  # stages wait for the GPU one by one, a step does not
+        wholes = [_seconds(step, device) for _ in range(arguments.repeats)]
+    memory = _peak_memory(device)  # before the products, which take some of their own
+    rate = _matrix_rate(device, dtype)
     parameters = sum(p.numel() for p in model.parameters())
-    flops, seconds = sum(operations.values()) / images, sum(best.values()) / images
+    flops, seconds = sum(operations.values()) / images, min(wholes) / images
     measured = [
         Measurement('parameters', parameters / 1e6, 'M'),
         Measurement('operations per image, without RoIAlign', flops / 1e9, 'GFLOP'),
         Measurement('time per image', seconds, 's'),
-        Measurement('slowest run', max(sum(run.values()) for run in runs) / images, 's'),
+        Measurement('slowest run', max(wholes) / images, 's'),
         Measurement('images per second', 1 / seconds, '/s'),
-        Measurement(f'peak: matrix product in {_name(dtype)}', rate / 1e9, 'GFLOP/s'),
+        Measurement(f'peak: matrix product in {_precision(device, dtype)}', rate / 1e9, 'GFLOP/s'),
         Measurement('floor: operations over the rate of a matrix product', flops / rate, 's'),
         Measurement('share of the peak', 100 * flops / rate / seconds, '%'),
-        Measurement('peak memory', _peak_memory(arguments.device), 'MiB'),
+        *memory,
     ]
     for name in sorted(best, key=best.get, reverse=True):
         taken, count = best[name] / images, operations.get(name, 0.0) / images
         measured += [
             Measurement('time', taken, 's', stage=name),
-            Measurement('share of time', 100 * taken / seconds, '%', stage=name),
+            Measurement('share of time', 100 * best[name] / sum(best.values()), '%', stage=name),
             Measurement('operations', count / 1e9, 'GFLOP', stage=name),
             Measurement('share of the peak', 100 * count / rate / taken, '%', stage=name),
         ]
@@ -126,8 +131,8 @@ def _stage_seconds(step: Callable[[], object], stages: Callable, device: str) ->
     return meter.stop()
 
 
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix('torch.')
+def _on_gpu(device: str) -> bool:
+    return device.startswith('cuda')
 
 
 def _seconds(step: Callable[[], object], device: str) -> float:
@@ -139,17 +144,37 @@ def _seconds(step: Callable[[], object], device: str) -> float:
 
 
 def _synchronise(device: str) -> None:
-    if device.startswith('cuda'):
+    if _on_gpu(device):
         torch.cuda.synchronize()
 
 
-def _matrix_rate(device: str, dtype: torch.dtype, side: int = 2048) -> float:
+def _precision(device: str, dtype: torch.dtype) -> str:
+    """What convolutions of a type are computed in: PyTorch takes TF32 for float32 on a GPU."""
+    if _on_gpu(device) and dtype == torch.float32 and torch.backends.cudnn.allow_tf32:
+        return 'TF32'
+    return str(dtype).removeprefix('torch.')
+
+
+def _matrix_rate(device: str, dtype: torch.dtype) -> float:
     """Operations per second of a large product, what this machine can do at best."""
+    side = 8192 if _on_gpu(device) else 2048
     a = torch.randn(side, side, device=device).to(dtype)
-    return 2 * side**3 / min(_seconds(lambda: a @ a, device) for _ in range(5))
+    matrices = torch.backends.cuda.matmul
+    before = matrices.allow_tf32
+    matrices.allow_tf32 = _precision(device, dtype) == 'TF32'
+    try:
+        return 2 * side**3 / min(_seconds(lambda: a @ a, device) for _ in range(5))
+    finally:
+        matrices.allow_tf32 = before
 
 
-def _peak_memory(device: str) -> float:
-    if device.startswith('cuda'):
-        return torch.cuda.max_memory_allocated() / 2**20
-    return peak_memory()
+def _peak_memory(device: str) -> list[Measurement]:
+    if not _on_gpu(device):
+        return [Measurement('peak memory', peak_memory(), 'MiB')]
+    free, total = (
+        torch.cuda.mem_get_info()
+    )  # of the whole GPU, the context of this process included
+    return [
+        Measurement('peak memory', (total - free) / 2**20, 'MiB'),
+        Measurement('of that, tensors', torch.cuda.max_memory_allocated() / 2**20, 'MiB'),
+    ]

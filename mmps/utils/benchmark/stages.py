@@ -90,7 +90,10 @@ def metered(meter: StageMeter, owner: Any, stages: tuple = MODEL_STAGES) -> Iter
 
 @contextmanager
 def _measured(meter: StageMeter, name: str, target: Any, method: str) -> Iterator[None]:
+    if method == 'forward' and getattr(target, '_compiled_call_impl', None) is not None:
+        method = '_compiled_call_impl'  # a meter inside what is compiled would break it into parts
     original = getattr(target, method)
+    own = method in vars(target)
 
     def call(*args: Any, **kwargs: Any) -> Any:
         with meter.stage(name):
@@ -100,4 +103,4 @@ def _measured(meter: StageMeter, name: str, target: Any, method: str) -> Iterato
     try:
         yield
     finally:
-        delattr(target, method)
+        setattr(target, method, original) if own else delattr(target, method)
