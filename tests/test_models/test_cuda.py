@@ -87,7 +87,7 @@ def test_regions_and_their_gradients_are_the_same(memory_format):
     weights = torch.randn(40, 8, 5, 3)
     results = []
     for device in ('cpu', GPU):
-        y = x.to(device).requires_grad_()
+        y = x.to(device).detach().requires_grad_()
         found = layer(y, rois.to(device))
         (found * weights.to(device)).sum().backward()
         results.append((found.detach().cpu(), y.grad.cpu()))

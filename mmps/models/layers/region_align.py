@@ -4,6 +4,8 @@ from mmcv.ops import RoIAlign
 from mmdet.models.roi_heads.roi_extractors import BaseRoIExtractor
 from torch import Tensor, nn
 
+from mmps.models.layers.memory_format import memory_format
+
 
 def align_regions(extractor: nn.Module) -> nn.Module:
     """Make the RoI layers of mmdet's RoI extractors in ``extractor`` :class:`RegionAlign`; returns
@@ -19,10 +21,11 @@ def extract(extractor: nn.Module, x: tuple[Tensor, ...], rois: Tensor) -> Tensor
     """Regions of the first maps, as many as the extractor takes: ``(n, c, h, w)``.
 
     In float32 under autocast as well: RoI layers would round boxes to 16 bits, by up to 4
-    pixels in bfloat16, for which they have no kernel on CPUs besides.
+    pixels in bfloat16, for which they have no kernel on CPUs besides. In the memory format of the
+    maps: of any other, each layer behind would make its own copies.
     """
     maps = [feats.float() for feats in x[: extractor.num_inputs]]
-    return extractor(maps, rois).to(x[0].dtype)
+    return extractor(maps, rois).to(x[0].dtype, memory_format=memory_format(x[0]))
 
 
 class RegionAlign(nn.Module):

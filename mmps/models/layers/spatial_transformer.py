@@ -2,6 +2,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmps.models.layers.memory_format import memory_format
+
 
 class SpatialTransformer(nn.Module):
     """Predicts one bounded affine warp per map and applies it (paper, section III; Jaderberg et al.
@@ -63,4 +65,4 @@ def warp(x: Tensor, theta: Tensor) -> Tensor:
     # identity would not be one.
     grid = F.affine_grid(theta.double(), list(x.shape), align_corners=False)
     warped = F.grid_sample(x.double(), grid, padding_mode='border', align_corners=False)
-    return warped.to(x.dtype, memory_format=torch.channels_last)
+    return warped.to(x.dtype, memory_format=memory_format(x))

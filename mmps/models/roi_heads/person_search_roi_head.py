@@ -17,8 +17,11 @@ from .box_jitter import BoxJitter
 
 REGIONS_AT_ONCE = {'cpu': 32}
 """Regions that go through the identification network together, by type of device: on CPUs as many
-as stay in the cache, which is several times faster than all of them; elsewhere 128, which bounds
-what activation checkpointing computes again at once."""
+as stay in the cache, which is several times faster than all of them; elsewhere 512, whose layers
+take a GPU longer than it takes to launch them."""
+RECOMPUTED_AT_ONCE = 128
+"""The same, at most, with activation checkpointing, which computes their activations again at once.
+"""
 
 
 @MODELS.register_module()
@@ -89,7 +92,7 @@ class PersonSearchRoIHead(StandardRoIHead):
         return self.shared_head(self.focus(extract(self.bbox_roi_extractor, x, rois)))
 
     def _bbox_forward(self, x: tuple[Tensor], rois: Tensor) -> dict[str, Tensor]:
-        parts = [self._heads(self.extract_regions(x, some)) for some in _in_parts(rois)]
+        parts = [self._heads(self.extract_regions(x, some)) for some in self._in_parts(rois)]
         return {key: torch.cat([part[key] for part in parts]) for key in ('cls_score', 'bbox_pred')}
 
     def _heads(self, feats: Tensor) -> dict[str, Tensor]:
@@ -120,9 +123,8 @@ class PersonSearchRoIHead(StandardRoIHead):
         rois = bbox2roi([sampled.priors for sampled in samples])
         # Statistics of a part would not be those of the batch.
         in_parts = uses_running_statistics(self.shared_head)
-        feats = torch.cat(
-            [self.extract_regions(x, some) for some in (_in_parts(rois) if in_parts else [rois])]
-        )
+        parts = self._in_parts(rois) if in_parts else [rois]
+        feats = torch.cat([self.extract_regions(x, some) for some in parts])
         results = self._heads(feats)
         losses = self.bbox_head.loss_and_target(
             results['cls_score'], results['bbox_pred'], rois, samples, self.train_cfg
@@ -215,9 +217,11 @@ class PersonSearchRoIHead(StandardRoIHead):
         if len(rois) == 0:
             return [rois.new_zeros(0, self.reid_head.embed_dim) for _ in boxes]
         regions = self.reid_network or self.extract_regions
-        embeddings = [self.reid_head(regions(x, some)) for some in _in_parts(rois)]
+        embeddings = [self.reid_head(regions(x, some)) for some in self._in_parts(rois)]
         return list(torch.cat(embeddings).split([len(b) for b in boxes]))
 
-
-def _in_parts(rois: Tensor) -> tuple[Tensor, ...]:
-    return rois.split(REGIONS_AT_ONCE.get(rois.device.type, 128))
+    def _in_parts(self, rois: Tensor) -> tuple[Tensor, ...]:
+        count = REGIONS_AT_ONCE.get(rois.device.type, 512)
+        if torch.is_grad_enabled() and getattr(self.shared_head, 'with_cp', False):
+            count = min(count, RECOMPUTED_AT_ONCE)
+        return rois.split(count)
