@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from mmps.apis.batching import LOOK_AHEAD, map_batched
@@ -19,6 +21,7 @@ when the process is killed."""
 
 
 def index_files(
+    prepare: Callable[[np.ndarray], Any],
     find_people: Callable[[Sequence], list[People]],
     files: Sequence[str],
     gallery: Gallery,
@@ -29,11 +32,13 @@ def index_files(
 ) -> IndexReport:
     """Find the people in images and videos, and add them to a gallery.
 
-    One thread reads ahead, one runs the network, one appends, in order: of the frames of a process
-    those in the gallery are always the first so many. What is there already is passed over.
+    One thread reads ahead, one prepares, one runs the network, one appends, in order: of the frames
+    of a process those in the gallery are always the first so many. What is there already is passed
+    over.
 
     Args:
-        find_people: The network: images of one shape to the people in each.
+        prepare: An image (h, w, 3) uint8 BGR to what the network takes.
+        find_people: The network: prepared images of one shape to the people in each.
         files: Images and videos, as ``find_files`` gives them.
         gallery: Of the same model.
         reading: What to read of the files; ``skip`` is filled in.
@@ -50,9 +55,10 @@ def index_files(
     with (
         tqdm(total=total, unit='img', disable=not total, smoothing=0.02) as bar,
         Prefetch(read_sources(files, reading, problems.append), batch_size * LOOK_AHEAD) as waiting,
+        Prefetch(((frame, prepare(frame.image)) for frame in waiting), batch_size) as prepared,
         Worker(gallery.append) as writer,
     ):
-        for batch in _batches(_indexed(find_people, waiting, batch_size, bar.update)):
+        for batch in _batches(_indexed(find_people, prepared, batch_size, bar.update)):
             writer.put(batch)
             frames += len(batch)
             people += sum(len(frame.bboxes) for frame in batch)
@@ -62,14 +68,17 @@ def index_files(
 
 def _indexed(
     find_people: Callable[[Sequence], list[People]],
-    frames: Iterable[Frame],
+    frames: Iterable[tuple[Frame, Any]],
     batch_size: int,
     done: Callable[[], object],
 ) -> Iterator[IndexedFrame]:
-    def run(batch: Sequence[Frame]) -> list[People]:
-        return find_people([frame.image for frame in batch])
+    def run(batch: Sequence[tuple[Frame, Any]]) -> list[People]:
+        return find_people([prepared for _, prepared in batch])
 
-    for frame, people in map_batched(run, frames, lambda f: f.image.shape, batch_size):
+    def shape(entry: tuple[Frame, Any]) -> tuple[int, ...]:
+        return entry[0].image.shape
+
+    for (frame, _), people in map_batched(run, frames, shape, batch_size):
         height, width = frame.image.shape[:2]
         yield IndexedFrame(
             source=frame.source,

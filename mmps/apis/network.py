@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from mmps.apis.people import People
 if TYPE_CHECKING:
     from mmengine.config import Config
 
+    from mmps.apis.preprocessing import Prepared
     from mmps.retrieval import ModelTag
 
 
@@ -26,13 +27,18 @@ class Network(Protocol):
 
     tag: ModelTag
 
+    def prepare(self, image: np.ndarray) -> Any:
+        """What a call takes in place of an image (h, w, 3) uint8 BGR, made in advance; any thread
+        may do it.
+        """
+
     def __call__(
-        self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray] | None = None
+        self, images: Sequence[Any], boxes: Sequence[np.ndarray] | None = None
     ) -> list[People]:
         """Run the network once.
 
         Args:
-            images: (h, w, 3) uint8 BGR each, of any sizes.
+            images: (h, w, 3) uint8 BGR each, of any sizes; or prepared, if nobody gives boxes.
             boxes: None: find people. Else (m, 4) xyxy for each image, in its pixels: embed those
                 boxes and find nobody; their scores are 1.
 
@@ -104,8 +110,12 @@ class TorchNetwork:
         if device == 'cpu':
             keep_freed_memory()
 
+    def prepare(self, image: np.ndarray) -> Prepared:
+        """See :class:`Network`."""
+        return self.preprocessing.prepare(image)
+
     def __call__(
-        self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray] | None = None
+        self, images: Sequence[np.ndarray | Prepared], boxes: Sequence[np.ndarray] | None = None
     ) -> list[People]:
         """See :class:`Network`."""
         import torch

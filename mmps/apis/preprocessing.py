@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,9 @@ import numpy as np
 from mmps.utils.cli import UserError
 
 if TYPE_CHECKING:
+    from mmdet.structures import DetDataSample
     from mmengine.config import Config
+    from torch import Tensor
 
 
 def test_steps(config: Config) -> list[dict[str, Any]]:
@@ -43,6 +46,14 @@ def test_steps(config: Config) -> list[dict[str, Any]]:
     return [step.to_dict() for step in steps if step.type.split('.')[-1] not in names]
 
 
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """An image as the network's own preprocessor takes it; see :meth:`Preprocessing.prepare`."""
+
+    inputs: Tensor
+    data_samples: DetDataSample
+
+
 class Preprocessing:
     """Turns images into what the network's own preprocessor takes, as testing does.
 
@@ -64,22 +75,26 @@ class Preprocessing:
             self._transform = Compose([*test_steps(config), dict(type='PackPersonSearchInputs')])
 
     def __call__(
-        self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray] | None = None
+        self, images: Sequence[np.ndarray | Prepared], boxes: Sequence[np.ndarray] | None = None
     ) -> dict[str, list]:
         """A batch as a data loader makes it.
 
         Args:
-            images: (h, w, 3) uint8 BGR.
+            images: (h, w, 3) uint8 BGR; or prepared, then without boxes.
             boxes: For each image (m, 4) xyxy in its pixels, to be embedded as queries are.
 
         Returns:
             ``inputs``, a (3, H, W) tensor of each image, and ``data_samples``.
         """
         per_image = [None] * len(images) if boxes is None else boxes
-        packed = [self._one(*pair) for pair in zip(images, per_image, strict=True)]
-        return {key: [sample[key] for sample in packed] for key in ('inputs', 'data_samples')}
+        packed = [
+            image if isinstance(image, Prepared) else self.prepare(image, given)
+            for image, given in zip(images, per_image, strict=True)
+        ]
+        return {key: [getattr(one, key) for one in packed] for key in ('inputs', 'data_samples')}
 
-    def _one(self, image: np.ndarray, boxes: np.ndarray | None) -> dict[str, Any]:
+    def prepare(self, image: np.ndarray, boxes: np.ndarray | None = None) -> Prepared:
+        """One image of a batch, e.g. in another thread than the network's."""
         shape = image.shape[:2]
         results = dict(img=image, img_shape=shape, ori_shape=shape)
         if boxes is not None:
@@ -87,4 +102,4 @@ class Preprocessing:
         packed = self._transform(results)
         for key in ('gt_instances', 'ignored_instances'):  # nobody annotated anything
             delattr(packed['data_samples'], key)
-        return packed
+        return Prepared(**packed)

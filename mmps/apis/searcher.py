@@ -6,7 +6,7 @@ import importlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -148,7 +148,7 @@ class PersonSearcher:
             kept = None if isinstance(image, np.ndarray) else str(image)
             yield replace(people, image=kept)
 
-    def _find(self, images: Sequence[np.ndarray]) -> list[People]:
+    def _find(self, images: Sequence[Any]) -> list[People]:
         return [people[people.scores >= self._score_thr] for people in self.network(images)]
 
     def embed(self, image: ImageLike, boxes: np.ndarray | Sequence) -> np.ndarray:
@@ -218,9 +218,8 @@ class PersonSearcher:
             return IndexReport(0, 0, 0, tuple(problems), 0.0)
         gallery = self._open(gallery, create=True)
         provenance.check(files)
-        return index_files(
-            self._find, files, gallery, reading, self._batch_size, problems, progress
-        )
+        network = self.network.prepare, self._find
+        return index_files(*network, files, gallery, reading, self._batch_size, problems, progress)
 
     def query(self, image: ImageLike, box: Sequence[float] | None = None) -> Query:
         """The person to search for.

@@ -28,6 +28,10 @@ class HashingNetwork:
         self.tag = ModelTag(name.encode().hex(), DIM, name)
         self.batches: list[int] = []
 
+    def prepare(self, image: np.ndarray) -> np.ndarray:
+        """See :class:`mmps.apis.network.Network`."""
+        return image
+
     def __call__(
         self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray] | None = None
     ) -> list[People]:
