@@ -76,11 +76,15 @@ class Sampling:
         return [n for n in range(info.frames) if fresh.takes(n / info.fps if info.fps else 0.0)]
 
 
+# OpenCV 5 has it in a module of its own.
+_set_log_level = cv2.setLogLevel if hasattr(cv2, 'setLogLevel') else cv2.utils.logging.setLogLevel
+
+
 @contextmanager
 def _opened(path: str, max_pixels: int) -> Iterator[tuple[cv2.VideoCapture, VideoInfo]]:
-    level = cv2.setLogLevel(2)  # errors: of a file that is no video we speak ourselves
+    level = _set_log_level(2)  # errors: of a file that is no video we speak ourselves
     capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG)
-    cv2.setLogLevel(level)
+    _set_log_level(level)
     try:
         if not capture.isOpened():
             raise BrokenVideoError('cannot be opened as an image or a video')
