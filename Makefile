@@ -3,7 +3,7 @@
 #   make demo     train, evaluate and draw on a rendered data set, from nothing
 #   make test     run the tests
 #   make test-browser     run those of the web page in Chromium (Debian: chromium, chromium-driver)
-#   make test-cuda     run those that compare a GPU with the CPU
+#   make test-cuda     run those that compare a GPU with the CPU, and train and test on it
 #   make TORCH=torch==2.11.0 ...     with another PyTorch than the verified one, e.g. for a CUDA machine
 
 PYTHON ?= python3
@@ -46,6 +46,7 @@ test-browser: $(INSTALLED)
 
 test-cuda: $(INSTALLED)
 	$(BIN)/python -m pytest -n0 -m cuda tests/test_models $(TEST_ARGS)
+	$(BIN)/python -m pytest tests/test_tools/test_end_to_end.py tests/test_tools/test_training_outputs.py $(TEST_ARGS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -36,7 +36,7 @@ def collect_image(sample: Mapping[str, Any]) -> ImageResult:
         result[key] = _array(_entry(detections, key, f'{name}, pred_instances'))
     queries = sample.get('query_instances')
     if queries is not None and len(queries['query_ids']):
-        result['query_ids'] = np.asarray(queries['query_ids'], np.int64)
+        result['query_ids'] = _array(queries['query_ids'], np.int64)
         where = f'{name}, query_instances'
         result['query_embeddings'] = _array(_entry(queries, 'embeddings', where))
     people = sample.get('gt_instances')
@@ -114,10 +114,12 @@ def _join(images: list[ImageResult], key: str) -> np.ndarray:
     return np.concatenate(filled) if filled else images[0][key]
 
 
-def _array(values: Any) -> np.ndarray:
+def _array(values: Any, dtype: type = np.float32) -> np.ndarray:
     if isinstance(values, torch.Tensor):
-        values = values.detach().cpu().float().numpy()
-    return np.asarray(values, np.float32)
+        values = values.detach().cpu()
+        # NumPy has no bfloat16.
+        values = (values.float() if values.is_floating_point() else values).numpy()
+    return np.asarray(values, dtype)
 
 
 def _entry(mapping: Mapping[str, Any], key: str, where: str) -> Any:

@@ -13,6 +13,7 @@ from mmps.evaluation.functional import (
 )
 from mmps.evaluation.metrics import PersonSearchMetric
 from mmps.registry import METRICS
+from mmps.testing.far_tensor import far
 from mmps.testing.search_cases import random_annotations, random_galleries, random_predictions
 
 IMAGES = 30
@@ -53,12 +54,30 @@ def data_samples(annotations, predictions, with_gt=True):
     return samples
 
 
+def on_a_gpu(samples):
+    for sample in samples:
+        for instances in (
+            sample.pred_instances,
+            sample.gt_instances,
+            sample.get('query_instances'),
+        ):
+            for key, value in instances.items() if instances is not None else ():
+                instances.set_field(far(value), key)
+    return samples
+
+
 def evaluate(annotations, samples, size=None, **options):
     evaluator = Evaluator(METRICS.build(dict(type='PersonSearchMetric', **options)))
     evaluator.dataset_meta = dict(search_annotations=annotations)
     for start in range(0, len(samples), 4):
         evaluator.process(data_samples=samples[start : start + 4])
     return evaluator.evaluate(size or len(samples))
+
+
+def test_results_may_be_on_a_gpu(case):
+    annotations, _ = case
+    expected = evaluate(annotations, data_samples(*case))
+    assert evaluate(annotations, on_a_gpu(data_samples(*case))) == expected
 
 
 def test_keys_and_values(case):
