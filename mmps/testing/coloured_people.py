@@ -45,6 +45,10 @@ class ColourNetwork:
         self.tag = ModelTag('c0', 3, 'colours')
         self.calls = 0
 
+    def prepare(self, image: np.ndarray) -> np.ndarray:
+        """See :class:`mmps.apis.network.Network`."""
+        return image
+
     def __call__(
         self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray] | None = None
     ) -> list[People]:
