@@ -29,13 +29,13 @@ class AffineFrame:
         """
         matrix, shift = self._in_pixels(index)
         centres, sides = _split(boxes)
-        return _join(_times(matrix, centres) + shift, sides * matrix.norm(dim=-2))
+        return _join(_times(matrix, centres) + shift, sides * _lengths(matrix))
 
     def to_warped(self, boxes: Tensor, index: int | Tensor) -> Tensor:
         """The way back: boxes of an image to its warped frame."""
         matrix, shift = self._in_pixels(index)
         centres, sides = _split(boxes)
-        return _join(_times(_inverse(matrix), centres - shift), sides / matrix.norm(dim=-2))
+        return _join(_times(_inverse(matrix), centres - shift), sides / _lengths(matrix))
 
     def _in_pixels(self, index: int | Tensor) -> tuple[Tensor, Tensor]:
         theta = self.theta[index].detach().float()
@@ -45,8 +45,8 @@ class AffineFrame:
 
 
 def _times(matrix: Tensor, points: Tensor) -> Tensor:
-    """``(..., 2, 2)`` times ``(..., 2)``."""
-    return (matrix * points[..., None, :]).sum(-1)
+    """``(..., 2, 2)`` times ``(..., 2)``; not by a reduction, see :func:`_lengths`."""
+    return matrix[..., 0] * points[..., :1] + matrix[..., 1] * points[..., 1:]
 
 
 def _inverse(matrix: Tensor) -> Tensor:
@@ -63,3 +63,9 @@ def _split(boxes: Tensor) -> tuple[Tensor, Tensor]:
 
 def _join(centres: Tensor, sides: Tensor) -> Tensor:
     return torch.cat([centres - sides / 2, centres + sides / 2], 1)
+
+
+def _lengths(matrix: Tensor) -> Tensor:
+    """Of the columns. Not by a reduction: ONNX Runtime before 1.32 fails at those of no boxes."""
+    upper, lower = matrix.unbind(-2)
+    return (upper.square() + lower.square()).sqrt()
