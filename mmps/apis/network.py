@@ -28,8 +28,8 @@ class Network(Protocol):
     tag: ModelTag
 
     def prepare(self, image: np.ndarray) -> Any:
-        """What a call takes in place of an image (h, w, 3) uint8 BGR, made in advance; any thread
-        may do it.
+        """What a call takes in place of an image (h, w, 3) uint8 BGR, made in advance by another
+        thread where that is of use; else the image.
         """
 
     def __call__(
@@ -105,14 +105,18 @@ class TorchNetwork:
         self.preprocessing = Preprocessing(config)
         self.model = build_model(config, checkpoint)
         self.tag: ModelTag = model_tag(config, self.model, checkpoint)
-        device = auto_device(device)
-        self.model.to(device)
-        if device == 'cpu':
+        self._device = auto_device(device)
+        self.model.to(self._device)
+        if self._device == 'cpu':
             keep_freed_memory()
 
-    def prepare(self, image: np.ndarray) -> Prepared:
-        """See :class:`Network`."""
-        return self.preprocessing.prepare(image)
+    def prepare(self, image: np.ndarray) -> np.ndarray | Prepared:
+        """See :class:`Network`.
+
+        On a CPU, threads of PyTorch that resize would compete with those that run the network:
+        indexing took twice as long.
+        """
+        return image if self._device == 'cpu' else self.preprocessing.prepare(image)
 
     def __call__(
         self, images: Sequence[np.ndarray | Prepared], boxes: Sequence[np.ndarray] | None = None

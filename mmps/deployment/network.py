@@ -10,7 +10,7 @@ import numpy as np
 
 from mmps.apis.network import read_config
 from mmps.apis.people import People
-from mmps.apis.preprocessing import Prepared, Preprocessing
+from mmps.apis.preprocessing import Preprocessing
 from mmps.deployment.exported_model import ExportedPersonSearch
 from mmps.deployment.model_file import plain_steps
 from mmps.retrieval import ModelTag
@@ -58,12 +58,12 @@ class OnnxNetwork:
         self.preprocessing = Preprocessing(config)
         self.tag: ModelTag = self.model.file.tag
 
-    def prepare(self, image: np.ndarray) -> Prepared:
+    def prepare(self, image: np.ndarray) -> np.ndarray:
         """See :class:`mmps.apis.network.Network`."""
-        return self.preprocessing.prepare(image)
+        return image
 
     def __call__(
-        self, images: Sequence[np.ndarray | Prepared], boxes: Sequence[np.ndarray] | None = None
+        self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray] | None = None
     ) -> list[People]:
         """See :class:`mmps.apis.network.Network`."""
         if not images:

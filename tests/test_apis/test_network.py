@@ -52,6 +52,17 @@ def test_people_are_those_of_the_test_loop_to_the_last_bit(searcher, tested):
     assert len(predictions.bboxes) > 5
 
 
+def test_prepared_images_give_the_same(searcher, tested):
+    _, _, paths = tested
+    images = [read_image(path) for path in paths[:2]]
+    network = searcher.network
+    assert all(network.prepare(image) is image for image in images)  # nothing to gain on a CPU
+    prepared = [network.preprocessing.prepare(image) for image in images]
+    for one, other in zip(network(images), network(prepared), strict=True):
+        for key in ('bboxes', 'scores', 'embeddings'):
+            np.testing.assert_array_equal(getattr(one, key), getattr(other, key))
+
+
 def query_embeddings(searcher, annotations, paths):
     """Of all queries, in batches like those of the test loop."""
     rows = np.zeros((annotations.num_queries, searcher.tag.embed_dim), np.float32)
