@@ -265,3 +265,20 @@ def test_embeddings_of_the_proposals_that_became_detections(monkeypatch):
         nearest = bbox_overlaps(found.bboxes, proposed[image].bboxes).argmax(1)
         assert torch.equal(embedded[0][image], proposed[image].bboxes[nearest])
         assert not torch.equal(embedded[0][image], found.bboxes)
+
+
+@pytest.mark.parametrize(
+    ('device', 'with_cp', 'grad', 'count'),
+    [
+        ('cpu', False, True, 32),
+        ('cpu', True, True, 32),
+        ('meta', False, True, 512),
+        ('meta', True, True, 128),
+        ('meta', True, False, 512),
+    ],
+)
+def test_regions_at_once(device, with_cp, grad, count):
+    head = build(model__roi_head__shared_head__with_cp=with_cp).roi_head
+    rois = torch.empty(600, 5, device=device)
+    with torch.set_grad_enabled(grad):
+        assert len(head._in_parts(rois)[0]) == count

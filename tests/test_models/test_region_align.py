@@ -56,6 +56,19 @@ def test_every_layer_of_an_extractor_and_maps_of_16_bits():
     torch.testing.assert_close(found.float(), exact, atol=0.05, rtol=0.01)
 
 
+@pytest.mark.parametrize('form', [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize('as_rows', [True, False])
+def test_regions_have_the_memory_format_of_the_maps(form, as_rows):
+    layer = dict(type='RoIAlign', output_size=4, sampling_ratio=1)
+    extractor = align_regions(FineRoIExtractor(layer, out_channels=8, fine_channels=4))
+    for part in extractor.modules():
+        if isinstance(part, RegionAlign):
+            part.as_rows = as_rows
+    maps = torch.randn(2, 8, 20, 30), torch.randn(2, 4, 40, 60)
+    maps = tuple(feats.contiguous(memory_format=form) for feats in maps)
+    assert extract(extractor, maps, regions()).is_contiguous(memory_format=form)
+
+
 def test_a_box_that_is_not_a_number_holds_nothing():
     """A training that diverges has to reach the hook that says so."""
     layer = RegionAlign(RoIAlign(4, spatial_scale=0.25, sampling_ratio=2))

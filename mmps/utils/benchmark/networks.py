@@ -145,7 +145,7 @@ def _seconds(step: Callable[[], object], device: str) -> float:
 
 def _synchronise(device: str) -> None:
     if _on_gpu(device):
-        torch.cuda.synchronize()
+        torch.cuda.synchronize(device)
 
 
 def _precision(device: str, dtype: torch.dtype) -> str:
@@ -171,10 +171,9 @@ def _matrix_rate(device: str, dtype: torch.dtype) -> float:
 def _peak_memory(device: str) -> list[Measurement]:
     if not _on_gpu(device):
         return [Measurement('peak memory', peak_memory(), 'MiB')]
-    free, total = (
-        torch.cuda.mem_get_info()
-    )  # of the whole GPU, the context of this process included
+    # Of all that runs on the GPU, with its context.
+    free, total = torch.cuda.mem_get_info(device)
     return [
         Measurement('peak memory', (total - free) / 2**20, 'MiB'),
-        Measurement('of that, tensors', torch.cuda.max_memory_allocated() / 2**20, 'MiB'),
+        Measurement('of that, tensors', torch.cuda.max_memory_allocated(device) / 2**20, 'MiB'),
     ]
