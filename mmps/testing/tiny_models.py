@@ -84,3 +84,20 @@ def slim_model(**overrides) -> dict:
             **overrides,
         },
     ).model
+
+
+PLUS = dict(
+    model__backbone__fine_block=2,
+    model__roi_head__reid_network=dict(
+        roi_extractor=dict(
+            type='FineRoIExtractor',
+            roi_layer=dict(type='RoIAlign', output_size=(6, 3), sampling_ratio=1),
+            out_channels=4,
+            fine_channels=10,
+        ),
+        attention=dict(type='SoftAttention'),
+        network=dict(type='DenseNetIdentification', num_layers=1, growth_rate=4),
+    ),
+    model__roi_head__reid_head__stripes=4,
+)
+"""Makes :func:`slim_model` what the plus configs are: re-ID by a network of its own."""

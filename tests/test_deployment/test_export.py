@@ -10,24 +10,10 @@ from mmps.deployment.model_file import INPUTS, OUTPUTS, model_file
 from mmps.deployment.parity import compare
 from mmps.registry import MODELS
 from mmps.testing.exports import decided, exportable_config, pictures
+from mmps.testing.tiny_models import PLUS
 from mmps.utils.cli import UserError
 
 SIZES = (160, 120), (100, 190), (320, 200)
-NETWORK = dict(type='DenseNetIdentification', num_layers=1, growth_rate=4)
-FINE = dict(
-    model__backbone__fine_block=2,
-    model__roi_head__reid_network=dict(
-        roi_extractor=dict(
-            type='FineRoIExtractor',
-            roi_layer=dict(type='RoIAlign', output_size=(6, 3), sampling_ratio=1),
-            out_channels=4,
-            fine_channels=10,
-        ),
-        attention=dict(type='SoftAttention'),
-        network=NETWORK,
-    ),
-    model__roi_head__reid_head__stripes=4,
-)
 RESNET = dict(
     model__backbone=dict(
         type='ResNet',
@@ -63,7 +49,7 @@ def stem_of(channels, overrides):
 
 FAMILIES = {
     'without attention or warp': dict(model__neck=None, model__roi_head__attention=None),
-    'plus': FINE,
+    'plus': PLUS,
     'resnet': stem_of(32, RESNET),
     'googlenet': stem_of(832, GOOGLENET),
     'warp of regions': dict(

@@ -19,22 +19,11 @@ from mmps.testing.exports import decided, exportable_config, pictures
 from mmps.testing.norms import randomise_norms
 from mmps.testing.scenes import random_scenes
 from mmps.testing.slim_person_search import build
+from mmps.testing.tiny_models import PLUS
 from mmps.utils.amp import set_amp
 
 pytestmark = pytest.mark.cuda
 GPU = 'cuda:0'
-FINE = dict(
-    model__backbone__fine_block=2,
-    model__roi_head__reid_network=dict(
-        roi_extractor=dict(
-            type='FineRoIExtractor',
-            roi_layer=dict(type='RoIAlign', output_size=(6, 3), sampling_ratio=1),
-            out_channels=4,
-            fine_channels=10,
-        ),
-        network=dict(type='DenseNetIdentification', num_layers=1, growth_rate=4),
-    ),
-)
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +48,7 @@ class OnGPU(torch.nn.Module):
     [
         ({}, False),
         ({}, True),
-        (FINE, False),
+        (PLUS, False),
         (dict(model__roi_head__reid_head__norm_aware=True), False),
     ],
 )
@@ -126,7 +115,7 @@ def test_tables_and_losses_of_oim_are_the_same():
 
 
 @pytest.mark.parametrize('amp', [None, 'float16', 'bfloat16'])
-@pytest.mark.parametrize('overrides', [{}, FINE])
+@pytest.mark.parametrize('overrides', [{}, PLUS])
 def test_trains_in_every_precision(amp, overrides):
     torch.manual_seed(0)
     model = build(**overrides).to(GPU).train()
