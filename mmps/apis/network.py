@@ -31,6 +31,7 @@ class Network(Protocol):
         """What a call takes in place of an image (h, w, 3) uint8 BGR, made in advance by another
         thread where that is of use; else the image.
         """
+        return image
 
     def __call__(
         self, images: Sequence[Any], boxes: Sequence[np.ndarray] | None = None
@@ -72,7 +73,7 @@ def auto_device(device: str) -> str:
     return f'cuda:{int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count()}'
 
 
-class TorchNetwork:
+class TorchNetwork(Network):
     """The network of a config in PyTorch, with the weights of a checkpoint.
 
     On a CPU, memory that the network frees stays with the process (``keep_freed_memory``).

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmps.apis.network import read_config
+from mmps.apis.network import Network, read_config
 from mmps.apis.people import People
 from mmps.apis.preprocessing import Preprocessing
 from mmps.deployment.exported_model import ExportedPersonSearch
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
 
-class OnnxNetwork:
+class OnnxNetwork(Network):
     """An exported file, run by ONNX Runtime; a :class:`mmps.apis.network.Network`.
 
     What a gallery knows of it is the model it was exported from, so that galleries are shared with
@@ -57,10 +57,6 @@ class OnnxNetwork:
             )
         self.preprocessing = Preprocessing(config)
         self.tag: ModelTag = self.model.file.tag
-
-    def prepare(self, image: np.ndarray) -> np.ndarray:
-        """See :class:`mmps.apis.network.Network`."""
-        return image
 
     def __call__(
         self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray] | None = None

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from mmps.apis.network import Network
 from mmps.apis.people import People
 from mmps.retrieval import ModelTag
 
@@ -33,7 +34,7 @@ def coloured_scene(
     return scene
 
 
-class ColourNetwork:
+class ColourNetwork(Network):
     """Finds coloured rectangles, from left to right; the embedding of one is its mean colour.
 
     Attributes:
@@ -44,10 +45,6 @@ class ColourNetwork:
     def __init__(self) -> None:
         self.tag = ModelTag('c0', 3, 'colours')
         self.calls = 0
-
-    def prepare(self, image: np.ndarray) -> np.ndarray:
-        """See :class:`mmps.apis.network.Network`."""
-        return image
 
     def __call__(
         self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray] | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from mmdet.structures import SampleList
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map_only
 
@@ -29,3 +30,12 @@ class FarTensor(Tensor):
 def far(content: Any) -> Any:
     """Nested lists and dicts with each tensor a :class:`FarTensor`."""
     return tree_map_only(Tensor, lambda tensor: tensor.as_subclass(FarTensor), content)
+
+
+def far_samples(samples: SampleList) -> SampleList:
+    """The samples, changed: every tensor of their instances is a :class:`FarTensor`."""
+    for sample in samples:
+        for instances in sample.values():
+            for key, value in instances.items():
+                instances.set_field(far(value), key)
+    return samples

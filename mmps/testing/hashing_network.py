@@ -7,13 +7,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mmps.apis.network import Network
 from mmps.apis.people import People
 from mmps.retrieval import ModelTag
 
 DIM = 8
 
 
-class HashingNetwork:
+class HashingNetwork(Network):
     """Finds zero to three people, wherever the checksum of the pixels says.
 
     Args:
@@ -27,10 +28,6 @@ class HashingNetwork:
     def __init__(self, name: str = 'hashing') -> None:
         self.tag = ModelTag(name.encode().hex(), DIM, name)
         self.batches: list[int] = []
-
-    def prepare(self, image: np.ndarray) -> np.ndarray:
-        """See :class:`mmps.apis.network.Network`."""
-        return image
 
     def __call__(
         self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray] | None = None

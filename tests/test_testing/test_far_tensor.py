@@ -4,7 +4,7 @@ import torch
 from mmengine.runner import Runner
 
 from mmps.models.detectors import PersonSearch
-from mmps.testing.far_tensor import FarTensor, far
+from mmps.testing.far_tensor import FarTensor, far, far_samples
 from mmps.testing.prw_files import write_tiny_prw
 from mmps.testing.tiny_models import tiny_config
 
@@ -28,13 +28,7 @@ def far_results(step, seen):
     def far_step(*args, **kwargs):
         results = step(*args, **kwargs)
         seen.append(step.__name__)
-        if isinstance(results, dict):
-            return far(results)
-        for sample in results:
-            for instances in sample.values():
-                for key, value in instances.items():
-                    instances.set_field(far(value), key)
-        return results
+        return far(results) if isinstance(results, dict) else far_samples(results)
 
     return far_step
 

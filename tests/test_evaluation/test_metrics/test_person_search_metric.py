@@ -13,7 +13,7 @@ from mmps.evaluation.functional import (
 )
 from mmps.evaluation.metrics import PersonSearchMetric
 from mmps.registry import METRICS
-from mmps.testing.far_tensor import far
+from mmps.testing.far_tensor import far_samples
 from mmps.testing.search_cases import random_annotations, random_galleries, random_predictions
 
 IMAGES = 30
@@ -54,18 +54,6 @@ def data_samples(annotations, predictions, with_gt=True):
     return samples
 
 
-def on_a_gpu(samples):
-    for sample in samples:
-        for instances in (
-            sample.pred_instances,
-            sample.gt_instances,
-            sample.get('query_instances'),
-        ):
-            for key, value in instances.items() if instances is not None else ():
-                instances.set_field(far(value), key)
-    return samples
-
-
 def evaluate(annotations, samples, size=None, **options):
     evaluator = Evaluator(METRICS.build(dict(type='PersonSearchMetric', **options)))
     evaluator.dataset_meta = dict(search_annotations=annotations)
@@ -77,7 +65,7 @@ def evaluate(annotations, samples, size=None, **options):
 def test_results_may_be_on_a_gpu(case):
     annotations, _ = case
     expected = evaluate(annotations, data_samples(*case))
-    assert evaluate(annotations, on_a_gpu(data_samples(*case))) == expected
+    assert evaluate(annotations, far_samples(data_samples(*case))) == expected
 
 
 def test_keys_and_values(case):

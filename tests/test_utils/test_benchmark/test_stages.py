@@ -34,6 +34,18 @@ def test_a_stage_within_another_is_counted_once():
     assert meter.stop()['stem'] == 5.0 and 'forward' not in vars(model.stem)
 
 
+def test_a_compiled_part_is_measured_from_outside():
+    clock = SimpleNamespace(now=0.0)
+    part = Part(clock, 2.0)
+    compiled = part._compiled_call_impl = part.forward
+    meter = StageMeter(lambda: clock.now)
+    with metered(meter, SimpleNamespace(stem=part), (('stem', 'stem', 'forward'),)):
+        assert part.forward == compiled
+        assert part._compiled_call_impl() == 7
+    assert meter.stop() == {'stem': 2.0, OTHER: 0.0}
+    assert part._compiled_call_impl == compiled
+
+
 def test_a_stage_that_fails_is_closed():
     clock = SimpleNamespace(now=0.0)
     meter = StageMeter(lambda: clock.now)
