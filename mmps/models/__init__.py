@@ -1,3 +1,3 @@
-from . import backbones, detectors, layers, losses, necks, roi_heads
+from . import backbones, detectors, layers, losses, necks, reid_network, roi_heads
 
-__all__ = ['backbones', 'detectors', 'layers', 'losses', 'necks', 'roi_heads']
+__all__ = ['backbones', 'detectors', 'layers', 'losses', 'necks', 'reid_network', 'roi_heads']

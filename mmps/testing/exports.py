@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
-from mmps.testing.tiny_models import slim_model
+from mmps.testing.tiny_models import slim_model, two_step_model
 
 PIPELINE = [
     dict(type='LoadSceneImage'),
@@ -19,6 +19,13 @@ def exportable_config(**overrides):
     loader = dict(batch_size=1, dataset=dict(pipeline=PIPELINE))
     model = slim_model(**overrides)
     return Config(dict(model=model, test_dataloader=loader))
+
+
+def two_step_config(**overrides):
+    """The same for a ``TwoStepPersonSearch``, whose images are not resized before."""
+    steps = [step for step in PIPELINE if step['type'] != 'Resize']
+    loader = dict(batch_size=1, dataset=dict(pipeline=steps))
+    return Config(dict(model=two_step_model(**overrides), test_dataloader=loader))
 
 
 def decided(model):
@@ -48,3 +55,20 @@ def pictures(*sizes):
         np.ascontiguousarray(np.kron(block, np.ones((16, 16, 1), np.uint8))[:h, :w])
         for block, (w, h) in zip(blocks, sizes, strict=True)
     ]
+
+
+def decided_two_step(model):
+    """The same of a ``TwoStepPersonSearch`` whose detector is an RTMDet."""
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.running_mean.normal_(std=0.1)
+                module.running_var.uniform_(0.5, 1.5)
+        head = model.detector.bbox_head
+        for layer in head.rtm_cls:
+            layer.weight.normal_(std=3.0)
+            layer.bias.fill_(-1.0)
+        for layer in head.rtm_reg:
+            layer.weight.normal_(std=0.3)
+            layer.bias.fill_(1.0)
+    return model.eval()

@@ -28,15 +28,17 @@ def test_numbers_are_a_function_of_seed_and_iteration():
 
 def runner(rows, identities):
     model = nn.Module()
-    model.roi_head = nn.Module()
-    model.roi_head.reid_head = nn.Module()
-    model.roi_head.reid_head.num_ids = rows
+    model.num_ids, model.num_ids_key = rows, 'model.x.num_ids'
     dataset = SimpleNamespace(num_ids=identities, data_root='data/PRW')
     return SimpleNamespace(model=model, train_dataloader=SimpleNamespace(dataset=dataset))
 
 
 def test_matching_identities_pass():
     NumIdentitiesCheckHook().before_train(runner(483, 483))
+
+
+def test_models_that_learn_no_identities_pass():
+    NumIdentitiesCheckHook().before_train(runner(None, 483))
 
 
 @pytest.mark.parametrize('rows', [482, 484])

@@ -14,17 +14,16 @@ class NumIdentitiesCheckHook(Hook):
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Compares ``num_ids`` of data set and re-ID head.
+        """Compares ``num_ids`` of data set and model, unless the latter learns no identities.
 
         Raises:
             ValueError: If they differ.
         """
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         dataset = runner.train_dataloader.dataset
-        rows, identities = model.roi_head.reid_head.num_ids, dataset.num_ids
-        if rows != identities:
+        rows, identities = model.num_ids, dataset.num_ids
+        if rows is not None and rows != identities:
             raise ValueError(
                 f'{dataset.data_root}: the training set has {identities} identities, but the '
-                f'model was configured for {rows}. Set '
-                f'model.roi_head.reid_head.num_ids={identities}.'
+                f'model was configured for {rows}. Set {model.num_ids_key}={identities}.'
             )

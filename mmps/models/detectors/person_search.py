@@ -30,7 +30,16 @@ class PersonSearch(TwoStageDetector):
         compile_networks: Compile stem and identification networks (``torch.compile``) in the first
             steps.
         kwargs: See mmdet's ``TwoStageDetector``.
+
+    Attributes:
+        embeds_given_boxes: Always true: any box of the map can be embedded.
+        embedding_weights: How the names of the weights begin that decide what an embedding is.
+        num_ids_key: Where the config has :attr:`num_ids`.
     """
+
+    embeds_given_boxes = True
+    embedding_weights = ''
+    num_ids_key = 'model.roi_head.reid_head.num_ids'
 
     def __init__(
         self,
@@ -56,6 +65,16 @@ class PersonSearch(TwoStageDetector):
             load_imagenet_weights(self.backbone, identification, self.pretrained)
             if self.roi_head.reid_network is not None:
                 self.roi_head.reid_network.start_from(identification)
+
+    @property
+    def embed_dim(self) -> int:
+        """D, the length of an embedding."""
+        return self.roi_head.reid_head.embed_dim
+
+    @property
+    def num_ids(self) -> int | None:
+        """Identities that re-ID is trained with."""
+        return self.roi_head.reid_head.num_ids
 
     def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
         return self.extract_frame(batch_inputs)[0]
