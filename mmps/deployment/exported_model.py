@@ -1,4 +1,4 @@
-"""An exported model where a PyTorch one is expected: in tests, searches and comparisons."""
+"""Exported models where PyTorch ones are expected: in tests, searches and comparisons."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import torch.nn.functional as F
 from mmdet.structures import DetDataSample, SampleList
 from mmengine.model import BaseModel
 from mmengine.structures import InstanceData
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmps.deployment.model_file import ModelFile
 from mmps.deployment.runtimes import OnnxRuntime, OpenVINORuntime, Runtime
+from mmps.deployment.two_files import DetectorFile, ReIDFile
 from mmps.registry import MODELS
 
 RUNTIMES = {'onnxruntime': OnnxRuntime, 'openvino': OpenVINORuntime}
@@ -71,6 +72,40 @@ class ExportedPersonSearch(BaseModel):
                 embeddings=own,
             )
         return samples
+
+
+@MODELS.register_module()
+class ExportedDetector(nn.Module):
+    """A detector in a file, as part of :class:`TwoStepPersonSearch`.
+
+    Arguments are those of :class:`DetectorFile`.
+    """
+
+    def __init__(self, **options) -> None:
+        super().__init__()
+        self._file = DetectorFile(**options)
+        self.file_digest = self._file.digest
+
+    def find(self, images: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """See :class:`DetectorFile`."""
+        return self._file.find(images)
+
+
+@MODELS.register_module()
+class ExportedReID(nn.Module):
+    """A re-ID network in a file, as part of :class:`TwoStepPersonSearch`.
+
+    Arguments are those of :class:`ReIDFile`.
+    """
+
+    def __init__(self, **options) -> None:
+        super().__init__()
+        self._file = ReIDFile(**options)
+        self.file_digest = self._file.digest
+
+    def embed_crops(self, crops: np.ndarray) -> np.ndarray:
+        """See :class:`ReIDFile`."""
+        return self._file.embed_crops(crops)
 
 
 def network_inputs(

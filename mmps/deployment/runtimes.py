@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -16,10 +16,21 @@ PRECISIONS = {'float32': 'f32', 'bfloat16': 'bf16'}
 
 
 class Runtime(Protocol):
-    """Runs the graph of :class:`ExportablePersonSearch`."""
+    """Runs a graph; unless other outputs are named, that of :class:`ExportablePersonSearch`.
+
+    Attributes:
+        batch: How many inputs go in at once, for a file that fixes it; None: any number.
+    """
+
+    batch: int | None
 
     def __call__(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        """The arrays named by ``OUTPUTS`` for those named by ``INPUTS``."""
+        """The outputs for inputs by name."""
+
+    def map(self, arrays: Iterable[np.ndarray]) -> list[list[np.ndarray]]:
+        """The outputs for each value of the first input, in order; several values may be in work at
+        a time.
+        """
 
 
 class OnnxRuntime:
@@ -29,12 +40,20 @@ class OnnxRuntime:
         path: The exported file.
         device: ``auto``, ``cpu`` or ``cuda:N``, which needs the package ``onnxruntime-gpu``.
         threads: CPU threads; 0: as many as there are cores.
+        outputs: Which to compute; None: all, in the order of the file.
 
     Raises:
         UserError: The device is not there, or the file cannot be run.
     """
 
-    def __init__(self, path: str | os.PathLike, device: str = 'auto', threads: int = 0) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        device: str = 'auto',
+        threads: int = 0,
+        *,
+        outputs: Sequence[str] | None = OUTPUTS,
+    ) -> None:
         ort = require('onnxruntime')
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
@@ -44,10 +63,18 @@ class OnnxRuntime:
             self._session = ort.InferenceSession(os.fspath(path), options, providers=providers)
         except Exception as error:  # ONNX Runtime's exceptions have no base but this one
             raise UserError(f'ONNX Runtime cannot run {path}: {error}') from error
+        self._outputs = None if outputs is None else list(outputs)
+        first = self._session.get_inputs()[0]
+        self._first = first.name
+        self.batch = first.shape[0] if first.shape and isinstance(first.shape[0], int) else None
 
     def __call__(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """See :class:`Runtime`."""
-        return self._session.run(list(OUTPUTS), dict(inputs))
+        return self._session.run(self._outputs, dict(inputs))
+
+    def map(self, arrays: Iterable[np.ndarray]) -> list[list[np.ndarray]]:
+        """See :class:`Runtime`."""
+        return [self({self._first: array}) for array in arrays]
 
 
 def _providers(device: str, available: list[str]) -> list:
@@ -74,6 +101,10 @@ class OpenVINORuntime:
         device: ``auto`` or ``cpu``, else a name of OpenVINO's, such as ``GPU`` (Intel's).
         threads: CPU threads; 0: as many as OpenVINO thinks best.
         precision: ``float32`` or ``bfloat16``, for CPUs that have it.
+        outputs: Which to compute; None: all, in the order of the file.
+        free_batch: Let any number of inputs go in at once, whatever number the file fixes.
+        parallel: Have :meth:`map` run several values at a time, which takes longer for each
+            and less for all.
 
     Raises:
         UserError: The device or the precision is not there, or the file cannot be run.
@@ -85,6 +116,10 @@ class OpenVINORuntime:
         device: str = 'auto',
         threads: int = 0,
         precision: str = 'float32',
+        *,
+        outputs: Sequence[str] | None = OUTPUTS,
+        free_batch: bool = False,
+        parallel: bool = False,
     ) -> None:
         openvino = require('openvino')
         core = openvino.Core()
@@ -99,12 +134,37 @@ class OpenVINORuntime:
         options = {'INFERENCE_PRECISION_HINT': PRECISIONS[precision]}
         if threads:
             options['INFERENCE_NUM_THREADS'] = threads
+        if parallel:
+            options['PERFORMANCE_HINT'] = 'THROUGHPUT'
         try:
-            self._model = core.compile_model(os.fspath(path), device, options)
+            model = core.read_model(os.fspath(path))
+            if free_batch and model.inputs[0].partial_shape[0].is_static:
+                model.reshape([-1, *list(model.inputs[0].partial_shape)[1:]])
+            self._model = core.compile_model(model, device, options)
         except RuntimeError as error:
             raise UserError(f'OpenVINO cannot run {path}: {error}') from error
+        self._outputs = self._model.outputs if outputs is None else list(outputs)
+        shape = self._model.inputs[0].partial_shape
+        self.batch = shape[0].get_length() if len(shape) and shape[0].is_static else None
+        self._queue = openvino.AsyncInferQueue(self._model) if parallel else None
 
     def __call__(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """See :class:`Runtime`."""
         results = self._model(dict(inputs))
-        return [results[name] for name in OUTPUTS]
+        return [results[name] for name in self._outputs]
+
+    def map(self, arrays: Iterable[np.ndarray]) -> list[list[np.ndarray]]:
+        """See :class:`Runtime`."""
+        if self._queue is None:
+            first = self._model.inputs[0].get_any_name()
+            return [self({first: array}) for array in arrays]
+        found: dict[int, list[np.ndarray]] = {}
+
+        def keep(request, number: int) -> None:
+            found[number] = [request.get_tensor(name).data.copy() for name in self._outputs]
+
+        self._queue.set_callback(keep)
+        for number, array in enumerate(arrays):
+            self._queue.start_async([array], number)
+        self._queue.wait_all()
+        return [found[number] for number in range(len(found))]

@@ -1,7 +1,8 @@
 """Export a model: ``python tools/deployment/export_onnx.py CONFIG CHECKPOINT --out MODEL.onnx``.
 
 One file with the whole network, for any number and size of images, compared with PyTorch before it
-gets its name.
+gets its name. Of a detector and a re-ID network one behind the other a file each, and MODEL.yml,
+which names both and stands where the name of a published model stands.
 """
 
 from pathlib import Path
@@ -59,6 +60,32 @@ def find_images(config, arguments, count: int) -> list:
     return [as_image(paths[i * len(paths) // count]) for i in range(count)]
 
 
+def export_two_step(config, arguments, model, preprocessing, images) -> None:
+    """Write both networks, and keep them if they find and embed what PyTorch does."""
+    from mmps.apis.model_tag import model_tag
+    from mmps.deployment.export_two_step import write_two_step
+    from mmps.deployment.parity import compare
+    from mmps.published import find_model
+    from mmps.registry import MODELS
+
+    if arguments.int8:
+        raise UserError('--int8: not of two networks; OpenVINO and ONNX Runtime quantise each file')
+    tag = model_tag(config, model, arguments.checkpoint)
+    out = arguments.out.with_suffix('.yml')
+    files = write_two_step(model, out, tag.name, tag.fingerprint)
+    try:
+        exported = MODELS.build(find_model(out).resolved())
+        parity = compare(model, exported, preprocessing, images)
+        parity.require()
+    except BaseException:
+        for file in files:
+            file.unlink()
+        raise
+    for file in files:
+        print(f'{file}: {file.stat().st_size / 1e6:.1f} MB')
+    print(parity)
+
+
 def main(argv: list[str] | None = None) -> None:
     arguments = parse_arguments(argv)
     for name in ('num_images', 'num_calibration'):
@@ -74,12 +101,16 @@ def main(argv: list[str] | None = None) -> None:
     from mmps.deployment import ExportedPersonSearch, write_onnx
     from mmps.deployment.model_file import model_file
     from mmps.deployment.parity import compare
+    from mmps.models.detectors import TwoStepPersonSearch
     from mmps.utils.files import whole_file
 
     init_default_scope(config.get('default_scope', 'mmps'))
     model = build_model(config, arguments.checkpoint)
     preprocessing = Preprocessing(config)
     images = find_images(config, arguments, arguments.num_images)
+    if isinstance(model, TwoStepPersonSearch):
+        export_two_step(config, arguments, model, preprocessing, images)
+        return
     with whole_file(arguments.out) as temporary:
         write_onnx(model, temporary, model_file(config, model, arguments.checkpoint))
         parity = compare(model, ExportedPersonSearch(temporary), preprocessing, images)

@@ -1,0 +1,214 @@
+"""A detector and a re-ID network to an ONNX file each, and a file that names both."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor, nn
+
+from mmps.deployment.model_file import require
+from mmps.deployment.operators import OPSET, register_onnx_forms
+from mmps.deployment.stand_ins import traceable
+from mmps.models.detectors import TwoStepPersonSearch
+from mmps.utils.cli import UserError
+from mmps.utils.files import whole_file
+
+
+class ExportableDetector(nn.Module):
+    """A single-stage detector of mmdet's in tensors: what its ``predict`` finds of people.
+
+    ``max_per_img`` counts people alone, where mmdet counts all classes.
+
+    Args:
+        detector: With a head that predicts at every place of its maps, such as RTMDet's.
+        label: Of people.
+        score_thr: Least score that counts.
+
+    Raises:
+        UserError: The detector is of another kind.
+    """
+
+    def __init__(self, detector: nn.Module, label: int, score_thr: float) -> None:
+        super().__init__()
+        head = getattr(detector, 'bbox_head', None)
+        parts = ('prior_generator', 'bbox_coder', 'cls_out_channels')
+        if head is None or not all(hasattr(head, part) for part in parts):
+            raise UserError(
+                f'detector {type(detector).__name__} cannot be exported: only those of a single '
+                'stage with priors, such as RTMDet, RetinaNet and ATSS, can'
+            )
+        self.detector = copy.deepcopy(detector)
+        self._label = label
+        self._test_cfg = head.test_cfg
+        self._score_thr = max(score_thr, self._test_cfg.get('score_thr', 0.0))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """``dets (1, n, 5)`` and ``labels (1, n)`` of a normalised image ``(1, 3, h, w)``."""
+        head = self.detector.bbox_head
+        scores, preds, *factors = head(self.detector.extract_feat(images))
+        sizes = [one.shape[-2:] for one in scores]
+        priors = head.prior_generator.grid_priors(sizes, device=images.device)
+        boxes = torch.cat(
+            [
+                head.bbox_coder.decode(prior, pred[0].permute(1, 2, 0).reshape(-1, 4))
+                for prior, pred in zip(priors, preds, strict=True)
+            ]
+        )
+        sure = torch.cat([self._people(one) for one in scores])
+        if factors:
+            sure = sure * torch.cat([one[0].reshape(-1) for one in factors[0]]).sigmoid()
+        height, width = images.shape[-2:]
+        boxes = boxes.clamp(min=0).minimum(boxes.new_tensor([width, height] * 2))
+        kept = torch.ops.mmps.suppress(
+            boxes[None],
+            sure[None, None],
+            torch.tensor(self._test_cfg.max_per_img),
+            self._test_cfg.nms.iou_threshold,
+            self._score_thr,
+        )[:, 2]
+        dets = torch.cat([boxes[kept], sure[kept][:, None]], 1)
+        return dets[None], torch.zeros_like(kept)[None]
+
+    def _people(self, scores: Tensor) -> Tensor:
+        """Scores of people at every prior, of a map ``(1, priors * classes, h, w)``."""
+        head = self.detector.bbox_head
+        rows = scores[0].permute(1, 2, 0).reshape(-1, head.cls_out_channels)
+        rows = rows.sigmoid() if head.use_sigmoid_cls else rows.softmax(1)
+        return rows[:, self._label]
+
+
+def write_two_step(
+    model: TwoStepPersonSearch, out: Path, title: str, fingerprint: str
+) -> list[Path]:
+    """Write ``NAME.detector.onnx``, ``NAME.reid.onnx`` and ``NAME.yml``, which names both.
+
+    The last stands where the name of a published model stands (:mod:`mmps.published`).
+
+    Args:
+        model: In evaluation mode, on the CPU; neither part exported already.
+        out: ``NAME.yml``.
+        title: What it is.
+        fingerprint: Of the model.
+
+    Returns:
+        The three files.
+
+    Raises:
+        UserError: A part cannot be exported; the message names it.
+        ImportError: onnx is not installed.
+    """
+    require('onnx')
+    detector_file, reid_file = (out.with_suffix(f'.{part}.onnx') for part in ('detector', 'reid'))
+    how = _detector_input(model)
+    detector = ExportableDetector(model.detector, model.person_label, model.score_thr)
+    width, height = how['input_size']
+    with whole_file(detector_file) as one, whole_file(reid_file) as other:
+        _write(detector, torch.rand(1, 3, height, width), one, ['dets', 'labels'], {})
+        crops = torch.rand(2, 3, *model.crop_size)
+        _write(
+            copy.deepcopy(model.reid),
+            crops,
+            other,
+            ['embeddings'],
+            dict(crops={0: 'n'}, embeddings={0: 'n'}),
+        )
+    parts = dict(
+        detector=dict(type='ExportedDetector', path=detector_file.name, output='dets', **how),
+        reid=dict(
+            type='ExportedReID',
+            path=reid_file.name,
+            input_size=list(model.crop_size[::-1]),
+            **_pixels(model.reid.data_preprocessor),
+        ),
+    )
+    entry = dict(
+        title=title,
+        fingerprint=fingerprint,
+        model=dict(
+            type='TwoStepPersonSearch',
+            crop_size=list(model.crop_size),
+            score_thr=model.score_thr,
+            max_people=model.max_people,
+            **parts,
+        ),
+        files={
+            file.name: dict(sha256=hashlib.sha256(file.read_bytes()).hexdigest())
+            for file in (detector_file, reid_file)
+        },
+    )
+    with whole_file(out) as temporary:
+        temporary.write_text(yaml.safe_dump(entry, sort_keys=False))
+    return [out, detector_file, reid_file]
+
+
+def _write(
+    network: nn.Module, example: Tensor, path: Path, outputs: Sequence[str], axes: Mapping
+) -> None:
+    register_onnx_forms()
+    single = len(example) == 1
+    names = 'image' if single else 'crops'
+    if single:
+        axes = {'dets': {1: 'n'}, 'labels': {1: 'n'}}
+    with warnings.catch_warnings(), torch.no_grad():
+        # Of its being the older exporter, see export.py, and of shapes that are fixed.
+        warnings.simplefilter('ignore')
+        torch.onnx.export(
+            traceable(network).eval(),
+            (example,),
+            str(path),
+            input_names=[names],
+            output_names=list(outputs),
+            dynamic_axes=dict(axes),
+            opset_version=OPSET,
+            dynamo=False,
+        )
+
+
+def _detector_input(model: TwoStepPersonSearch) -> dict[str, Any]:
+    """How an image becomes the detector's input, as :class:`DetectorFile` takes it."""
+    steps = model.detector_pipeline
+    kinds = [step['type'] for step in steps]
+    resize = steps[0] if steps else {}
+    keep_ratio = bool(resize.get('keep_ratio'))
+    if kinds not in (['Resize'], ['Resize', 'Pad'][: 1 + keep_ratio]) or 'scale' not in resize:
+        raise UserError(
+            f'model.detector_pipeline={kinds} cannot be exported, only Resize to a scale, and with '
+            'keep_ratio=True Pad to a size behind it'
+        )
+    size = list(resize['scale'])
+    how: dict[str, Any] = dict(keep_ratio=keep_ratio)
+    if keep_ratio:
+        how['scale'] = size
+        pad = steps[1] if len(steps) == 2 else {}
+        if 'size' not in pad:
+            raise UserError(
+                'model.detector_pipeline: Resize with keep_ratio=True can only be exported with '
+                "dict(type='Pad', size=(WIDTH, HEIGHT), pad_val=dict(img=(114, 114, 114))) behind"
+            )
+        size = list(pad['size'])
+        value = pad.get('pad_val', 0)
+        value = value.get('img', 0) if isinstance(value, Mapping) else value
+        how['pad_value'] = float(value[0] if isinstance(value, (list, tuple)) else value)
+    divisor = model.detector.data_preprocessor.pad_size_divisor
+    if size[0] % divisor or size[1] % divisor:
+        raise UserError(f'the size {size} of the detector is no multiple of {divisor}')
+    return dict(input_size=size, **how, **_pixels(model.detector.data_preprocessor))
+
+
+def _pixels(preprocessor: nn.Module) -> dict[str, Any]:
+    """Channels, mean and deviation of one of mmengine's preprocessors."""
+    swaps = getattr(preprocessor, '_channel_conversion', False) or getattr(
+        preprocessor, 'to_rgb', False
+    )
+    pixels: dict[str, Any] = dict(channels='rgb' if swaps else 'bgr')
+    if getattr(preprocessor, '_enable_normalize', False):
+        for key in ('mean', 'std'):
+            pixels[key] = getattr(preprocessor, key).flatten().tolist()
+    return pixels

@@ -1,0 +1,245 @@
+"""A detector and a re-ID network in files of their own, as others export and publish them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from mmps.deployment.runtimes import OnnxRuntime, OpenVINORuntime, Runtime
+from mmps.utils.cli import UserError
+from mmps.utils.crops import cut_people
+
+OUTPUT_FORMS = ('ssd', 'dets')
+CHANNELS = ('bgr', 'rgb')
+CROPS_AT_ONCE = 8
+"""More gain nothing on a CPU, and keep a second core from having work of its own."""
+
+
+class NetworkFile:
+    """A network of one input image, in an ONNX file or OpenVINO's IR.
+
+    Args:
+        path: ``F.onnx``, or ``F.xml`` with ``F.bin`` beside it.
+        input_size: Width and height that images are resized to.
+        channels: ``bgr`` or ``rgb``.
+        mean: Taken off each channel, in the network's order, on the scale 0..255.
+        std: By which each is divided then.
+        backend: ``onnxruntime`` or ``openvino``; None: the latter for IR.
+        device: See :class:`OnnxRuntime` and :class:`OpenVINORuntime`.
+        threads: The same.
+
+    Attributes:
+        digest: SHA-256 of the files and of what is done to images before.
+
+    Raises:
+        UserError: A file is missing or cannot be run.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        input_size: Sequence[int],
+        *,
+        channels: str = 'bgr',
+        mean: Sequence[float] = (0.0, 0.0, 0.0),
+        std: Sequence[float] = (1.0, 1.0, 1.0),
+        backend: str | None = None,
+        device: str = 'auto',
+        threads: int = 0,
+    ) -> None:
+        if channels not in CHANNELS:
+            raise UserError(f'{path}: channels={channels!r}; there are {", ".join(CHANNELS)}')
+        self.path = Path(path)
+        self.width, self.height = (int(side) for side in input_size)
+        self._channels = channels
+        self._mean, self._std = np.float32(mean), np.float32(std)
+        self._plain = not self._mean.any() and bool((self._std == 1).all())
+        files = [self.path]
+        if self.path.suffix == '.xml':
+            files.append(self.path.with_suffix('.bin'))
+        for file in files:
+            if not file.is_file():
+                raise UserError(f'model {file} does not exist')
+        self.digest = self._digest(files)
+        self._run = self._runtime(backend, device, threads)
+
+    def _runtime(self, backend: str | None, device: str, threads: int) -> Runtime:
+        if backend is None:
+            backend = 'openvino' if self.path.suffix == '.xml' else 'onnxruntime'
+        if backend == 'openvino':
+            return OpenVINORuntime(
+                self.path, device, threads, outputs=None, free_batch=True, parallel=True
+            )
+        if backend != 'onnxruntime':
+            raise UserError(f'{self.path}: backend={backend!r}; there are onnxruntime, openvino')
+        if self.path.suffix == '.xml':
+            raise UserError(f'{self.path}: only OpenVINO runs its IR; take backend openvino')
+        return OnnxRuntime(self.path, device, threads, outputs=None)
+
+    def _digest(self, files: Sequence[Path]) -> str:
+        digest = hashlib.sha256()
+        for file in files:
+            digest.update(hashlib.sha256(file.read_bytes()).digest())
+        how = (self.width, self.height, self._channels, self._mean.tolist(), self._std.tolist())
+        digest.update(repr(how).encode())
+        return digest.hexdigest()
+
+    def _input(self, images: np.ndarray) -> np.ndarray:
+        """Images ``(n, h, w, 3)`` uint8 BGR to ``(n, 3, h, w)`` float32 as the network takes
+        them.
+        """
+        if self._channels == 'rgb':
+            images = images[..., ::-1]
+        values = images.transpose(0, 3, 1, 2).astype(np.float32, order='C')
+        if not self._plain:
+            values -= self._mean[:, None, None]
+            values /= self._std[:, None, None]
+        return values
+
+
+class DetectorFile(NetworkFile):
+    """A detector that finds people.
+
+    Args:
+        path: See :class:`NetworkFile`, also for further options.
+        input_size: The same.
+        output: ``ssd``: one output of rows (image, label, score, x1, y1, x2, y2), corners in shares
+            of width and height, as of OpenVINO's ``DetectionOutput``. ``dets``: ``dets`` (1, n, 5),
+            corners in pixels of the input and score, and ``labels`` (1, n), as MMDeploy and
+            ``tools/deployment/export_onnx.py`` write.
+        person_label: The class of people.
+        score_thr: People found with a lower score are left out.
+        keep_ratio: Resize without changing the ratio, and fill the right and the bottom.
+        scale: Width and height within which is resized then, in either order, as mmdet's ``Resize``
+            takes them; None: ``input_size``.
+        pad_value: With what is filled, 0..255.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        input_size: Sequence[int],
+        *,
+        output: str = 'dets',
+        person_label: int = 0,
+        score_thr: float = 0.05,
+        keep_ratio: bool = False,
+        scale: Sequence[int] | None = None,
+        pad_value: float = 114,
+        **options,
+    ) -> None:
+        super().__init__(path, input_size, **options)
+        if output not in OUTPUT_FORMS:
+            raise UserError(f'{path}: output={output!r}; there are {", ".join(OUTPUT_FORMS)}')
+        self._output = output
+        self._person_label = person_label
+        self._score_thr = score_thr
+        self._keep_ratio = keep_ratio
+        self._scale = tuple(scale or (self.width, self.height))
+        self._pad_value = pad_value
+
+    def find(self, images: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The people in images (h, w, 3) uint8 BGR of any sizes.
+
+        Returns:
+            For each boxes (n, 4) float32 xyxy in its pixels, within it, and scores (n,) float32,
+            the most certain first.
+        """
+        resized = [self._resized(image) for image in images]
+        results = self._run.map(self._input(pixels[None]) for pixels, _ in resized)
+        return [
+            self._people(image, scale, outputs)
+            for image, (_, scale), outputs in zip(images, resized, results, strict=True)
+        ]
+
+    def _resized(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The input and its pixels per pixel of the image, (2,)."""
+        height, width = image.shape[:2]
+        size = self.width, self.height
+        if self._keep_ratio:
+            longer, shorter = max(self._scale), min(self._scale)
+            share = min(longer / max(width, height), shorter / min(width, height))
+            size = int(width * share + 0.5), int(height * share + 0.5)
+        pixels = cv2.resize(image, size)
+        if size != (self.width, self.height):
+            right, bottom = self.width - size[0], self.height - size[1]
+            if min(right, bottom) < 0:
+                raise UserError(
+                    f'{self.path}: scale={self._scale} makes images {size[0]} x {size[1]}, larger '
+                    f'than input_size={[self.width, self.height]}'
+                )
+            value = (self._pad_value,) * 3
+            pixels = cv2.copyMakeBorder(
+                pixels, 0, bottom, 0, right, cv2.BORDER_CONSTANT, value=value
+            )
+        return pixels, np.array([size[0] / width, size[1] / height])
+
+    def _people(
+        self, image: np.ndarray, scale: np.ndarray, outputs: list[np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        height, width = image.shape[:2]
+        if self._output == 'ssd':
+            rows = outputs[0].reshape(-1, 7)
+            labels, scores = rows[:, 1], rows[:, 2]
+            boxes = rows[:, 3:] * np.float32([width, height] * 2)
+            usable = rows[:, 0] >= 0  # the first row of another image ends the list
+        else:
+            dets, labels = self._dets(outputs)
+            scores, boxes = dets[:, 4], dets[:, :4] / np.tile(scale, 2)
+            usable = np.ones(len(dets), bool)
+        boxes = boxes.clip(0, [width, height] * 2).astype(np.float32)
+        usable &= (labels == self._person_label) & (scores >= self._score_thr)
+        usable &= (boxes[:, 2:] > boxes[:, :2]).all(1)
+        order = np.flatnonzero(usable)[np.argsort(-scores[usable], kind='stable')]
+        return boxes[order], scores[order].astype(np.float32)
+
+    def _dets(self, outputs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        dets = [one for one in outputs if one.ndim == 3 and one.shape[2] == 5]
+        labels = [
+            one for one in outputs if one.ndim == 2 and len(dets) and one.shape == dets[0].shape[:2]
+        ]
+        if not (dets and labels):
+            shapes = ', '.join(str(one.shape) for one in outputs)
+            raise UserError(
+                f'{self.path}: output=dets needs outputs (1, n, 5) and (1, n), there are {shapes}'
+            )
+        return dets[0][0], labels[0][0]
+
+
+class ReIDFile(NetworkFile):
+    """A re-ID network: ``input_size`` is that of the crops, ``path`` and options as for
+    :class:`NetworkFile`. Its first output is the embedding.
+    """
+
+    def cut(self, image: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+        """Crops (n, height, width, 3) uint8 of boxes (n, 4) xyxy in an image (h, w, 3) uint8."""
+        return cut_people(image, boxes, (self.width, self.height))
+
+    def embed_crops(self, crops: np.ndarray) -> np.ndarray:
+        """Embeddings (n, D) float32 of unit norm of crops (n, height, width, 3) uint8 BGR."""
+        if not len(crops):
+            return np.zeros((0, self.embed_dim), np.float32)
+        size = self._run.batch or CROPS_AT_ONCE
+        parts = (crops[start : start + size] for start in range(0, len(crops), size))
+        results = self._run.map(self._filled(part) for part in parts)
+        rows = np.concatenate([outputs[0].reshape(len(outputs[0]), -1) for outputs in results])
+        rows = rows[: len(crops)].astype(np.float32)
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(1e-12)
+
+    def _filled(self, crops: np.ndarray) -> np.ndarray:
+        """The input; a file of a fixed batch gets the last crop again where some are missing."""
+        missing = (self._run.batch or len(crops)) - len(crops)
+        return self._input(np.concatenate([crops, crops[-1:].repeat(missing, 0)]))
+
+    @property
+    def embed_dim(self) -> int:
+        """D, the length of an embedding."""
+        if not hasattr(self, '_embed_dim'):
+            blank = np.zeros((1, self.height, self.width, 3), np.uint8)
+            self._embed_dim = self.embed_crops(blank).shape[1]
+        return self._embed_dim
