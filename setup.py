@@ -14,7 +14,7 @@ setup(
     description='Person search on top of MMDetection: detect and re-identify in one network',
     license='Apache-2.0',
     packages=find_packages(include=['mmps', 'mmps.*']),
-    package_data={'mmps.web': ['*.css', '*.js']},
+    package_data={'mmps.web': ['*.css', '*.js'], 'mmps.published': ['*.yml']},
     python_requires='>=3.10',
     install_requires=list(ENVIRONMENT['REQUIREMENTS'].values()),
     extras_require={

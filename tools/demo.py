@@ -9,7 +9,7 @@ from mmps.utils.cli import UserError, run_tool
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = searcher_parser('Search a gallery for a person on a web page.')
+    parser = searcher_parser('Search a gallery for a person on a web page.', argv)
     parser.add_argument('--gallery', required=True, help='what index_gallery.py made')
     parser.add_argument(
         '--host',

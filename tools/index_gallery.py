@@ -19,7 +19,8 @@ from mmps.utils.cli import UserError, run_tool
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = searcher_parser(
         'Find the people in images and videos, and add them to a gallery to search in. What is '
-        'there already is passed over: the same command goes on where it was interrupted.'
+        'there already is passed over: the same command goes on where it was interrupted.',
+        argv,
     )
     parser.add_argument('sources', nargs='+', metavar='SOURCE', help='images, folders and videos')
     parser.add_argument(

@@ -18,7 +18,7 @@ from mmps.utils.cli import UserError, run_tool
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = searcher_parser('Find a person of one picture in a gallery.')
+    parser = searcher_parser('Find a person of one picture in a gallery.', argv)
     parser.add_argument('query', metavar='QUERY', help='image that the person is in')
     parser.add_argument('--gallery', required=True, help='what index_gallery.py made')
     parser.add_argument(

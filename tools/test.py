@@ -5,11 +5,14 @@ import tempfile
 from pathlib import Path
 
 from mmps.apis.backends import default_backend
+from mmps.apis.command_line import model_parser
+from mmps.apis.network import needs_checkpoint
+from mmps.apis.published_config import published_config
+from mmps.published import find_model, is_model_name
 from mmps.utils.amp import cpu_has_bfloat16
 from mmps.utils.cli import (
     UserError,
     add_run_arguments,
-    config_parser,
     load_run_config,
     require_entries,
     run_tool,
@@ -19,8 +22,13 @@ from mmps.utils.search_config import search_evaluator
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = config_parser('Evaluate a person-search model on the test set of its config.')
-    parser.add_argument('checkpoint', help='weights of the model, or the exported model, .onnx')
+    parser = model_parser('Evaluate a person-search model on the test set of its config.', argv)
+    parser.add_argument(
+        '--data',
+        metavar='CONFIG',
+        help='of a published model: the config whose test set and metric are taken (default: own '
+        'data in COCO style)',
+    )
     parser.add_argument(
         '--backend',
         choices=('onnxruntime', 'openvino'),
@@ -72,6 +80,12 @@ def take_exported(config, arguments: argparse.Namespace) -> None:
     )
 
 
+def take_published(arguments: argparse.Namespace):
+    """The config of the published model that the arguments name, on the data set they name."""
+    model = find_model(arguments.config)
+    return published_config(model, *([arguments.data] if arguments.data else []))
+
+
 def check_weights(runner, path: str) -> None:
     """Refuse a checkpoint of another model, which mmengine would load as far as it fits."""
     from mmengine.model import is_model_wrapper
@@ -109,8 +123,13 @@ def draw_rankings(runner, evaluator, folder: str) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     arguments = parse_arguments(argv)
-    config = load_run_config(arguments)
+    published = is_model_name(arguments.config)
+    if arguments.data and not published:
+        raise UserError('--data: only of a published model; else the config names the data set')
+    config = load_run_config(arguments, take_published(arguments) if published else None)
     require_entries(config, arguments.config, ('model', 'test_dataloader', 'test_evaluator'))
+    if arguments.checkpoint is None and needs_checkpoint(config.model):
+        raise UserError(f'the model of {arguments.config} needs a checkpoint')
     config.load_from, config.resume = arguments.checkpoint, False
     exported = default_backend(arguments.checkpoint) != 'torch'
     if exported:
@@ -126,7 +145,7 @@ def main(argv: list[str] | None = None) -> None:
             evaluator = search_evaluator(config, arguments.config)
             evaluator.out = arguments.out or str(Path(scratch, 'predictions.npz'))
         runner = Runner.from_cfg(config)
-        if not exported:
+        if config.load_from is not None:
             check_weights(runner, arguments.checkpoint)
         runner.test()
         if arguments.show_dir:

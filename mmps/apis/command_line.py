@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable, Sequence
 
 from mmps.apis.backends import BACKENDS
 from mmps.apis.searcher import PersonSearcher
+from mmps.published import is_model_name, list_models
 from mmps.retrieval import Where
 from mmps.sources import Provenance, absolute, parse_time
 from mmps.utils.cli import UserError, config_parser, load_config
@@ -15,10 +17,40 @@ from mmps.utils.cli import UserError, config_parser, load_config
 Value = str | int | float | bool
 
 
-def searcher_parser(description: str) -> argparse.ArgumentParser:
-    """A parser that knows the model and how to run it."""
-    parser = config_parser(description)
-    parser.add_argument('checkpoint', help='weights of the model, or the exported model')
+class _ListModels(argparse.Action):
+    """Prints the published models, and nothing else is done."""
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        print(list_models())
+        parser.exit()
+
+
+def model_parser(description: str, argv: Sequence[str] | None) -> argparse.ArgumentParser:
+    """A parser that knows a config and a checkpoint, or the name of a published model instead.
+
+    Args:
+        description: Of the tool.
+        argv: The words that will be parsed, for behind a name there is no checkpoint; None: those
+            of the command line.
+    """
+    parser = config_parser(description, 'config file, or the name of a published model')
+    parser.add_argument(
+        '--list-models',
+        action=_ListModels,
+        nargs=0,
+        help='show the published models, which stand in place of config and checkpoint, and exit',
+    )
+    words = sys.argv[1:] if argv is None else argv
+    if any(is_model_name(word) for word in words):
+        parser.set_defaults(checkpoint=None)
+    else:
+        parser.add_argument('checkpoint', help='weights of the model, or the exported model')
+    return parser
+
+
+def searcher_parser(description: str, argv: Sequence[str] | None = None) -> argparse.ArgumentParser:
+    """A parser that knows the model, as :func:`model_parser` does, and how to run it."""
+    parser = model_parser(description, argv)
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda:0, ... (default: auto)')
     parser.add_argument(
         '--backend',
@@ -26,14 +58,23 @@ def searcher_parser(description: str) -> argparse.ArgumentParser:
         help='default: onnxruntime for a file .onnx, else torch',
     )
     parser.add_argument(
-        '--score-thr', type=float, default=0.5, help='least detection score (default: 0.5)'
+        '--score-thr',
+        type=float,
+        help='least detection score (default: 0.5, or what a published model says)',
     )
     return parser
 
 
 def build_searcher(arguments: argparse.Namespace, batch_size: int | None = None) -> PersonSearcher:
     """The searcher that the arguments ask for."""
-    config = load_config(arguments.config, arguments.cfg_options)
+    if is_model_name(arguments.config):
+        config = arguments.config
+        if arguments.cfg_options:
+            raise UserError(
+                f'--cfg-options: {config} has no config file whose settings could change'
+            )
+    else:
+        config = load_config(arguments.config, arguments.cfg_options)
     return PersonSearcher(
         config,
         arguments.checkpoint,

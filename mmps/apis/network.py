@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from mmps.apis.people import People
+from mmps.utils.cli import UserError
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -80,8 +81,10 @@ class TorchNetwork(Network):
 
     Args:
         config: Path, or a config that has been read.
-        checkpoint: Weights; read without running what the file may contain.
+        checkpoint: Weights; read without running what the file may contain. None: the config names
+            the weights of all parts, as that of a ``TwoStepPersonSearch`` can.
         device: As in PyTorch, or ``auto``.
+        name: For galleries; None: the names of config and checkpoint.
 
     Attributes:
         tag: Which model it is.
@@ -93,7 +96,11 @@ class TorchNetwork(Network):
     """
 
     def __init__(
-        self, config: str | os.PathLike | Config, checkpoint: str | os.PathLike, device='auto'
+        self,
+        config: str | os.PathLike | Config,
+        checkpoint: str | os.PathLike | None,
+        device: str = 'auto',
+        name: str | None = None,
     ) -> None:
         from mmengine.registry import init_default_scope
 
@@ -105,7 +112,7 @@ class TorchNetwork(Network):
         init_default_scope(config.get('default_scope', 'mmps'))
         self.preprocessing = Preprocessing(config)
         self.model = build_model(config, checkpoint)
-        self.tag: ModelTag = model_tag(config, self.model, checkpoint)
+        self.tag: ModelTag = model_tag(config, self.model, checkpoint, name)
         self._device = auto_device(device)
         self.model.to(self._device)
         if self._device == 'cpu':
@@ -144,12 +151,23 @@ class TorchNetwork(Network):
         ]
 
 
-def build_model(config: Config, checkpoint: str | os.PathLike):
+def needs_checkpoint(model: Mapping[str, Any]) -> bool:
+    """Whether the config of a model leaves open where the weights of one of its parts are."""
+    if model.get('type') != 'TwoStepPersonSearch':
+        return True
+    return any(
+        not model[part]['type'].startswith('Exported') and not model.get(f'{part}_checkpoint')
+        for part in ('detector', 'reid')
+    )
+
+
+def build_model(config: Config, checkpoint: str | os.PathLike | None):
     """The network of a config with the weights of a checkpoint, in evaluation mode, on the CPU.
 
     Raises:
         FileNotFoundError: There is no such checkpoint.
         CheckpointError: It is damaged, or of another model.
+        UserError: There is none, and the model needs one.
     """
     import mmdet.models  # noqa: F401 registers what configs name
 
@@ -157,9 +175,15 @@ def build_model(config: Config, checkpoint: str | os.PathLike):
     from mmps.registry import MODELS
     from mmps.utils.checkpoint import check_state_dict, load_state_dict
 
+    if checkpoint is None:
+        if needs_checkpoint(config.model):
+            raise UserError(f'the model of {config.filename or "the config"} needs a checkpoint')
+        return MODELS.build(config.model).eval()
     path = str(Path(checkpoint))
     state = load_state_dict(path)
-    model = MODELS.build({**config.model, 'pretrained': None})
+    # Which would only be replaced.
+    initial = ('pretrained', 'detector_checkpoint', 'reid_checkpoint')
+    model = MODELS.build({k: None if k in initial else v for k, v in config.model.items()})
     check_state_dict(model, state, path)
     shapes = {name: value.shape for name, value in model.state_dict().items()}
     # What belongs to a loss may be of another training set.

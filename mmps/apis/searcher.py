@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -10,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmps.apis.backends import BACKENDS, default_backend
+from mmps.apis.backends import open_network, open_published
 from mmps.apis.batching import map_batched
 from mmps.apis.boxes import check_box
 from mmps.apis.index_report import IndexReport
 from mmps.apis.indexing import index_files
 from mmps.apis.people import People
 from mmps.apis.search_result import Query, SearchResult
+from mmps.published import find_model, is_model_name
 from mmps.retrieval import Gallery, Where
 from mmps.sources import (
     MAX_PIXELS,
@@ -27,6 +27,7 @@ from mmps.sources import (
     as_image,
     find_files,
 )
+from mmps.utils.cli import UserError
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from mmps.retrieval import ModelTag
 
 ImageLike = str | os.PathLike | np.ndarray
+SCORE_THR = 0.5
 
 
 class AmbiguousQueryError(ValueError):
@@ -53,20 +55,24 @@ class PersonSearcher:
     """A trained model with which to find people, and to find one of them again.
 
     Example:
+        >>> searcher = PersonSearcher('omz-0013-0286')  # a published model, fetched once
         >>> searcher = PersonSearcher('configs/ps_densenet121_att_prw.py', 'epoch_20.pth')
         >>> searcher.detect('street.jpg').plot()
         >>> searcher.index(['scenes/', 'door.mp4'], 'people.lance', fps=2)
         >>> searcher.search('me.jpg', gallery='people.lance').plot()
 
     Args:
-        config: Path of the model's config, or the config.
-        checkpoint: The weights; for another backend than ``torch`` the exported model.
+        config: Path of the model's config, or the config; or the name of a published model
+            (:func:`mmps.published.model_names`), or a file ``F.yml`` of the same form.
+        checkpoint: The weights; for another backend than ``torch`` the exported model. None for a
+            published model, which names its own.
         device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda:0``, ...
         backend: One of :data:`~mmps.apis.backends.BACKENDS`; None:
             :func:`~mmps.apis.backends.default_backend`.
         batch_size: Images per pass of the network. None: as many as the config tests with, which
             makes embeddings equal to those of ``tools/test.py`` to the last bit.
-        score_thr: People found with a lower score are left out.
+        score_thr: People found with a lower score are left out. None: 0.5, or what a published
+            model says.
 
     Attributes:
         tag: Which model it is.
@@ -78,29 +84,30 @@ class PersonSearcher:
     def __init__(
         self,
         config: str | os.PathLike | Config,
-        checkpoint: str | os.PathLike,
+        checkpoint: str | os.PathLike | None = None,
         device: str = 'auto',
         *,
         backend: str | None = None,
         batch_size: int | None = None,
-        score_thr: float = 0.5,
+        score_thr: float | None = None,
     ) -> None:
-        from mmps.apis.network import read_config
-        from mmps.utils.checkpoint_file import existing_file
-
-        checkpoint = existing_file(checkpoint)  # before anything that takes longer
-        backend = default_backend(checkpoint) if backend is None else backend
-        if backend not in BACKENDS:
-            raise ValueError(f'backend={backend!r}: there are {", ".join(BACKENDS)}')
-        config = read_config(config)
-        module, name = BACKENDS[backend]
-        network = getattr(importlib.import_module(module), name)(config, checkpoint, device)
-        default = config.test_dataloader.get('batch_size', 1)
-        self._set_up(network, default if batch_size is None else batch_size, score_thr)
+        if isinstance(config, (str, os.PathLike)) and is_model_name(config):
+            if checkpoint is not None:
+                raise UserError(f'{config} names its own files; leave out {checkpoint}')
+            model = find_model(config)
+            network, default = open_published(model, device, backend)
+            score_thr = model.score_thr if score_thr is None else score_thr
+        else:
+            network, default = open_network(config, checkpoint, device, backend)
+        self._set_up(
+            network,
+            default if batch_size is None else batch_size,
+            SCORE_THR if score_thr is None else score_thr,
+        )
 
     @classmethod
     def of_network(
-        cls, network: Network, *, batch_size: int = 1, score_thr: float = 0.5
+        cls, network: Network, *, batch_size: int = 1, score_thr: float = SCORE_THR
     ) -> PersonSearcher:
         """Search with a network that exists already."""
         searcher = cls.__new__(cls)

@@ -64,12 +64,12 @@ def _hide_debug_messages() -> None:
     mmengine_logging.print_log = print_important
 
 
-def config_parser(description: str) -> argparse.ArgumentParser:
-    """A parser that knows the config file and ``--cfg-options``."""
+def config_parser(description: str, config: str = 'config file') -> argparse.ArgumentParser:
+    """A parser that knows the config file, described by ``config``, and ``--cfg-options``."""
     from mmengine.config import DictAction
 
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', metavar='CONFIG', help=config)
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -120,11 +120,20 @@ def load_config(path: str, options: dict[str, Any]) -> Config:
         config = Config.fromfile(path)
     except Exception as error:  # a config is a program of the user's, and may raise anything
         raise UserError(f'config {path} cannot be read: {type(error).__name__}: {error}') from error
+    set_options(config, path, options)
+    return config
+
+
+def set_options(config: Config, path: str, options: dict[str, Any]) -> None:
+    """Apply ``--cfg-options`` to a config that was read from ``path``.
+
+    Raises:
+        UserError: An option does not fit into it.
+    """
     try:
         config.merge_from_dict(options)
     except (KeyError, TypeError, IndexError, AssertionError) as error:
         raise UserError(f'--cfg-options do not fit config {path}: {error}') from error
-    return config
 
 
 def _similar_configs(path: str) -> str:
@@ -139,14 +148,21 @@ def _similar_configs(path: str) -> str:
     )
 
 
-def load_run_config(arguments: argparse.Namespace) -> Config:
+def load_run_config(arguments: argparse.Namespace, config: Config | None = None) -> Config:
     """The config of a run: file, options, launcher and the folder to write to.
 
     The folder is that of ``--work-dir``, else the config's own, else named after the config file.
+
+    Args:
+        arguments: Of the tool.
+        config: Instead of the file; options are applied to it.
     """
     from mmps.utils.vis_backends import require_vis_backends
 
-    config = load_config(arguments.config, arguments.cfg_options)
+    if config is None:
+        config = load_config(arguments.config, arguments.cfg_options)
+    else:
+        set_options(config, arguments.config, arguments.cfg_options)
     default = config.get('work_dir') or f'work_dirs/{Path(arguments.config).stem}'
     config.work_dir = arguments.work_dir or default
     config.launcher = arguments.launcher

@@ -19,6 +19,8 @@ REQUIREMENTS = {
     'cv2': 'opencv-python',
     'PIL': 'pillow>=11.2',
     'pycocotools': 'pycocotools',
+    'requests': 'requests',
+    'yaml': 'pyyaml',
     'torch': 'torch>=2.4',
 }
 #: The same for MMDetection and its siblings, which several distributions provide: ``setup.py``

@@ -21,7 +21,7 @@ QUICK_START = sorted(f'quick_start/{path.name}' for path in (CONFIGS / 'quick_st
 PATHS = sorted(
     str(path.relative_to(CONFIGS))
     for path in CONFIGS.rglob('*.py')
-    if not {'_base_', 'grids'} & set(path.parts)
+    if not {'_base_', 'grids', 'two_step'} & set(path.parts)
 )
 
 

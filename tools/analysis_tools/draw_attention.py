@@ -9,7 +9,7 @@ from mmps.utils.cli import UserError, run_tool
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = searcher_parser("Draw what a model's attention lets through of people.")
+    parser = searcher_parser("Draw what a model's attention lets through of people.", argv)
     parser.add_argument('images', nargs='+', metavar='IMAGE', help='the people found are drawn')
     parser.add_argument('--out', required=True, metavar='FILE.png', help='where to draw them')
     parser.add_argument(

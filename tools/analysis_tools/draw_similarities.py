@@ -8,7 +8,7 @@ from mmps.utils.cli import UserError, run_tool
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = searcher_parser('Draw how much the people of some images look like each other.')
+    parser = searcher_parser('Draw how much the people of some images look like each other.', argv)
     parser.add_argument(
         'images',
         nargs='+',

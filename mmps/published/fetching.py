@@ -1,0 +1,155 @@
+"""Files of published models: found on this machine, or fetched once."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from mmps.utils.cli import UserError
+
+MODELS_VARIABLE = 'MMPS_MODELS'
+"""The environment variable with a folder of model files, searched before the cache."""
+SECONDS = 30
+"""Without an answer, or between two pieces of one, before an attempt is given up."""
+ATTEMPTS = 3
+PIECE = 1 << 14
+"""Bytes; one that a cut connection leaves incomplete is fetched again."""
+
+
+@dataclass(frozen=True)
+class PublishedFile:
+    """A file, and how it is told from another.
+
+    Attributes:
+        name: On this machine.
+        url: Where it is published; None: its authors hand it out by hand.
+        digests: Hexadecimal, by algorithm of :mod:`hashlib`. A file with one of them is accepted. A
+            digest that is cut short is compared as far as it goes, which is how OpenMMLab names its
+            files.
+    """
+
+    name: str
+    url: str | None
+    digests: Mapping[str, Sequence[str]]
+
+    def fits(self, path: Path) -> bool:
+        """Whether a file is this one."""
+        if not self.digests:
+            return True
+        for algorithm, accepted in self.digests.items():
+            digest = _digest(path, algorithm)
+            if any(digest.startswith(one) for one in accepted):
+                return True
+        return False
+
+
+def _digest(path: Path, algorithm: str) -> str:
+    digest = hashlib.new(algorithm)
+    with open(path, 'rb') as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def model_folder() -> Path:
+    """Where fetched files are kept: ``models`` in the folder that ``XDG_CACHE_HOME`` names, or in
+    ``~/.cache``, below ``mmps``.
+    """
+    cache = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
+    return Path(cache, 'mmps', 'models')
+
+
+def local_file(file: PublishedFile, model: str) -> Path:
+    """The file, from the folder of ``MMPS_MODELS`` (at any depth), the cache, or the internet.
+
+    Args:
+        file: Which.
+        model: Name of the model, and of its folder in the cache.
+
+    Raises:
+        UserError: It is nowhere, or another file has its name; the message says what to put where.
+    """
+    given = os.environ.get(MODELS_VARIABLE)
+    for path in sorted(Path(given).rglob(file.name)) if given else ():
+        if file.fits(path):
+            return path
+    kept = model_folder() / model / file.name
+    if kept.is_file():
+        if file.fits(kept):
+            return kept
+        raise UserError(
+            f'{kept} is damaged, or is another file of that name: its checksum is not the '
+            'published one; remove it, and it is fetched again'
+        )
+    by_hand = f'get it by hand and put it at {kept}, or into a folder that {MODELS_VARIABLE} names'
+    if file.url is None:
+        raise UserError(f'{file.name} of {model} has no address to fetch it from; {by_hand}')
+    try:
+        _fetch(file, kept)
+    except OSError as error:  # the base of what requests raises
+        raise UserError(
+            f'{file.url} cannot be fetched ({_reason(error)}). Without internet {by_hand}. A proxy '
+            'is taken from the variable HTTPS_PROXY'
+        ) from error
+    return kept
+
+
+def _fetch(file: PublishedFile, target: Path) -> None:
+    """Fetch into a file beside the target, going on where an earlier attempt was cut off."""
+    import requests
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f'{target.name}.part')
+    for attempt in range(ATTEMPTS):
+        try:
+            _continue(file, part)
+            break
+        except (
+            requests.ConnectionError,
+            requests.Timeout,
+            requests.exceptions.ChunkedEncodingError,
+        ):
+            if attempt + 1 == ATTEMPTS:
+                raise
+    if not file.fits(part):
+        size = part.stat().st_size
+        part.unlink()
+        raise UserError(
+            f'{file.url}: what came ({size} bytes) has not the published checksum; it was not kept'
+        )
+    os.replace(part, target)
+
+
+def _continue(file: PublishedFile, part: Path) -> None:
+    import requests
+
+    have = part.stat().st_size if part.is_file() else 0
+    headers = {'Accept-Encoding': 'identity'} | ({'Range': f'bytes={have}-'} if have else {})
+    with requests.get(file.url, headers=headers, stream=True, timeout=SECONDS) as answer:
+        if answer.status_code == 416:  # nothing is left behind what is there
+            return
+        answer.raise_for_status()
+        goes_on = answer.status_code == 206
+        have = have if goes_on else 0
+        length = answer.headers.get('Content-Length')
+        total = have + int(length) if length else None
+        with (
+            open(part, 'ab' if goes_on else 'wb') as out,
+            tqdm(desc=file.name, total=total, initial=have, unit='B', unit_scale=True) as bar,
+        ):
+            for piece in answer.iter_content(PIECE):
+                out.write(piece)
+                bar.update(len(piece))
+        if total is not None and part.stat().st_size < total:
+            raise requests.ConnectionError(f'the connection ended before byte {total}')
+
+
+def _reason(error: OSError) -> str:
+    """The cause in a few words: that of a failed connection is deep inside the exception."""
+    cause = getattr(error.args[0] if error.args else None, 'reason', None) or error
+    return f'{type(cause).__name__}: {cause}'

@@ -1,0 +1,167 @@
+"""What is known of published models."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mmps.published.fetching import PublishedFile, local_file
+from mmps.utils.cli import UserError
+
+CATALOGUE = Path(__file__).with_name('catalogue.yml')
+SUFFIXES = ('.yml', '.yaml')
+# What an entry may have besides the attributes that are documented below.
+_DIGESTS = ('sha256', 'sha384', 'md5')
+
+
+@dataclass(frozen=True)
+class PublishedModel:
+    """A model by name: an entry of ``catalogue.yml``, or a file of the same form.
+
+    Attributes:
+        name: Of the entry, or of the file without its ending.
+        title: What it is.
+        model: Config of the model; where a value is the name of one of ``files``, :meth:`resolved`
+            has its path.
+        files: By name.
+        folder: Where files are that have no address, of a file of the same form.
+        source: Address of its authors' page.
+        papers: Author, title, venue, year.
+        licence: Of ``code`` and ``weights``.
+        score_thr: Least score of people found, where nobody says otherwise.
+        fingerprint: Of the model that it was exported from.
+        stated: Numbers of its authors.
+        measured: Numbers of ours, with set and date.
+        parity: How far it was compared with its authors' program, and what was not.
+    """
+
+    name: str
+    title: str
+    model: Mapping[str, Any]
+    files: Mapping[str, PublishedFile] = field(default_factory=dict)
+    folder: Path | None = None
+    source: str = ''
+    papers: tuple[str, ...] = ()
+    licence: Mapping[str, str] = field(default_factory=dict)
+    score_thr: float = 0.5
+    fingerprint: str | None = None
+    stated: tuple[str, ...] = ()
+    measured: tuple[str, ...] = ()
+    parity: str = ''
+
+    @property
+    def is_two_files(self) -> bool:
+        """Whether two exported networks are the whole model, which then runs without PyTorch."""
+        parts = [self.model.get(part, {}).get('type') for part in ('detector', 'reid')]
+        return parts == ['ExportedDetector', 'ExportedReID']
+
+    def resolved(self) -> dict[str, Any]:
+        """``model`` with paths in place of the names of files, which are fetched if missing.
+
+        Raises:
+            UserError: A file is nowhere, or is damaged.
+        """
+        paths = {name: str(self._path(file)) for name, file in self.files.items()}
+        return _replaced(self.model, paths)
+
+    def _path(self, file: PublishedFile) -> Path:
+        if self.folder is None:
+            return local_file(file, self.name)
+        path = self.folder / file.name
+        if not path.is_file():
+            raise UserError(f'{path}, which model {self.name} names, does not exist')
+        if not file.fits(path):
+            raise UserError(f'{path} is damaged: its checksum is not that of model {self.name}')
+        return path
+
+    def __str__(self) -> str:
+        licence = ', '.join(f'{what} {name}' for what, name in self.licence.items())
+        lines = [self.title, *self.papers, self.source, f'licence: {licence or "not known"}']
+        lines += [f'stated: {one}' for one in self.stated]
+        lines += [f'measured: {one}' for one in self.measured] or ['measured: nothing']
+        lines += [f'parity: {self.parity}'] if self.parity else []
+        return '\n    '.join([self.name, *(line for line in lines if line)])
+
+
+def model_names() -> tuple[str, ...]:
+    """The names in the catalogue."""
+    return tuple(_read(CATALOGUE))
+
+
+def is_model_name(word: str | os.PathLike) -> bool:
+    """Whether a word stands for a model: a name in the catalogue, or a file of the same form."""
+    word = os.fspath(word)
+    return (word.endswith(SUFFIXES) and Path(word).is_file()) or word in model_names()
+
+
+def find_model(name: str | os.PathLike) -> PublishedModel:
+    """A model by its name in the catalogue, or from a file ``F.yml`` of the same form.
+
+    Raises:
+        UserError: There is none of that name, or the file is not of that form.
+    """
+    name = os.fspath(name)
+    if name.endswith(SUFFIXES):
+        path = Path(name)
+        if not path.is_file():
+            raise UserError(f'model {name} does not exist')
+        return _model(path.stem, _read(path), path.parent, name)
+    entries = _read(CATALOGUE)
+    if name not in entries:
+        raise UserError(f'there is no model {name!r}; there are {", ".join(entries)}')
+    return _model(name, entries[name], None, f'{CATALOGUE.name}, {name}')
+
+
+def list_models() -> str:
+    """All models of the catalogue, for people."""
+    return '\n\n'.join(str(find_model(name)) for name in model_names())
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding='utf-8'))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f'model {path} cannot be read: {error}') from error
+    if not isinstance(content, dict):
+        raise UserError(f'model {path}: is no table of keys')
+    return content
+
+
+def _model(name: str, entry: Any, folder: Path | None, where: str) -> PublishedModel:
+    if not isinstance(entry, dict):
+        raise UserError(f'model {where}: is no table of keys')
+    entry = dict(entry)
+    for key in ('papers', 'stated', 'measured'):
+        entry[key] = tuple(entry.get(key, ()))
+    known = set(PublishedModel.__dataclass_fields__) - {'name', 'folder'}
+    unknown = sorted(set(entry) - known)
+    if unknown:
+        raise UserError(f'model {where}: unknown key {unknown[0]!r}; there are {sorted(known)}')
+    for key, kind in (('title', str), ('model', dict)):
+        if not isinstance(entry.get(key), kind):
+            raise UserError(f'model {where}: needs the key {key!r}, a {kind.__name__}')
+    files = {file: _file(file, keys or {}, where) for file, keys in entry.pop('files', {}).items()}
+    return PublishedModel(name=name, folder=folder, files=files, **entry)
+
+
+def _file(name: str, keys: Mapping[str, Any], where: str) -> PublishedFile:
+    unknown = sorted(set(keys) - {'url', *_DIGESTS})
+    if unknown:
+        raise UserError(f'model {where}: {name} has the unknown key {unknown[0]!r}')
+    digests = {key: keys[key] for key in _DIGESTS if key in keys}
+    digests = {key: (one,) if isinstance(one, str) else tuple(one) for key, one in digests.items()}
+    return PublishedFile(name, keys.get('url'), digests)
+
+
+def _replaced(entry: Any, paths: Mapping[str, str]) -> Any:
+    """A copy with paths in place of names of files."""
+    if isinstance(entry, Mapping):
+        return {key: _replaced(value, paths) for key, value in entry.items()}
+    if isinstance(entry, (list, tuple)):
+        return [_replaced(value, paths) for value in entry]
+    return paths.get(entry, entry) if isinstance(entry, str) else entry
