@@ -20,6 +20,7 @@ from mmps.formats.loading import load_scenes
 from mmps.formats.scene_files import SceneFiles
 from mmps.formats.scene_index import Frame, SceneIndex, to_search_annotations
 from mmps.utils.image_files import read_header
+from mmps.utils.image_folder import ImageFolder
 
 
 class PersonSearchDataset(BaseDetDataset):
@@ -109,10 +110,10 @@ class PersonSearchDataset(BaseDetDataset):
         """One entry per image; see the class for where person ids are kept."""
         index, removed = load_scenes(self.files)
         self.files.prepare()
-        self._check_frames(index.frames)
+        paths = self._find_images(index.frames)
         self._num_ids = index.num_ids
         self._log_summary(index, removed)
-        entries = [self._entry(frame) for frame in index.frames]
+        entries = [self._entry(*pair) for pair in zip(index.frames, paths, strict=True)]
         if self.with_sizes:
             self._attach_sizes(entries)
         if self.test_mode:
@@ -149,10 +150,11 @@ class PersonSearchDataset(BaseDetDataset):
             self._log_broken(error)
             return None
 
-    def _entry(self, frame: Frame) -> dict:
+    @staticmethod
+    def _entry(frame: Frame, path: str) -> dict:
         boxes, ids = frame.bboxes.tolist(), frame.person_ids.tolist()
         return dict(
-            img_path=os.path.join(self.data_prefix['img'], frame.name),
+            img_path=path,
             img_name=frame.name,
             cam_id=frame.camera,
             instances=[
@@ -186,23 +188,27 @@ class PersonSearchDataset(BaseDetDataset):
             by_name[query.image_name]['query_ids'].append(row)
             by_name[query.image_name]['query_bboxes'].append(query.bbox.tolist())
 
-    def _check_frames(self, frames: Sequence[Frame]) -> None:
-        names = [frame.name for frame in frames]
-        # One listing per folder: asking a network file system for thousands of files takes minutes.
-        listings: dict[str, set[str]] = {}
-        for name in names:
-            folder, file = os.path.split(os.path.join(self.data_prefix['img'], name))
-            if folder not in listings:
-                listings[folder] = set(os.listdir(folder)) if os.path.isdir(folder) else set()
-            if file not in listings[folder]:
-                missing = sum(
-                    not os.path.isfile(os.path.join(self.data_prefix['img'], n)) for n in names
+    def _find_images(self, frames: Sequence[Frame]) -> list[str]:
+        """Where the image of each frame is; its name may be spelled in another way there."""
+        folder = ImageFolder(self.data_prefix['img'])
+        found = [folder.find(frame.name) for frame in frames]
+        missing = [frame.name for frame, name in zip(frames, found, strict=True) if name is None]
+        if missing:
+            raise FileNotFoundError(
+                f'{folder.path(missing[0])}: this image is listed but missing ({len(missing)} of '
+                f'{len(frames)} are); {folder.explain(missing[0])}. data_root is '
+                f'{self.data_root!r}; unpack the images there or point data_root at the folder '
+                'that holds them'
+            )
+        listed: dict[str, str] = {}
+        for frame, name in zip(frames, found, strict=True):
+            before = listed.setdefault(os.path.normpath(name), frame.name)
+            if before != frame.name:
+                raise ValueError(
+                    f'{frame.source}: {frame.name!r} and {before!r} are one file, {name!r}; list '
+                    'it once'
                 )
-                raise FileNotFoundError(
-                    f'{os.path.join(folder, file)}: this image is listed but missing '
-                    f'({missing} of {len(names)} are). data_root is {self.data_root!r}; unpack the '
-                    'images there or point data_root at the folder that holds them'
-                )
+        return [os.path.join(folder.root, name) for name in found]
 
     def _log_summary(self, index: SceneIndex, removed: list[str]) -> None:
         ids = np.concatenate([np.empty(0, np.int64), *(f.person_ids for f in index.frames)])

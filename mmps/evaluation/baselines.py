@@ -15,6 +15,7 @@ import numpy as np
 
 from mmps.evaluation.functional.annotations import SearchAnnotations
 from mmps.evaluation.functional.predictions import SearchPredictions
+from mmps.utils.image_folder import ImageFolder
 
 RANDOM_DIM = 128
 HSV_BINS = (8, 4, 4)
@@ -115,13 +116,13 @@ def _embed_all(
 ) -> SearchPredictions:
     gallery: list[np.ndarray] = []
     queries: list[np.ndarray | None] = [None] * len(annotations.query_bboxes)
-    splits = annotations.box_splits
+    splits, folder = annotations.box_splits, ImageFolder(image_dir)
     for index, name in enumerate(annotations.image_names):
         wanted = np.flatnonzero(annotations.query_images == index)
         boxes = annotations.bboxes[splits[index] : splits[index + 1]]
         if not len(boxes) and not len(wanted):
             continue
-        image = cv2.imread(str(image_dir / name))
+        image = cv2.imread(folder.path(name))
         if image is None:
             raise FileNotFoundError(
                 f'{image_dir / name} is missing or no image; give the folder of the test images'

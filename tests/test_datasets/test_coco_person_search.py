@@ -70,3 +70,52 @@ def test_errors_come_from_the_files(root):
         CocoPersonSearchDataset(data_root=str(root))
     with pytest.raises(FileNotFoundError, match=r'c5s1_000004\.jpg: this image is listed but'):
         CocoPersonSearchDataset(data_root=str(root), test_mode=True)
+
+
+@pytest.fixture
+def renamed(root):
+    """Renames an image, on the disk or in a file, and gives the data set."""
+
+    def rename(there, listed):
+        (root / 'frames' / there).parent.mkdir(exist_ok=True)
+        (root / 'frames/c1s1_000000.jpg').rename(root / 'frames' / there)
+        content = json.loads((root / 'train.json').read_text())
+        content['images'][0]['file_name'] = listed
+        (root / 'train.json').write_text(json.dumps(content))
+        return CocoPersonSearchDataset(data_root=str(root), image_folder='frames')
+
+    return rename
+
+
+@pytest.mark.parametrize(
+    ('there', 'listed'),
+    [
+        ('cafe\u0301.jpg', 'caf\u00e9.jpg'),
+        ('caf\u00e9.jpg', 'cafe\u0301.jpg'),
+        ('hall/a.jpg', 'hall\\a.jpg'),
+        ('hall/a.jpg', 'Hall/A.JPG'),
+    ],
+)
+def test_an_image_listed_in_another_spelling(root, renamed, there, listed):
+    entry = renamed(there, listed).get_data_info(0)
+    assert entry['img_name'] == listed
+    assert entry['img_path'] == str(root / 'frames' / there)
+
+
+def test_an_image_whose_name_is_only_like_one_that_is_there(root, renamed):
+    (root / 'frames/Cd.jpg').touch()
+    message = (
+        r"CD\.jpg: .*missing \(1 of 4 are\); .*'Cd.jpg' and 1 more, in other capitals than 'CD"
+    )
+    with pytest.raises(FileNotFoundError, match=message):
+        renamed('cd.jpg', 'CD.jpg')
+
+
+def test_one_file_in_two_spellings_is_refused(root, renamed):
+    content = json.loads((root / 'train.json').read_text())
+    content['images'][1]['file_name'] = 'X.jpg'
+    (root / 'train.json').write_text(json.dumps(content))
+    with pytest.raises(
+        ValueError, match=r"'X.jpg' and 'x.jpg' are one file, 'x.jpg'; list it once"
+    ):
+        renamed('x.jpg', 'x.jpg')

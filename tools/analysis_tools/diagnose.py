@@ -78,11 +78,12 @@ def print_table(loss, key: str) -> None:
 
 def draw_rankings(config, annotations, predictions, loss, folder: str, options: dict) -> None:
     """Ranking sheets of the worst and the median queries."""
+    from mmps.utils.image_folder import ImageFolder
     from mmps.utils.search_config import test_image_root
     from mmps.visualization import save_ranking_sheets
 
-    root = test_image_root(config)
-    files = {name: root / name for name in annotations.image_names}
+    folder_of_images = ImageFolder(test_image_root(config))
+    files = {name: folder_of_images.path(name) for name in annotations.image_names}
     queries = loss.worst_queries
     middle = max(0, (len(queries) - SHEET_QUERIES) // 2)
     chosen = {'worst': queries[:SHEET_QUERIES], 'median': queries[middle:][:SHEET_QUERIES]}

@@ -65,6 +65,7 @@ def of_predictions(arguments: argparse.Namespace) -> Embedded:
     """The detections of a predictions file; who they are is what they overlap."""
     from mmps.evaluation.functional import load_predictions
     from mmps.evaluation.functional.matching import box_iou, match_people
+    from mmps.utils.image_folder import ImageFolder
     from mmps.utils.search_config import test_annotations, test_image_root
 
     if arguments.config is None:
@@ -80,13 +81,13 @@ def of_predictions(arguments: argparse.Namespace) -> Embedded:
     order = np.argsort(box_iou(annotations.bboxes[people], predictions.bboxes[rows]), kind='stable')
     ids = np.full(len(predictions.bboxes), -1)
     ids[rows[order]] = annotations.person_ids[people[order]]  # the largest overlap comes last
-    root = test_image_root(config)
+    folder = ImageFolder(test_image_root(config))
     names = np.repeat(predictions.image_names, np.diff(predictions.image_splits))
     known = np.flatnonzero(ids >= 0)
     return Embedded(
         predictions.embeddings,
         [None if number < 0 else f'person {number}' for number in ids],
-        [(str(Path(root, name)), 0, None) for name in names],
+        [(folder.path(name), 0, None) for name in names],
         predictions.bboxes,
     )[known]
 

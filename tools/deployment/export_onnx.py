@@ -38,6 +38,7 @@ def parse_arguments(argv: list[str] | None):
 def find_images(config, arguments, count: int) -> list:
     """Scenes, spread over what there is."""
     from mmps.sources import as_image, find_files
+    from mmps.utils.image_folder import ImageFolder
     from mmps.utils.search_config import test_annotations, test_image_root
 
     if arguments.images:
@@ -49,7 +50,8 @@ def find_images(config, arguments, count: int) -> list:
     else:
         try:
             names = test_annotations(config).image_names
-            paths = [str(test_image_root(config) / name) for name in names]
+            folder = ImageFolder(test_image_root(config))
+            paths = [folder.path(name) for name in names]
         except FileNotFoundError as error:
             raise UserError(
                 f'no images to compare with: {error}; give some scenes with people, --images'

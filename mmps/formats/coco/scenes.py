@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,9 +11,12 @@ import numpy as np
 from mmps.evaluation.functional.annotations import UNLABELLED
 from mmps.formats.json_file import JsonObject, shown
 from mmps.formats.scene_index import Frame, Query
+from mmps.utils.image_folder import same_name
 
 SPLITS = ('train', 'test')
 UNKNOWN_CAMERA = -1
+PERSON = 'person'
+"""What the label of the people is called, in any case."""
 
 _IMAGE = '{"id": 1, "file_name": "camera_1/0001.jpg"}'
 _ANNOTATION = '{"image_id": 1, "bbox": [x, y, width, height], "person_id": 7}'
@@ -112,7 +115,8 @@ def read_coco_scenes(
 
 def _read_images(document: JsonObject) -> dict[int, CocoScene]:
     images = document.objects('images', _IMAGE)
-    _refuse_repeats(images, 'file_name')
+    # On the disk, names that differ in case may be two files.
+    _refuse_repeats(images, 'file_name', lambda name: same_name(str(name), any_case=False))
     scenes: dict[int, CocoScene] = {}
     for entry in images:
         image_id, split = entry.integer('id'), entry.text('split', None)
@@ -131,16 +135,18 @@ def _read_images(document: JsonObject) -> dict[int, CocoScene]:
     return scenes
 
 
-def _refuse_repeats(entries: Sequence[JsonObject], key: str) -> None:
+def _refuse_repeats(
+    entries: Sequence[JsonObject], key: str, form: Callable[[object], object] = lambda value: value
+) -> None:
     seen: dict[object, JsonObject] = {}
     for entry in entries:
         value = entry.content.get(key)
         if isinstance(value, (int, str)):
-            if value in seen:
+            first = seen.setdefault(form(value), entry)
+            if first is not entry:
                 raise ValueError(
-                    f'{entry.at(key)}: {shown(value)} occurs twice, first in {seen[value].position}'
+                    f'{entry.at(key)}: {shown(value)} occurs twice, first in {first.position}'
                 )
-            seen[value] = entry
 
 
 def person_categories(document: JsonObject) -> dict[int, bool] | None:
@@ -151,7 +157,7 @@ def person_categories(document: JsonObject) -> dict[int, bool] | None:
     names = {entry.integer('id'): entry.text('name', '') for entry in entries}
     if len(names) == 1:
         return dict.fromkeys(names, True)
-    people = {number: name.lower() == 'person' for number, name in names.items()}
+    people = {number: name.strip().lower() == PERSON for number, name in names.items()}
     if names and not any(people.values()):
         raise ValueError(
             f'{document.at("categories")}: none of {", ".join(names.values())} is called "person"; '

@@ -18,6 +18,7 @@ from mmps.formats.coco.scenes import UNKNOWN_CAMERA
 from mmps.formats.loading import load_scenes
 from mmps.formats.scene_files import SceneFiles
 from mmps.formats.scene_index import Frame, SceneIndex
+from mmps.utils.image_folder import ImageFolder
 
 from .tally import Tally
 
@@ -101,9 +102,10 @@ def _write_frames(
     tally: Tally,
 ) -> None:
     """Write images, annotations and the list of one split."""
+    folder = ImageFolder(image_root)
     for frame in tqdm(index.frames, f'Writing {split} frames', delay=2, leave=False):
         name = names[frame.name]
-        _write_image(image_root / frame.name, out / 'frames' / f'{name}.jpg', tally)
+        _write_image(Path(folder.path(frame.name)), out / 'frames' / f'{name}.jpg', tally)
         rows = _rows(frame, split, tally)
         savemat(out / 'annotations' / f'{name}.jpg.mat', {'box_new': rows})
     cells = np.empty((len(names), 1), object)

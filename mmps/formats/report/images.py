@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from mmps.evaluation.functional.annotations import UNLABELLED
 from mmps.utils.image_files import ImageHeader, read_header
+from mmps.utils.image_folder import ImageFolder
 
 from .problem import Problem
 from .split import Split
@@ -39,14 +40,9 @@ class ImageFiles:
 
 def find_missing_files(split: Split, folder: Path) -> Problem:
     """Images that are listed but not there; asks for one listing of each folder."""
-    listings: dict[str, set[str]] = {}
-    missing = []
-    for frame in split.index.frames:
-        parent, name = os.path.split(os.path.join(folder, frame.name))
-        if parent not in listings:
-            listings[parent] = set(os.listdir(parent)) if os.path.isdir(parent) else set()
-        if name not in listings[parent]:
-            missing.append(os.path.join(parent, name))
+    images = ImageFolder(folder)
+    names = [frame.name for frame in split.index.frames]
+    missing = [images.path(name) for name in names if images.find(name) is None]
     return Problem.of('image file missing', split.name, missing)
 
 
@@ -58,7 +54,8 @@ def check_images(split: Split, folder: Path, *, decode: bool) -> ImageFiles:
         folder: What the names of its frames are relative to.
         decode: Decode the pixels as well, which takes minutes for thousands of scenes.
     """
-    paths = [folder / frame.name for frame in split.index.frames]
+    images = ImageFolder(folder)
+    paths = [Path(images.path(frame.name)) for frame in split.index.frames]
     found = _open_all(paths, decode, split.name)
     sizes = np.full((len(paths), 2), np.nan)
     damaged, turned = [], []

@@ -42,6 +42,10 @@ SEARCH = ('galleries', 0, 'searches', 0)
             change('images', 1, 'file_name', to='cam1/a.jpg'),
             r'images\[1\].file_name: "cam1/a.jpg" occurs twice, first in images\[0\]',
         ),
+        (
+            change('images', 1, 'file_name', to='./cam1\\a.jpg'),
+            r'images\[1\].file_name: "./cam1\\\\a.jpg" occurs twice, first in images\[0\]',
+        ),
         (change('images', 1, 'cam_id', to='hall'), r'images\[1\].cam_id: "hall" is text'),
         (change('images', 1, 'cam_id', to=-2), r'images\[1\].cam_id: -2 given; count cameras'),
         (change('annotations', to=None), 'annotations: missing'),
