@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from .scene_index import LARGEST_COORDINATE, LARGEST_ID
 
 _ABSENT = object()
+_TEXT_OR_CONSTANT = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|NaN|-?Infinity', re.DOTALL)
 
 
 def read_json(path: Path) -> Any:
@@ -36,6 +38,8 @@ def read_json(path: Path) -> Any:
             f'{path}, line {error.lineno}, column {error.colno}: not valid JSON ({error.msg}); the '
             'file may be cut off'
         ) from None
+    except _ConstantError as error:
+        raise ValueError(f'{path}, {_place_of_constant(text)}: {error}') from None
     except RecursionError:
         raise ValueError(f'{path}: nested too deeply to be an annotation file') from None
     except ValueError as error:
@@ -53,8 +57,20 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return content
 
 
+class _ConstantError(ValueError):
+    """A word of Python's that JSON does not have."""
+
+
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f'{name} is not a number of JSON; correct or remove that value')
+    raise _ConstantError(f'{name} is not a number of JSON; correct or remove that value')
+
+
+def _place_of_constant(text: str) -> str:
+    """Line and column of the first word that :func:`_refuse_constant` was called with."""
+    # The parser does not say where it is; texts are passed over, for they may hold such words.
+    found = next(match for match in _TEXT_OR_CONSTANT.finditer(text) if match[0][0] != '"')
+    line = text.count('\n', 0, found.start()) + 1
+    return f'line {line}, column {found.start() - text.rfind(chr(10), 0, found.start())}'
 
 
 def shown(value: Any, length: int = 60) -> str:

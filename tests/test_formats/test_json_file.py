@@ -1,7 +1,11 @@
+import json
+import math
 import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mmps.formats.json_file import JsonObject, read_json, shown
 
@@ -20,8 +24,10 @@ def test_content_and_byte_order_mark(tmp_path):
         (b'', 'line 1, column 1: not valid JSON'),
         (b'{"a": 1,\n "b": [1, 2', 'line 2, column 12: not valid JSON .*cut off'),
         (b'{"a": 1} extra', 'line 1, column 10: not valid JSON'),
-        (b'{"a": NaN}', 'NaN is not a number of JSON'),
-        (b'{"a": -Infinity}', '-Infinity is not a number of JSON'),
+        (b'{"a": NaN}', 'line 1, column 7: NaN is not a number of JSON; correct or remove'),
+        (b'{"a": -Infinity}', 'line 1, column 7: -Infinity is not a number of JSON'),
+        (b'{"NaN": "a\\"NaN",\n\n "b": [1, Infinity, NaN]}', 'line 3, column 11: Infinity is'),
+        (b'NaN', 'line 1, column 1: NaN is'),
         (b'[{"a": 1, "b": 2, "a": 3}]', "the key 'a' occurs twice in the object"),
         (b'{"a": "\xff"}', 'byte 7 is not UTF-8'),
         ('{"a": 1}'.encode('utf-16'), 'byte 0 is not UTF-8'),
@@ -35,6 +41,32 @@ def test_what_is_refused(tmp_path, content, message):
     with pytest.raises(ValueError, match=message) as error:
         read_json(path)
     assert str(error.value).startswith(str(path))
+
+
+PLAIN = st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=4))
+VALUES = st.recursive(
+    PLAIN | st.sampled_from([math.nan, math.inf, -math.inf, 'NaN', '\\"Infinity']),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(value=VALUES, indent=st.sampled_from([None, 1]))
+def test_the_place_of_any_constant(tmp_path_factory, value, indent):
+    """Python's writer writes what is read: the place is where one of the words stands first."""
+    path = tmp_path_factory.mktemp('j') / 'x.json'
+    text = json.dumps(value, indent=indent)
+    path.write_text(text)
+    bare = re.sub(r'"(\\.|[^"\\])*"', lambda match: '_' * len(match[0]), text)
+    word = re.search('NaN|-?Infinity', bare)
+    if word is None:
+        assert read_json(path) == value
+        return
+    lines = text[: word.start()].split('\n')
+    place = f'line {len(lines)}, column {len(lines[-1]) + 1}: {word[0]} is not'
+    with pytest.raises(ValueError, match=re.escape(place)):
+        read_json(path)
 
 
 def test_a_missing_file_is_named(tmp_path):
