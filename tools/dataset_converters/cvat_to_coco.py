@@ -25,17 +25,16 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add_arguments(parser)
     arguments = parser.parse_args(argv)
     # of EXPORT/annotations/instances_default.json
-    export = arguments.exports[0].parent.parent
-    arguments.out = arguments.out or export
-    arguments.images = arguments.images or export / 'images'
+    arguments.out = arguments.out or arguments.exports[0].parent.parent
     return arguments
 
 
 def main(argv: list[str] | None = None) -> None:
     from mmps.formats.converters.command_line import convert
-    from mmps.formats.converters.cvat import read_cvat
+    from mmps.formats.converters.cvat import export_images, read_cvat
 
     arguments = parse_arguments(argv)
+    arguments.images = arguments.images or export_images(arguments.exports)
     convert(
         lambda tally: read_cvat(
             arguments.exports,

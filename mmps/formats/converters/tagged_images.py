@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
 import re
+import unicodedata
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -15,6 +15,7 @@ from tqdm import tqdm
 from mmps.formats.json_file import is_text, shown
 from mmps.formats.scene_index import LARGEST_ID
 from mmps.utils.image_files import read_header
+from mmps.utils.image_folder import ImageFolder
 
 from .tally import Tally
 
@@ -22,6 +23,13 @@ OUTSIDE = 'boxes outside the image, left out'
 CLIPPED = 'boxes reaching beyond the image, clipped'
 NO_AREA = 'boxes without area, left out'
 REPEATED = 'boxes listed twice, the second left out'
+ROTATED = 'rotated boxes, the upright box around them taken'
+
+NOTHING = frozenset(
+    ('', '#N/A', '#N/A N/A', '#NA', '#N/D', '#NV', '-NaN', '-nan', '<NA>', 'N/A', 'NA', 'NULL')
+    + ('NaN', 'None', 'n/a', 'nan', 'null')
+)
+"""How pandas and spreadsheets write that there is no value."""
 
 
 @dataclass(frozen=True)
@@ -89,10 +97,10 @@ def camera_of_path(name: str, pattern: str | None = None) -> str | None:
 
 
 def person_of_value(value: Any, source: str, unlabelled: Collection[str]) -> str | None:
-    """The person whom a value of a JSON file names; 7.0, as CVAT writes numbers, is the person 7.
+    """The person whom a value names; 7.0, as CVAT writes numbers, ``'7'`` and ``'07'`` are one.
 
     Args:
-        value: Of any kind; null and blanks are nobody.
+        value: Of any kind; null, blanks and :data:`NOTHING` are nobody.
         source: File and position, for messages.
         unlabelled: Values that stand for "nobody knows who".
 
@@ -102,27 +110,37 @@ def person_of_value(value: Any, source: str, unlabelled: Collection[str]) -> str
     usable = isinstance(value, (str, int, float, type(None))) and not isinstance(value, bool)
     if not usable or (isinstance(value, float) and not math.isfinite(value)):
         raise ValueError(f'{source}: {shown(value)} does not name a person; use a text')
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    person = '' if value is None else str(value).strip()
-    if person in unlabelled or not person:
+    person = '' if value is None else plain_name(str(value))
+    if person in NOTHING or person in {plain_name(word) for word in unlabelled}:
         return None
     if not is_text(person):
         raise ValueError(f'{source}: the person {shown(person)} has characters that are no text')
     return person
 
 
-def find_image(image_root: Path, path: str) -> str | None:
-    """The longest end of ``path`` that is a file below ``image_root``; None if there is none.
-
-    Annotation tools write the path or address at which they found an image themselves.
+def plain_name(text: str) -> str:
+    """A name in the one form it is kept in: without blanks around it, letters composed (NFC), and a
+    whole number without leading zeros or a fraction of zeros.
     """
-    parts = [part for part in re.split(r'[/\\]+', path) if part not in ('', '.', '..')]
-    for start in range(len(parts)):
-        name = '/'.join(parts[start:])
-        if os.path.isfile(image_root / name):
-            return name
-    return None
+    text = unicodedata.normalize('NFC', text.strip())
+    number = re.fullmatch(r'([+-]?)0*([0-9]+)(\.0*)?', text)
+    if number is None:
+        return text
+    return f'{"-" if number[1] == "-" and number[2] != "0" else ""}{number[2]}'
+
+
+def turned_box(
+    bbox: tuple[float, float, float, float], degrees: float, pivot: tuple[float, float]
+) -> tuple[float, float, float, float]:
+    """The upright box, xyxy, around the box ``bbox``, xyxy, turned clockwise around ``pivot``."""
+    angle = math.radians(degrees)
+    # A right angle has to give whole pixels.
+    cos, sin = round(math.cos(angle), 15), round(math.sin(angle), 15)
+    x1, y1, x2, y2 = bbox
+    sides = [(x - pivot[0], y - pivot[1]) for x in (x1, x2) for y in (y1, y2)]
+    xs = [pivot[0] + a * cos - b * sin for a, b in sides]
+    ys = [pivot[1] + a * sin + b * cos for a, b in sides]
+    return min(xs), min(ys), max(xs), max(ys)
 
 
 def numbered(names: Iterable[str], start: int = 0) -> dict[str, int]:
@@ -140,19 +158,21 @@ def measure_images(image_root: Path, names: Sequence[str]) -> list[tuple[int, in
         FileNotFoundError: Images are missing; the message names the first and counts them.
         ValueError: A file is truncated or not an image.
     """
-    missing = [name for name in names if not os.path.isfile(image_root / name)]
+    folder = ImageFolder(image_root)
+    missing = [name for name in names if folder.find(name) is None]
     if missing:
         raise FileNotFoundError(
-            f'{image_root / missing[0]}: this image is listed but missing ({len(missing)} of '
-            f'{len(names)} are); name the folder that the names are relative to'
+            f'{folder.path(missing[0])}: this image is listed but missing ({len(missing)} of '
+            f'{len(names)} are); {folder.explain(missing[0])}; name the folder that the names are '
+            'relative to'
         )
     bar = tqdm(names, 'Measuring images', delay=2, leave=False)
-    headers = [read_header(image_root / name) for name in bar]
+    headers = [read_header(Path(folder.path(name))) for name in bar]
     return [(header.width, header.height) for header in headers]
 
 
 def fit_boxes(images: Sequence[TaggedImage], image_root: Path, tally: Tally) -> None:
-    """Measure the images and keep of every box what lies inside its image.
+    """Measure the images that are not yet, and keep of every box what lies inside its image.
 
     Raises:
         FileNotFoundError: An image is missing.
@@ -164,8 +184,11 @@ def fit_boxes(images: Sequence[TaggedImage], image_root: Path, tally: Tally) -> 
         raise ValueError(
             f'{source}: every coordinate of every box is at most 1; give pixels, not shares'
         )
-    sizes = measure_images(image_root, [image.name for image in images])
-    for image, image.size in zip(images, sizes, strict=True):
+    unmeasured = [image for image in images if image.size == (0, 0)]
+    sizes = measure_images(image_root, [image.name for image in unmeasured])
+    for image, size in zip(unmeasured, sizes, strict=True):
+        image.size = size
+    for image in images:
         width, height = image.size
         kept: dict[tuple, TaggedBox] = {}
         for box in image.boxes:

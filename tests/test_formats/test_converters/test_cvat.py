@@ -3,7 +3,8 @@ import json
 import pytest
 from PIL import Image
 
-from mmps.formats.converters.cvat import CROWDS, OTHER_LABELS, read_cvat
+from mmps.formats.converters.cvat import CROWDS, OTHER_LABELS, export_images, read_cvat
+from mmps.formats.converters.tagged_images import ROTATED
 from mmps.formats.converters.tally import Tally
 
 
@@ -113,8 +114,17 @@ def test_several_exports_and_their_splits(read):
             True,
             r'annotations\[0\]: true does not na',
         ),
-        (('images', 1, 'file_name'), 'hall/a.jpg', r"images\[1\]: image 'hall/a.jpg' or its id 2"),
-        (('images', 1, 'id'), 1, r'images\[1\]: .* id 1 occurs twice'),
+        (
+            ('images', 1, 'file_name'),
+            'hall/a.jpg',
+            r"images\[1\].file_name: image 'hall/a.jpg' occurs twice",
+        ),
+        (('images', 1, 'id'), 1, r'images\[1\].id: the id 1 occurs twice'),
+        (
+            ('annotations', 0, 'attributes', 'rotation'),
+            1e301,
+            r'annotations\[0\].attributes.rotation: 1e\+301 is too',
+        ),
         (('categories', 0, 'name'), 'man', 'categories: none of man, car is called "person"'),
         (('annotations',), None, 'annotations: missing'),
     ],
@@ -144,3 +154,120 @@ def test_a_missing_image(read):
     content['images'][1]['file_name'] = 'c.jpg'
     with pytest.raises(FileNotFoundError, match=r"images\[1\].file_name: no image 'c.jpg' in"):
         read(content)
+
+
+def cvat_export(root, subset, names, *, at=None, person='anna', **attributes):
+    """``root/annotations/instances_SUBSET.json`` and images where CVAT puts them, or at ``at``."""
+    entries = []
+    for number, name in enumerate(names):
+        path = root / ('images' if at is None else at) / (subset if at is None else '') / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new('RGB', (100, 100)).save(path)
+        entries.append(box(number, number, 1, {'person_id': person} | attributes))
+    images = [dict(id=number, file_name=name) for number, name in enumerate(names)]
+    path = root / 'annotations' / f'instances_{subset}.json'
+    path.parent.mkdir(parents=True, exist_ok=True)
+    categories = [{'id': 1, 'name': 'person'}]
+    path.write_text(json.dumps(dict(images=images, annotations=entries, categories=categories)))
+    return path
+
+
+def names_and_cameras(paths, root=None, **options):
+    images = read_cvat(paths, root or export_images(paths), tally=Tally(), **options)
+    return [(image.name, image.camera, image.split) for image in images]
+
+
+@pytest.mark.parametrize('subset', ['default', 'Train', 'my subset'])
+def test_pictures_of_a_subset_are_in_its_folder(tmp_path, subset):
+    """CVAT's ``file_name`` leaves the subset out; one subset alone says nothing about a split."""
+    paths = [cvat_export(tmp_path, subset, ['hall/1.png', 'lift/1.png'])]
+    found = [(f'{subset}/hall/1.png', 'hall', None), (f'{subset}/lift/1.png', 'lift', None)]
+    assert names_and_cameras(paths) == found
+    outside = [(f'images/{name}', camera, split) for name, camera, split in found]
+    assert names_and_cameras(paths, tmp_path) == outside
+    flat = [(name.partition('/')[2], camera, split) for name, camera, split in found]
+    assert names_and_cameras(paths, tmp_path / 'images' / subset) == flat
+
+
+def test_pictures_without_a_folder_for_the_subset(tmp_path):
+    paths = [cvat_export(tmp_path, 'default', ['hall/1.png', '2.png'], at='images')]
+    assert names_and_cameras(paths) == [('hall/1.png', 'hall', None), ('2.png', None, None)]
+
+
+def test_several_subsets_of_one_task(tmp_path):
+    """Frames of videos have the same names in each; the subset is the only camera there is."""
+    paths = [cvat_export(tmp_path, name, ['frame_000000.PNG']) for name in ('hall', 'lift')]
+    assert names_and_cameras(paths) == [
+        ('hall/frame_000000.PNG', 'hall', None),
+        ('lift/frame_000000.PNG', 'lift', None),
+    ]
+
+
+@pytest.mark.parametrize('tested', ['Test', 'Validation', 'val'])
+def test_subsets_that_are_splits(tmp_path, tested):
+    paths = [cvat_export(tmp_path, name, ['hall/1.png', '2.png']) for name in ('Train', tested)]
+    assert names_and_cameras(paths) == [
+        ('Train/hall/1.png', 'hall', 'train'),
+        ('Train/2.png', None, 'train'),
+        (f'{tested}/hall/1.png', 'hall', 'test'),
+        (f'{tested}/2.png', None, 'test'),
+    ]
+
+
+def test_two_tasks_are_two_cameras(tmp_path):
+    frames = ['frame_000000.PNG', 'frame_000001.PNG']
+    paths = [cvat_export(tmp_path / c, 'default', frames) for c in ('hall', 'lift')]
+    found = [(f'{c}/images/default/{name}', c, None) for c in ('hall', 'lift') for name in frames]
+    assert names_and_cameras(paths) == found
+    assert names_and_cameras(paths, tmp_path) == found
+    assert names_and_cameras(paths, camera_pattern='^(.)') == [
+        (name, camera[0], split) for name, camera, split in found
+    ]
+    with pytest.raises(ValueError, match="file_name: image 'default/frame_000000.PNG' occurs tw"):
+        names_and_cameras(paths, tmp_path / 'hall' / 'images')
+
+
+def test_two_tasks_whose_pictures_were_moved(tmp_path):
+    paths = []
+    for camera in ('hall', 'lift'):
+        export = cvat_export(tmp_path / camera, 'default', ['1.png'], at=f'../pictures/{camera}')
+        paths.append(export)
+    assert names_and_cameras(paths, tmp_path / 'pictures') == [
+        ('hall/1.png', 'hall', None),
+        ('lift/1.png', 'lift', None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ('degrees', 'corners'),
+    [
+        (0, (40, 20, 60, 80)),
+        (90, (20, 40, 80, 60)),
+        (-90, (20, 40, 80, 60)),
+        (180, (40, 20, 60, 80)),
+        (360, (40, 20, 60, 80)),
+        (45, (50 - 40 / 2**0.5, 50 - 40 / 2**0.5, 50 + 40 / 2**0.5, 50 + 40 / 2**0.5)),
+        # 20 x 60: half of 20 cos 30 + 60 sin 30, and of 20 sin 30 + 60 cos 30
+        (30, (50 - 23.6603, 50 - 30.9808, 50 + 23.6603, 50 + 30.9808)),
+        (330, (50 - 23.6603, 50 - 30.9808, 50 + 23.6603, 50 + 30.9808)),
+    ],
+)
+def test_a_rotated_box_is_turned_around_its_centre(read, degrees, corners):
+    content = export()
+    first = content['annotations'][0]
+    first['bbox'] = [40, 20, 20, 60]
+    first['attributes']['rotation'] = float(degrees)
+    images, tally = read(content)
+    assert images[0].boxes[0].bbox == pytest.approx(corners, abs=1e-4)
+    assert tally.count(ROTATED) == (degrees % 360 != 0)
+
+
+def test_an_outline_is_not_turned_again(read):
+    content = export()
+    outline = [[40, 20, 60, 20, 50, 80]]
+    content['annotations'][0] |= dict(bbox=[40, 20, 20, 60], segmentation=outline)
+    content['annotations'][0]['attributes']['rotation'] = 30.0
+    content['annotations'][1]['attributes']['rotation'] = 'left'  # an attribute of one's own
+    images, tally = read(content)
+    assert images[0].boxes[0].bbox == (40, 20, 60, 80)
+    assert tally.count(ROTATED) == 0

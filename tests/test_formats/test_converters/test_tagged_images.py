@@ -13,7 +13,6 @@ from mmps.formats.converters.tagged_images import (
     TaggedBox,
     TaggedImage,
     camera_of_path,
-    find_image,
     fit_boxes,
     measure_images,
     numbered,
@@ -67,18 +66,6 @@ def test_patterns_that_find_no_camera(pattern, message):
         camera_of_path('x.jpg', pattern)
 
 
-def test_the_longest_end_that_is_a_file(tmp_path):
-    picture(tmp_path / 'hall' / 'a.jpg')
-    picture(tmp_path / 'a.jpg')
-    assert find_image(tmp_path, '/data/export/hall/a.jpg') == 'hall/a.jpg'
-    assert find_image(tmp_path, 'C:\\export\\hall\\a.jpg') == 'hall/a.jpg'
-    assert find_image(tmp_path, 'street/a.jpg') == 'a.jpg'
-    assert find_image(tmp_path, 'hall/../../hall/a.jpg') == 'hall/a.jpg'
-    assert find_image(tmp_path, 'b.jpg') is None
-    assert find_image(tmp_path, '') is None
-    assert find_image(tmp_path, 'x' * 5000 + '/a.jpg') == 'a.jpg'
-
-
 def test_numbers_stay_and_names_get_ranks():
     assert numbered(['10', '9', '10', '0']) == {'0': 0, '10': 10, '9': 9}
     assert numbered(['carl', 'anna', 'anna']) == {'anna': 0, 'carl': 1}
@@ -100,6 +87,22 @@ def test_numbers_stay_and_names_get_ranks():
         (-1, None),
         (-1.0, None),
         ('?', None),
+        ('7.0', '7'),
+        ('007', '7'),
+        ('+7.', '7'),
+        ('0', '0'),
+        ('00', '0'),
+        ('-0.0', '0'),
+        ('-1.0', None),
+        ('7.5', '7.5'),
+        ('7a', '7a'),
+        ('1e3', '1e3'),
+        ('nan', None),
+        ('NaN', None),
+        ('#N/A', None),
+        ('<NA>', None),
+        (' None ', None),
+        ('jose\u0301', 'jos\u00e9'),
     ],
 )
 def test_person_of_value(value, person):
