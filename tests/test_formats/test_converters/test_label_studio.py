@@ -6,10 +6,14 @@ from PIL import Image
 
 from mmps.formats.converters.label_studio import (
     NOT_ANNOTATED,
-    ROTATED,
+    OTHER_LABELS,
+    OTHER_REGIONS,
+    OTHER_SIZES,
+    OUTLINES,
     SEVERAL,
     read_label_studio,
 )
+from mmps.formats.converters.tagged_images import ROTATED
 from mmps.formats.converters.tally import Tally
 
 
@@ -107,7 +111,7 @@ def test_the_person_from_choices_numbers_or_the_labels_themselves(read):
         assert [box.person for box in images[0].boxes] == [person]
 
 
-def test_plain_rectangles_and_other_regions(read):
+def test_plain_rectangles_and_other_regions(read, tmp_path):
     content = [
         task(
             1,
@@ -118,8 +122,12 @@ def test_plain_rectangles_and_other_regions(read):
             dict(id='r3', type='relation', from_id='r1'),
         )
     ]
-    images, _ = read(content)
-    assert people(images) == [('c.jpg', None, [((20, 20, 80, 60), 'anna')])]
+    images, tally = read(content)
+    found = [((20, 20, 80, 60), 'anna'), ((2, 2, 6, 4), None)]
+    assert people(images) == [('c.jpg', None, found)]
+    assert tally.lines() == [
+        f'1 {OUTLINES} (first: {tmp_path}/export.json: [0].annotations[0].result[2])'
+    ]
 
 
 def test_a_rotated_box_becomes_the_upright_one_around_it(read):
@@ -185,7 +193,7 @@ TEXT = (0, 'annotations', 0, 'result', 1)
         (edit(0, 'annotations', to=None), r'\[0\].annotations: missing; export as "JSON", not'),
         (edit(0, 'data', to=None), r'\[0\].data: null is not an object'),
         (edit(0, 'annotations', 0, 'result', to='x'), r'\[0\].annotations\[0\].result: "x" is not'),
-        (edit(*RESULT, 'original_width', to=None), r'result\[0\].original_width: missing'),
+        (edit(*RESULT, 'original_width', to='x'), r'result\[0\].original_width: "x" is text'),
         (edit(*RESULT, 'image_rotation', to=90), r'result\[0\].image_rotation: the image was tu'),
         (edit(*RESULT, 'value', 'x', to='5'), r'result\[0\].value.x: "5" is text'),
         (
@@ -223,3 +231,134 @@ def test_a_missing_image(read):
     content[1]['data']['image'] = 'd.jpg'
     with pytest.raises(FileNotFoundError, match=r"\[1\].data.image: no image of 'd.jpg' in"):
         read(content)
+
+
+def shape(kind, **value):
+    """A region of another form than a rectangle, labelled by the person it shows."""
+    region = result('r', f'{kind}labels', 'who', **value)
+    region['value'] = value | {f'{kind}labels': ['anna']}
+    return region
+
+
+def test_a_polygon_becomes_the_box_around_it(read):
+    region = shape('polygon', points=[[50, 20], [62.5, 20], [40, 80], [50, 90]], closed=True)
+    images, tally = read([task(1, 'c.jpg', region)], 'who')
+    assert people(images) == [('c.jpg', None, [((80, 20, 125, 90), 'anna')])]
+    assert tally.count(OUTLINES) == 1
+
+
+@pytest.mark.parametrize('degrees', [0, 30, 90, 200])
+def test_an_ellipse_becomes_the_box_around_it(read, degrees):
+    """Compared with the extremes of a thousand points of its edge; radii are 40 and 10 pixels."""
+    region = shape('ellipse', x=50, y=50, radiusX=20, radiusY=10, rotation=degrees)
+    images, tally = read([task(1, 'c.jpg', region)], 'who')
+    turn = math.radians(degrees)
+    xs, ys = [], []
+    for step in range(1000):
+        a, b = 40 * math.cos(step * math.pi / 500), 10 * math.sin(step * math.pi / 500)
+        xs.append(100 + a * math.cos(turn) - b * math.sin(turn))
+        ys.append(50 + a * math.sin(turn) + b * math.cos(turn))
+    box = images[0].boxes[0]
+    assert box.bbox == pytest.approx((min(xs), min(ys), max(xs), max(ys)), abs=1e-3)
+    assert (box.person, tally.count(OUTLINES)) == ('anna', 1)
+
+
+@pytest.mark.parametrize(
+    'kind', ['brushlabels', 'brush', 'keypointlabels', 'bitmasklabels', 'vectorlabels', 'new thing']
+)
+def test_regions_that_are_no_boxes_are_counted(read, kind):
+    region = result('r9', kind, 'label') | dict(value={'points': [[1, 2]], 'x': 1})
+    said = [result('r9', kind, 'rating', rating=3) for kind in ('rating', 'taxonomy', 'datetime')]
+    content = export()
+    content[0]['annotations'][0]['result'] += [region, *said]
+    images, tally = read(content)
+    assert sum(len(image.boxes) for image in images) == 4
+    assert [tally.count(line.partition(' ')[2].split(' (')[0]) for line in tally.lines()] == [1]
+    assert tally.count(OTHER_REGIONS.format(kind)) == 1
+
+
+@pytest.mark.parametrize(
+    ('value', 'message'),
+    [
+        (dict(points=[]), 'value.points: a polygon without a corner'),
+        (dict(points=[[1, 2], [3]]), r'value.points\[1\]: \[3\] is not \[x, y\] in per cent'),
+        (dict(points=[[1, 'x']]), r'value.points\[0\]\[1\]: "x" is text'),
+        (dict(points=[[1, 2000]]), r'value.points\[0\]\[1\]: 2000 is not a share'),
+    ],
+)
+def test_polygons_that_are_none(read, value, message):
+    with pytest.raises(ValueError, match=message):
+        read([task(1, 'c.jpg', shape('polygon', **value))], 'who')
+
+
+def labelled_as(region, label, kind='rectanglelabels', **value):
+    return result(region, kind, 'label', **{kind: [label]}, **value)
+
+
+def test_other_labels_are_no_people(read, tmp_path):
+    content = [
+        task(
+            1,
+            'c.jpg',
+            labelled_as('r1', 'Person'),
+            result('r1', 'textarea', 'person', text=['anna']),
+            labelled_as('r2', 'Car', x=50),
+            result('r3', 'rectangle', 'box', x=60),
+            result('r3', 'labels', 'label', labels=['Dog']),
+            labelled_as('r4', 'Car', 'ellipselabels'),
+        )
+    ]
+    images, tally = read(content)
+    assert people(images) == [('c.jpg', None, [((20, 20, 80, 60), 'anna')])]
+    where = f'{tmp_path}/export.json: [0].annotations[0].result'
+    assert tally.lines() == [f'3 {OTHER_LABELS} (first: {where}[2])']
+
+
+def test_which_labels_are_people(read):
+    def count(*labels, person_from='person'):
+        regions = [labelled_as(f'r{n}', label) for n, label in enumerate(labels)]
+        named = result('r0', 'textarea', 'person', text=['anna'])
+        images, _ = read([task(1, 'c.jpg', *regions, named)], person_from)
+        return len(images[0].boxes)
+
+    assert count('human', 'human') == 2  # the only label there is
+    assert count('Person ', 'PERSON', 'human') == 2
+    assert count('anna', 'bert', person_from='label') == 2  # the labels are the people
+    with pytest.raises(ValueError, match='none of the labels human, pet is called "person"; ren'):
+        count('pet', 'human')
+
+
+def test_labels_of_another_control_beside_people_by_label(read):
+    content = [
+        task(
+            1,
+            'c.jpg',
+            result('r1', 'rectanglelabels', 'who', rectanglelabels=['anna']),
+            result('r2', 'rectanglelabels', 'what', rectanglelabels=['Car']),
+        )
+    ]
+    images, tally = read(content, 'who')
+    assert [box.person for box in images[0].boxes] == ['anna']
+    assert tally.count(OTHER_LABELS) == 1
+
+
+@pytest.mark.parametrize(
+    'stated', [(100, 200), (400, 200), (200, 101), (201, 100), (200, 100), (None, None)]
+)
+def test_per_cent_of_the_file_whatever_size_is_stated(read, stated):
+    content = export()
+    for entry in content[1]['annotations'][0]['result']:
+        entry |= dict(original_width=stated[0], original_height=stated[1])
+    images, tally = read(content)
+    assert images[1].boxes[0].bbox == (20, 20, 80, 60)
+    assert tally.count(OTHER_SIZES) == (stated not in ((200, 100), (None, None)))
+
+
+def test_per_cent_of_a_picture_as_it_is_displayed(read, tmp_path):
+    """A quarter turn in the EXIF data; the export states the sides as they are stored."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new('RGB', (200, 100)).save(tmp_path / 'images' / 'c.jpg', exif=exif)
+    images, _ = read(export())
+    assert images[1].size == (100, 200)
+    assert images[1].boxes[0].bbox == (10, 40, 40, 120)
