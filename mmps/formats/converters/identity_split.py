@@ -23,7 +23,8 @@ def split_by_identity(
     somebody drawn at random, and grows by whoever shares the largest part of their company with it.
     An image goes to the side that most of its people are on. Draws, and images of nobody known, are
     dealt out so that the test set gets its share of the images. Of several such splits the one is
-    taken in which fewest people are in an image of the other side.
+    taken in which fewest people are in an image of the other side, of those that leave neither side
+    without an image if there are any.
 
     Args:
         people: Ids of the labelled people in each image.
@@ -50,11 +51,19 @@ def split_by_identity(
     company.setdiag(0)
     first = [ids.index(person) for person in sorted(set(tested))]
     splits = [_grow(company.tocsr(), first, wanted, rng) for _ in range(STARTS)]
-    chosen = min(splits, key=lambda columns: np.minimum(*_sides(shown, columns)).sum())
+    images = round(test_share * len(people))
+
+    def cost(columns: list[int]) -> tuple[bool, float]:
+        there, elsewhere = _sides(shown, columns)
+        tested, drawn = int((there > elsewhere).sum()), int((there == elsewhere).sum())
+        tested = max(tested, min(tested + drawn, images))
+        return not 0 < tested < len(people), float(np.minimum(there, elsewhere).sum())
+
+    chosen = min(splits, key=cost)
     there, elsewhere = _sides(shown, chosen)
     is_test = there > elsewhere
     undecided = rng.permutation(np.flatnonzero(there == elsewhere))
-    missing = round(test_share * len(people)) - int(is_test.sum())
+    missing = images - int(is_test.sum())
     is_test[undecided[: max(missing, 0)]] = True
     return {ids[column] for column in chosen}, is_test.tolist()
 

@@ -75,3 +75,12 @@ def test_any_images(people, share, seed):
     for image, tested in zip(people, is_test, strict=True):
         there, elsewhere = len(set(image) & test_ids), len(set(image) - test_ids)
         assert there == elsewhere or tested == (there > elsewhere)
+
+
+def test_no_side_is_left_without_an_image():
+    """The split with fewest people on the wrong side would be {0, 1}, who are in every image."""
+    people = [[0, 1, 2], [0, 1], [0, 1], [0, 1]]
+    for seed in range(10):
+        tested, is_test = split_by_identity(people, 0.5, seed)
+        assert len(tested) == 2
+        assert sum(is_test) == 2
