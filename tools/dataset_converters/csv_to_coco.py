@@ -30,6 +30,7 @@ def main(argv: list[str] | None = None) -> None:
     convert(
         lambda tally: read_csv_boxes(
             arguments.table,
+            arguments.images,
             tally=tally,
             unlabelled=('', *arguments.unlabelled),
             camera_pattern=arguments.camera_pattern,

@@ -5,14 +5,23 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from mmps.formats.coco.scenes import SPLITS
 from mmps.formats.json_file import is_text, shown
 from mmps.formats.scene_index import LARGEST_COORDINATE
+from mmps.utils.image_folder import ImageFolder, same_name
 
-from .tagged_images import TaggedBox, TaggedImage, camera_of_path
+from .tagged_images import (
+    NOTHING,
+    TaggedBox,
+    TaggedImage,
+    camera_of_path,
+    person_of_value,
+    plain_name,
+)
 from .tally import Tally
 
 CORNERS = ('x1', 'y1', 'x2', 'y2')
@@ -22,11 +31,16 @@ NOT_USED = 'columns that mean nothing here, not read'
 NO_LINE_END = 'last lines without a line end; is the file whole?'
 
 _DELIMITERS = ',;\t'
-_FLAGS = {'': False, '0': False, 'false': False, 'no': False, '1': True, 'true': True, 'yes': True}
+_DECIMAL_COMMA = re.compile(r'[+-]?[0-9]+,0*')
+_NO, _YES = ('', '0', '0.0', 'false', 'no'), ('1', '1.0', 'true', 'yes')
+_FLAGS = {**dict.fromkeys(_NO, False), **dict.fromkeys(_YES, True)}
+_ERROR = re.compile(r'#[A-Z0-9/_]+[!?]')
+"""What spreadsheets show instead of a value that they cannot compute."""
 
 
 def read_csv_boxes(
     path: Path,
+    image_root: Path | None = None,
     *,
     tally: Tally,
     unlabelled: Collection[str] = ('', '-1', '-2'),
@@ -37,10 +51,13 @@ def read_csv_boxes(
 
     RFC 4180 with a header, separated by comma, semicolon or tab; UTF-8 with or without a byte order
     mark. A line without a box names an image without people. Beside semicolons and tabs a comma may
-    be the decimal mark.
+    be the decimal mark. Values of :data:`~.tagged_images.NOTHING` are none, and 7, 7.0 and 07 are
+    one person.
 
     Args:
         path: The file.
+        image_root: Folder of images: the longest end of a name that is a file there is the image.
+            None: names are taken as they are.
         tally: Counts what is not read.
         unlabelled: Values of ``person_id`` that stand for "nobody knows who".
         camera_pattern: See :func:`~.tagged_images.camera_of_path`; without effect where the table
@@ -50,7 +67,7 @@ def read_csv_boxes(
         The images in the order of their first line.
 
     Raises:
-        FileNotFoundError: No such file.
+        FileNotFoundError: No such file, or no image of a name.
         ValueError: The table is not of this form; the message names file and line.
     """
     text = _read_text(path)
@@ -58,12 +75,14 @@ def read_csv_boxes(
         tally.add(NO_LINE_END, str(path))
     images: dict[str, TaggedImage] = {}
     has_camera: bool | None = None
+    names = _Names(image_root)
     for source, row in _rows(path, text, tally):
         has_camera = 'camera' in row
-        name = row['image'].replace('\\', '/')
-        if not is_text(name):
-            raise ValueError(f'{source}: image {shown(row["image"])} is not the name of a file')
-        camera = row['camera'] or None if has_camera else camera_of_path(name, camera_pattern)
+        name = names.find(row['image'], source)
+        if has_camera:
+            camera = plain_name(row['camera']) or None
+        else:
+            camera = camera_of_path(name, camera_pattern)
         image = images.setdefault(name, TaggedImage(name, source, camera, _split(row, source)))
         for key, here, before in (
             ('camera', camera, image.camera),
@@ -79,6 +98,42 @@ def read_csv_boxes(
     if not images:
         raise ValueError(f'{path}: no line below the header')
     return list(images.values())
+
+
+class _Names:
+    """The files that names of a table stand for.
+
+    Args:
+        image_root: Where they are; None: names are taken as they are.
+    """
+
+    def __init__(self, image_root: Path | None) -> None:
+        self._folder = None if image_root is None else ImageFolder(image_root)
+        self._known: dict[str, str] = {}
+        self._listed: dict[str, tuple[str, str]] = {}
+
+    def find(self, listed: str, source: str) -> str:
+        if not is_text(listed):
+            raise ValueError(f'{source}: image {shown(listed)} is not the name of a file')
+        if self._folder is None:
+            return listed.replace('\\', '/')
+        if listed not in self._known:
+            name = self._folder.find_end(listed)
+            if name is None:
+                raise FileNotFoundError(
+                    f'{source}: no image {listed!r} in {self._folder.root}; '
+                    f'{self._folder.explain(listed)}; name the folder that the names are relative '
+                    'to with --images'
+                )
+            before, place = self._listed.setdefault(name, (listed, source))
+            ends = [f'/{same_name(one)}' for one in (before, listed)]
+            if not (ends[0].endswith(ends[1]) or ends[1].endswith(ends[0])):
+                raise ValueError(
+                    f'{source}: image {listed!r} is found as {name!r}, and so is {before!r} in '
+                    f'{place}; name the folder that both are relative to with --images'
+                )
+            self._known[listed] = name
+        return self._known[listed]
 
 
 def _read_text(path: Path) -> str:
@@ -110,12 +165,21 @@ def _rows(path: Path, text: str, tally: Tally) -> Iterator[tuple[str, dict[str, 
                     f'hold {delimiter!r} in double quotes'
                 )
             else:
-                row = dict(zip(columns, (value.strip() for value in values), strict=True))
-                if delimiter != ',':
-                    row |= {key: row[key].replace(',', '.') for key in CORNERS}
-                yield source, row
+                yield source, _row(columns, values, delimiter, source)
     except csv.Error as error:
         raise ValueError(f'{path}, line {line}: not a line of a CSV file ({error})') from None
+
+
+def _row(columns: list[str], values: list[str], delimiter: str, source: str) -> dict[str, str]:
+    row = dict(zip(columns, (value.strip() for value in values), strict=True))
+    for key in (key for key in row if key in REQUIRED + OPTIONAL):
+        if _ERROR.fullmatch(row[key]):
+            raise ValueError(f'{source}: {key} is {row[key]}, an error of the spreadsheet')
+        if row[key] in NOTHING and key not in CORNERS:
+            row[key] = ''
+        if delimiter != ',' and (key in CORNERS or _DECIMAL_COMMA.fullmatch(row[key])):
+            row[key] = row[key].replace(',', '.')
+    return row
 
 
 def _columns(values: list[str], source: str, tally: Tally) -> list[str]:
@@ -143,8 +207,9 @@ def _split(row: dict[str, str], source: str) -> str | None:
 
 
 def _box(row: dict[str, str], unlabelled: Collection[str], source: str) -> TaggedBox | None:
-    if not any(row[key] for key in CORNERS):
-        if row['person_id'] not in unlabelled:
+    person = person_of_value(row['person_id'], f'{source}: person_id', unlabelled)
+    if all(row[key] in NOTHING for key in CORNERS):
+        if person is not None:
             raise ValueError(f'{source}: person {row["person_id"]!r} has no box')
         return None
     x1, y1, x2, y2 = (_coordinate(row[key], key, source) for key in CORNERS)
@@ -156,9 +221,6 @@ def _box(row: dict[str, str], unlabelled: Collection[str], source: str) -> Tagge
     flag = row.get('is_query', '').lower()
     if flag not in _FLAGS:
         raise ValueError(f'{source}: is_query {row["is_query"]!r} is neither true nor false')
-    person = None if row['person_id'] in unlabelled else row['person_id']
-    if person is not None and not is_text(person):
-        raise ValueError(f'{source}: person_id {shown(person)} has characters that are no text')
     return TaggedBox((x1, y1, x2, y2), person, source, _FLAGS[flag])
 
 

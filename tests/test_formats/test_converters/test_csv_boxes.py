@@ -11,11 +11,11 @@ from mmps.formats.converters.tally import Tally
 HEADER = 'image,x1,y1,x2,y2,person_id\n'
 
 
-def read(tmp_path, content, **options):
+def read(tmp_path, content, image_root=None, **options):
     path = tmp_path / 'boxes.csv'
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     tally = Tally()
-    images = read_csv_boxes(path, tally=tally, **options)
+    images = read_csv_boxes(path, image_root, tally=tally, **options)
     return images, tally
 
 
@@ -108,6 +108,8 @@ def test_what_is_not_read_is_counted(tmp_path):
         (HEADER + 'a.jpg,1,2,3,1_0,7\n', "line 2: y2 '1_0' is not a number"),
         (HEADER + 'a.jpg,5,2,3,4,7\n', 'line 2: the box 5, 2, 3, 4 ends before it starts'),
         (HEADER + 'a.jpg,,,,,7\n', "line 2: person '7' has no box"),
+        (HEADER + 'a.jpg,1,2,3,4,#REF!\n', 'line 2: person_id is #REF!, an error of the spread'),
+        (HEADER + 'nan,1,2,3,4,7\n', 'line 2: image "" is not the name of a file'),
         (HEADER + ',1,2,3,4,7\n', 'line 2: image "" is not the name of a file'),
         (HEADER + 'a\0.jpg,1,2,3,4,7\n', 'line 2: '),
         (HEADER + '"a.jpg,1,2,3,4,7\n', 'line 2: not a line of a CSV file'),
@@ -146,6 +148,81 @@ def test_errors_in_optional_columns(tmp_path, rows, message):
 def test_a_missing_table(tmp_path):
     with pytest.raises(FileNotFoundError, match='none.csv: no such table'):
         read_csv_boxes(tmp_path / 'none.csv', tally=Tally())
+
+
+@pytest.mark.parametrize(
+    'nobody', ['', 'nan', 'NaN', '#N/A', 'NULL', 'null', 'None', '<NA>', 'NA', 'n/a', '-1', '-1.0']
+)
+def test_nobody_in_all_spellings(tmp_path, nobody):
+    """As pandas and spreadsheets write that there is no value."""
+    header = HEADER.replace('\n', ',camera,is_query,split\n')
+    rows = f'a,1,2,3,4,{nobody},hall,,\nb,1,2,3,4,nan,nan,NaN,#N/A\nc,nan,nan,nan,nan,nan,1,,\n'
+    images, _ = read(tmp_path, header + rows)
+    assert plain(images) == [
+        ('a', 'hall', None, [((1, 2, 3, 4), None, False)]),
+        ('b', None, None, [((1, 2, 3, 4), None, False)]),
+        ('c', '1', None, []),
+    ]
+
+
+@pytest.mark.parametrize(
+    ('delimiter', 'seven'),
+    [(',', ('7', '7.0', '07', '+7', ' 7 ')), (';', ('7', '7,0', '7.0')), ('\t', ('7,', '007'))],
+)
+def test_one_number_in_all_spellings(tmp_path, delimiter, seven):
+    lines = [f'a,{n},2,{n + 9},4,{{}},{{}}'.split(',') for n in range(len(seven))]
+    rows = [[*HEADER.strip().split(','), 'camera'], *lines]
+    text = ''.join(delimiter.join(row) + '\n' for row in rows)
+    spelled = [value for value in seven for _ in range(2)]
+    images, _ = read(tmp_path, text.format(*spelled))
+    assert [image.camera for image in images] == ['7']
+    assert [box.person for box in images[0].boxes] == ['7'] * len(seven)
+
+
+def names_in(tmp_path, files, rows):
+    for name in files:
+        path = tmp_path / 'images' / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    images, _ = read(tmp_path, HEADER + rows, image_root=tmp_path / 'images')
+    return [(image.name, image.camera, len(image.boxes)) for image in images]
+
+
+def test_one_picture_in_all_spellings(tmp_path):
+    """Separators, dots, folders before it, case and Unicode form."""
+    listed = (
+        'hall/caf\u00e9.jpg',
+        'hall\\cafe\u0301.jpg',
+        './hall//caf\u00e9.jpg',
+        'Hall/Caf\u00e9.JPG',
+        'images/hall/caf\u00e9.jpg',
+        f'{tmp_path}/images/hall/caf\u00e9.jpg',
+        'C:\\data\\images\\hall\\caf\u00e9.jpg',
+    )
+    rows = ''.join(f'{name},{n},2,{n + 9},4,7\n' for n, name in enumerate(listed))
+    found = names_in(tmp_path, ['hall/cafe\u0301.jpg', 'lift/1.jpg'], rows)
+    assert found == [('hall/cafe\u0301.jpg', 'hall', len(listed))]
+
+
+def test_absolute_names_have_the_camera_of_the_folder_below_the_images(tmp_path):
+    root = f'{tmp_path}/images'
+    rows = f'{root}/hall/1.jpg,1,2,3,4,7\n{root}/lift/1.jpg,1,2,3,4,7\n'
+    found = names_in(tmp_path, ['hall/1.jpg', 'lift/1.jpg'], rows)
+    assert found == [('hall/1.jpg', 'hall', 1), ('lift/1.jpg', 'lift', 1)]
+
+
+def test_two_pictures_that_would_be_one_file(tmp_path):
+    message = r"line 3: image 'lift/1.jpg' is found as '1.jpg', and so is 'hall/1.jpg' in .*line 2"
+    with pytest.raises(ValueError, match=message):
+        names_in(tmp_path, ['1.jpg'], 'hall/1.jpg,1,2,3,4,7\nlift/1.jpg,1,2,3,4,7\n')
+
+
+def test_a_picture_that_is_not_there(tmp_path):
+    message = (
+        r"line 2: no image 'hall/1.jpg' in .*; the nearest name there is 'hall/01.jpg'; .*--im"
+    )
+    with pytest.raises(FileNotFoundError, match=message):
+        names_in(tmp_path, ['hall/01.jpg'], 'hall/1.jpg,1,2,3,4,7\n')
 
 
 NAMES = (
