@@ -23,12 +23,22 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         help='an id is the same person in every sequence; without this, in its own only',
     )
     parser.add_argument(
-        '--classes', type=int, nargs='+', default=[1], help='classes to take (default: 1)'
+        '--classes',
+        type=int,
+        nargs='+',
+        help='classes to take (default: the lines of gt/labels.txt that say person or pedestrian, '
+        'without that file 1)',
     )
     parser.add_argument(
         '--one-based',
         action='store_true',
         help='the leftmost and the uppermost pixel are number 1, as in the files of the challenges',
+    )
+    parser.add_argument(
+        '--first-frame',
+        type=int,
+        metavar='N',
+        help='which frame of gt.txt the first picture is (default: what its name says)',
     )
     parser.add_argument('--every', type=int, default=1, help='take every so many-th frame')
     parser.add_argument('--test', type=Path, nargs='+', default=[], help='sequences to test with')
@@ -53,6 +63,7 @@ def main(argv: list[str] | None = None) -> None:
             shared_ids=arguments.shared_ids,
             classes=arguments.classes,
             first_pixel=1 if arguments.one_based else 0,
+            first_frame=arguments.first_frame,
             every=arguments.every,
             test=arguments.test,
         ),

@@ -6,9 +6,10 @@ import configparser
 import csv
 import io
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
+from mmps.formats.coco.scenes import PERSON
 from mmps.formats.scene_index import LARGEST_ID
 
 from .tagged_images import TaggedBox, TaggedImage
@@ -17,9 +18,16 @@ from .tally import Tally
 IGNORED = 'rows marked as not to be considered, left out'
 OTHER_CLASSES = 'rows of other classes, left out'
 THINNED = 'frames left out, because not every frame is taken'
+WORLD = 'rows with places in the world instead of classes, all taken as people'
 
 NO_CLASS = -1
+PEDESTRIAN = 1
+PEOPLE = (PERSON, 'pedestrian')
+"""Labels that are people, in any case."""
+
 _COLUMNS = 'frame, id, x, y, width, height, conf, class, visibility'
+_WORLD_COLUMNS = 10
+"""Of MOT15, whose last three columns are a place in the world."""
 
 
 def read_mot(
@@ -28,16 +36,19 @@ def read_mot(
     *,
     tally: Tally,
     shared_ids: bool = False,
-    classes: Collection[int] = (1,),
+    classes: Collection[int] | None = None,
     first_pixel: int = 0,
+    first_frame: int | None = None,
     every: int = 1,
     test: Collection[Path] = (),
 ) -> list[TaggedImage]:
-    """Read ``gt/gt.txt``, ``seqinfo.ini`` and the images of each sequence.
+    """Read ``gt/gt.txt``, ``gt/labels.txt``, ``seqinfo.ini`` and the images of each sequence.
 
     Of a row of ``gt.txt``: frame, id, x, y, width, height, and, where there are such columns, conf
-    (0: not to be considered) and class (-1: none given). Of ``seqinfo.ini``, which may be missing:
-    ``imDir``, ``imExt`` and ``seqLength``. Each sequence is a camera.
+    (0: not to be considered) and class (-1: none given). Rows of ten columns, as in MOT15, have a
+    place in the world there, and no class. A class is a line of ``labels.txt``, which CVAT writes.
+    Of ``seqinfo.ini``, which may be missing like ``labels.txt``: ``imDir``, ``imExt`` and
+    ``seqLength``. Each sequence is a camera.
 
     Args:
         sequences: Their folders.
@@ -45,9 +56,12 @@ def read_mot(
         tally: Counts what is not read.
         shared_ids: Whether an id means the same person in every sequence. In the challenges it does
             not: tracks of different videos have nothing to do with each other.
-        classes: Classes that are people to find; 1 is a pedestrian.
+        classes: Classes that are people to find. None: those that ``labels.txt`` calls person or
+            pedestrian; without that file 1, which is a pedestrian in the challenges.
         first_pixel: Coordinate of the leftmost and of the uppermost pixel; the challenges count
             from 1, most tools that write their form from 0.
+        first_frame: Which frame of ``gt.txt`` the first picture is. None: the numbers of pictures
+            are those of the rows.
         every: Take the first frame of so many.
         test: Sequences for the test; empty: nothing is decided.
 
@@ -69,17 +83,64 @@ def read_mot(
         prefix = '' if shared_ids else f'{sequence.name}/'
         split = None if not test else 'test' if sequence in test else 'train'
         frames = _frames(sequence, image_root, split)
-        for row, source in _rows(sequence / 'gt' / 'gt.txt'):
-            box = _box(row, prefix, classes, first_pixel, source, tally)
-            number = _whole(row[0], 'frame', source)
-            if number not in frames:
-                raise ValueError(f'{source}: there is no image of frame {number} in {sequence}')
+        rows = _rows(sequence / 'gt' / 'gt.txt')
+        shift = _shift(sequence, frames, rows, first_frame)
+        people = _people_classes(sequence) if classes is None else classes
+        for number, row, source in rows:
+            box = _box(row, prefix, people, first_pixel, source, tally)
             if box is not None:
-                frames[number].boxes.append(box)
+                frames[number - shift].boxes.append(box)
         taken = [frames[number] for number in sorted(frames)][::every]
         tally.add(THINNED, str(sequence), len(frames) - len(taken))
         images += taken
     return images
+
+
+def _shift(
+    sequence: Path,
+    frames: Mapping[int, TaggedImage],
+    rows: Sequence[tuple[int, list[str], str]],
+    first_frame: int | None,
+) -> int:
+    """What has to be taken from the frame of a row to get the number of its picture."""
+    shift = 0 if first_frame is None else first_frame - min(frames)
+    outside = next((row for row in rows if row[0] - shift not in frames), None)
+    numbered = f'its pictures are numbered from {min(frames)} to {max(frames)}'
+    if rows:
+        counted = [number for number, *_ in rows]
+        numbered += f' and its rows from {min(counted)} to {max(counted)}'
+    if outside is not None:
+        raise ValueError(
+            f'{outside[2]}: there is no image of frame {outside[0]} in {sequence}; {numbered}; say '
+            'which frame the first picture is with --first-frame'
+        )
+    # Rows of this form count from 1, so that such pictures belong to the rows after their own,
+    # unless the rows count from 0 as well and nobody is in the first picture.
+    if first_frame is None and rows and min(frames) == 0 and min(counted) > 0:
+        raise ValueError(
+            f'{sequence}: {numbered}, so that boxes may lie on the picture after their own; say '
+            'which frame the first picture is, with --first-frame 1 (or 0, if nobody is in it)'
+        )
+    return shift
+
+
+def _people_classes(sequence: Path) -> Collection[int]:
+    """The classes that are people, by the labels of the sequence."""
+    path = sequence / 'gt' / 'labels.txt'
+    if not path.is_file():
+        return (PEDESTRIAN,)
+    try:
+        lines = path.read_bytes().decode('utf-8-sig').splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{path}: byte {error.start} is not text') from None
+    labels = [line.strip().strip('"\'').strip() for line in lines]
+    people = [number for number, label in enumerate(labels, 1) if label.lower() in PEOPLE]
+    if not people:
+        raise ValueError(
+            f'{path}: none of the labels {", ".join(filter(None, labels)) or "(there are none)"} '
+            f'is called {" or ".join(PEOPLE)}; name the lines of the people with --classes'
+        )
+    return people
 
 
 def _frames(sequence: Path, image_root: Path, split: str | None) -> dict[int, TaggedImage]:
@@ -120,8 +181,8 @@ def _sequence_info(path: Path) -> dict[str, str]:
         raise ValueError(f'{path}: not a file with a section [Sequence] ({error})') from None
 
 
-def _rows(path: Path) -> list[tuple[list[str], str]]:
-    """Values, and file and line, of each row."""
+def _rows(path: Path) -> list[tuple[int, list[str], str]]:
+    """Frame, values, and file and line of each row."""
     try:
         text = path.read_bytes().decode('utf-8-sig')
     except FileNotFoundError:
@@ -131,11 +192,13 @@ def _rows(path: Path) -> list[tuple[list[str], str]]:
     rows = []
     try:
         for number, row in enumerate(csv.reader(io.StringIO(text), strict=True), 1):
-            if any(row):
+            while row and not row[-1].strip():
+                row.pop()  # a comma at the end of a line begins no column
+            if row:
                 source = f'{path}, line {number}'
                 if len(row) < 6:
                     raise ValueError(f'{source}: {len(row)} values; a row is {_COLUMNS}')
-                rows.append((row, source))
+                rows.append((_whole(row[0], 'frame', source), row, source))
     except csv.Error as error:
         raise ValueError(f'{path}: not rows of numbers ({error})') from None
     return rows
@@ -153,7 +216,9 @@ def _box(
     if len(row) > 6 and _number(row[6], 'conf', source) == 0:
         tally.add(IGNORED, source)
         return None
-    if len(row) > 7 and _whole(row[7], 'class', source) not in (NO_CLASS, *classes):
+    if len(row) >= _WORLD_COLUMNS:
+        tally.add(WORLD, source)
+    elif len(row) > 7 and _whole(row[7], 'class', source) not in (NO_CLASS, *classes):
         tally.add(OTHER_CLASSES, source)
         return None
     person = _whole(row[1], 'id', source)

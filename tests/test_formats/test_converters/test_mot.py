@@ -1,7 +1,7 @@
 import pytest
 from PIL import Image
 
-from mmps.formats.converters.mot import IGNORED, OTHER_CLASSES, THINNED, read_mot
+from mmps.formats.converters.mot import IGNORED, OTHER_CLASSES, THINNED, WORLD, read_mot
 from mmps.formats.converters.tally import Tally
 
 GT = '1,5,10,20,30,40,1,1,0.9\n3,5,11.5,20,30,40,1,1,1\n1,6,1,2,3,4,0,1,1\n3,7,1,2,3,4,1,3,1\n'
@@ -72,7 +72,119 @@ def test_rows_of_other_challenges(tmp_path):
     gt = '1,5,10,20,30,40,1,-1,-1,-1\n2,-1,10,20,30,40\n'
     images, tally = read(tmp_path, write(tmp_path, 'hall', gt))
     assert [box.person for image in images for box in image.boxes] == ['hall/5', None]
-    assert tally.lines() == []
+    assert tally.lines() == [f'1 {WORLD} (first: {tmp_path}/hall/gt/gt.txt, line 1)']
+
+
+@pytest.mark.parametrize(
+    ('end', 'taken'),
+    [
+        ('-14.069,4.9,0', True),
+        ('2,3,4', True),
+        ('nan,,x', True),
+        ('-1,-1,-1', True),
+        ('1,0.5', True),
+        ('1,0.5,', True),
+        ('3,0.5', False),
+        ('3,0.5,,', False),
+        ('3', False),
+        ('-1', True),
+    ],
+)
+def test_ten_columns_have_no_class(tmp_path, end, taken):
+    images, _ = read(tmp_path, write(tmp_path, 'hall', f'2,5,10,20,30,40,1,{end}\n'))
+    assert [len(image.boxes) for image in images] == [0, taken, 0]
+
+
+def write_labels(sequence, content):
+    (sequence / 'gt' / 'labels.txt').write_bytes(content)
+    return sequence
+
+
+CARS_AND_PEOPLE = ''.join(f'{n},{p},10,20,30,40,1,{p},1\n' for n in (1, 2, 3) for p in (1, 2, 3))
+
+
+@pytest.mark.parametrize(
+    ('labels', 'taken'),
+    [
+        (b'car\nperson\n', {2}),
+        (b'Person\ncar\nbus', {1}),
+        (b'\xef\xbb\xbfPEDESTRIAN\r\ncar\r\n', {1}),
+        (b'car\n\n "pedestrian" \n', {3}),
+        (b'person\npedestrian\ncar\n', {1, 2}),
+    ],
+)
+def test_classes_are_lines_of_labels(tmp_path, labels, taken):
+    sequence = write_labels(write(tmp_path, 'hall', CARS_AND_PEOPLE), labels)
+    images, tally = read(tmp_path, sequence)
+    assert {box.person for image in images for box in image.boxes} == {f'hall/{n}' for n in taken}
+    assert tally.count(OTHER_CLASSES) == 3 * (3 - len(taken))
+    images, _ = read(tmp_path, sequence, classes=[3])
+    assert {box.person for image in images for box in image.boxes} == {'hall/3'}
+
+
+@pytest.mark.parametrize(
+    ('labels', 'message'),
+    [
+        (
+            b'car\nbus\n',
+            'labels.txt: none of the labels car, bus is called person or pedestrian; .*--cl',
+        ),
+        (b'', r'labels.txt: none of the labels \(there are none\)'),
+        (b'\xff\xfe', 'labels.txt: byte 0 is not text'),
+    ],
+)
+def test_labels_without_people(tmp_path, labels, message):
+    sequence = write_labels(write(tmp_path, 'hall', CARS_AND_PEOPLE), labels)
+    with pytest.raises(ValueError, match=message):
+        read(tmp_path, sequence)
+    assert len(read(tmp_path, sequence, classes=[1])[0][0].boxes) == 1
+
+
+def numbered(tmp_path, pictures, rows):
+    gt = ''.join(f'{n},{n},10,20,30,40,1,1,1\n' for n in rows)
+    return write(tmp_path, 'hall', gt, '', pictures)
+
+
+def found(images):
+    return [(int(i.name[-10:-4]), int(b.person[5:])) for i in images for b in i.boxes]
+
+
+@pytest.mark.parametrize(
+    ('pictures', 'rows'),
+    [
+        (range(4), range(1, 4)),  # either way each row has a picture
+        (range(4), range(1, 5)),
+        (range(4), [2]),
+        (range(100, 104), range(1, 5)),
+        (range(1, 5), range(4)),
+        (range(1, 5), range(101, 105)),
+    ],
+)
+def test_pictures_and_rows_that_count_differently(tmp_path, pictures, rows):
+    sequence = numbered(tmp_path, pictures, rows)
+    text = f'numbered from {min(pictures)} to {max(pictures)} and its rows from {min(rows)} to '
+    with pytest.raises(ValueError, match=f'hall.*{text}{max(rows)}.*--first-frame'):
+        read(tmp_path, sequence)
+    first = 1 if min(pictures) == 0 else min(rows)
+    images, _ = read(tmp_path, sequence, first_frame=first)
+    assert found(images) == [(n - first + min(pictures), n) for n in rows]
+    with pytest.raises(ValueError, match='there is no image of frame'):
+        read(tmp_path, sequence, first_frame=first + 10)
+
+
+@pytest.mark.parametrize(
+    ('pictures', 'rows'),
+    [(range(4), range(4)), (range(4), [0]), (range(1, 5), [3]), (range(7, 90, 10), [17, 27])],
+)
+def test_pictures_and_rows_that_count_alike(tmp_path, pictures, rows):
+    images, _ = read(tmp_path, numbered(tmp_path, pictures, rows))
+    assert found(images) == [(n, n) for n in rows]
+
+
+def test_nobody_in_the_first_picture(tmp_path):
+    images, _ = read(tmp_path, numbered(tmp_path, range(4), [1, 3]), first_frame=0)
+    assert found(images) == [(1, 1), (3, 3)]
+    assert read(tmp_path / 'b', numbered(tmp_path / 'b', range(4), []))[0][0].boxes == []
 
 
 def test_without_sequence_info(tmp_path):
