@@ -214,3 +214,12 @@ def test_sources_are_the_files_that_are_read(root):
     assert 'query_info.txt' in {path.name for path in PRWFiles(root, True).sources()}
     (root / 'annotations').rename(root / 'elsewhere')
     assert root / 'annotations' in PRWFiles(root).sources()
+
+
+@pytest.mark.parametrize('name', ['annotations/c1s1_000000.jpg.mat', 'ID_train.mat'])
+def test_files_of_matlab_4_are_named(tmp_path, name):
+    root = write_tiny_prw(tmp_path / 'PRW')
+    savemat(root / name, {'box_new': np.ones((1, 5)), 'ID_train': np.ones((1, 5))}, format='4')
+    message = rf'{name}: saved as MATLAB version 4; save it with "-v7"'
+    with pytest.raises(ValueError, match=message):
+        PRWFiles(root).read()

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 HEADER_BYTES = 128
-_BYTE_ORDERS = {b'\x00\x01IM': '<', b'\x01\x00MI': '>'}
+BYTE_ORDERS = {b'\x00\x01IM': '<', b'\x01\x00MI': '>'}
 _UINT32, _INT32, _INT8, _UTF8, MATRIX, COMPRESSED = 6, 5, 1, 16, 14, 15
 NUMBERS = {
     **{1: 'i1', 2: 'u1', 3: 'i2', 4: 'u2', 5: 'i4', 6: 'u4'},
@@ -48,7 +48,7 @@ def read_variables(content: bytes, wanted: Collection[str] | None = None) -> dic
         ValueError: Damaged, of another version, or a wanted variable is complex, sparse, an object
             or a function. What is wrong is said, but no file is named.
     """
-    order = _BYTE_ORDERS.get(content[124:HEADER_BYTES])
+    order = BYTE_ORDERS.get(content[124:HEADER_BYTES])
     if order is None:
         raise ValueError('no header of a MATLAB file of version 5 to 7')
     variables: dict[str, np.ndarray] = {}

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .mat5 import BYTE_ORDERS, HEADER_BYTES
+from .mat_file import is_version_4
+
 if TYPE_CHECKING:
     import h5py
 
@@ -41,6 +44,11 @@ class Mat73File(AbstractContextManager):
                 f'{path}: this file of the data set is missing; point data_root at the folder that '
                 "its authors' archive unpacks to"
             )
+        with open(path, 'rb') as file:
+            start = file.read(HEADER_BYTES)
+        for version, found in (('4', is_version_4(start)), ('5 to 7', start[124:] in BYTE_ORDERS)):
+            if found:
+                raise ValueError(f'{path}: saved as MATLAB version {version}; save it with "-v7.3"')
         try:
             # Locks protect readers from a writer, and some network file systems refuse them.
             self._file = h5py.File(path, 'r', locking=False)

@@ -10,7 +10,9 @@ from hypothesis.extra import numpy as npst
 from scipy.io import loadmat, savemat
 
 from mmps.formats.mat.mat5 import read_variables
-from mmps.formats.mat.mat_file import read_mat, read_variable
+from mmps.formats.mat.mat73_file import Mat73File
+from mmps.formats.mat.mat_file import is_version_4, read_mat, read_variable
+from mmps.formats.mat.records import read_records
 
 ROWS = np.arange(10.0).reshape(2, 5)
 
@@ -219,3 +221,57 @@ def test_messages_name_the_file(tmp_path):
     np.testing.assert_array_equal(read_variable(path, 'c', 'b', 'a'), ROWS + 1)
     with pytest.raises(ValueError, match='a.mat: no key c or d in it, but a, b'):
         read_variable(path, 'c', 'd')
+
+
+def version_4(order, kind, values, name='box_new', is_complex=0):
+    """A file by hand, as MATLAB 4 wrote it: no header, and a variable begins with five numbers."""
+    rows, columns = values.shape
+    head = struct.pack(f'{order}5i', kind, rows, columns, is_complex, len(name) + 1)
+    return head + name.encode() + b'\0' + values.astype(f'{order}f8').T.tobytes()
+
+
+@pytest.mark.parametrize(
+    'content',
+    [
+        version_4('<', 0, ROWS),
+        version_4('>', 1000, ROWS),
+        version_4('<', 0, np.empty((0, 0))),
+        version_4('<', 2, ROWS, 'sparse'),
+        version_4('<', 2000, ROWS),
+        version_4('<', 11, ROWS, 'x' * 63, is_complex=1),
+    ],
+)
+def test_version_4_is_named(tmp_path, content):
+    path = tmp_path / 'a.mat'
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match='a.mat: saved as MATLAB version 4; save it with "-v7"'):
+        read_mat(path)
+    with pytest.raises(ValueError, match='version 4; save it with "-v7"'):
+        read_records(path, 'box_new', {})
+    with pytest.raises(ValueError, match='a.mat: saved as MATLAB version 4; save it with "-v7.3"'):
+        Mat73File(path)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    name=NAMES,
+    value=NUMBERS.filter(lambda a: a.ndim == 2 and a.dtype.itemsize < 8) | TEXTS.filter(bool),
+)
+def test_whatever_scipy_writes_as_version_4(tmp_path_factory, name, value):
+    path = tmp_path_factory.mktemp('m') / 'a.mat'
+    savemat(path, {name: value}, format='4')
+    assert is_version_4(path.read_bytes())
+    savemat(path, {name: value})
+    assert not is_version_4(path.read_bytes())
+
+
+def test_version_5_where_7_3_is_needed(tmp_path):
+    path = tmp_path / 'a.mat'
+    path.write_bytes(saved({'a': ROWS}))
+    with pytest.raises(ValueError, match='saved as MATLAB version 5 to 7; save it with "-v7.3"'):
+        Mat73File(path)
+
+
+def test_what_is_no_file_of_matlab_is_of_no_version():
+    for content in (b'', bytes(500), b'\xff' * 500, b'GIF89a' * 100, b'id,x,y\n' * 50):
+        assert not is_version_4(content)
