@@ -24,6 +24,7 @@ custom_hooks = [
     dict(type='NumIdentitiesCheckHook'),
     dict(type='ResumedValidationHook'),
     dict(type='MeanStatisticsHook'),
+    dict(type='MissingMetricHook'),
 ]
 
 env_cfg = dict(

@@ -39,7 +39,7 @@ def _table(metrics: Mapping[str, float], below: Mapping[str, str]) -> str:
     shown = {match.string for match in pairs}
     first = COLUMNS[0]
     kinds = [k.removeprefix(first) for k in metrics if k.startswith(first) and k not in shown]
-    width = max(len(kind) for kind in kinds) + 2
+    width = max(map(len, kinds), default=0) + 2
     lines = [' ' * width + _row(COLUMNS)]
     for kind in kinds:
         keys = [column + kind for column in COLUMNS]

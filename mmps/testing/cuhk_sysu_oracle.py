@@ -59,6 +59,8 @@ def cuhk_sysu_oracle(
                         break
             labels += here
             scores += similarities.tolist()
+        if not positives:
+            continue
         precisions.append(_average_precision(labels, scores) * found / positives if found else 0)
         order = np.argsort(scores)[::-1]
         for k, values in hits.items():

@@ -101,20 +101,19 @@ def diagnosis_oracle(
     cross_camera: bool = False,
     gallery_size: int | str = 100,
 ) -> list[dict[Part, float]]:
-    """For each search, ordered by query, what each part takes from its average precision."""
+    """For each search with somebody to find, ordered by query, what each part takes from its AP."""
     place = {name: i for i, name in enumerate(predictions.image_names)}
     queries = list(range(annotations.num_queries))
     if annotations.galleries:
         queries = annotations.galleries[gallery_size].queries.tolist()
     results = []
     for query, search in sorted((query, search) for search, query in enumerate(queries)):
-        loss = dict.fromkeys(Part, 0.0)
-        results.append(loss)
         entries = _entries(annotations, search, query, cross_camera, gallery_size)
         wanted = sum(box is not None for _, box in entries)
         if wanted == 0:
-            loss[Part.NO_POSITIVE] = 1.0
             continue
+        loss = dict.fromkeys(Part, 0.0)
+        results.append(loss)
         ranking: list[_Detection] = []
         hits: list[_Detection] = []
         done = set()

@@ -114,7 +114,9 @@ def random_predictions(
     for jitter in (0, 2, 6):
         keep = rng.random(len(annotations.bboxes)) < 0.6
         noise = rng.integers(-jitter, jitter + 1, (keep.sum(), 4))
-        bboxes.append((annotations.bboxes[keep] + noise).astype(np.float32))
+        moved = annotations.bboxes[keep] + noise
+        moved[:, 2:] = np.maximum(moved[:, 2:], moved[:, :2] + 1)
+        bboxes.append(moved.astype(np.float32))
         images.append(image_of[keep])
     false_alarms = rng.integers(0, annotations.num_images + 1)
     bboxes.append(random_boxes(rng, false_alarms))

@@ -257,6 +257,24 @@ def search_oracle(
     return aps, ranks
 
 
+def positives_oracle(
+    annotations: SearchAnnotations,
+    *,
+    cross_camera: bool = False,
+    camera: int | None = None,
+    gallery_size: int | str = 100,
+) -> np.ndarray:
+    """(S,) how many appearances every search should find, ordered by query."""
+    listed = _listed(annotations, gallery_size)
+    queries = range(annotations.num_queries) if listed is None else listed.queries.tolist()
+    searches = sorted((query, search) for search, query in enumerate(queries))
+    entries = (
+        _gallery(annotations, search, query, cross_camera, camera, gallery_size)
+        for query, search in searches
+    )
+    return np.array([sum(box is not None for _, box in found) for found in entries])
+
+
 def detection_oracle(
     annotations: SearchAnnotations,
     predictions: SearchPredictions,

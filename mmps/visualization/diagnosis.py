@@ -17,7 +17,6 @@ from mmps.utils.files import whole_file
 
 REACHED = '#e3e7ec'
 COLOURS = {
-    Part.NO_POSITIVE: '#1f2329',
     Part.REPEATED: '#9aa1ab',
     Part.MISSED: '#0b3c7d',
     Part.CUT: '#2f86c9',

@@ -1,3 +1,4 @@
+import logging
 import random
 from types import SimpleNamespace
 from unittest import mock
@@ -8,10 +9,15 @@ import pytest
 import torch
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import MessageHub
-from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, get_priority
 from torch import nn
 
-from mmps.engine import NumIdentitiesCheckHook, ResumedValidationHook, SeedIterationHook
+from mmps.engine import (
+    MissingMetricHook,
+    NumIdentitiesCheckHook,
+    ResumedValidationHook,
+    SeedIterationHook,
+)
 
 
 def draw(seed, iteration):
@@ -77,3 +83,28 @@ def test_validation_that_made_a_best_checkpoint_is_not_repeated():
     assert resumed(2, best='work_dirs/best_search_mAP_epoch_2.pth') == 0
     assert resumed(2, best='work_dirs/best_search_mAP_epoch_12.pth') == 1
     assert resumed(4, IterBasedTrainLoop, best='work_dirs/best_search_mAP_iter_4.pth') == 0
+
+
+def test_a_metric_that_the_validation_has_not(tmp_path, caplog):
+    """mmengine's own hook takes None for "not measured" and stops at a missing key."""
+    best = CheckpointHook(save_best='search/mAP', rule='greater')
+    logger = logging.getLogger('missing')
+    hooks = [CheckpointHook(), best]
+    runner = SimpleNamespace(
+        hooks=hooks, logger=logger, epoch=1, iter=3, message_hub=MessageHub('m')
+    )
+    hook = MissingMetricHook()
+    metrics = {'search/queries': 0.0, 'det/AP': 0.5}
+    with pytest.raises(KeyError):
+        best._save_best_checkpoint(runner, metrics)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            hook.after_val_epoch(runner, metrics := {'search/queries': 0.0, 'det/AP': 0.5})
+            best._save_best_checkpoint(runner, metrics)
+    assert metrics == {'search/queries': 0.0, 'det/AP': 0.5, 'search/mAP': None}
+    assert [record.getMessage()[:39] for record in caplog.records] == [
+        'the validation has no search/mAP, so th'
+    ]
+    hook.after_val_epoch(runner, metrics := {'search/mAP': 0.5})
+    assert metrics == {'search/mAP': 0.5}
+    assert get_priority(hook.priority) < get_priority(best.priority)

@@ -92,3 +92,12 @@ def test_comparisons_have_one_line_each():
     assert heads == ['A', 'B', 'B', '-', 'A', 'interval', 'p', 'better', 'worse']
     assert first == ['mAP', '50.00%', '25.00%', '-25.00', '-26.00', '-24.00', '0.5000', '10', '5']
     assert second[:3] == ['top1_iou75', '0.00%', '100.00%']
+
+
+def test_nobody_to_find_in_any_search():
+    lines = metrics_table({'search/queries': 0.0, 'det/AP': 0.5, 'det/recall': 0.75}).splitlines()
+    assert [line.split() for line in lines[-3:]] == [
+        ['search/queries', '0'],
+        ['det/AP', '50.00%'],
+        ['det/recall', '75.00%'],
+    ]

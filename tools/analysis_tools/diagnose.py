@@ -7,6 +7,8 @@ ranks as its ``test_evaluator`` does and prints what each kind of error costs.
 import argparse
 from pathlib import Path
 
+import numpy as np
+
 from mmps.utils.cli import UserError, config_parser, load_config, require_entries, run_tool
 
 SHEET_QUERIES = 8
@@ -136,6 +138,9 @@ def main(argv: list[str] | None = None) -> None:
     except ValueError as error:
         raise UserError(error) from error
     print_table(loss, arguments.key)
+    lonely = annotations.num_queries - len(np.unique(loss.queries))
+    if lonely:
+        print(f'{lonely} queries with nobody to find are left out')
     if arguments.out:
         save(annotations, loss, arguments, options)
     if arguments.show_dir:

@@ -82,15 +82,18 @@ def bootstrap_intervals(
             of one person, are then taken together.
 
     Returns:
-        By key and suffix, e.g. ``'mAP'``, ``'top1_iou75'``.
+        By key and suffix, e.g. ``'mAP'``, ``'top1_iou75'``; searches with nobody to find do not
+        take part.
 
     Raises:
         ValueError: An option out of range, or no search.
     """
     _check(resamples, confidence)
+    answerable = {suffix: result.answerable for suffix, result in results.items()}
     scores = {
         f'{key}{suffix}': (result.queries, values)
-        for suffix, result in results.items()
+        for suffix, result in answerable.items()
+        if len(result)
         for key, values in result.scores().items()
     }
     totals = _per_unit(scores, units)
@@ -130,12 +133,14 @@ def compare_results(
     _check(resamples, confidence)
     differences, means = {}, {}
     for suffix in (suffix for suffix in first if suffix in second):
-        one, other = first[suffix], second[suffix]
+        one, other = first[suffix].answerable, second[suffix].answerable
         if not np.array_equal(one.queries, other.queries):
             raise ValueError(
                 f'search{suffix}: {len(one)} and {len(other)} searches, of different queries; '
                 "compare with undetected_queries='zero', which leaves no query out"
             )
+        if not len(one):
+            continue
         before, after = one.metrics(), other.metrics()
         other_scores = other.scores()
         for key, values in one.scores().items():

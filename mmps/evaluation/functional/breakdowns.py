@@ -18,11 +18,11 @@ HEIGHTS = (0, 50, 100, 150, 200, 300, 400)
 OCCLUSIONS = (0.0, 0.01, 0.1, 0.25, 0.5)
 """Lower bounds of the classes of :func:`covered_share`."""
 
-APPEARANCES = (0, 1, 2, 4, 8, 16, 32, 64)
+APPEARANCES = (1, 2, 4, 8, 16, 32, 64)
 """Lower bounds of the classes of the number of appearances."""
 
 UNKNOWN = -1
-"""Class of what is lost at no appearance: :attr:`Part.NO_POSITIVE` and :attr:`Part.REPEATED`."""
+"""Class of what is lost at no appearance: :attr:`Part.REPEATED`."""
 
 
 @dataclass(frozen=True)
@@ -200,8 +200,7 @@ def _shares(loss: SearchLoss) -> _Shares:
     search = loss.search_of_appearance
     worth = 1 / loss.counts[search]
     nowhere = np.zeros_like(loss.parts)
-    for part in (Part.NO_POSITIVE, Part.REPEATED):
-        nowhere[:, part] = loss.parts[:, part]
+    nowhere[:, Part.REPEATED] = loss.parts[:, Part.REPEATED]
     empty = np.flatnonzero(nowhere.any(1))
     return _Shares(
         search=np.concatenate([search, empty]),

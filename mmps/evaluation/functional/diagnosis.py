@@ -15,6 +15,7 @@ both sides of the equation, so that it holds with ties, too.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -63,8 +64,8 @@ def diagnose_search(
     (``SAME_PERSON``: a second detection in an image, one of a part of the body, or one in an image
     where the protocol asks for nobody). One that overlaps nobody shows ``BACKGROUND``.
 
-    ``NO_POSITIVE`` is the whole of a search that has nobody to find, ``REPEATED`` what an explicit
-    gallery loses by counting an image each time it lists it while ranking it once.
+    ``REPEATED`` is what an explicit gallery loses by counting an image each time it lists it while
+    ranking it once. Searches that have nobody to find are left out.
 
     Args:
         annotations: Ground truth and protocol.
@@ -77,7 +78,8 @@ def diagnose_search(
         context_matching: See ``rank_queries``.
 
     Raises:
-        ValueError: Predictions of another test set, an option out of range, or no query.
+        ValueError: Predictions of another test set, an option out of range, or no query that has
+            somebody to find.
     """
     if not annotations.num_queries:
         raise ValueError('query_images: this test set has no query, so there is nothing to search')
@@ -85,6 +87,9 @@ def diagnose_search(
     predictions = keep_confident(everything, score_thr)
     gallery = make_gallery(annotations, gallery_size=gallery_size, cross_camera=cross_camera)
     positives, searches = gallery.positives, len(gallery.queries)
+    kept = positives.counts > 0
+    if not kept.any():
+        raise ValueError('no query of this test set has anybody to find, so nothing is lost')
     shown, best_iou = _people_shown(annotations, predictions, iou_thr)
     ((people, rows),) = match_people(
         positives.images, positives.bboxes, predictions.image_splits, predictions.bboxes, [iou_thr]
@@ -106,9 +111,18 @@ def diagnose_search(
         average_precision[search] = np.sum(right / entries) * share[search]
     by_search = np.stack([np.bincount(owner, column, searches) for column in parts.T], axis=1)
     by_search[:, Part.REPEATED] = (positives.counts - np.diff(positives.splits)) * share
-    by_search[:, Part.NO_POSITIVE] = positives.counts == 0
+    appearances = replace(
+        positives,
+        splits=np.append(positives.splits[:-1][kept], positives.splits[-1]),
+        counts=positives.counts[kept],
+    )
     return SearchLoss(
-        gallery.queries, average_precision, positives.counts, by_search, positives, parts
+        gallery.queries[kept],
+        average_precision[kept],
+        appearances.counts,
+        by_search[kept],
+        appearances,
+        parts,
     )
 
 

@@ -41,9 +41,9 @@ class SearchProtocols:
     Keys (fractions 0..1): ``search/mAP``, ``search/top1``, ``search/top5``, ``search/top10``,
     ``det/AP``, ``det/recall``, all of them again with the suffix ``_iou75`` at a fixed IoU of 0.75,
     and the search keys with ``_cross_camera`` and ``_c1_c2`` (if asked for), ``_gt_boxes`` (if the
-    model embeds the annotated boxes) and ``_G500`` or ``_occlusion`` for further galleries. Where
-    the means are over fewer queries than the test set has, ``search/queries`` with the same suffix
-    is their number.
+    model embeds the annotated boxes) and ``_G500`` or ``_occlusion`` for further galleries. A query
+    with nobody to find is left out. Where the means are over fewer queries than the test set has,
+    ``search/queries`` with the same suffix is their number; where that is 0 there are no means.
 
     Attributes:
         score_thr: Detections with lower scores are dropped.
@@ -126,7 +126,7 @@ class SearchProtocols:
     def search(
         self, annotations: SearchAnnotations, predictions: SearchPredictions
     ) -> dict[str, SearchResult]:
-        """How every search fared, by the suffix of the keys; see the class."""
+        """How each search with somebody to find fared, by the suffix of the keys; see the class."""
         aligned = align_predictions(predictions, annotations)
         confident = keep_confident(aligned, self.score_thr)
         detected = None
@@ -148,6 +148,7 @@ class SearchProtocols:
         if aligned.gt_embeddings is not None:
             exact = with_ground_truth_boxes(annotations, aligned)
             results |= self._rank(annotations, exact, [(gallery, {'_gt_boxes': self.iou_thr})])
+        results = {suffix: result.answerable for suffix, result in results.items()}
         return results | by_query_camera(annotations, by_camera)
 
     def detect(

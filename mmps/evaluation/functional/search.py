@@ -34,7 +34,7 @@ def evaluate_search(
     Equal similarities share one threshold in AP, and for top-k wrong detections stand before right
     ones, so no result depends on the order of images, detections or queries, and an embedding that
     maps everybody to one point cannot score by luck. A query whose person is in no gallery image
-    has AP 0.
+    is left out of the means.
 
     Args:
         annotations: Ground truth and protocol.
@@ -49,7 +49,7 @@ def evaluate_search(
         context_matching: Revise the similarities by the people around the query.
 
     Returns:
-        ``mAP``, ``top1``, ``top5``, ``top10``, each 0..1.
+        ``mAP``, ``top1``, ``top5``, ``top10``, each 0..1; empty if no query has anybody to find.
 
     Raises:
         ValueError: Predictions of another test set, an option out of range, or no query.
@@ -81,7 +81,7 @@ def rank_queries(
     """Rank every query once and judge the ranking by each IoU rule.
 
     Takes the arguments of :func:`evaluate_search`; gives one :class:`SearchResult` per rule, for
-    whoever wants more than means.
+    whoever wants more than means. Searches with nobody to find are among them.
     """
     gallery = make_gallery(annotations, gallery_size=gallery_size, cross_camera=cross_camera)
     predictions = keep_confident(align_predictions(predictions, annotations), score_thr)

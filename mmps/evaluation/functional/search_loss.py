@@ -13,15 +13,14 @@ from .galleries import Positives
 class Part(IntEnum):
     """What a share of the loss is due to; the columns of :attr:`SearchLoss.parts`."""
 
-    NO_POSITIVE = 0
-    REPEATED = 1
-    MISSED = 2
-    CUT = 3
-    LOCALISED = 4
-    OTHER_IDENTITY = 5
-    UNLABELLED = 6
-    BACKGROUND = 7
-    SAME_PERSON = 8
+    REPEATED = 0
+    MISSED = 1
+    CUT = 2
+    LOCALISED = 3
+    OTHER_IDENTITY = 4
+    UNLABELLED = 5
+    BACKGROUND = 6
+    SAME_PERSON = 7
 
     @property
     def label(self) -> str:
@@ -30,7 +29,6 @@ class Part(IntEnum):
 
 
 _LABELS = {
-    Part.NO_POSITIVE: 'nobody to find in the gallery',
     Part.REPEATED: 'gallery lists an image twice',
     Part.MISSED: 'not detected',
     Part.CUT: 'cut by the score threshold',
@@ -44,10 +42,10 @@ _LABELS = {
 
 @dataclass(frozen=True)
 class SearchLoss:
-    """What each search loses, and at which appearance of its person.
+    """What each search with somebody to find loses, and at which appearance of its person.
 
     ``average_precision + parts.sum(1)`` is 1 for every search, to rounding. The parts of a search
-    are those of its appearances and, at no appearance, ``NO_POSITIVE`` and ``REPEATED``.
+    are those of its appearances and, at no appearance, ``REPEATED``.
 
     Attributes:
         queries: (S,) int64 query of each search, ascending.
@@ -78,13 +76,10 @@ class SearchLoss:
 
     @property
     def worst_queries(self) -> list[int]:
-        """The queries that have somebody to find, by ascending average precision.
-
-        Of the searches of one query the first counts.
-        """
+        """The queries by ascending average precision; of the searches of one the first counts."""
         queries, first = np.unique(self.queries, return_index=True)
         order = np.argsort(self.average_precision[first], kind='stable')
-        return queries[order][self.counts[first][order] > 0].tolist()
+        return queries[order].tolist()
 
     @property
     def search_of_appearance(self) -> np.ndarray:

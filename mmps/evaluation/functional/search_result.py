@@ -43,8 +43,15 @@ class SearchResult:
         hits = {f'top{k}': ((rank > 0) & (rank <= k)).astype(float) for k in TOP_K}
         return {'mAP': self.average_precision, **hits}
 
+    @property
+    def answerable(self) -> SearchResult:
+        """The searches that have somebody to find; nobody can say how the others fared."""
+        return self[self.positives > 0]
+
     def metrics(self) -> dict[str, float]:
-        """``mAP``, ``top1``, ``top5`` and ``top10``, plain means over the searches; 0 over none."""
+        """``mAP``, ``top1``, ``top5`` and ``top10``, plain means over the :attr:`answerable`
+        searches; empty if there are none.
+        """
+        scores = self.answerable.scores()
         # fsum does not depend on the order of the queries
-        count = max(len(self), 1)
-        return {key: math.fsum(values) / count for key, values in self.scores().items()}
+        return {key: math.fsum(v) / len(v) for key, v in scores.items() if len(v)}

@@ -24,7 +24,7 @@ KINDS: dict[str, tuple[Severity, str]] = {
     'image file missing': (Severity.ERROR, 'training and evaluation stop; unpack the images again'),
     'image damaged': (Severity.ERROR, 'truncated or no image; fetch or unpack it again'),
     'box outside the image': (Severity.ERROR, 'shows nothing; wrong scale, order or image'),
-    'query without a positive': (Severity.ERROR, 'nobody to find: counts as AP 0'),
+    'query without a positive': (Severity.WARNING, 'nobody to find: left out of the means'),
     'box reaching out of the image': (Severity.WARNING, 'part of it shows nothing'),
     'box without area': (Severity.WARNING, 'left out of training and evaluation'),
     'box listed twice': (Severity.WARNING, 'one of the two can never be found'),

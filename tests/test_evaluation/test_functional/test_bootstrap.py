@@ -168,3 +168,21 @@ def test_options_out_of_range_are_refused(options, message):
 def test_nothing_to_draw():
     with pytest.raises(ValueError, match='there is no search to draw from'):
         interval(result([]))
+
+
+def test_searches_with_nobody_to_find_take_no_part():
+    lonely = result([0.25, 0.0, 0.75])
+    lonely.positives[1] = 0
+    nobody = result([0.0, 0.0])
+    nobody.positives[:] = 0
+    found = bootstrap_intervals({'': lonely, '_cross_camera': nobody})
+    assert (found['mAP'].low, found['mAP'].high) == (0.25, 0.75)
+    assert set(found) == {'mAP', 'top1', 'top5', 'top10'}
+    better = result([0.5, 1.0, 0.75])
+    better.positives[1] = 0
+    compared = compare_results({'': lonely, '_c': nobody}, {'': better, '_c': nobody})
+    assert set(compared) == set(found)
+    assert (compared['mAP'].first, compared['mAP'].second) == (0.5, 0.625)
+    assert (compared['mAP'].better, compared['mAP'].worse) == (1, 0)
+    with pytest.raises(ValueError, match='no search to draw from'):
+        bootstrap_intervals({'': nobody})

@@ -158,8 +158,12 @@ def test_of_equally_similar_candidates_the_one_of_the_person_is_right():
 
 
 def test_nobody_to_find():
-    assert lost(make([[(SOMEBODY, OTHER)]], [[(OTHER, 0.9)]])) == {Part.NO_POSITIVE: 1}
-    assert lost(make([HERE], [[(BOX, 0.9)]], listed=[])) == {Part.NO_POSITIVE: 1}
+    for case in (
+        make([[(SOMEBODY, OTHER)]], [[(OTHER, 0.9)]]),
+        make([HERE], [[(BOX, 0.9)]], listed=[]),
+    ):
+        with pytest.raises(ValueError, match='no query of this test set has anybody to find'):
+            diagnose_search(*case)
 
 
 def test_an_image_listed_twice_is_found_once():

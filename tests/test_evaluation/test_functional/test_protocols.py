@@ -9,14 +9,18 @@ from hypothesis import strategies as st
 
 from mmps.evaluation.functional import (
     ContextMatching,
+    SearchAnnotations,
+    SearchGalleries,
+    SearchPredictions,
     SearchProtocols,
     align_predictions,
     evaluate_coco,
     evaluate_detection,
+    evaluate_search,
     similarities,
 )
 from mmps.testing.search_cases import random_annotations, random_galleries, random_predictions
-from mmps.testing.search_oracle import search_oracle
+from mmps.testing.search_oracle import positives_oracle, search_oracle
 
 TOPS = ('mAP', 'top1', 'top5', 'top10')
 SEEDS = dict(seed=st.integers(0, 2**32 - 1))
@@ -34,14 +38,28 @@ def numbers(metrics, suffix=''):
     return [metrics[f'search/{top}{suffix}'] for top in TOPS]
 
 
-def means(aps, ranks):
-    ranks = np.array(ranks)
+def means(aps, ranks, positives=None):
+    """What the oracle's searches come to, those alone that have somebody to find."""
+    kept = np.array(positives if positives is not None else np.ones(len(aps))) > 0
+    aps, ranks = np.array(aps)[kept], np.array(ranks)[kept]
     tops = [((ranks > 0) & (ranks <= k)).mean() for k in (1, 5, 10)]
     return pytest.approx([np.mean(aps), *tops], abs=1e-9)
 
 
+def check(metrics, suffix, oracle, positives):
+    """The means are over searches with somebody to find, whose queries are counted if some miss."""
+    found = int((positives > 0).sum())
+    assert metrics.get(f'search/queries{suffix}', len(positives)) == found
+    if found:
+        assert numbers(metrics, suffix) == means(*oracle, positives)
+    else:
+        assert not [key for top in TOPS for key in metrics if key == f'search/{top}{suffix}']
+
+
 def test_defaults_give_the_fields_keys_and_no_more():
-    metrics = SearchProtocols()(*random_case(0))
+    case = random_case(4)
+    assert positives_oracle(case[0]).all()
+    metrics = SearchProtocols()(*case)
     kinds = ('', '_iou75')
     assert set(metrics) == {
         *(f'search/{top}{kind}' for top in TOPS for kind in kinds),
@@ -59,9 +77,12 @@ def test_everything_at_once_equals_one_at_a_time(seed):
         *case
     )
     for suffix, size in (('', 3), ('_G6', 6), ('_occlusion', 'occlusion'), ('_all', 'all')):
-        assert numbers(metrics, suffix) == means(*search_oracle(*case, gallery_size=size))
+        wanted = positives_oracle(case[0], gallery_size=size)
+        check(metrics, suffix, search_oracle(*case, gallery_size=size), wanted)
     for suffix, option in (('_iou75', dict(iou_thr=0.75)), ('_cross_camera', dict(cross_camera=1))):
-        assert numbers(metrics, suffix) == means(*search_oracle(*case, gallery_size=3, **option))
+        cameras = {key: True for key in option if key == 'cross_camera'}
+        wanted = positives_oracle(case[0], gallery_size=3, **cameras)
+        check(metrics, suffix, search_oracle(*case, gallery_size=3, **option), wanted)
 
 
 def test_similarities_are_computed_once(monkeypatch):
@@ -133,15 +154,14 @@ def test_queries_described_by_detections(seed, score_thr):
     options = dict(score_thr=score_thr, query_source='detection')
     zero = SearchProtocols(**options)(*case)
     aps, ranks = search_oracle(*case, score_thr=score_thr, detected_queries=True)
-    assert numbers(zero) == means(aps, ranks)
+    wanted = positives_oracle(case[0])
+    check(zero, '', (aps, ranks), wanted)
+    if not wanted.any():
+        return
     assert numbers(zero, '_gt_boxes') == numbers(SearchProtocols()(*case), '_gt_boxes')
     detected = np.array([query_is_detected(*case, q, score_thr) for q in range(8)])
     skip = SearchProtocols(**options, undetected_queries='skip')(*case)
-    if detected.any():
-        assert numbers(skip) == means(np.array(aps)[detected], np.array(ranks)[detected])
-    else:
-        assert numbers(skip) == [0, 0, 0, 0]
-    assert skip.get('search/queries', 8) == detected.sum()
+    check(skip, '', (aps, ranks), np.where(detected, wanted, 0))
 
 
 def query_is_detected(annotations, predictions, query, score_thr):
@@ -158,7 +178,7 @@ def test_context_matching_of_detected_queries_equals_the_oracle():
     context = ContextMatching(k1=9, k2=3)
     metrics = SearchProtocols(query_source='detection', context_matching=context)(*case)
     want = search_oracle(*case, detected_queries=True, context_matching=context)
-    assert numbers(metrics) == means(*want)
+    assert numbers(metrics) == means(*want, positives_oracle(case[0]))
 
 
 def test_detection_keys():
@@ -193,3 +213,80 @@ def cut(annotations, predictions, score_thr):
 def test_options_out_of_range_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         SearchProtocols(**options)
+
+
+def lonely_case(**changes):
+    """Perfect predictions of four images by two cameras; query 1 is shown nowhere else.
+
+    Person 7 is in images 0 and 2, both of camera 1; the query of person 8 is in image 1.
+    """
+    box = [0.0, 0.0, 20.0, 40.0]
+    annotations = SearchAnnotations(
+        image_names=[f'{n}.jpg' for n in range(4)],
+        cameras=[1, 2, 1, 2],
+        box_splits=range(5),
+        bboxes=[box] * 4,
+        person_ids=[7, 8, 7, 9],
+        query_images=[0, 1],
+        query_bboxes=[box] * 2,
+        query_person_ids=[7, 8],
+    )
+    annotations = replace(annotations, **changes)
+    looks = np.eye(4)[[0, 1, 0, 2]]
+    predictions = SearchPredictions(
+        annotations.image_names,
+        range(5),
+        [box] * 4,
+        np.ones(4),
+        looks,
+        looks[:2],
+        gt_embeddings=looks,
+    )
+    return annotations, predictions
+
+
+@pytest.mark.parametrize('source', ['ground_truth', 'detection'])
+def test_a_query_with_nobody_to_find_is_left_out_and_counted(source):
+    protocols = SearchProtocols(cross_camera=True, camera_pairs=True, query_source=source)
+    metrics = protocols(*lonely_case())
+    for suffix in ('', '_iou75', '_gt_boxes', '_c1_c1'):
+        assert numbers(metrics, suffix) == [1, 1, 1, 1]
+        assert metrics[f'search/queries{suffix}'] == 1
+    # both are shown by no other camera: no mean, and certainly not 0
+    assert metrics['search/queries_cross_camera'] == 0
+    assert not [key for key in metrics if 'cross_camera' in key and 'queries' not in key]
+    assert metrics['det/AP'] == metrics['det/recall'] == 1
+    assert all(value == 1 for key, value in metrics.items() if 'queries' not in key)
+
+
+def test_listed_galleries_that_show_nobody():
+    box = [[0, 0, 20, 40]]
+    galleries = {
+        2: SearchGalleries([0, 2, 4], [1, 2, 2, 3], [1], box),
+        'empty': SearchGalleries([0, 1, 2], [3, 3], [], []),
+    }
+    case = lonely_case(galleries=galleries)
+    metrics = SearchProtocols(gallery_sizes=(2, 'empty', 'all'))(*case)
+    assert numbers(metrics) == numbers(metrics, '_all') == [1, 1, 1, 1]
+    assert metrics['search/queries'] == metrics['search/queries_all'] == 1
+    assert metrics['search/queries_empty'] == 0
+    assert 'search/mAP_empty' not in metrics
+    assert evaluate_search(*case, gallery_size='empty') == {}
+    assert evaluate_search(*case, gallery_size=2)['mAP'] == 1
+
+
+@settings(deadline=None, max_examples=30)
+@given(**SEEDS)
+def test_a_lonely_query_changes_no_mean(seed):
+    """Taken away from the test set, it leaves every other number as it was, to the bit."""
+    annotations, predictions = random_case(seed, with_gt=True)
+    kept = positives_oracle(annotations) > 0
+    if not kept.any():
+        return
+    fields = ('query_images', 'query_bboxes', 'query_person_ids')
+    fewer = replace(annotations, **{name: getattr(annotations, name)[kept] for name in fields})
+    rest = replace(predictions, query_embeddings=predictions.query_embeddings[kept])
+    metrics = SearchProtocols()(annotations, predictions)
+    counts = {key: metrics.pop(key) for key in list(metrics) if key.startswith('search/queries')}
+    assert metrics == SearchProtocols()(fewer, rest)
+    assert set(counts.values()) == (set() if kept.all() else {kept.sum()})

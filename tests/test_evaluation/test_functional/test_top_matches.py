@@ -101,7 +101,7 @@ def test_agrees_with_the_metric(seed, cross_camera):
     predictions = SearchPredictions(
         names,
         splits,
-        boxes + rng.normal(0, 5, boxes.shape),
+        boxes + rng.normal(0, 2, boxes.shape),
         rng.uniform(0.3, 1, people),
         unit(rng.normal(size=(people, 4))),
         unit(rng.normal(size=(len(queries), 4))),
