@@ -37,7 +37,8 @@ class SearchPredictions:
             ``SearchAnnotations.bboxes``, for the evaluation with ground-truth boxes.
 
     Raises:
-        ValueError: Shapes disagree, values are not finite, or embeddings are not normalised.
+        ValueError: Shapes disagree, values are not finite, a box has no area, or embeddings are
+            not normalised.
     """
 
     image_names: tuple[str, ...]
@@ -71,6 +72,15 @@ class SearchPredictions:
         check_length('embeddings', self.embeddings, len(self.bboxes), 'row of bboxes')
         for name in ('bboxes', 'scores'):
             _check_finite(name, getattr(self, name))
+        bad = (self.bboxes[:, 2:] <= self.bboxes[:, :2]).any(1)
+        if bad.any():
+            row = int(np.flatnonzero(bad)[0])
+            image = int(np.searchsorted(self.image_splits, row, 'right')) - 1
+            raise ValueError(
+                f'bboxes: row {row}, in {self.image_names[image]!r}, is '
+                f'{self.bboxes[row].tolist()} ({int(bad.sum())} such rows); a box is x1, y1, x2, '
+                'y2 in original pixels with x2 > x1 and y2 > y1, not x, y, width, height'
+            )
 
     def _check_embeddings(self) -> None:
         width = self.query_embeddings.shape[1]

@@ -20,6 +20,9 @@ ImageResult = dict[str, Any]
 def collect_image(sample: Mapping[str, Any]) -> ImageResult:
     """Take what the evaluation needs from one predicted data sample.
 
+    Detections without area, as boxes are that were clipped at the border, show nobody and are left
+    out.
+
     Args:
         sample: ``DetDataSample.to_dict()`` after ``predict``: ``pred_instances`` with ``bboxes``,
             ``scores`` and ``embeddings``; where the image holds queries ``query_instances`` with
@@ -34,6 +37,10 @@ def collect_image(sample: Mapping[str, Any]) -> ImageResult:
     detections = _entry(sample, 'pred_instances', name)
     for key in ('bboxes', 'scores', 'embeddings'):
         result[key] = _array(_entry(detections, key, f'{name}, pred_instances'))
+    bboxes = result['bboxes'].reshape(-1, 4)
+    empty = (bboxes[:, 2:] <= bboxes[:, :2]).any(1)
+    if empty.any():
+        result |= {key: result[key][~empty] for key in ('bboxes', 'scores', 'embeddings')}
     queries = sample.get('query_instances')
     if queries is not None and len(queries['query_ids']):
         result['query_ids'] = _array(queries['query_ids'], np.int64)

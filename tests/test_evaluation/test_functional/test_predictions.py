@@ -96,6 +96,14 @@ def test_a_missing_array_is_named(tmp_path, name):
         (dict(image_splits=np.array([0.0, 1, 3, 3])), 'image_splits: cannot be read as int64'),
         (dict(bboxes=np.zeros((3, 5))), r'bboxes: shape \(3, 5\) given, \(n, 4\) expected'),
         (dict(bboxes=np.full((3, 4), np.nan)), 'bboxes: row 0 holds NaN'),
+        (
+            dict(bboxes=np.array([[0, 0, 9, 9], [50, 20, 20, 60], [0, 0, 9, 9]])),
+            r"bboxes: row 1, in '.*', is \[50.0, 20.0, 20.0, 60.0\] \(1 such rows\); .*x2 > x1 and "
+            'y2 > y1, not x, y, width, height',
+        ),
+        (dict(bboxes=np.array([[9, 50, 20, 30]] * 3)), r'bboxes: row 0, .* \(3 such rows\)'),
+        (dict(bboxes=np.array([[0, 0, 9, 9]] * 2 + [[5, 5, 5, 9]])), 'bboxes: row 2, .*y2 > y1'),
+        (dict(bboxes=np.array([[0, 0, 9, 9]] * 2 + [[5, 5, 9, 5]])), 'bboxes: row 2, .*y2 > y1'),
         (dict(scores=np.zeros(2)), 'scores: 2 rows given, 3 expected'),
         (dict(scores=np.zeros((3, 1))), r'scores: shape \(3, 1\) given, \(n\) expected'),
         (dict(scores=np.array([0, np.inf, 0])), 'scores: row 1 holds NaN or infinity'),

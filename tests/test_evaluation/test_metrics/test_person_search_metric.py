@@ -201,3 +201,20 @@ def test_predictions_file_gives_the_same_numbers(case, tmp_path):
 def test_options_out_of_range_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         PersonSearchMetric(**options)
+
+
+def test_detections_without_area_show_nobody(case):
+    """A detector clips boxes at the border, and some have no width left."""
+    annotations, predictions = case
+    expected = evaluate(annotations, data_samples(*case))
+    samples = data_samples(*case)
+    for sample in samples:
+        found = sample.pred_instances
+        empty = InstanceData(
+            bboxes=torch.tensor([[640.0, 5.0, 640.0, 50.0], [5.0, 0.0, 9.0, 0.0]]),
+            scores=torch.tensor([1.0, 0.9]),
+            labels=torch.zeros(2, dtype=torch.long),
+            embeddings=torch.nn.functional.normalize(torch.ones(2, found.embeddings.shape[1])),
+        )
+        sample.pred_instances = InstanceData.cat([empty, found])
+    assert evaluate(annotations, samples) == expected
