@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +17,21 @@ from mmengine.logging import print_log
 from mmps.datasets.samplers import seeded_by
 from mmps.datasets.transforms.loading import BrokenImageError
 from mmps.evaluation.functional.annotations import UNLABELLED, SearchAnnotations
-from mmps.formats.loading import load_scenes
+from mmps.formats.loading import drop_boxes_outside, load_scenes
 from mmps.formats.scene_files import SceneFiles
 from mmps.formats.scene_index import Frame, SceneIndex, to_search_annotations
 from mmps.utils.image_files import read_header
 from mmps.utils.image_folder import ImageFolder
+
+_BOXES_NAMED = 5
 
 
 class PersonSearchDataset(BaseDetDataset):
     """Scene images with boxes, person ids, cameras and queries.
 
     A subclass names its files in ``FILES``; checks, data entries and the evaluation protocol are
-    the same for all. Person ids travel through the pipeline as ``bbox_label``: every
+    the same for all. Boxes outside their training image are left out with a warning, for which the
+    header of every image is read. Person ids travel through the pipeline as ``bbox_label``: every
     transform keeps labels aligned with boxes, and ``PackPersonSearchInputs`` makes ids of them.
 
     Nothing is read before ``full_init``, so an inferencer can build the data set without its files
@@ -112,10 +116,13 @@ class PersonSearchDataset(BaseDetDataset):
         self.files.prepare()
         paths = self._find_images(index.frames)
         self._num_ids = index.num_ids
+        sizes = self._read_sizes(paths) if self.with_sizes or not self.test_mode else []
+        if not self.test_mode:
+            index = self._without_boxes_outside(index, sizes)
         self._log_summary(index, removed)
         entries = [self._entry(*pair) for pair in zip(index.frames, paths, strict=True)]
         if self.with_sizes:
-            self._attach_sizes(entries)
+            self._attach_sizes(entries, sizes)
         if self.test_mode:
             self._metainfo['search_annotations'] = to_search_annotations(index)
             self._attach_queries(entries, index)
@@ -163,21 +170,44 @@ class PersonSearchDataset(BaseDetDataset):
             ],
         )
 
-    def _attach_sizes(self, entries: list[dict]) -> None:
+    @staticmethod
+    def _read_sizes(paths: Sequence[str]) -> list[tuple[int, int] | Exception]:
+        """(width, height) of each image, or why its header cannot be read."""
+
+        def read(path: str) -> tuple[int, int] | Exception:
+            try:
+                header = read_header(Path(path))
+            except (ValueError, OSError) as error:
+                return error
+            return header.width, header.height
+
         # Threads hide the latency of network file systems, where headers are slow to come.
         with ThreadPoolExecutor(max_workers=16) as pool:
-            sizes = pool.map(self._size, (entry['img_path'] for entry in entries))
-            for entry, (width, height) in zip(entries, sizes, strict=True):
-                entry.update(width=width, height=height)
+            return list(pool.map(read, paths))
 
-    def _size(self, path: str) -> tuple[int, int]:
-        try:
-            header = read_header(Path(path))
-        except ValueError:
-            if not self.skip_broken_images:
-                raise
-            return 0, 0  # another image will stand in for it
-        return header.width, header.height
+    def _attach_sizes(
+        self, entries: list[dict], sizes: Sequence[tuple[int, int] | Exception]
+    ) -> None:
+        for entry, size in zip(entries, sizes, strict=True):
+            if isinstance(size, Exception):
+                if not self.skip_broken_images:
+                    raise size
+                size = 0, 0  # another image will stand in for it
+            entry.update(width=size[0], height=size[1])
+
+    def _without_boxes_outside(
+        self, index: SceneIndex, sizes: Sequence[tuple[int, int] | Exception]
+    ) -> SceneIndex:
+        known = [None if isinstance(size, Exception) else size for size in sizes]
+        frames, removed = drop_boxes_outside(index.frames, known)
+        if removed:
+            print_log(
+                f'{type(self).__name__}: left out {len(removed)} boxes outside their image: '
+                f'{"; ".join(removed[:_BOXES_NAMED])}{"; ..." * (len(removed) > _BOXES_NAMED)}',
+                logger='current',
+                level=logging.WARNING,
+            )
+        return replace(index, frames=frames)
 
     @staticmethod
     def _attach_queries(entries: list[dict], index: SceneIndex) -> None:

@@ -138,6 +138,39 @@ def drop_boxes_without_area(frames: Sequence[Frame]) -> tuple[list[Frame], list[
     return kept, removed
 
 
+def drop_boxes_outside(
+    frames: Sequence[Frame], sizes: Sequence[tuple[int, int] | None]
+) -> tuple[list[Frame], list[str]]:
+    """Remove boxes of which nothing is inside their image; touching its edge is not inside.
+
+    Resizing clips such a box to no width or no height, whose logarithm makes a training's losses
+    infinite. For training only: what a test set lists is to be found, and evaluation looks at no
+    image.
+
+    Args:
+        frames: The scene images.
+        sizes: (width, height) of each as it is displayed; None where unknown, of which only what
+            lies left of it or above it is known to be outside.
+
+    Returns:
+        The frames without those boxes, and for each box removed where it is and what it is.
+    """
+    kept, removed = [], []
+    for frame, size in zip(frames, sizes, strict=True):
+        limits = (np.inf, np.inf) if size is None else size
+        outside = ((frame.bboxes[:, :2] >= limits) | (frame.bboxes[:, 2:] <= 0)).any(1)
+        if outside.any():
+            of = '' if size is None else f' in an image of {size[0]} x {size[1]} pixels'
+            removed += [
+                f'{frame.source}: {frame.name}, {frame.bboxes[row].tolist()} (x1, y1, x2, y2){of}'
+                for row in np.flatnonzero(outside)
+            ]
+            ids = frame.person_ids[~outside]
+            frame = replace(frame, bboxes=frame.bboxes[~outside], person_ids=ids)
+        kept.append(frame)
+    return kept, removed
+
+
 def check_queries(frames: Sequence[Frame], queries: Sequence[Query]) -> None:
     """Refuse queries outside the test images or without a box that can be cropped.
 

@@ -114,21 +114,31 @@ def read_frame(folder: Path, name: str, ranks: dict[int, int] | None) -> Frame:
     rows = rows.astype(np.float64)
     return Frame(
         name=name,
-        bboxes=frame_boxes(rows[:, 1:]),
+        bboxes=frame_boxes(rows[:, 1:], keep_outside=ranks is not None),
         person_ids=_person_ids(rows[:, 0], ranks, path),
         source=str(path),
         camera=camera_of(name),
     )
 
 
-def frame_boxes(xywh: np.ndarray) -> np.ndarray:
+def frame_boxes(xywh: np.ndarray, *, keep_outside: bool = False) -> np.ndarray:
     """Boxes of frames, (n, 4) xywh -> (n, 4) float32 xyxy.
 
     In this order: negative values become 0, then corners, then the fraction is cut off. The field
     scores PRW on such boxes, and at the edge of the IoU threshold the order shows.
+
+    Args:
+        xywh: As the files hold them.
+        keep_outside: Leave a box that ends left of the image or above it where it is. The field's
+            way moves it into the image, where it would teach that somebody is there.
     """
-    xywh = xywh.clip(min=0)
-    return np.trunc(np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], 1), dtype=np.float32)
+    raw, xywh = xywh, xywh.clip(min=0)
+    corners = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], 1)
+    if keep_outside:
+        ends = raw[:, :2] + raw[:, 2:]
+        outside = (ends <= 0).any(1)
+        corners[outside] = np.concatenate([raw[:, :2], ends], 1)[outside]
+    return np.trunc(corners, dtype=np.float32)
 
 
 def query_box(xywh: np.ndarray) -> np.ndarray:

@@ -1,3 +1,4 @@
+import json
 import random
 
 import numpy as np
@@ -6,8 +7,14 @@ import torch
 from scipy.io import loadmat, savemat
 from torch.utils.data import DataLoader
 
-from mmps.datasets import PRWDataset, SeededIndex
+from mmps.datasets import CocoPersonSearchDataset, CUHKSYSUDataset, PRWDataset, SeededIndex
 from mmps.datasets.transforms import BrokenImageError
+from mmps.formats.converters.official import convert_split
+from mmps.formats.converters.tally import Tally
+from mmps.formats.cuhk_sysu.images import read_images
+from mmps.formats.prw import PRWFiles
+from mmps.synthetic.cuhk_sysu_files import write_images
+from mmps.testing.cuhk_sysu_files import write_tiny_cuhk_sysu
 from mmps.testing.prw_files import write_tiny_prw
 
 LOAD_AND_PACK = [
@@ -153,6 +160,74 @@ def test_the_count_of_boxes_without_area_is_logged_once(root, monkeypatch):
     (message,) = [text for text in messages if 'without area' in text]
     assert 'left out 2 boxes' in message
     assert 'c2s1_000001.jpg.mat (row 0)' in message
+
+
+OUTSIDE = [(160, 20, 20, 60), (300, 20, 20, 60), (-90, 20, 20, 60), (-20, 20, 20, 60)] + [
+    (20, 120, 20, 60),
+    (20, 300, 20, 60),
+    (20, -90, 20, 60),
+    (20, -60, 20, 60),
+]
+"""x, y, width, height beside pictures of 160 x 120 pixels, on all sides; some touch the edge."""
+
+
+def prw_with(tmp_path, box):
+    root = write_tiny_prw(tmp_path / 'PRW')
+    path = root / 'annotations/c1s1_000000.jpg.mat'
+    rows = loadmat(path)['box_new']
+    savemat(path, {'box_new': np.concatenate([[[-2, *box]], rows]).astype(float)})
+    return PRWDataset, dict(data_root=str(root)), str(path)
+
+
+def coco_with(tmp_path, box):
+    root = write_tiny_prw(tmp_path / 'PRW')
+    files = PRWFiles(root)
+    convert_split(files, root / 'train.json', Tally())
+    content = json.loads((root / 'train.json').read_text())
+    content['annotations'].insert(0, dict(image_id=1, category_id=1, bbox=box, person_id=-1))
+    (root / 'train.json').write_text(json.dumps(content))
+    return CocoPersonSearchDataset, dict(data_root=str(root), image_folder='frames'), 'train.json'
+
+
+def cuhk_sysu_with(tmp_path, box):
+    root = write_tiny_cuhk_sysu(tmp_path / 'SYSU', size=(160, 120), train_images=2, num_ids=4)
+    people = read_images(root / 'annotation/Images.mat')
+    listed = {n: [(*b[:2], *(b[2:] - b[:2])) for b in boxes] for n, boxes in people.items()}
+    listed['s1.jpg'].insert(0, tuple(map(float, box)))
+    write_images(root, listed)
+    return CUHKSYSUDataset, dict(data_root=str(root)), 'Images.mat: s1.jpg'
+
+
+@pytest.mark.parametrize('box', OUTSIDE)
+@pytest.mark.parametrize('layout', [prw_with, coco_with, cuhk_sysu_with])
+def test_a_training_box_outside_its_image_is_left_out(tmp_path, monkeypatch, layout, box):
+    messages = []
+    monkeypatch.setattr(
+        'mmps.datasets.person_search_dataset.print_log', lambda text, **_: messages.append(text)
+    )
+    kind, options, source = layout(tmp_path / 'with', box)
+    dataset = kind(pipeline=LOAD_AND_PACK, **options)
+    (message,) = [text for text in messages if 'left out' in text]
+    corners = [float(value) for value in (box[0], box[1], box[0] + box[2], box[1] + box[3])]
+    assert 'left out 1 boxes outside their image: ' in message
+    assert source in message
+    assert str(corners) in message
+    assert 'in an image of 160 x 120 pixels' in message
+    found = dataset[0]['data_samples'].gt_instances.bboxes
+    assert ((found[:, :2] < torch.tensor([160, 120])) & (found[:, 2:] > 0)).all()
+    _, options, _ = layout(tmp_path / 'without', [10, 10, 30, 40])
+    assert (
+        len(found)
+        == len(kind(pipeline=LOAD_AND_PACK, **options)[0]['data_samples'].gt_instances) - 1
+    )
+
+
+def test_a_test_box_outside_its_image_stays(tmp_path):
+    """Evaluation reads no image, and both ways to evaluate have to ask for the same people."""
+    root = write_tiny_prw(tmp_path / 'PRW')
+    edit_rows(root, 'c5s1_000004.jpg', lambda rows: rows.__setitem__((0, 1), 500.0))
+    dataset = PRWDataset(data_root=str(root), test_mode=True)
+    assert [500, 0] in [[int(i['bbox'][0]), 0] for i in dataset.get_data_info(0)['instances']]
 
 
 @pytest.mark.parametrize(

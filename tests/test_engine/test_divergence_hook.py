@@ -8,6 +8,7 @@ from mmdet.structures import DetDataSample
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import MessageHub
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
+from mmengine.structures import InstanceData
 from torch import multiprocessing, nn
 
 from mmps.engine import DivergenceHook, TrainingDivergedError
@@ -57,6 +58,39 @@ def test_a_loss_that_is_not_finite_stops_with_its_images(tmp_path):
     assert 'images of this step: frames/b.jpg, frames/c.jpg' in message
     assert 'images of the step before: frames/a.jpg' in message
     assert 'epoch_2.pth: go on from it with --resume' in message
+
+
+def with_boxes(name, *boxes, shape=(60, 100)):
+    sample = DetDataSample(metainfo=dict(img_path=name, img_shape=shape))
+    sample.gt_instances = InstanceData(bboxes=torch.tensor(boxes).reshape(-1, 4))
+    return sample
+
+
+@pytest.mark.parametrize(
+    ('boxes', 'named'),
+    [
+        ([[5.0, 5, 20, 50], [30, 5, 33, 50]], ['[30, 5, 33, 50]']),
+        ([[5.0, 5, 20, 50], [100, 5, 100, 50]], ['[100, 5, 100, 50]']),
+        ([[5.0, 5, 20, 50], [130, 5, 150, 50]], ['[130, 5, 150, 50]']),
+        ([[5.0, 5, 20, 50], [-30, 5, 0, 50], [5, 5, 20, math.nan]], ['-30, 5, 0', 'nan']),
+        ([], []),
+    ],
+)
+def test_the_box_of_which_least_is_left_is_named(tmp_path, boxes, named):
+    hook, runner = DivergenceHook(), make_runner(tmp_path)
+    runner.message_hub.update_scalar('train/loss', math.inf)
+    samples = [with_boxes('a.png', [1.0, 1, 9, 9]), with_boxes('b.png', *boxes)]
+    with pytest.raises(TrainingDivergedError) as error:
+        hook.after_train_iter(
+            runner, 0, dict(data_samples=samples), dict(loss=torch.tensor(math.inf))
+        )
+    lines = [line for line in str(error.value).splitlines() if 'smallest box' in line]
+    wanted = named or ['[1, 1, 9, 9]']
+    assert len(lines) == len(wanted)
+    for text in wanted:
+        assert [line for line in lines if text in line]
+    path = 'b.png' if boxes else 'a.png'
+    assert all(line.endswith(f'of 100 x 60 pixels in {path}') for line in lines)
 
 
 def test_without_a_checkpoint_it_says_so(tmp_path):

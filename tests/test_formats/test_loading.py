@@ -6,6 +6,7 @@ from mmps.formats.loading import (
     check_coordinates,
     check_ids,
     check_queries,
+    drop_boxes_outside,
     drop_boxes_without_area,
     read_scenes,
 )
@@ -102,3 +103,38 @@ def test_other_array_types_become_those_of_the_index(monkeypatch):
     assert index.frames[0].bboxes.dtype == np.float32
     assert index.frames[0].person_ids.dtype == np.int64
     np.testing.assert_array_equal(index.frames[0].bboxes, box)
+
+
+INSIDE = [10.0, 10.0, 30.0, 50.0]
+
+
+@pytest.mark.parametrize(
+    ('box', 'inside'),
+    [
+        ([100, 10, 120, 50], False),
+        ([99.5, 10, 120, 50], True),
+        ([10, 60, 30, 90], False),
+        ([10, 59, 30, 90], True),
+        ([-20, 10, 0, 50], False),
+        ([-20, 10, 0.5, 50], True),
+        ([10, -40, 30, 0], False),
+        ([10, -40, 30, 1], True),
+        ([-20, -20, 120, 80], True),
+        ([500, 500, 600, 600], False),
+    ],
+)
+def test_boxes_outside_their_image(box, inside):
+    """In an image of 100 x 60 pixels; to touch an edge from outside is to be outside."""
+    frames = [
+        Frame('a.jpg', np.array([INSIDE, box], np.float32), np.array([3, 4]), 'x.mat'),
+        Frame('b.jpg', np.array([INSIDE], np.float32), np.array([5]), 'y.mat'),
+    ]
+    kept, removed = drop_boxes_outside(frames, [(100, 60)] * 2)
+    assert kept[0].person_ids.tolist() == [3, 4][: 1 + inside]
+    assert kept[0].bboxes.tolist() == [INSIDE, box][: 1 + inside]
+    assert kept[1] is frames[1]
+    text = ', '.join(str(float(value)) for value in box)
+    place = f'x.mat: a.jpg, [{text}] (x1, y1, x2, y2) in an image of 100 x 60 pixels'
+    assert removed == [place] * (not inside)
+    # without its size, only what ends left of the image or above it is known to be outside
+    assert len(drop_boxes_outside(frames, [None] * 2)[1]) == (min(box[2:]) <= 0)

@@ -216,6 +216,18 @@ def test_sources_are_the_files_that_are_read(root):
     assert root / 'annotations' in PRWFiles(root).sources()
 
 
+def test_a_box_that_ends_before_the_image_begins():
+    """The field's reading moves it into the image; a training must not learn that."""
+    xywh = np.array([[-90, 20, 20, 60], [-20, 20, 20, 60], [-19, 20, 20, 60], [5, -80, 9, 60.5]])
+    assert frame_boxes(xywh)[:, [0, 2]].tolist() == [[0, 20], [0, 20], [0, 20], [5, 14]]
+    assert frame_boxes(xywh, keep_outside=True).tolist() == [
+        [-90, 20, -70, 80],
+        [-20, 20, 0, 80],
+        [0, 20, 20, 80],
+        [5, -80, 14, -19],
+    ]
+
+
 @pytest.mark.parametrize('name', ['annotations/c1s1_000000.jpg.mat', 'ID_train.mat'])
 def test_files_of_matlab_4_are_named(tmp_path, name):
     root = write_tiny_prw(tmp_path / 'PRW')

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from mmdet.datasets.transforms import PackDetInputs
+from mmengine.logging import print_log
 from mmengine.structures import InstanceData
 
 from mmps.registry import TRANSFORMS
@@ -33,6 +35,9 @@ class PackPersonSearchInputs(PackDetInputs):
     for an unlabelled person. Where the data set gives queries, ``query_instances`` has
     ``query_ids`` (q,) int64 and ``bboxes`` (q, 4) float32, in original pixels.
 
+    Boxes that the transforms before have left no area of are dropped from a training image, with
+    one warning.
+
     Args:
         meta_keys: Keys of the results to keep as meta information where present.
 
@@ -42,10 +47,14 @@ class PackPersonSearchInputs(PackDetInputs):
 
     def __init__(self, meta_keys: Sequence[str] = META_KEYS) -> None:
         super().__init__(meta_keys=tuple(meta_keys))
+        self._told: set[str] = set()
 
     def transform(self, results: dict) -> dict:
         if 'gt_bboxes' in results:
             self._check_alignment(results)
+            # All of what a test image shows has to be found.
+            if 'query_ids' not in results:
+                self._drop_boxes_without_area(results)
         packed = super().transform(results)
         sample = packed['data_samples']
         for instances in (sample.gt_instances, sample.ignored_instances):
@@ -62,6 +71,28 @@ class PackPersonSearchInputs(PackDetInputs):
                 bboxes=torch.from_numpy(bboxes),
             )
         return packed
+
+    def _drop_boxes_without_area(self, results: dict) -> None:
+        """Drop what resizing has left nothing of; its logarithm would make the losses infinite."""
+        boxes = results['gt_bboxes']
+        corners = np.asarray(getattr(boxes, 'tensor', boxes)).reshape(-1, 4)
+        keep = (corners[:, 2:] > corners[:, :2]).all(1)
+        if keep.all():
+            return
+        for key in ('gt_bboxes', 'gt_bboxes_labels', 'gt_ignore_flags'):
+            if key in results:
+                results[key] = results[key][keep]
+        path = str(results.get('img_path'))
+        if path not in self._told:
+            self._told.add(path)
+            height, width = results['img_shape'][:2]
+            print_log(
+                f'{path}: left out {(~keep).sum()} boxes that have no area in the {width} x '
+                f'{height} pixels to train on, the first {corners[~keep][0].tolist()} (x1, y1, x2, '
+                'y2)',
+                logger='current',
+                level=logging.WARNING,
+            )
 
     @staticmethod
     def _check_alignment(results: dict) -> None:

@@ -14,6 +14,7 @@ from mmps.utils.checkpoint import newest_checkpoint
 from mmps.utils.cli import UserError
 
 _IMAGES_NAMED = 16
+_BOXES_NAMED = 4
 
 
 class TrainingDivergedError(UserError, RuntimeError):
@@ -65,7 +66,7 @@ class DivergenceHook(Hook):
         }
         self._images.append(_image_paths(data_batch))
         problem = self._judge(terms) or _judge_gradient(runner)
-        self._stop_if_any(runner, problem, terms)
+        self._stop_if_any(runner, problem, terms, data_batch)
         if self._saves_now(runner):
             self._check_weights(runner)
 
@@ -108,7 +109,13 @@ class DivergenceHook(Hook):
         named = f'{", ".join(invalid[:3])}{", ..." if len(invalid) > 3 else ""}'
         self._stop_if_any(runner, named and f'weights not finite: {named}', {})
 
-    def _stop_if_any(self, runner: Runner, problem: str, terms: dict[str, float]) -> None:
+    def _stop_if_any(
+        self,
+        runner: Runner,
+        problem: str,
+        terms: dict[str, float],
+        data_batch: dict | None = None,
+    ) -> None:
         if get_world_size() > 1:
             found = torch.tensor(float(bool(problem)))
             all_reduce(found)
@@ -116,7 +123,7 @@ class DivergenceHook(Hook):
                 return
         elif not problem:
             return
-        report = self._report(problem, terms) if problem else ''
+        report = self._report(problem, terms, data_batch) if problem else ''
         reports = ''.join(all_gather_object(report) if get_world_size() > 1 else [report])
         message = (
             f'training stopped at iteration {runner.iter + 1}, epoch {runner.epoch + 1}:'
@@ -125,7 +132,7 @@ class DivergenceHook(Hook):
         runner.logger.error(message)
         raise TrainingDivergedError(message)
 
-    def _report(self, problem: str, terms: dict[str, float]) -> str:
+    def _report(self, problem: str, terms: dict[str, float], data_batch: dict | None) -> str:
         rank = f'rank {get_rank()}: ' if get_world_size() > 1 else ''
         lines = [f'{rank}{problem}']
         if terms:
@@ -133,6 +140,7 @@ class DivergenceHook(Hook):
         steps = ('this step', 'the step before')
         for images, step in zip(reversed(self._images), steps, strict=False):
             lines.append(f'images of {step}: {", ".join(images) or "none"}')
+        lines += _smallest_boxes(data_batch)
         return ''.join(f'  {line}\n' for line in lines)
 
 
@@ -156,6 +164,30 @@ def _image_paths(data_batch: dict | None) -> list[str]:
     samples = (data_batch or {}).get('data_samples', [])
     paths = [str(sample.metainfo.get('img_path')) for sample in samples[:_IMAGES_NAMED]]
     return paths + ['...'] * (len(samples) > _IMAGES_NAMED)
+
+
+def _smallest_boxes(data_batch: dict | None) -> list[str]:
+    """A line for the annotated box of which least is inside its image, the likely cause.
+
+    All that are below a pixel, not finite included, are named up to a number.
+    """
+    found: list[tuple[float, str]] = []
+    for sample in (data_batch or {}).get('data_samples', []):
+        instances = sample.get('gt_instances')
+        if instances is None or 'bboxes' not in instances or not len(instances.bboxes):
+            continue
+        bboxes = instances.bboxes.detach().cpu().float()
+        height, width = (sample.metainfo.get('img_shape') or (math.inf, math.inf))[:2]
+        limits = torch.tensor([width, height, width, height], dtype=torch.float32)
+        inside = torch.minimum(bboxes.clamp(min=0), limits)
+        sides = (inside[:, 2:] - inside[:, :2]).amin(1).nan_to_num(nan=-math.inf)
+        path = sample.metainfo.get('img_path')
+        for side, bbox in zip(sides.tolist(), bboxes.tolist(), strict=True):
+            box = ', '.join(f'{value:.6g}' for value in bbox)
+            found.append((side, f'[{box}] of {width} x {height} pixels in {path}'))
+    found.sort(key=lambda pair: pair[0])
+    named = [text for side, text in found if side < 1][:_BOXES_NAMED] or [t for _, t in found[:1]]
+    return [f'smallest box of this step, as the network saw it: {text}' for text in named]
 
 
 def _advice(runner: Runner) -> str:

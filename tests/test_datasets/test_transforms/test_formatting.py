@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from mmdet.datasets.transforms import Resize
 from mmdet.structures.bbox import HorizontalBoxes
 
 from mmps.datasets.transforms import PackPersonSearchInputs
@@ -65,3 +66,38 @@ def test_lost_alignment_is_refused(ids):
     broken = results() | dict(gt_bboxes_labels=ids)
     with pytest.raises(ValueError, match='c1s1_000151.jpg: 2 boxes, but'):
         PackPersonSearchInputs()(broken)
+
+
+@pytest.mark.parametrize('boxes', [np.asarray, HorizontalBoxes])
+def test_what_resizing_left_nothing_of_is_dropped_with_one_warning(monkeypatch, boxes):
+    messages = []
+    monkeypatch.setattr(
+        'mmps.datasets.transforms.formatting.print_log', lambda text, **_: messages.append(text)
+    )
+    corners = np.array([[1, 2, 3, 4], [4, 0, 4, 2], [1, 2, 3, 2], [0, 0, 1, 1]], np.float32)
+    pack = PackPersonSearchInputs()
+    for _ in range(2):
+        before = results(corners, (5, 6, 7, 8)) | dict(gt_bboxes=boxes(corners))
+        instances = pack(before)['data_samples'].gt_instances
+        assert instances.bboxes.tolist() == [[1, 2, 3, 4], [0, 0, 1, 1]]
+        assert instances.person_ids.tolist() == [5, 8]
+    assert messages == [
+        'frames/c1s1_000151.jpg: left out 2 boxes that have no area in the 4 x 2 pixels to train '
+        'on, the first [4.0, 0.0, 4.0, 2.0] (x1, y1, x2, y2)'
+    ]
+
+
+def test_a_sliver_that_resizing_takes_away():
+    """0.00001 pixels of the box are inside at full size, and none at a third of it."""
+    resize = Resize(scale=(320, 240), keep_ratio=True)
+    corners = np.array([[959.99999, 20, 990, 90], [10, 20, 90, 200]], np.float32)
+    scene = results(corners, (5, 6)) | dict(img=np.zeros((720, 960, 3), np.uint8))
+    sample = PackPersonSearchInputs()(resize(scene))['data_samples']
+    assert sample.gt_instances.person_ids.tolist() == [6]
+
+
+def test_a_test_image_keeps_all_that_is_to_be_found():
+    instances = PackPersonSearchInputs()(
+        results([[1, 2, 1, 4]], [5], query_ids=[], query_bboxes=[])
+    )['data_samples'].gt_instances
+    assert instances.person_ids.tolist() == [5]
