@@ -23,17 +23,15 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         'so that it is an identity within one camera only',
     )
     add_arguments(parser)
-    arguments = parser.parse_args(argv)
-    # of EXPORT/annotations/instances_default.json
-    arguments.out = arguments.out or arguments.exports[0].parent.parent
-    return arguments
+    return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> None:
     from mmps.formats.converters.command_line import convert
-    from mmps.formats.converters.cvat import export_images, read_cvat
+    from mmps.formats.converters.cvat import export_folder, export_images, read_cvat
 
     arguments = parse_arguments(argv)
+    arguments.out = arguments.out or export_folder(arguments.exports[0])
     arguments.images = arguments.images or export_images(arguments.exports)
     convert(
         lambda tally: read_cvat(

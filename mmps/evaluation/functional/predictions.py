@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mmps.utils.files import whole_file
+from mmps.utils.image_folder import difference, same_name
 
 from .annotations import SearchAnnotations, as_array, check_length, check_splits
 from .ragged import gather_slices, splits_of
@@ -296,6 +297,13 @@ def _check_image_names(given: tuple[str, ...], wanted: tuple[str, ...]) -> None:
     known, have = set(wanted), set(given)
     unknown = [name for name in given if name not in known]
     if unknown:
+        alike = [name for name in wanted if same_name(name) == same_name(unknown[0])]
+        if alike:
+            raise ValueError(
+                f'image_names: the test set lists {unknown[0]!r} as {alike[0]!r}, '
+                f'{difference(unknown[0], alike[0]) or "with other separators"}; give names as it '
+                'lists them'
+            )
         raise ValueError(
             f'image_names: {unknown[0]!r} is not an image of this test set ({len(unknown)} such '
             f'names); its images are named like {"".join(wanted[:1])!r}'

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import os
 import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -34,6 +35,7 @@ _DELIMITERS = ',;\t'
 _DECIMAL_COMMA = re.compile(r'[+-]?[0-9]+,0*')
 _NO, _YES = ('', '0', '0.0', 'false', 'no'), ('1', '1.0', 'true', 'yes')
 _FLAGS = {**dict.fromkeys(_NO, False), **dict.fromkeys(_YES, True)}
+_ELSEWHERE = re.compile(r'[/\\]|[A-Za-z]:|[A-Za-z][A-Za-z0-9+.-]*://')
 _ERROR = re.compile(r'#[A-Z0-9/_]+[!?]')
 """What spreadsheets show instead of a value that they cannot compute."""
 
@@ -56,8 +58,9 @@ def read_csv_boxes(
 
     Args:
         path: The file.
-        image_root: Folder of images: the longest end of a name that is a file there is the image.
-            None: names are taken as they are.
+        image_root: Folder of images: the longest end of a name that is a file there is the image;
+            of a relative name, only folders above the images may be missing. None: names are taken
+            as they are.
         tally: Counts what is not read.
         unlabelled: Values of ``person_id`` that stand for "nobody knows who".
         camera_pattern: See :func:`~.tagged_images.camera_of_path`; without effect where the table
@@ -119,7 +122,7 @@ class _Names:
             return listed.replace('\\', '/')
         if listed not in self._known:
             name = self._folder.find_end(listed)
-            if name is None:
+            if name is None or not self._may_stand_for(listed, name):
                 raise FileNotFoundError(
                     f'{source}: no image {listed!r} in {self._folder.root}; '
                     f'{self._folder.explain(listed)}; name the folder that the names are relative '
@@ -134,6 +137,16 @@ class _Names:
                 )
             self._known[listed] = name
         return self._known[listed]
+
+    def _may_stand_for(self, listed: str, name: str) -> bool:
+        """Whether the folders that ``name`` leaves out of a listed name are above the images.
+
+        Of a name that starts somewhere else, such as the root of another machine, nobody can tell.
+        """
+        before = same_name(listed).removesuffix(same_name(name)).strip('/')
+        elsewhere = _ELSEWHERE.match(listed) or '..' in re.split(r'[/\\]', listed)
+        root = f'/{same_name(os.path.abspath(self._folder.root))}'
+        return not before or bool(elsewhere) or root.endswith(f'/{before}')
 
 
 def _read_text(path: Path) -> str:

@@ -102,11 +102,16 @@ def read_cvat(
     return list(images.values())
 
 
+def export_folder(path: Path) -> Path:
+    """EXPORT of ``EXPORT/annotations/instances_SUBSET.json``, also of a path that begins later."""
+    return path.parent.parent if len(path.parts) > 2 else path.absolute().parent.parent
+
+
 def export_images(paths: Sequence[Path]) -> Path:
     """The folder of images of the exports: ``EXPORT/images``, or what several of them are in."""
-    folders = {os.path.abspath(path.parent.parent / 'images') for path in paths}
+    folders = {os.path.abspath(export_folder(path) / 'images') for path in paths}
     if len(folders) == 1:
-        return paths[0].parent.parent / 'images'
+        return export_folder(paths[0]) / 'images'
     return Path(os.path.commonpath(folders))
 
 
@@ -130,7 +135,7 @@ class _Export:
 
 
 def _exports(paths: Sequence[Path], image_root: Path) -> list[_Export]:
-    roots = [os.path.abspath(path.parent.parent) for path in paths]
+    roots = [os.path.abspath(export_folder(path)) for path in paths]
     common = os.path.commonpath(roots)
     several = len(set(roots)) > 1
     exports = []

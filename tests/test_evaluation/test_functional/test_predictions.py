@@ -197,6 +197,14 @@ def test_images_are_put_into_the_order_of_the_test_set(tmp_path):
             "'a' is not an image of this test set",
         ),
         (
+            dict(image_names=np.array(['a.jpg', 'b.jpg', './C.jpg'])),
+            "lists './C.jpg' as 'c.jpg', with other separators; give names as it lists them",
+        ),
+        (
+            dict(image_names=np.array(['a.jpg', 'b.jpg', 'C.jpg'])),
+            "lists 'C.jpg' as 'c.jpg', in other capitals than 'C.jpg'; give names as it lists them",
+        ),
+        (
             dict(image_names=np.array(['a.jpg', 'b.jpg']), image_splits=np.array([0, 1, 3])),
             "'c.jpg' of the test set is missing",
         ),

@@ -212,9 +212,17 @@ def test_absolute_names_have_the_camera_of_the_folder_below_the_images(tmp_path)
 
 
 def test_two_pictures_that_would_be_one_file(tmp_path):
-    message = r"line 3: image 'lift/1.jpg' is found as '1.jpg', and so is 'hall/1.jpg' in .*line 2"
+    message = (
+        r"line 3: image '/lift/1.jpg' is found as '1.jpg', and so is '/hall/1.jpg' in .*line 2"
+    )
     with pytest.raises(ValueError, match=message):
-        names_in(tmp_path, ['1.jpg'], 'hall/1.jpg,1,2,3,4,7\nlift/1.jpg,1,2,3,4,7\n')
+        names_in(tmp_path, ['1.jpg'], '/hall/1.jpg,1,2,3,4,7\n/lift/1.jpg,1,2,3,4,7\n')
+
+
+@pytest.mark.parametrize('name', ['hall/1.jpg', 'hall\\1.jpg', 'pictures/1.jpg', 'x/images/1.jpg'])
+def test_a_picture_of_another_folder_is_not_taken_for_it(tmp_path, name):
+    with pytest.raises(FileNotFoundError, match='line 3: no image .*1.jpg'):
+        names_in(tmp_path, ['1.jpg', '2.jpg'], f'images/1.jpg,1,2,3,4,7\n{name},1,2,3,4,7\n')
 
 
 def test_a_picture_that_is_not_there(tmp_path):

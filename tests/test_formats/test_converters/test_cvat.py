@@ -227,6 +227,14 @@ def test_two_tasks_are_two_cameras(tmp_path):
         names_and_cameras(paths, tmp_path / 'hall' / 'images')
 
 
+@pytest.mark.parametrize('folder', ['', 'hall', 'hall/annotations'])
+def test_paths_relative_to_any_folder(tmp_path, monkeypatch, folder):
+    path = cvat_export(tmp_path / 'hall', 'default', ['lift/1.png'])
+    monkeypatch.chdir(tmp_path / folder)
+    paths = [path.relative_to(tmp_path / folder)]
+    assert names_and_cameras(paths) == [('default/lift/1.png', 'lift', None)]
+
+
 def test_two_tasks_whose_pictures_were_moved(tmp_path):
     paths = []
     for camera in ('hall', 'lift'):
