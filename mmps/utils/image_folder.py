@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import unicodedata
@@ -38,6 +39,8 @@ class ImageFolder:
         folder, file = os.path.split(os.path.join(self.root, name))
         if file in self._listing(folder)[0]:
             return name
+        if '..' in re.split(r'[/\\]', name):
+            return None
         found = (self._match('', parts) for parts in _splits(name))
         return next((file for file in found if file is not None), None)
 
@@ -54,8 +57,8 @@ class ImageFolder:
         found: list[str] = []
         for parts in _splits(path):
             ends = (self._match('', parts[start:]) for start in range(len(parts)))
-            found += [file for file in [next(filter(None, ends), None)] if file is not None]
-        return max(found, key=_depth, default=None)
+            found += itertools.islice(filter(None, ends), 1)
+        return max(found, key=lambda name: name.count('/'), default=None)
 
     def explain(self, path: str) -> str:
         """What is there instead of a missing file: the end of an error message."""
@@ -155,7 +158,3 @@ def _splits(path: str) -> list[list[str]]:
     """The parts of a path, with a backslash as a letter and, if there is one, between folders."""
     patterns = ['/', r'[/\\]'] if '\\' in path else ['/']
     return [[p for p in re.split(x, path) if p not in ('', '.', '..')] for x in patterns]
-
-
-def _depth(name: str) -> int:
-    return name.count('/')

@@ -168,3 +168,32 @@ def test_the_process_ends_with_an_error_status(tools, tmp_path, data_root):
     assert done.stderr.splitlines()[-1] == (
         f'error: {bad}: not an .npz file, or cut off while it was written; write it again'
     )
+
+
+def test_queries_that_no_other_camera_shows(run, case, tmp_path):
+    out = tmp_path / 'metrics.json'
+    run('--out', str(out), evaluator="dict(type='PersonSearchMetric', cross_camera=True)")
+    metrics = json.loads(out.read_text())
+    annotations = case[0]
+    wanted = [
+        any(
+            person in annotations.person_ids[slice(*annotations.box_splits[i : i + 2])]
+            for i in range(annotations.num_images)
+            if annotations.cameras[i] != annotations.cameras[image]
+        )
+        for image, person in zip(
+            annotations.query_images, annotations.query_person_ids, strict=True
+        )
+    ]
+    assert metrics.get('search/queries_cross_camera', len(wanted)) == sum(wanted)
+    assert ('search/mAP_cross_camera' in metrics) == any(wanted)
+
+
+def test_boxes_as_corner_and_size_are_refused(run, case, tmp_path):
+    save_predictions(tmp_path / 'xywh.npz', case[1])
+    with np.load(tmp_path / 'xywh.npz') as file:
+        arrays = dict(file)
+    arrays['bboxes'][1, 2:] -= arrays['bboxes'][1, :2] + 1000
+    np.savez(tmp_path / 'xywh.npz', **arrays)
+    with pytest.raises(UserError, match=r'xywh.npz: bboxes: row 1, .*x2 > x1 and y2 > y1'):
+        run(predictions='xywh.npz')

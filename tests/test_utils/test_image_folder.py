@@ -68,6 +68,8 @@ def test_what_is_no_file(tmp_path):
     assert folder.find_end('') is None
     assert folder.find('x' * 5000 + '/a.jpg') is None
     assert folder.find('../a.jpg') is None
+    assert folder.find('hall/../hall\\a.jpg') is None  # a way up is followed as it stands
+    assert folder.find('hall/../hall/a.jpg') == 'hall/../hall/a.jpg'
     assert folder.path('b.jpg') == f'{tmp_path}/b.jpg'
     assert ImageFolder(tmp_path / 'none').find('a.jpg') is None
 

@@ -148,9 +148,10 @@ def _exports(paths: Sequence[Path], image_root: Path) -> list[_Export]:
         folders += [f'{name}/images/{subset}', f'{name}/images', f'{name}/{subset}', name]
         folders += [subset, '']
         says_camera = subset.lower() not in (*_SPLITS, _NO_SUBSET, '')
-        camera = Path(os.path.relpath(root, common)).as_posix() if several else None
-        if not several and says_camera:
-            camera = subset
+        if several:
+            camera = name if root == common else Path(os.path.relpath(root, common)).as_posix()
+        else:
+            camera = subset if says_camera else None
         exports.append(_Export(folders, subset, camera))
     return exports
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from mmps.formats.coco.scenes import PERSON
 from mmps.formats.json_file import JsonObject, as_number, read_json, shown
-from mmps.utils.image_files import read_header
 from mmps.utils.image_folder import ImageFolder
 
 from .label_studio_addresses import TaskImages
@@ -18,6 +17,7 @@ from .tagged_images import (
     TaggedBox,
     TaggedImage,
     camera_of_path,
+    measure_images,
     person_of_value,
     turned_box,
 )
@@ -104,9 +104,8 @@ def read_label_studio(
         images[name] = TaggedImage(name, entry.where, camera_of_path(name, camera_pattern))
         regions.append((images[name], chosen.objects('result', _RESULT)))
     is_person = _person_labels(path, [r for _, results in regions for r in results], person_from)
-    for image, results in regions:
-        header = read_header(image_root / image.name)
-        image.size = header.width, header.height
+    sizes = measure_images(image_root, list(images))
+    for (image, results), image.size in zip(regions, sizes, strict=True):
         people = _people(results, person_from, unlabelled)
         labels = _labels(results, person_from)
         for result in results:

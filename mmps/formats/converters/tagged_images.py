@@ -82,7 +82,8 @@ def camera_of_path(name: str, pattern: str | None = None) -> str | None:
         ValueError: The expression is none, has no group, or does not occur in the name.
     """
     if pattern is None:
-        folders = PurePosixPath(name).parts[:-1]
+        path = PurePosixPath(name)
+        folders = () if path.is_absolute() else path.parts[:-1]
         return folders[0] if folders else None
     try:
         expression = re.compile(pattern)

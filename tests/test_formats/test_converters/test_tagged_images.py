@@ -44,6 +44,7 @@ def test_tally():
     [
         ('hall/2024/0001.jpg', None, 'hall'),
         ('0001.jpg', None, None),
+        ('/data/hall/0001.jpg', None, None),
         ('c3s1_000151.jpg', r'^c(\d+)s', '3'),
         ('a/cam-12/x.jpg', r'cam-(\w+)', '12'),
     ],
