@@ -98,6 +98,44 @@ def test_cvat_to_coco(load_tool, cameras):
     check_own_data(cameras, 2)
 
 
+def test_two_tasks_of_cvat(load_tool, tmp_path, capsys):
+    """As CVAT writes two videos: frames of the same names, in a folder of the subset."""
+    paths = []
+    for camera in ('hall', 'lift'):
+        images = [dict(id=k, file_name=f'frame_{k:06d}.PNG') for k in range(4)]
+        for k, image in enumerate(images):
+            path = tmp_path / camera / 'images' / 'default' / image['file_name']
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new('RGB', (60, 30), (k, 0, 0) if camera == 'hall' else (0, k, 0)).save(path)
+        entries = [
+            dict(
+                image_id=k, category_id=1, bbox=[5 * k, 2, 8, 9], attributes={'person_id': f'p{n}'}
+            )
+            for k in range(4)
+            for n in (k % 2,)
+        ]
+        paths.append(tmp_path / camera / 'annotations' / 'instances_default.json')
+        paths[-1].parent.mkdir()
+        categories = [dict(id=1, name='person')]
+        content = dict(images=images, annotations=entries, categories=categories)
+        paths[-1].write_text(json.dumps(content))
+    tool = load_tool('dataset_converters/cvat_to_coco.py')
+    for options in ([], ['--images', str(tmp_path)]):
+        tool.main([*map(str, paths), '--test-share', '0.5', *options])
+        printed = capsys.readouterr().out
+        assert 'cameras: 1 = hall, 2 = lift' in printed
+        config = eval(printed[printed.index('dict(') :], {'dict': dict})
+        kind = {'CocoPersonSearchDataset': CocoPersonSearchDataset}[config.pop('type')]
+        splits = [kind(**config), kind(test_mode=True, **config)]
+        entries = [split.get_data_info(k) for split in splits for k in range(len(split))]
+        assert len(entries) == 8
+        for entry in entries:
+            number = int(entry['img_path'][-10:-4])
+            colour = Image.open(entry['img_path']).getpixel((0, 0))
+            assert colour[entry['cam_id'] - 1] == number  # the picture of this camera
+            assert entry['instances'][0]['bbox'] == [5 * number, 2, 5 * number + 8, 11]
+
+
 def test_label_studio_to_coco(load_tool, cameras):
     value = dict(x=10, y=10, width=50, height=80, rectanglelabels=['x'])
     tasks = []
