@@ -32,7 +32,7 @@ SIZES = st.floats(2**-10, 1e4, width=32)
 COORDINATES = st.one_of(st.just(0.0), SIZES, SIZES.map(lambda size: -size))
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.tuples(COORDINATES, COORDINATES, COORDINATES, COORDINATES))
 def test_boxes_lose_no_bit(values):
     x1, x2 = sorted(values[::2])
