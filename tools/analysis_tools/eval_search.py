@@ -38,6 +38,7 @@ def main(argv: list[str] | None = None) -> None:
     require_entries(config, arguments.config, ('test_dataloader', 'test_evaluator'))
 
     from mmps.evaluation.functional import bootstrap_intervals, load_predictions
+    from mmps.evaluation.functional.open_set import open_set_intervals, open_set_metrics
     from mmps.evaluation.report import metrics_table
     from mmps.utils.files import write_json
     from mmps.utils.search_config import search_protocols, test_annotations
@@ -49,10 +50,15 @@ def main(argv: list[str] | None = None) -> None:
         predictions = load_predictions(arguments.predictions, annotations)
         results = protocols.search(annotations, predictions)
         detection = protocols.detect(annotations, predictions)
-        metrics = protocols.summarise(annotations, results, detection)
+        open_set = protocols.search_open_set(annotations, predictions)
+        metrics = protocols.summarise(annotations, results, detection) | open_set_metrics(open_set)
         if arguments.bootstrap is not None:
             units = annotations.query_person_ids if arguments.resample == 'person' else None
             found = bootstrap_intervals(results, resamples=arguments.bootstrap, units=units)
+            for suffix, result in open_set.items():
+                options = dict(resamples=arguments.bootstrap, units=units)
+                of_suffix = open_set_intervals(result, **options)
+                found |= {f'{key}{suffix}': interval for key, interval in of_suffix.items()}
             intervals = {f'search/{key}': interval for key, interval in found.items()}
     except ValueError as error:
         raise UserError(error) from error

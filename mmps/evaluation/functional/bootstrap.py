@@ -190,7 +190,7 @@ def _intervals(
     """Percentile intervals of ``sums / counts``, one per column."""
     sums, counts = totals
     rng, columns = np.random.default_rng(seed), sums.shape[1]
-    drawn = [weights @ np.concatenate(totals, 1) for weights in _draws(rng, resamples, len(sums))]
+    drawn = [weights @ np.concatenate(totals, 1) for weights in draws(rng, resamples, len(sums))]
     top, bottom = np.split(np.concatenate(drawn), [columns], axis=1)
     # a mean over few queries may be left without any by a resample
     means = np.divide(top, bottom, out=np.full_like(top, np.nan), where=bottom > 0)
@@ -199,7 +199,7 @@ def _intervals(
     return [Interval(float(a), float(b)) for a, b in zip(low, high, strict=True)]
 
 
-def _draws(rng: np.random.Generator, resamples: int, units: int) -> Iterator[np.ndarray]:
+def draws(rng: np.random.Generator, resamples: int, units: int) -> Iterator[np.ndarray]:
     """How often (n, U) float64 each unit is drawn, for n resamples at a time."""
     step, piece = (max(1, values // units) for values in (CHUNK_VALUES, _CACHED_VALUES))
     for start in range(0, resamples, step):

@@ -14,6 +14,7 @@ from .context_matching import ContextMatching
 from .detection import evaluate_detection
 from .galleries import Gallery, make_gallery
 from .matching import IouRule, check_iou_rule
+from .open_set import OpenSetResult, open_set_metrics, search_open_set
 from .predictions import (
     SearchPredictions,
     align_predictions,
@@ -65,6 +66,9 @@ class SearchProtocols:
             count the detection of anybody else as wrong and is not reported.
         coco_ap: Also report ``det/coco_AP``, ``det/coco_AP50`` and ``det/coco_AP75``, COCO's
             definition of average precision, for which ``score_thr`` does not hold.
+        open_set: Also report ``search/DIR_fa1`` and ``search/DIR_fa10``, and the same with
+            ``_cross_camera`` and ``_gt_boxes`` where those are reported: how many people are found
+            if 1 or 10 % of the searches for people who are not there may find somebody.
 
     Raises:
         ValueError: An option out of range.
@@ -81,6 +85,7 @@ class SearchProtocols:
     undetected_queries: UndetectedQueries = 'zero'
     labelled_recall: bool = False
     coco_ap: bool = False
+    open_set: bool = False
 
     def __post_init__(self) -> None:
         check_iou_rule(self.iou_thr)
@@ -96,17 +101,23 @@ class SearchProtocols:
         object.__setattr__(self, 'gallery_sizes', sizes)
         if isinstance(self.context_matching, dict):
             object.__setattr__(self, 'context_matching', ContextMatching(**self.context_matching))
+        if self.open_set and self.context_matching:
+            raise ValueError(
+                'open_set: thresholds are for similarities, which context_matching revises for '
+                'each gallery; use one of the two'
+            )
 
     def __call__(
         self, annotations: SearchAnnotations, predictions: SearchPredictions
     ) -> dict[str, float]:
         """Evaluate predictions, whose images may be in any order, and give the keys above."""
         predictions = align_predictions(predictions, annotations)
-        return self.summarise(
+        metrics = self.summarise(
             annotations,
             self.search(annotations, predictions),
             self.detect(annotations, predictions),
         )
+        return metrics | open_set_metrics(self.search_open_set(annotations, predictions))
 
     @staticmethod
     def summarise(
@@ -150,6 +161,37 @@ class SearchProtocols:
             results |= self._rank(annotations, exact, [(gallery, {'_gt_boxes': self.iou_thr})])
         results = {suffix: result.answerable for suffix, result in results.items()}
         return results | by_query_camera(annotations, by_camera)
+
+    def search_open_set(
+        self, annotations: SearchAnnotations, predictions: SearchPredictions
+    ) -> dict[str, OpenSetResult]:
+        """How searches fare whose person may be missing, by suffix; none if not asked for."""
+        if not self.open_set:
+            return {}
+        aligned = align_predictions(predictions, annotations)
+        confident = keep_confident(aligned, self.score_thr)
+        detected = None
+        if self.query_source == 'detection':
+            confident, detected = queries_from_detections(annotations, confident)
+        size, weighting = self.gallery_sizes[0], self.confidence_weighting
+        gallery = make_gallery(annotations, gallery_size=size)
+        galleries = {'': gallery}
+        if self.cross_camera:
+            others = make_gallery(annotations, gallery_size=size, cross_camera=True)
+            galleries['_cross_camera'] = others
+        results = {}
+        for suffix, one in galleries.items():
+            options = dict(confidence_weighting=weighting, searched=detected)
+            found = search_open_set(annotations, confident, one, self.iou_thr, **options)
+            if detected is not None and self.undetected_queries == 'skip':
+                found = found[detected[found.queries]]
+            results[suffix] = found
+        if aligned.gt_embeddings is not None:
+            exact = with_ground_truth_boxes(annotations, aligned)
+            results['_gt_boxes'] = search_open_set(
+                annotations, exact, gallery, self.iou_thr, confidence_weighting=weighting
+            )
+        return results
 
     def detect(
         self, annotations: SearchAnnotations, predictions: SearchPredictions

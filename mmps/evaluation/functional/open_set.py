@@ -1,0 +1,178 @@
+"""Open-set search: who is not in the gallery should not be found there.
+
+Source: the detection and identification rate at a rate of false alarms, Phillips, Grother and
+Micheals, Evaluation Methods in Face Recognition (Handbook of Face Recognition, 2011); NIST's
+evaluations report it as the true positive identification rate (Grother and Ngan, NIST IR 8009).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from .annotations import SearchAnnotations
+from .bootstrap import Interval, draws
+from .galleries import Gallery
+from .matching import IouRule, match_people
+from .predictions import SearchPredictions
+from .ragged import splits_of
+from .ranking import rank_galleries
+from .similarities import Similarities
+
+FALSE_ALARMS = (0.01, 0.1)
+"""Shares of searches for people who are not there that may give an alarm."""
+
+
+@dataclass(frozen=True)
+class OpenSetResult:
+    """How each search fares if a hit counts from some similarity on.
+
+    Attributes:
+        queries: (S,) int64 query of each search, ascending.
+        genuine: (S,) float32 similarity of the most similar hit where it shows the person; minus
+            infinity where somebody else is as similar, or nobody was found.
+        stranger: (S,) float32 the largest similarity in the images that do not show the person:
+            what the search finds if the person is not there. Minus infinity without a detection.
+    """
+
+    queries: np.ndarray
+    genuine: np.ndarray
+    stranger: np.ndarray
+
+    def rate(self, false_alarms: float) -> float:
+        """Share of searches whose person comes first, above all but some of the strangers.
+
+        The person has to be more similar than the threshold, which is the smallest one that no
+        more than the share ``false_alarms`` of the searches exceed without their person.
+        """
+        if not len(self.queries):
+            return 0.0
+        allowed = _allowed(len(self.queries), false_alarms)
+        threshold = np.sort(self.stranger)[::-1][allowed]
+        return float(np.mean(self.genuine > threshold))
+
+    def __getitem__(self, chosen: np.ndarray) -> OpenSetResult:
+        """The searches ``chosen``, a (S,) bool mask or ascending positions."""
+        return OpenSetResult(*(getattr(self, field.name)[chosen] for field in fields(self)))
+
+    def metrics(self) -> dict[str, float]:
+        """``DIR_fa1`` and ``DIR_fa10``, 0..1."""
+        return {_key(share): self.rate(share) for share in FALSE_ALARMS}
+
+
+def search_open_set(
+    annotations: SearchAnnotations,
+    predictions: SearchPredictions,
+    gallery: Gallery,
+    iou_thr: IouRule,
+    *,
+    confidence_weighting: bool = False,
+    searched: np.ndarray | None = None,
+) -> OpenSetResult:
+    """Search once with the person in the gallery, and once without the images that show them.
+
+    Args:
+        annotations: Ground truth.
+        predictions: In its order, cut at the score threshold.
+        gallery: Protocol.
+        iou_thr: What counts as the person.
+        confidence_weighting: Multiply similarities by the detection's score.
+        searched: (Q,) bool: the queries that are searched at all; the others find nobody.
+    """
+    positives, searches = gallery.positives, len(gallery.queries)
+    options = dict(confidence_weighting=confidence_weighting, searched=searched)
+    ((ranked,),) = rank_galleries(annotations, predictions, [(gallery, [iou_thr])], **options)
+    image_of_row = np.repeat(np.arange(annotations.num_images), np.diff(predictions.image_splits))
+    boxes = predictions.image_splits, predictions.bboxes
+    ((people, rows),) = match_people(positives.images, positives.bboxes, *boxes, [iou_thr])
+    bounds = np.searchsorted(people, positives.splits)
+    embeddings = predictions.embeddings
+    if confidence_weighting:
+        embeddings = embeddings * predictions.scores[:, None]
+    similarities = Similarities(predictions.query_embeddings, embeddings)
+    genuine, stranger = np.full((2, searches), -np.inf, np.float32)
+    splits = splits_of(gallery.queries, annotations.num_queries)
+    wanted = np.unique(gallery.queries)
+    for query, row in similarities.rows(wanted if searched is None else wanted[searched[wanted]]):
+        for search in range(splits[query], splits[query + 1]):
+            if ranked.first_rank[search] == 1:
+                right = rows[bounds[search] : bounds[search + 1]]
+                genuine[search] = similarities.exact(query, right).max()
+            images = gallery.searched(search).copy()
+            images[positives.images[slice(*positives.splits[search : search + 2])]] = False
+            images[annotations.query_images[query]] = False
+            others = np.flatnonzero(images[image_of_row])
+            if len(others):
+                near = others[row[others] >= row[others].max() - similarities.margin]
+                stranger[search] = similarities.exact(query, near).max()
+    return OpenSetResult(gallery.queries, genuine, stranger)
+
+
+def open_set_intervals(
+    result: OpenSetResult,
+    *,
+    resamples: int = 10_000,
+    confidence: float = 0.95,
+    seed: int = 0,
+    units: np.ndarray | None = None,
+) -> dict[str, Interval]:
+    """Percentile intervals of the rates; the threshold is found anew in each resample.
+
+    Args:
+        result: Of :func:`search_open_set`.
+        resamples: Number of resamples.
+        confidence: Coverage, 0..1.
+        seed: Seed of the draws.
+        units: (Q,) for each query what to draw, such as its person; None: the query.
+
+    Raises:
+        ValueError: An option out of range, or no search.
+    """
+    if resamples < 1:
+        raise ValueError(f'resamples: {resamples} given; draw at least 1')
+    if not 0 < confidence < 1:
+        raise ValueError(f'confidence: {confidence} given; use a number between 0 and 1')
+    if not len(result.queries):
+        raise ValueError('there is no search to draw from')
+    of_query = result.queries if units is None else np.asarray(units)[result.queries]
+    # the numbers of what is drawn must not depend on the order of the queries
+    order = np.lexsort((result.genuine, -result.stranger))
+    _, first, group = np.unique(of_query[order], return_index=True, return_inverse=True)
+    group = np.argsort(np.argsort(first))[group.reshape(-1)]
+    genuine, stranger = result.genuine[order], result.stranger[order]
+    rates: dict[str, list[np.ndarray]] = {_key(share): [] for share in FALSE_ALARMS}
+    for drawn in draws(np.random.default_rng(seed), resamples, group.max() + 1):
+        weights = drawn[:, group]
+        alarms, total = weights.cumsum(1), weights.sum(1)
+        for share in FALSE_ALARMS:
+            allowed = np.floor(share * total + 1e-9)
+            # the first search whose stranger would be one alarm too many
+            place = (alarms <= allowed[:, None]).sum(1)
+            above = genuine[None] > stranger[place][:, None]
+            rates[_key(share)].append((weights * above).sum(1) / total)
+    tail = (1 - confidence) / 2
+    return {
+        key: Interval(*map(float, np.quantile(np.concatenate(values), [tail, 1 - tail])))
+        for key, values in rates.items()
+    }
+
+
+def open_set_metrics(results: dict[str, OpenSetResult]) -> dict[str, float]:
+    """``search/DIR_fa1`` and ``search/DIR_fa10`` with the suffixes of the results."""
+    return {
+        f'search/{key}{suffix}': value
+        for suffix, result in results.items()
+        for key, value in result.metrics().items()
+    }
+
+
+def _allowed(searches: int, share: float) -> int:
+    """How many of so many searches may give a false alarm."""
+    # 0.1 * 30 must be 3, whatever the rounding
+    return min(math.floor(share * searches + 1e-9), searches - 1)
+
+
+def _key(share: float) -> str:
+    return f'DIR_fa{share:.0%}'.rstrip('%')
