@@ -2,6 +2,7 @@
 
 from .annotations import SearchAnnotations, SearchGalleries
 from .bootstrap import Comparison, Interval, bootstrap_intervals, compare_results
+from .calibration import Calibration, FalseMatch, calibrate_marks, calibrate_pairs
 from .coco_detection import evaluate_coco
 from .context_matching import ContextMatching
 from .detection import evaluate_detection
@@ -18,8 +19,10 @@ from .search_result import SearchResult
 from .split_summary import SplitSummary, summarise_splits
 
 __all__ = [
+    'Calibration',
     'Comparison',
     'ContextMatching',
+    'FalseMatch',
     'Interval',
     'SearchAnnotations',
     'SearchGalleries',
@@ -29,6 +32,8 @@ __all__ = [
     'SplitSummary',
     'align_predictions',
     'bootstrap_intervals',
+    'calibrate_marks',
+    'calibrate_pairs',
     'compare_results',
     'evaluate_coco',
     'evaluate_detection',

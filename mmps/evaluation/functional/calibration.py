@@ -1,0 +1,260 @@
+"""Which similarity means "the same person"? The share of strangers that look at least as similar.
+
+The share is counted, not modelled: from pairs of pictures known to show different people, at
+levels of similarity between which its logarithm is interpolated. What is beyond the most similar
+pairs is not extrapolated; the smallest share that so many pairs support stands for it.
+
+Pairs share people, so that they say less than as many independent ones would. The variance of a
+share is the jackknife's, which leaves out people instead of pairs (Efron and Tibshirani, An
+Introduction to the Bootstrap, chapter 11). The interval is that of Clopper and Pearson for as many
+independent pairs as have this variance (Korn and Graubard, Survey Methodology 24, 1998): other than
+percentiles of resamples it holds for shares that a handful of pairs stand for, and those matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .stranger_pairs import StrangerPairs
+
+LEAST_PAIRS = 10
+"""Different pairs of people as similar as that a stated share rests on at least."""
+LEAST_PEOPLE = 5
+"""People, or searches with marks, without which nothing is stated."""
+CONFIDENCE = 0.95
+PER_DECADE = 8
+"""Levels by factor ten of the share."""
+MOST_SHARE = 0.9
+"""The largest share that is told from larger ones."""
+
+
+@dataclass(frozen=True)
+class FalseMatch:
+    """How often a stranger looks at least as similar as somebody does.
+
+    Attributes:
+        rate: Share of strangers, 0..1.
+        low, high: Its 95 % interval.
+        at_most: Whether the share is smaller than ``rate``, by how much not being known.
+    """
+
+    rate: float
+    low: float
+    high: float
+    at_most: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """A map from similarity to the chance of a false match.
+
+    Attributes:
+        similarities: (k,) float64, ascending.
+        rates: (k,) float64 share of strangers that look at least so similar, descending to what
+            is the smallest that can be stated.
+        low, high: (k,) float64 ends of its 95 % interval.
+        pairs: Number of pairs of pictures of different people.
+        people: Number of people in them; of searches where marks tell who is whom.
+        source: Who says that they are different, for people to read.
+        found: (k,) float64 share of pictures of one person, in two scenes, that look at least so
+            similar; None where nobody says which pictures show the same person.
+    """
+
+    similarities: np.ndarray
+    rates: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    pairs: int
+    people: int
+    source: str
+    found: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        names = ['similarities', 'rates', 'low', 'high']
+        names += [] if self.found is None else ['found']
+        for name in names:
+            values = np.asarray(getattr(self, name), np.float64)
+            object.__setattr__(self, name, values)
+            if values.shape != np.shape(self.similarities) or values.ndim != 1 or not len(values):
+                raise ValueError(f'{name}: (k,) numbers are needed, as many as similarities')
+            if not np.isfinite(values).all():
+                raise ValueError(f'{name}: holds NaN or infinity')
+            if name != 'similarities' and (values.min() < 0 or values.max() > 1):
+                raise ValueError(f'{name}: holds values outside 0..1')
+            steps = np.diff(values)
+            if (steps <= 0).any() if name == 'similarities' else (steps > 0).any():
+                raise ValueError(f'{name}: does not {"rise" if name == names[0] else "fall"}')
+        if self.rates[-1] <= 0:
+            raise ValueError('rates: the smallest one must be positive')
+
+    @property
+    def floor(self) -> float:
+        """The smallest share that can be stated."""
+        return float(self.rates[-1])
+
+    def false_match(self, similarity: float) -> FalseMatch:
+        """How often a stranger looks at least that similar.
+
+        Raises:
+            ValueError: The similarity is no number.
+        """
+        if not np.isfinite(similarity):
+            raise ValueError(f'similarity: {similarity} given; a number is needed')
+        at = (
+            float(np.exp(np.interp(similarity, self.similarities, np.log(np.maximum(v, 1e-300)))))
+            for v in (self.rates, self.low, self.high)
+        )
+        return FalseMatch(*at, at_most=bool(similarity > self.similarities[-1]))
+
+    def similarity_at(self, rate: float) -> float | None:
+        """The similarity that this share of strangers reaches; None below what can be stated."""
+        if rate < self.floor:
+            return None
+        return float(np.interp(-np.log(rate), -np.log(self.rates), self.similarities))
+
+    def found_at(self, similarity: float) -> float | None:
+        """Share of a person's other pictures at least that similar, if it is known."""
+        if self.found is None:
+            return None
+        return float(np.interp(similarity, self.similarities, self.found))
+
+
+def calibrate_pairs(
+    pairs: StrangerPairs, source: str, same: np.ndarray | None = None
+) -> Calibration:
+    """Count how similar pictures of different people are.
+
+    Args:
+        pairs: Pictures of different people.
+        source: Who says so.
+        same: (m,) similarities of pictures of the same person.
+
+    Raises:
+        ValueError: There are too few people, or pairs.
+    """
+    order = np.argsort(-pairs.similarities, kind='stable')
+    values, owners = pairs.similarities[order], pairs.owners[order]
+    total, people = len(values), len(np.unique(owners))
+    if people < LEAST_PEOPLE:
+        raise ValueError(f'{people} people, but {LEAST_PEOPLE} are needed to tell strangers apart')
+    _, owners = np.unique(owners, return_inverse=True)
+    owners = owners.reshape(-1, 2)
+    codes = owners.min(1).astype(np.int64) * people + owners.max(1)
+    first = np.unique(codes, return_index=True)[1]
+    if len(first) < LEAST_PAIRS:
+        raise ValueError(
+            f'{len(first)} pairs of different people, but {LEAST_PAIRS} are needed at least'
+        )
+    of_people = np.bincount(owners.ravel())
+    counts = _counts(values, int(np.sort(first)[LEAST_PAIRS - 1]) + 1)
+    variances = []
+    for count in counts:
+        by_person = np.bincount(owners[:count].ravel(), minlength=people)
+        variances.append(np.sum((by_person - count / total * of_people) ** 2) / total**2)
+    rates = counts / total
+    ends = _intervals(rates, np.array(variances), np.full(len(rates), total), people)
+    levels = values[counts - 1]
+    found = None
+    if same is not None and len(same):
+        found = 1 - np.searchsorted(np.sort(same), levels, side='left') / len(same)
+    return _calibration(levels, rates, ends, total, people, source, found)
+
+
+def calibrate_marks(
+    wrong: Sequence[np.ndarray], complete: Sequence[float], searched: Sequence[int], source: str
+) -> Calibration:
+    """Count how similar strangers are, from what users have said of the hits of some searches.
+
+    Only the top of a ranking is marked. The hits above the first one without a mark are known, so
+    that strangers as similar as those are known to be these, among all who were searched.
+
+    Args:
+        wrong: For each search (n,) similarities of the hits that are marked wrong.
+        complete: For each search the similarity down to which every hit is marked.
+        searched: For each search how many people in the gallery are not the one searched for.
+        source: What to call this.
+
+    Raises:
+        ValueError: There are too few searches, or hits marked wrong.
+    """
+    searches = len(wrong)
+    if searches < LEAST_PEOPLE:
+        raise ValueError(
+            f'marks of {searches} searches, but of {LEAST_PEOPLE} are needed, each for another '
+            'person'
+        )
+    complete, people = np.asarray(complete, float), np.asarray(searched, float)
+    known = [values[values >= level] for values, level in zip(wrong, complete, strict=True)]
+    values = np.sort(np.concatenate(known).astype(float))[::-1]
+    if len(values) < LEAST_PAIRS:
+        raise ValueError(
+            f'{len(values)} hits are marked wrong above the first one without a mark, but '
+            f'{LEAST_PAIRS} are needed; mark the hits of each search from the first one on'
+        )
+    levels = values[_counts(values, LEAST_PAIRS) - 1]
+    # enough searches must be known so far down
+    levels = levels[levels >= np.sort(complete)[LEAST_PEOPLE - 1]]
+    if not len(levels):
+        raise ValueError(
+            f'no {LEAST_PEOPLE} searches are marked down to the same similarity; mark more hits '
+            'of each search, from the first one on'
+        )
+    rates, variances, totals = [], [], []
+    for level in levels:
+        used = complete <= level
+        counts = np.array([np.sum(v >= level) for v in known])[used]
+        rate, total = counts.sum() / people[used].sum(), people[used].sum()
+        variances.append(np.sum((counts - rate * people[used]) ** 2) / total**2)
+        rates.append(rate)
+        totals.append(total)
+    rates = np.maximum.accumulate(np.array(rates)[::-1])[::-1]
+    kept = rates > 0
+    ends = _intervals(rates, np.array(variances), np.array(totals), searches)
+    parts = levels[kept], rates[kept], tuple(end[kept] for end in ends)
+    return _calibration(*parts, int(people.sum()), searches, source, None)
+
+
+def _counts(values: np.ndarray, least: int) -> np.ndarray:
+    """How many of ``values`` (n,), descending, are at least as large as each level; descending."""
+    total = len(values)
+    most = max(least, round(MOST_SHARE * total))
+    steps = int(np.ceil(PER_DECADE * np.log10(most / least))) + 1
+    levels = np.unique(values[np.geomspace(least, most, steps).round().astype(np.int64) - 1])
+    return total - np.searchsorted(values[::-1], levels, side='left')
+
+
+def _intervals(
+    rates: np.ndarray, variances: np.ndarray, totals: np.ndarray, units: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ends of the intervals of shares (k,), counted by so many independent units."""
+    from scipy import stats  # takes a while
+
+    tail = (1 - CONFIDENCE) / 2
+    # dependence takes away from what pairs say and adds nothing
+    variances = np.maximum(variances, rates * (1 - rates) / totals)
+    few = (stats.norm.ppf(tail) / stats.t.ppf(tail, units - 1)) ** 2
+    trials = np.divide(
+        rates * (1 - rates), variances, out=totals.astype(float), where=variances > 0
+    )
+    trials = trials * few
+    hits = rates * trials
+    low = stats.beta.ppf(tail, hits, trials - hits + 1)
+    high = stats.beta.ppf(1 - tail, hits + 1, np.maximum(trials - hits, 1e-9))
+    return np.where(rates >= 1, 1.0, low), np.where(rates >= 1, 1.0, high)
+
+
+def _calibration(
+    levels: np.ndarray,
+    rates: np.ndarray,
+    ends: tuple[np.ndarray, np.ndarray],
+    pairs: int,
+    people: int,
+    source: str,
+    found: np.ndarray | None,
+) -> Calibration:
+    """With ends that fall as the shares do."""
+    low, high = (np.maximum.accumulate(end[::-1])[::-1] for end in ends)
+    return Calibration(levels, rates, low, high, pairs, people, source, found)
