@@ -3,7 +3,12 @@
 import argparse
 import os
 
-from mmps.apis.command_line import build_searcher, searcher_parser
+from mmps.apis.command_line import (
+    add_calibration_argument,
+    build_searcher,
+    searcher_parser,
+    use_calibration,
+)
 from mmps.retrieval import Gallery
 from mmps.utils.cli import UserError, run_tool
 
@@ -31,6 +36,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         default=50,
         help='largest picture that may be sent (default: %(default)s)',
     )
+    add_calibration_argument(parser)
     arguments = parser.parse_args(argv)
     if arguments.max_megabytes <= 0 or arguments.max_megapixels <= 0:
         parser.error('--max-megabytes and --max-megapixels must be positive')
@@ -47,6 +53,7 @@ def main(argv: list[str] | None = None) -> None:
         raise UserError(f"the page needs Gradio ({error}): pip install 'mmps[demo]'") from error
     searcher = build_searcher(arguments, batch_size=1)
     gallery = Gallery.open(arguments.gallery, searcher.tag, create=False)
+    use_calibration(gallery, arguments)
     service = SearchService(searcher, gallery, int(arguments.max_megapixels * 1e6))
     serve(service, arguments.host, arguments.port, int(arguments.max_megabytes * 2**20))
 

@@ -7,9 +7,11 @@ from mmps.apis import AmbiguousQueryError, SearchResult
 from mmps.apis.command_line import (
     a_box,
     a_number,
+    add_calibration_argument,
     add_filter_arguments,
     build_searcher,
     searcher_parser,
+    use_calibration,
     where_of,
 )
 from mmps.retrieval import Gallery, why_nobody
@@ -32,6 +34,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         '--approximate', action='store_true', help="use the gallery's index, if it has one"
     )
+    add_calibration_argument(parser)
     parser.add_argument('--out', metavar='HITS.json', help='also write what was found there')
     parser.add_argument(
         '--show-dir', metavar='DIR', help='draw a sheet and the scene of every hit into this folder'
@@ -49,6 +52,7 @@ def search(arguments: argparse.Namespace) -> SearchResult:
     if not Path(arguments.query).is_file():
         raise UserError(f'query {arguments.query}: there is no such file')
     gallery = Gallery.open(arguments.gallery, create=False)
+    use_calibration(gallery, arguments)
     searcher = build_searcher(arguments, batch_size=1)
     try:
         return searcher.search(
@@ -75,6 +79,9 @@ def print_table(result: SearchResult) -> None:
     columns = {
         'rank': [str(rank) for rank in range(1, len(result) + 1)],
         'similarity': [f'{hit.similarity:.3f}' for hit in result],
+        'strangers': [result.judgement.chance(rank) for rank in range(len(result))]
+        if result.judgement
+        else [],
         'camera': [hit.camera or '' for hit in result],
         'time': ['' if hit.time is None else format_time(hit.time) for hit in result],
         'box': [','.join(f'{value:.0f}' for value in hit.bbox) for hit in result],
@@ -84,7 +91,10 @@ def print_table(result: SearchResult) -> None:
     shown = {name: cells for name, cells in columns.items() if any(cells)}
     widths = {name: max(map(len, [name, *cells])) for name, cells in shown.items()}
     print('  '.join(f'{name:<{widths[name]}}' for name in shown).rstrip())
-    for row in zip(*shown.values(), strict=True):
+    above = result.judgement.above if result.judgement else None
+    for rank, row in enumerate(zip(*shown.values(), strict=True)):
+        if rank == above:
+            print('----- below this line: probably somebody else')
         line = '  '.join(
             f'{cell:<{width}}' for cell, width in zip(row, widths.values(), strict=True)
         )
@@ -96,6 +106,8 @@ def main(argv: list[str] | None = None) -> None:
     result = search(arguments)
     if len(result):
         print_table(result)
+        if result.judgement:
+            print(result.judgement.describe())
     else:
         print(why_nobody(result.gallery, where_of(arguments)))
     if arguments.out:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from mmps.apis.backends import BACKENDS
 from mmps.apis.searcher import PersonSearcher
 from mmps.published import is_model_name, list_models
-from mmps.retrieval import Where
+from mmps.retrieval import Gallery, Where, load_calibration
 from mmps.sources import Provenance, absolute, parse_time
 from mmps.utils.cli import UserError, config_parser, load_config
 
@@ -106,6 +106,28 @@ def where_of(arguments: argparse.Namespace) -> Where:
         until=arguments.until,
         metadata=dict(arguments.where) if arguments.where else None,
     )
+
+
+def add_calibration_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--calibration``, for galleries that keep none beside them."""
+    parser.add_argument(
+        '--calibration',
+        metavar='FILE.json',
+        help='what calibrate.py --out wrote (default: what is kept beside the gallery, if any)',
+    )
+
+
+def use_calibration(gallery: Gallery, arguments: argparse.Namespace) -> None:
+    """Let searches of a gallery go by the calibration that the arguments name, or by its own.
+
+    Raises:
+        UserError: It cannot be read, or is of another model.
+    """
+    if arguments.calibration:
+        model = gallery.model
+        gallery.use_calibration(load_calibration(arguments.calibration, model), model)
+    else:
+        _ = gallery.calibration  # damage is told before a model is loaded
 
 
 def a_time(text: str) -> float:

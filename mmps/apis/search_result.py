@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import pandas
     from PIL.Image import Image
 
+    from mmps.apis.judgement import Judgement
     from mmps.retrieval import Gallery, Hit, Where
 
 
@@ -54,12 +55,14 @@ class SearchResult:
         hits: Who was found: similarity, place and time; see :class:`mmps.retrieval.Hit`.
         gallery: Where.
         where: Among whom; None: everybody.
+        judgement: How likely the hits are to be strangers; None where nothing was calibrated.
     """
 
     query: Query
     hits: Sequence[Hit]
     gallery: Gallery
     where: Where | None = None
+    judgement: Judgement | None = None
 
     def __repr__(self) -> str:
         best = f', the best {self.hits[0].similarity:.3f}' if self.hits else ''
@@ -94,11 +97,18 @@ class SearchResult:
                 np.array(hit.bbox),
                 f'{hit.similarity:.2f}',
                 f'cam {hit.camera}' if hit.camera is not None else '',
-                _place(hit),
+                [*self._chance(rank), *_place(hit)],
             )
-            for hit in self.hits
+            for rank, hit in enumerate(self.hits)
         ]
-        return finish_picture(draw_hits(query, hits), path)
+        judged = self.judgement
+        line = {} if judged is None else dict(above=judged.above, note=judged.describe())
+        return finish_picture(draw_hits(query, hits, **line), path)
+
+    def _chance(self, rank: int) -> list[str]:
+        """The chance of a false match, as a line of a caption."""
+        judged = self.judgement
+        return [] if judged is None else [f'{judged.chance(rank)} strangers']
 
     def scene(self, rank: int, blur_others: bool = False) -> np.ndarray | None:
         """The scene of a hit with the person outlined.
@@ -139,6 +149,9 @@ class SearchResult:
         """The query, the filter, the gallery's model and the hits; also written to ``path``.
 
         ``image`` of the query is null where it was not a file. Times are seconds since the epoch.
+        Where the gallery is calibrated, each hit has ``false_match``, the share of strangers that
+        look at least as similar with its interval (smaller than it says if ``at_most``), and
+        ``expected_strangers``, how many in this gallery; ``judgement`` is about all of them.
         """
         image = self.query.image if isinstance(self.query.image, str) else None
         content = dict(
@@ -147,6 +160,11 @@ class SearchResult:
             model=asdict(self.gallery.model),
             hits=[asdict(hit) for hit in self.hits],
         )
+        if self.judgement is not None:
+            content['judgement'] = self.judgement.to_dict()
+            judged = zip(self.judgement.matches, self.judgement.expected, strict=True)
+            for hit, (match, strangers) in zip(content['hits'], judged, strict=True):
+                hit |= dict(false_match=asdict(match), expected_strangers=strangers)
         text = json.dumps(content, indent=2)
         if path is not None:
             with whole_file(path) as temporary:
@@ -154,7 +172,11 @@ class SearchResult:
         return text
 
     def to_pandas(self) -> pandas.DataFrame:
-        """A row for each hit; ``time`` is a point in time (UTC), metadata have columns."""
+        """A row for each hit; ``time`` is a point in time (UTC), metadata have columns.
+
+        Where the gallery is calibrated, ``false_match`` is the share of strangers that look at
+        least as similar, ``expected_strangers`` how many in this gallery.
+        """
         rows = [asdict(hit) for hit in self.hits]
         names = dict.fromkeys(name for hit in self.hits for name in hit.metadata)
         columns = {'rank': range(1, len(rows) + 1)}
@@ -165,6 +187,9 @@ class SearchResult:
             columns[key] = [hit.bbox[number] for hit in self.hits]
         for name in names:
             columns[name] = [hit.metadata.get(name) for hit in self.hits]
+        if self.judgement is not None:
+            columns['false_match'] = [match.rate for match in self.judgement.matches]
+            columns['expected_strangers'] = self.judgement.expected
         table = data_frame(columns)
         import pandas
 

@@ -14,6 +14,7 @@ from mmps.apis.batching import map_batched
 from mmps.apis.boxes import check_box
 from mmps.apis.index_report import IndexReport
 from mmps.apis.indexing import index_files
+from mmps.apis.judgement import Judgement, calibrate_labelled
 from mmps.apis.people import People
 from mmps.apis.search_result import Query, SearchResult
 from mmps.published import find_model, is_model_name
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
     from mmps.apis.network import Network
+    from mmps.evaluation.functional import Calibration, SearchAnnotations, SearchPredictions
     from mmps.retrieval import ModelTag
 
 ImageLike = str | os.PathLike | np.ndarray
@@ -286,8 +288,42 @@ class PersonSearcher:
         """
         gallery = self._open(gallery, create=False)
         query = query_image if isinstance(query_image, Query) else self.query(query_image, box)
+        calibration = gallery.calibration  # what is wrong with it is known before the search
         (hits,) = gallery.search(query.embedding[None], top_k, where, approximate)
-        return SearchResult(query, hits, gallery, where)
+        judgement = None
+        if calibration is not None:
+            judgement = Judgement.of(hits, calibration, gallery.count(where))
+        return SearchResult(query, hits, gallery, where, judgement)
+
+    def calibrate(
+        self,
+        gallery: Gallery | str | os.PathLike,
+        *,
+        marks: Sequence[str | os.PathLike] = (),
+        labelled: tuple[SearchAnnotations, SearchPredictions] | None = None,
+    ) -> Calibration:
+        """Learn how similar strangers look; searches of the gallery then say so of each hit.
+
+        Without further arguments people in one frame are the strangers. See docs/calibration.md.
+
+        Args:
+            gallery: A gallery, or the address of one; the calibration is kept beside it.
+            marks: Files ``hits.json`` with marks, as the page saves them, each of a search for
+                another person.
+            labelled: Ground truth of a data set, and what this model found there.
+
+        Raises:
+            UserError: There is too little to count, or something is of another model.
+        """
+        gallery = self._open(gallery, create=False)
+        if labelled is not None and marks:
+            raise ValueError('calibrate: give marks or a labelled data set, not both')
+        if labelled is None:
+            calibration = gallery.calibrate(marks)
+        else:
+            calibration = calibrate_labelled(*labelled, self.tag, self._score_thr)
+        gallery.keep_calibration(calibration)
+        return calibration
 
     def _open(self, gallery: Gallery | str | os.PathLike, *, create: bool) -> Gallery:
         if not isinstance(gallery, Gallery):

@@ -1,5 +1,6 @@
 """Galleries: people found in images and videos, stored so that they can be searched."""
 
+from .calibration import load_calibration, save_calibration
 from .errors import DamagedGalleryError, GalleryError, ModelMismatchError
 from .explanation import why_nobody
 from .feedback import refined_query
@@ -16,6 +17,8 @@ __all__ = [
     'ModelMismatchError',
     'ModelTag',
     'Where',
+    'load_calibration',
     'refined_query',
+    'save_calibration',
     'why_nobody',
 ]

@@ -7,9 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from mmps.evaluation.functional.calibration import Calibration
+
+from .calibration import (
+    CALIBRATION,
+    calibrate_frames,
+    calibrate_saved_marks,
+    load_calibration,
+    save_calibration,
+)
 from .checks import check_description, checked_frame, checked_queries
 from .engines import Engine, MilvusEngine, open_engine
-from .errors import GalleryError
+from .errors import GalleryError, ModelMismatchError
 from .ids import NOBODY, new_batch
 from .local_reader import SnapshotReader
 from .reader import Reader
@@ -38,6 +47,7 @@ class Gallery:
         remote = isinstance(engine, MilvusEngine)
         self._reader: Reader = RemoteReader(engine) if remote else SnapshotReader(engine)
         self.model = engine.model
+        self._calibration: Calibration | None = None
 
     @classmethod
     def open(
@@ -276,6 +286,71 @@ class Gallery:
     def drop(self) -> None:
         """Erase the gallery."""
         self._engine.drop()
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """How similar strangers are: what :meth:`use_calibration` was given, else what is kept
+        beside the gallery, if anything.
+
+        Raises:
+            ModelMismatchError: It is of another model.
+            GalleryError: It is damaged.
+        """
+        if self._calibration is not None:
+            return self._calibration
+        path = self._calibration_file()
+        if path is None or not os.path.exists(path):
+            return None
+        return load_calibration(path, self.model)
+
+    def use_calibration(self, calibration: Calibration, model: ModelTag) -> None:
+        """Say how similar strangers are, for as long as this object lives; nothing is written.
+
+        Raises:
+            ModelMismatchError: These are similarities of another model.
+        """
+        if model.fingerprint != self.model.fingerprint:
+            raise ModelMismatchError(
+                f'the similarities of {model.name} were calibrated, but the gallery is of '
+                f'{self.model.name}'
+            )
+        self._calibration = calibration
+
+    def keep_calibration(self, calibration: Calibration) -> bool:
+        """Say how similar strangers are, from now on and for everybody who opens the gallery.
+
+        Returns:
+            Whether it was written, as a file in the gallery's folder. What is in memory, in an
+            object store or on a server has none; it is used by this object only.
+        """
+        path = self._calibration_file()
+        if path is None:
+            self._calibration = calibration
+            return False
+        save_calibration(path, calibration, self.model)
+        self._calibration = None
+        return True
+
+    def calibrate(self, marks: Sequence[str | os.PathLike] = ()) -> Calibration:
+        """Count how similar strangers are; nothing is kept.
+
+        Args:
+            marks: Files ``hits.json`` that the page has saved, each with the marks of a search for
+                another person. None: people in one frame are strangers.
+
+        Raises:
+            GalleryError: There is too little to count, or a file cannot be used.
+        """
+        try:
+            if marks:
+                return calibrate_saved_marks(marks, self.model)
+            return calibrate_frames(self._reader)
+        except ValueError as error:
+            raise GalleryError(f'{self._engine.address}: {error}') from error
+
+    def _calibration_file(self) -> str | None:
+        folder = getattr(self._engine, 'folder', None)
+        return None if folder is None else os.path.join(folder, CALIBRATION)
 
     def _select(self, where_or_ids: Where | Sequence[int]) -> Rows:
         if isinstance(where_or_ids, Where):

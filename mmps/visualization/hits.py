@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from .cell import CAPTION, CELL_HEIGHT, CELL_WIDTH, LINE, Cell, draw_cell
+from .cell import BODY, CAPTION, CELL_HEIGHT, CELL_WIDTH, LINE, Cell, draw_cell
 from .draw import ACCENT, INK, MUTED, PAPER, draw_tag, draw_text, outline
 
 MARGIN = 24
@@ -15,6 +15,8 @@ GAP = 10
 QUERY_GAP = 34
 HEADER = 62
 ROW = CELL_HEIGHT + CAPTION + LINE + 14
+_PALE = 0.45
+"""What is left of the pictures below the line."""
 _OF_PERSON = 7
 """Squares across what is left of a blurred person: a face is about one of them."""
 _OF_MATCH, _OF_SCENE = 3, 48
@@ -22,13 +24,23 @@ _OF_MATCH, _OF_SCENE = 3, 48
 the scene."""
 
 
-def draw_hits(query: Cell, hits: Sequence[Cell], columns: int = 8) -> np.ndarray:
+def draw_hits(
+    query: Cell,
+    hits: Sequence[Cell],
+    columns: int = 8,
+    *,
+    above: int | None = None,
+    note: str = '',
+) -> np.ndarray:
     """Draw a sheet: the query on the left, what was found beside it, best first, in rows.
 
     Args:
         query: The person who was searched for.
         hits: Who was found.
         columns: Hits per row.
+        above: How many hits are above the line; it is drawn, and those below are paler. None:
+            nobody says.
+        note: To stand below the title.
 
     Returns:
         (h, w, 3) uint8 BGR.
@@ -39,7 +51,8 @@ def draw_hits(query: Cell, hits: Sequence[Cell], columns: int = 8) -> np.ndarray
     sheet = np.full((HEADER + rows * ROW, width, 3), PAPER, np.uint8)
     draw_text(sheet, 'Query', MARGIN, HEADER - 22, 17, INK, bold=True)
     title = 'Most similar people in the gallery' if hits else 'Nobody found'
-    draw_text(sheet, title, first, HEADER - 22, 17, INK, bold=True)
+    draw_text(sheet, title, first, HEADER - 22 - (9 if note else 0), 17, INK, bold=True)
+    draw_text(sheet, note, first, HEADER - 10, BODY, MUTED)
     draw_cell(sheet[HEADER : HEADER + ROW, MARGIN : MARGIN + CELL_WIDTH], query, ACCENT)
     for rank, hit in enumerate(hits):
         top = HEADER + rank // columns * ROW
@@ -47,6 +60,12 @@ def draw_hits(query: Cell, hits: Sequence[Cell], columns: int = 8) -> np.ndarray
         canvas = sheet[top : top + ROW, left : left + CELL_WIDTH]
         draw_cell(canvas, hit, MUTED)
         draw_tag(canvas, str(rank + 1), 0, 0, MUTED)
+        if above is not None and rank >= above:
+            picture = canvas[1 : CELL_HEIGHT - 1, 1 : CELL_WIDTH - 1]
+            picture[:] = cv2.addWeighted(picture, _PALE, np.full_like(picture, 255), 1 - _PALE, 0)
+        if rank == above:
+            bar = sheet[top - 3 : top + ROW - 14, left - GAP // 2 - 2 : left - GAP // 2 + 2]
+            bar[:] = ACCENT
     return sheet
 
 

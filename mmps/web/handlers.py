@@ -200,7 +200,8 @@ class Handlers:
         empty = ''
         if session.exemplars and not session.hits and not session.problem:
             empty = why_nobody(self._service.gallery, session.where)
-        results = markup.results(session, form.view == WHOLE_SCENE, empty)
+        judged = self._service.judgement(session)
+        results = markup.results(session, form.view == WHOLE_SCENE, empty, judged)
         return picking.jump(session), markup.period(session), results, ''
 
 

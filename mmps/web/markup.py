@@ -6,6 +6,7 @@ import base64
 import html
 from collections.abc import Iterable, Sequence
 
+from mmps.apis.judgement import Judgement
 from mmps.retrieval import GalleryInfo, Hit
 from mmps.sources import format_offset, format_time
 from mmps.visualization.cell import CELL_HEIGHT, CELL_WIDTH
@@ -85,13 +86,16 @@ def period(session: Session) -> str:
     return f'<p class="ps-note" role="status">Only {read}</p>' if read else ''
 
 
-def results(session: Session, whole_scenes: bool, empty: str = '') -> str:
+def results(
+    session: Session, whole_scenes: bool, empty: str = '', judged: Judgement | None = None
+) -> str:
     """Who was found, best first.
 
     Args:
         session: The user's.
         whole_scenes: Show everybody in their scene, not cut out.
         empty: Why there is nobody.
+        judged: How likely the hits are to be strangers, if it is known.
     """
     if not session.exemplars:
         return (
@@ -105,9 +109,15 @@ def results(session: Session, whole_scenes: bool, empty: str = '') -> str:
         )
     if not session.hits:
         return f'<div class="ps-empty"><p>{escape(empty[:1].upper() + empty[1:])}.</p></div>'
-    cards = ''.join(
-        _card(rank, hit, session, whole_scenes) for rank, hit in enumerate(session.hits, start=1)
-    )
+    cards = [
+        _card(rank, hit, session, whole_scenes, judged)
+        for rank, hit in enumerate(session.hits, start=1)
+    ]
+    said = ''
+    if judged is not None:
+        said = f'<p class="ps-verdict" role="status">{escape(judged.describe())}</p>'
+        if judged.above < len(cards):
+            cards.insert(judged.above, '<li class="ps-line">Probably somebody else</li>')
     # always there: the focus stays where it is only as long as the elements do
     given = session.marks
     marks = (
@@ -117,10 +127,12 @@ def results(session: Session, whole_scenes: bool, empty: str = '') -> str:
         'marks</button><button type="button" data-act="clear">Clear</button></p>'
     )
     kind = 'ps-scenes' if whole_scenes else 'ps-crops'
-    return f'{marks}<ol class="ps-hits {kind}">{cards}</ol>'
+    return f'{said}{marks}<ol class="ps-hits {kind}">{"".join(cards)}</ol>'
 
 
-def _card(rank: int, hit: Hit, session: Session, whole_scene: bool) -> str:
+def _card(
+    rank: int, hit: Hit, session: Session, whole_scene: bool, judged: Judgement | None
+) -> str:
     marks = session.marks
     mark = 'right' if hit.id in marks.right else 'wrong' if hit.id in marks.wrong else ''
     picture = 'thumbnail' if whole_scene else 'crop'
@@ -128,12 +140,15 @@ def _card(rank: int, hit: Hit, session: Session, whole_scene: bool) -> str:
     if whole_scene:
         ratio = hit.size
     name, facts = escape(hit_name(hit)), [escape(fact) for fact in _facts(hit)]
+    if judged is not None:
+        facts.insert(0, escape(f'{judged.chance(rank - 1)} strangers'))
     described = ', '.join([f'Rank {rank}', f'similarity {hit.similarity:.2f}', *facts, name])
     share = max(0.0, min(1.0, hit.similarity))
+    below = ' ps-below' if judged is not None and rank > judged.above else ''
     lines = ''.join(f'<span class="ps-fact">{fact}</span>' for fact in facts)
     offset = '' if hit.offset is None else f'<span>{format_offset(hit.offset)}</span>'
     return (
-        f'<li class="ps-hit" data-mark="{mark}">'
+        f'<li class="ps-hit{below}" data-mark="{mark}">'
         f'<button type="button" class="ps-shot" data-act="open" data-id="{hit.id}" '
         f'aria-label="{described}: open the scene">'
         f'<img src="hit/{hit.id}/{picture}.jpg" alt="not there any more" '

@@ -12,11 +12,12 @@ import cv2
 import numpy as np
 
 from mmps.apis import People, Query, SearchResult
+from mmps.apis.judgement import Judgement
 from mmps.retrieval import refined_query
 from mmps.sources import MAX_PIXELS, check_header, decode_image
 from mmps.web.pictures import LONGEST_SIDE, cut_out, to_jpeg
 from mmps.web.scenes import Scenes, hit_name
-from mmps.web.session import Exemplar, Picture, Session
+from mmps.web.session import Exemplar, Marks, Picture, Session
 
 if TYPE_CHECKING:
     from mmps.retrieval import Gallery
@@ -135,6 +136,18 @@ class SearchService:
         kept = [hit for hit in hits if hit.id not in wrong]
         return replace(session, hits=tuple(kept[: session.top_k]))
 
+    def judgement(self, session: Session) -> Judgement | None:
+        """How likely the hits are to be strangers; None where the gallery is not calibrated.
+
+        Calibrations are of single pictures: of hits of several, or of marks, nothing is said.
+        """
+        if not session.exemplars or _refined(session) or session.problem:
+            return None
+        calibration = self.gallery.calibration
+        if calibration is None:
+            return None
+        return Judgement.of(session.hits, calibration, self.gallery.count(session.where))
+
     def embedding(self, session: Session) -> np.ndarray:
         """(D,) float32 of unit norm: what is searched for; see :func:`refined_query`."""
         return refined_query(
@@ -173,12 +186,21 @@ class SearchService:
         if cut is None:
             cut, bbox = np.full((2, 1, 3), 255, np.uint8), np.array([0, 0, 1, 2])
         query = Query(cut, np.asarray(bbox, np.float32), self.embedding(session))
-        result = SearchResult(query, session.hits, self.gallery, session.where)
+        judgement = self.judgement(session)
+        result = SearchResult(query, session.hits, self.gallery, session.where, judgement)
         content = json.loads(result.to_json())
         content['query'] = dict(
             people=[exemplar.name for exemplar in session.exemplars],
             right=session.marks.right,
             wrong=session.marks.wrong,
         )
+        # what marks are judged by
+        content['searched'] = self.gallery.count(session.where)
+        content['refined'] = _refined(session)
         sheet = np.asarray(result.plot(blur_others=blur_others).convert('RGB'))[..., ::-1]
         return json.dumps(content, indent=2).encode(), cv2.imencode('.png', sheet)[1].tobytes()
+
+
+def _refined(session: Session) -> bool:
+    """Whether hits are ranked by more than one picture."""
+    return len(session.exemplars) > 1 or session.counted != Marks()

@@ -201,3 +201,107 @@ def test_benchmark_of_indexing(model, load_tool, tmp_path):
     assert numbers['share'] == pytest.approx(
         100 * numbers['indexing'] / numbers['network alone'], rel=1e-6
     )
+
+
+@pytest.fixture
+def crowd(model, tmp_path):
+    """A gallery of the model in whose frames people stand apart, besides the scenes."""
+    from mmps.retrieval import IndexedFrame
+
+    searcher = PersonSearcher(*model[0])
+    gallery = Gallery.open(tmp_path / 'crowd.lance', searcher.tag)
+    rng = np.random.default_rng(0)
+    boxes = np.float32([[0, 0, 9, 20], [20, 0, 29, 20], [40, 0, 49, 20]])
+    for number in range(20):
+        vectors = rng.standard_normal((3, searcher.tag.embed_dim)).astype(np.float32)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        scores = np.ones(3, np.float32)
+        gallery.append([IndexedFrame(f'{number}.png', (64, 48), boxes, scores, vectors)])
+    return tmp_path / 'crowd.lance'
+
+
+def calibrate(load_tool, *arguments):
+    load_tool('analysis_tools/calibrate.py').main([*map(str, arguments)])
+
+
+def test_calibrate_and_search(crowd, model, load_tool, tmp_path, capsys):
+    query, out = sorted(model[1].iterdir())[0], tmp_path / 'hits.json'
+    options = ['--box', '10,20,60,100', '--top-k', '5', '--out', out]
+    search(load_tool, model, crowd, query, *options)
+    plain, before = capsys.readouterr().out, json.loads(out.read_text())
+    calibrate(load_tool, '--gallery', crowd)
+    printed = capsys.readouterr().out
+    assert '60 pairs of strangers, ' in printed and 'kept beside' in printed
+    search(load_tool, model, crowd, query, *options, '--show-dir', tmp_path / 'found')
+    lines, after = capsys.readouterr().out.splitlines(), json.loads(out.read_text())
+    judged = Gallery.open(crowd, create=False).calibration
+    assert lines[0].split()[:3] == ['rank', 'similarity', 'strangers']
+    assert 'strangers' not in plain
+    for old, new in zip(before['hits'], after['hits'], strict=True):
+        assert old == {key: new[key] for key in old}
+        assert new['false_match']['rate'] == judged.false_match(new['similarity']).rate
+    above = after['judgement']['above_line']
+    assert above == 5 or lines[above + 1].startswith('----- below this line')
+    assert any('60 people searched' in line for line in lines)
+    assert (tmp_path / 'found' / 'ranking.png').is_file()
+
+
+def test_a_calibration_in_a_file(crowd, model, load_tool, tmp_path, capsys):
+    file, query = tmp_path / 'c.json', sorted(model[1].iterdir())[0]
+    calibrate(load_tool, '--gallery', crowd, '--out', file)
+    assert Gallery.open(crowd, create=False).calibration is None
+    search(load_tool, model, crowd, query, '--box', '10,20,60,100', '--calibration', file)
+    assert 'people searched' in capsys.readouterr().out
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps(content | dict(model=content['model'] | dict(fingerprint='x'))))
+    with pytest.raises(UserError, match='were calibrated, not those of'):
+        search(load_tool, model, crowd, query, '--box', '10,20,60,100', '--calibration', file)
+
+
+def test_calibrate_a_labelled_data_set(model, crowd, load_tool, tmp_path, capsys):
+    from mmps.evaluation.functional import SearchPredictions, save_predictions
+    from mmps.utils.cli import load_config
+    from mmps.utils.search_config import test_annotations as annotations_of
+
+    annotations = annotations_of(load_config(model[0][0], {}))
+    dim = Gallery.open(crowd, create=False).model.embed_dim
+    rows = np.random.default_rng(0).standard_normal((len(annotations.bboxes), dim))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    queries = np.repeat(rows[:1], annotations.num_queries, 0)
+    boxes = annotations.box_splits, annotations.bboxes, np.ones(len(rows))
+    file = tmp_path / 'p.npz'
+    save_predictions(file, SearchPredictions(annotations.image_names, *boxes, rows, queries))
+    people = len(np.unique(annotations.person_ids[annotations.person_ids >= 0]))
+    if people < 5:
+        with pytest.raises(UserError, match=f'the labelled data set: {people} people'):
+            calibrate(load_tool, model[0][0], file)
+        return
+    calibrate(load_tool, model[0][0], file)
+    assert 'kept nowhere' in capsys.readouterr().out
+    calibrate(load_tool, model[0][0], file, '--gallery', crowd)
+    assert f'{people} people' in capsys.readouterr().out
+    assert Gallery.open(crowd, create=False).calibration.source == 'labelled'
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'problem'),
+    [
+        ([], '--gallery is needed'),
+        (['config.py'], 'CONFIG needs PREDICTIONS'),
+        (['c.py', 'p.npz', '--gallery', 'g', '--marks', 'm.json'], 'two ways'),
+        (['c.py', 'p.npz', '--out', 'c.json'], '--gallery is needed'),
+    ],
+)
+def test_calibrate_asks_for_what_it_needs(load_tool, capsys, arguments, problem):
+    with pytest.raises(SystemExit):
+        calibrate(load_tool, *arguments)
+    assert problem in capsys.readouterr().err
+
+
+def test_calibrate_names_what_is_wrong(model, gallery, load_tool, tmp_path):
+    with pytest.raises(UserError, match='there is no gallery'):
+        calibrate(load_tool, '--gallery', tmp_path / 'no.lance')
+    with pytest.raises(UserError, match=r'no\.json: there is no such file'):
+        calibrate(load_tool, '--gallery', gallery, '--marks', tmp_path / 'no.json')
+    with pytest.raises(UserError, match=r'config no\.py does not exist'):
+        calibrate(load_tool, 'no.py', 'p.npz', '--gallery', gallery)

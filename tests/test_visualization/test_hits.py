@@ -82,3 +82,18 @@ def test_boxes_at_and_beyond_the_edge(box):
     scene = np.random.default_rng(0).integers(0, 256, (100, 100, 3), np.uint8)
     for keep, people in ((box, ()), ([10, 10, 50, 90], [box])):
         assert blur_others(scene, np.array(keep), people).shape == scene.shape
+
+
+def test_the_line_stands_before_the_first_hit_below_it():
+    hits = [cell(100)] * 6
+    plain = draw_hits(cell(), hits, columns=4)
+    for above in range(7):
+        sheet = draw_hits(cell(), hits, columns=4, above=above, note='a note')
+        assert sheet.shape == plain.shape
+        for rank in range(6):
+            place = corner(*divmod(rank, 4))
+            person = pixel(sheet, place, CELL_HEIGHT // 2, CELL_WIDTH // 2)
+            assert (person == (100,) * 3) == (rank < above)
+            assert (pixel(sheet, place, 50, -module.GAP // 2) == ACCENT) == (rank == above)
+    unchanged = draw_hits(cell(), hits, columns=4, above=6)
+    np.testing.assert_array_equal(unchanged, plain)

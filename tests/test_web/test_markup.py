@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from mmps.apis import People
+from mmps.apis.judgement import Judgement
+from mmps.evaluation.functional import FalseMatch
 from mmps.retrieval import GalleryInfo, Hit, Where
 from mmps.web import markup, picking
 from mmps.web.session import Exemplar, Marks, Picture, Session
@@ -200,3 +202,22 @@ def test_pages_of_scenes_end():
     assert 'disabled>Back' in markup.frames([(1, 'a')], 0, 30)
     last = markup.frames([(1, 'a')], 24, 25)
     assert 'disabled>More' in last and '25 to 25 of 25' in last
+
+
+def test_chances_and_the_line_between_hits(session):
+    matches = FalseMatch(0.0001, 0, 1, at_most=True), FalseMatch(0.005, 0, 1)
+    judged = Judgement(matches, 1000)
+    text = markup.results(session, False, judged=judged)
+    Tags(text)
+    assert '&lt; 1 in 10,000 strangers' in text and '>1 in 200 strangers<' in text
+    assert judged.describe() in text.replace('&#x27;', "'")
+    first, line, second = (
+        text.index(mark) for mark in ('"ps-hit"', 'class="ps-line"', 'ps-hit ps-below')
+    )
+    assert first < line < second
+    # everybody above the line, or nobody
+    assert 'ps-line' not in markup.results(session, False, judged=Judgement(matches[:1] * 2, 10))
+    nobody = markup.results(session, False, judged=Judgement(matches[1:] * 2, 1000))
+    assert nobody.index('ps-line') < nobody.index('ps-hit ps-below')
+    assert 'Probably not here' in nobody
+    assert 'strangers' not in markup.results(session, False)

@@ -5,6 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
+from mmps.evaluation.functional import Calibration
 from mmps.retrieval import Where, refined_query
 from mmps.retrieval.ids import frame_id
 from mmps.testing.coloured_people import coloured_scene
@@ -199,3 +200,42 @@ def test_a_query_whose_file_is_gone(service, session, sources):
     session = service.choose_hit(session, hit.id, add=False)
     assert session.exemplars[0].cut is None and session.hits[0].id == hit.id
     assert service.export(session, blur_others=False)[1].startswith(b'\x89PNG')
+
+
+CALIBRATION = Calibration(
+    [-0.5, 0.999], [0.9, 0.001], [0.8, 0.0005], [0.95, 0.002], 10**6, 500, 'labelled'
+)
+
+
+def test_hits_of_a_calibrated_gallery_are_judged(service, session):
+    session = service.choose(session, 0, add=False)
+    assert service.judgement(session) is None
+    service.gallery.keep_calibration(CALIBRATION)
+    judged = service.judgement(session)
+    assert judged.searched == len(service.gallery)
+    assert [m.rate for m in judged.matches] == [
+        CALIBRATION.false_match(hit.similarity).rate for hit in session.hits
+    ]
+    content = json.loads(service.export(session, blur_others=False)[0])
+    assert content['judgement']['verdict'] == judged.verdict
+    filtered = service.search(replace(session, where=Where(cameras=['door'])))
+    assert service.judgement(filtered).searched == service.gallery.count(filtered.where) == 2
+
+
+def test_nothing_is_said_of_several_pictures_or_marks(service, session):
+    service.gallery.keep_calibration(CALIBRATION)
+    assert service.judgement(session) is None  # nobody is searched for
+    session = service.choose(session, 0, add=False)
+    marked = session.marked(session.hits[0].id, 'right')
+    assert service.judgement(marked) is not None  # a mark does not count before it is asked to
+    assert service.judgement(service.search(marked.refined())) is None
+    assert service.judgement(service.choose(session, 1, add=True)) is None
+
+
+def test_saved_marks_tell_what_they_were_made_with(service, session):
+    session = service.choose(session, 0, add=False)
+    marked = session.marked(session.hits[0].id, 'right')
+    content = json.loads(service.export(marked, blur_others=False)[0])
+    assert content['searched'] == len(service.gallery) and content['refined'] is False
+    refined = service.search(marked.refined())
+    assert json.loads(service.export(refined, blur_others=False)[0])['refined'] is True

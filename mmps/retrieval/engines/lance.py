@@ -90,6 +90,11 @@ class LanceEngine:
         if self._seals:
             self._cache = MatrixCache(self._folder / 'mmps_cache', stored.embed_dim)
 
+    @property
+    def folder(self) -> Path | None:
+        """Where the files are, if on this machine."""
+        return self._folder if self._seals else None
+
     def version(self) -> int:
         return self._retried(lambda: self._table.version)
 

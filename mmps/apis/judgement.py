@@ -1,0 +1,152 @@
+"""What a calibration says of the hits of a search."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from mmps.evaluation.functional import calibrate_pairs
+from mmps.evaluation.functional.stranger_pairs import labelled_pictures, pairs_by_label
+from mmps.utils.cli import UserError
+
+if TYPE_CHECKING:
+    from mmps.evaluation.functional import (
+        Calibration,
+        FalseMatch,
+        SearchAnnotations,
+        SearchPredictions,
+    )
+    from mmps.retrieval import Hit, ModelTag
+
+STRANGERS = 0.1
+"""The share of strangers that is expected among the hits above the line, at most."""
+
+Verdict = Literal['found', 'unclear', 'not here']
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """How likely hits are to be strangers, and where to draw the line.
+
+    Among the first r hits of a gallery of N people, N times the share of strangers that look at
+    least as similar as the r-th are expected to be strangers. The line is below the last hit for
+    which this is a tenth of r at most (Benjamini and Hochberg, J. R. Stat. Soc. B 57, 1995): it
+    is drawn above all hits in nine of ten searches for somebody who is not there.
+
+    Attributes:
+        matches: For each hit the chance that a stranger looks at least as similar.
+        searched: Number of people who were searched.
+    """
+
+    matches: tuple[FalseMatch, ...]
+    searched: int
+
+    @classmethod
+    def of(cls, hits: Sequence[Hit], calibration: Calibration, searched: int) -> Judgement:
+        """Of hits, best first, among so many people."""
+        return cls(tuple(calibration.false_match(hit.similarity) for hit in hits), searched)
+
+    @property
+    def expected(self) -> tuple[float, ...]:
+        """For each hit how many strangers in this gallery are expected to look as similar."""
+        return tuple(self.searched * match.rate for match in self.matches)
+
+    @property
+    def above(self) -> int:
+        """Hits above the line; those below are probably somebody else."""
+        ranks = np.arange(1, len(self.matches) + 1)
+        kept = np.flatnonzero(np.array(self.expected) <= STRANGERS * ranks)
+        return int(kept[-1]) + 1 if len(kept) else 0
+
+    @property
+    def verdict(self) -> Verdict:
+        """``found``; ``not here``: strangers look as similar as the first hit; or ``unclear``: the
+        first hit is beyond what was calibrated, which is too little for a gallery of this size.
+        """
+        if self.above:
+            return 'found'
+        return 'unclear' if self.matches and self.matches[0].at_most else 'not here'
+
+    def chance(self, rank: int) -> str:
+        """For people: ``1 in 200``, of a position in the hits."""
+        return describe_chance(self.matches[rank])
+
+    def describe(self) -> str:
+        """For people, in a sentence or two."""
+        people = f'{self.searched:,} people searched'
+        if not self.matches:
+            return f'Nobody among {people}.'
+        strangers = _number(self.expected[0], self.matches[0].at_most)
+        if self.verdict == 'unclear':
+            return (
+                f'Cannot tell: among {people}, up to {_number(self.expected[0])} strangers may '
+                'look as similar as the first hit; calibrate with more people.'
+            )
+        as_similar = f'{strangers} strangers are expected to look as similar as the first hit'
+        if self.verdict == 'not here':
+            return f'Probably not here: among {people}, {as_similar}.'
+        return (
+            f'{self.above} above the line, below which hits are probably somebody else; among '
+            f'{people}, {as_similar}.'
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return dict(searched=self.searched, above_line=self.above, verdict=self.verdict)
+
+
+def calibrate_labelled(
+    annotations: SearchAnnotations,
+    predictions: SearchPredictions,
+    model: ModelTag | None = None,
+    score_thr: float = 0.5,
+) -> Calibration:
+    """Count how similar different people of a labelled data set look, and the same ones.
+
+    Args:
+        annotations: Ground truth.
+        predictions: What the model found there.
+        model: Which one it is to be. The length of embeddings is compared; nothing else in
+            predictions says whose they are.
+        score_thr: Detections with lower scores are dropped.
+
+    Raises:
+        UserError: The predictions do not fit, or there is too little to count.
+    """
+    length = predictions.embeddings.shape[1]
+    if model is not None and length != model.embed_dim:
+        raise UserError(
+            f'the predictions have embeddings of {length} values, those of {model.name} have '
+            f'{model.embed_dim}: they are of another model'
+        )
+    try:
+        pairs, same = pairs_by_label(*labelled_pictures(annotations, predictions, score_thr))
+        return calibrate_pairs(pairs, 'labelled', same)
+    except ValueError as error:
+        raise UserError(f'the labelled data set: {error}') from error
+
+
+def describe_chance(match: FalseMatch) -> str:
+    """For people: ``1 in 200``, ``< 1 in 16,000``, ``over 1 in 2``."""
+    if match.rate > 0.5:
+        return 'over 1 in 2'
+    return f'{"< " if match.at_most else ""}1 in {_round(1 / match.rate):,}'
+
+
+def _number(strangers: float, at_most: bool = False) -> str:
+    """A number of strangers, for people."""
+    if strangers >= 10:
+        shown = f'{_round(strangers):,}'
+    elif strangers >= 0.01:
+        shown = f'{strangers:.1g}'
+    else:
+        shown, at_most = '0.01', True
+    return f'{"fewer than " if at_most else ""}{shown}'
+
+
+def _round(number: float) -> int:
+    """To two digits."""
+    return round(float(f'{number:.2g}'))

@@ -1,0 +1,178 @@
+"""What is known of strangers: counted in a gallery, and kept beside it with its model's name."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import numpy as np
+
+from mmps.evaluation.functional.calibration import (
+    Calibration,
+    calibrate_marks,
+    calibrate_pairs,
+)
+from mmps.evaluation.functional.stranger_pairs import pairs_in_frames
+from mmps.utils.files import write_json
+
+from .errors import GalleryError, ModelMismatchError
+from .ids import NOBODY
+from .reader import Reader
+from .records import ModelTag
+from .rows import Rows
+
+CALIBRATION = 'mmps_calibration.json'
+"""Name of the file in the folder of a gallery."""
+MOST_PEOPLE = 30_000
+"""People whose embeddings are read to count strangers in frames."""
+
+
+def save_calibration(path: str | os.PathLike, calibration: Calibration, model: ModelTag) -> None:
+    """Write a calibration as JSON, wholly or not at all.
+
+    Args:
+        path: The file.
+        calibration: What to write.
+        model: Whose similarities they are.
+    """
+    content = {
+        key: value.tolist() if isinstance(value, np.ndarray) else value
+        for key, value in vars(calibration).items()
+    }
+    write_json(path, dict(model=asdict(model), **content))
+
+
+def load_calibration(path: str | os.PathLike, model: ModelTag) -> Calibration:
+    """Read what :func:`save_calibration` wrote.
+
+    Args:
+        path: The file.
+        model: Whose similarities are asked about.
+
+    Raises:
+        ModelMismatchError: They are of another model.
+        GalleryError: The file is missing or damaged.
+    """
+    again = 'calibrate again, with tools/analysis_tools/calibrate.py'
+    try:
+        content = json.loads(Path(path).read_text())
+        made = ModelTag(**content['model'])
+        known = {field.name for field in fields(Calibration)}
+        calibration = Calibration(**{key: content[key] for key in known})
+    except FileNotFoundError:
+        raise GalleryError(f'{path}: there is no such calibration; {again}') from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise GalleryError(f'{path}: no calibration, or damaged ({error!r}); {again}') from error
+    if made.fingerprint != model.fingerprint:
+        raise ModelMismatchError(
+            f'{path}: the similarities of {made.name} ({made.fingerprint[:12]}) were calibrated, '
+            f'not those of {model.name} ({model.fingerprint[:12]}); {again}'
+        )
+    return calibration
+
+
+def calibrate_frames(reader: Reader) -> Calibration:
+    """Count how similar people in one frame are, who cannot be the same.
+
+    Raises:
+        ValueError: There are too few of them.
+    """
+    rows = reader.select(None)
+    rows = rows.take(rows['detection'] != NOBODY)
+    frames, of_row = np.unique(rows['frame_id'], return_inverse=True)
+    together = np.bincount(of_row.reshape(-1), minlength=len(frames))[of_row.reshape(-1)] > 1
+    rows = rows.take(together)
+    sequences, order = _in_order(rows)
+    rows, sequences = rows.take(order), sequences[order]
+    frames = np.cumsum(np.diff(rows['frame_id'], prepend=rows['frame_id'][:1]) != 0)
+    step = -(-len(rows) // MOST_PEOPLE)
+    if step > 1:
+        some = frames % step == 0
+        rows, frames, sequences = rows.take(some), frames[some], sequences[some]
+    embeddings = reader.people(rows['id'])[1]
+    boxes = np.stack([rows[side] for side in ('x1', 'y1', 'x2', 'y2')], 1)
+    return calibrate_pairs(pairs_in_frames(embeddings, boxes, frames, sequences), 'same frame')
+
+
+def _in_order(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+    """Number (n,) of the camera, video or folder of each row, and the order (n,) of taking."""
+    sources, cameras = rows.texts['source'].to_list(), rows.texts['camera'].to_list()
+    names = [
+        f'camera {camera}'
+        if camera is not None
+        else source
+        if not np.isnan(offset)
+        else os.path.dirname(source)
+        for source, camera, offset in zip(sources, cameras, rows['offset'], strict=True)
+    ]
+    sequences = np.unique(np.array(names, str), return_inverse=True)[1].reshape(-1)
+    times = np.nan_to_num(rows['time'], nan=-np.inf)
+    keys = (rows['frame_id'], rows['frame'], np.array(sources, str), times, sequences)
+    return sequences, np.lexsort(keys)
+
+
+def read_marks(
+    files: Sequence[str | os.PathLike], model: ModelTag
+) -> tuple[list[np.ndarray], list[float], list[int]]:
+    """What users of the page have said of hits, from the files that it saves.
+
+    Args:
+        files: ``hits.json`` of a search each, every one for another person.
+        model: That of the gallery.
+
+    Returns:
+        As :func:`~mmps.evaluation.functional.calibration.calibrate_marks` takes it: similarities
+        of the wrong hits, the similarity down to which every hit is marked, and the number of
+        other people searched.
+
+    Raises:
+        ModelMismatchError: A search was made with another model.
+        GalleryError: A file is missing, damaged or of a search that cannot be used.
+    """
+    names = [os.path.abspath(file) for file in files]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise GalleryError(f'{twice[0]}: given twice; each file is of another person')
+    wrong, complete, searched = [], [], []
+    for file in names:
+        try:
+            content = json.loads(Path(file).read_text())
+            query, hits = content['query'], content['hits']
+            verdicts = {int(i): 'right' for i in query['right']}
+            verdicts |= {int(i): 'wrong' for i in query['wrong']}
+            refined, people = bool(content['refined']), int(content['searched'])
+            pairs = [(verdicts.get(int(hit['id'])), float(hit['similarity'])) for hit in hits]
+            fingerprint = content['model']['fingerprint']
+        except FileNotFoundError:
+            raise GalleryError(f'{file}: there is no such file') from None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise GalleryError(
+                f'{file}: not a hits.json with marks, as the page saves it ({error!r}); search, '
+                'mark the hits, and make the files again'
+            ) from error
+        if fingerprint != model.fingerprint:
+            raise ModelMismatchError(
+                f'{file}: this search was made with another model than {model.name}; search with '
+                'that one'
+            )
+        if refined:
+            raise GalleryError(
+                f'{file}: these hits were ranked by several pictures or by marks; save the search '
+                'for one picture, before "Search again with these marks"'
+            )
+        known = next((n for n, (verdict, _) in enumerate(pairs) if verdict is None), len(pairs))
+        wrong.append(np.array([value for verdict, value in pairs[:known] if verdict == 'wrong']))
+        complete.append(pairs[known - 1][1] if known else np.inf)
+        searched.append(people - len(query['right']))
+    return wrong, complete, searched
+
+
+def calibrate_saved_marks(files: Sequence[str | os.PathLike], model: ModelTag) -> Calibration:
+    """Count how similar the hits were that users have marked wrong; see :func:`read_marks`.
+
+    Raises:
+        ValueError: There are too few searches, or marks.
+    """
+    return calibrate_marks(*read_marks(files, model), 'marks')
