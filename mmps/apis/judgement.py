@@ -79,18 +79,21 @@ class Judgement:
         people = f'{self.searched:,} people searched'
         if not self.matches:
             return f'Nobody among {people}.'
-        strangers = _number(self.expected[0], self.matches[0].at_most)
+        first, strangers = self.matches[0], self.expected[0]
+        as_similar = (
+            f'{_strangers(strangers, first.at_most)} would look as similar as the first hit'
+        )
         if self.verdict == 'unclear':
             return (
-                f'Cannot tell: among {people}, up to {_number(self.expected[0])} strangers may '
-                'look as similar as the first hit; calibrate with more people.'
+                f'Cannot tell: of {people}, up to {_strangers(strangers)} may look as similar as '
+                'the first hit; calibrate with more people.'
             )
-        as_similar = f'{strangers} strangers are expected to look as similar as the first hit'
         if self.verdict == 'not here':
-            return f'Probably not here: among {people}, {as_similar}.'
+            return f'Probably not here: of {people}, {as_similar}.'
+        hits = 'hit' if self.above == 1 else 'hits'
         return (
-            f'{self.above} above the line, below which hits are probably somebody else; among '
-            f'{people}, {as_similar}.'
+            f'{self.above} {hits} above the line, below it probably somebody else: of {people}, '
+            f'{as_similar}.'
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -123,7 +126,7 @@ def calibrate_labelled(
             f'{model.embed_dim}: they are of another model'
         )
     try:
-        pairs, same = pairs_by_label(*labelled_pictures(annotations, predictions, score_thr))
+        pairs, same = pairs_by_label(labelled_pictures(annotations, predictions, score_thr))
         return calibrate_pairs(pairs, 'labelled', same)
     except ValueError as error:
         raise UserError(f'the labelled data set: {error}') from error
@@ -136,15 +139,11 @@ def describe_chance(match: FalseMatch) -> str:
     return f'{"< " if match.at_most else ""}1 in {_round(1 / match.rate):,}'
 
 
-def _number(strangers: float, at_most: bool = False) -> str:
-    """A number of strangers, for people."""
-    if strangers >= 10:
-        shown = f'{_round(strangers):,}'
-    elif strangers >= 0.01:
-        shown = f'{strangers:.1g}'
-    else:
-        shown, at_most = '0.01', True
-    return f'{"fewer than " if at_most else ""}{shown}'
+def _strangers(number: float, at_most: bool = False) -> str:
+    """So many strangers, for people."""
+    shown = f'{_round(number):,}' if number >= 10 else f'{max(number, 0.01):.1g}'
+    fewer = 'fewer than ' if at_most or number < 0.01 else ''
+    return f'{fewer}{shown} {"stranger" if shown == "1" else "strangers"}'
 
 
 def _round(number: float) -> int:

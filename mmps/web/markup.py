@@ -115,7 +115,10 @@ def results(
     ]
     said = ''
     if judged is not None:
-        said = f'<p class="ps-verdict" role="status">{escape(judged.describe())}</p>'
+        said = (
+            f'<p class="ps-verdict"><span role="status">{escape(judged.describe())}</span> '
+            '<small>1 in 200: so many strangers look at least as similar.</small></p>'
+        )
         if judged.above < len(cards):
             cards.insert(judged.above, '<li class="ps-line">Probably somebody else</li>')
     # always there: the focus stays where it is only as long as the elements do
@@ -141,7 +144,7 @@ def _card(
         ratio = hit.size
     name, facts = escape(hit_name(hit)), [escape(fact) for fact in _facts(hit)]
     if judged is not None:
-        facts.insert(0, escape(f'{judged.chance(rank - 1)} strangers'))
+        facts.insert(0, escape(judged.chance(rank - 1)))
     described = ', '.join([f'Rank {rank}', f'similarity {hit.similarity:.2f}', *facts, name])
     share = max(0.0, min(1.0, hit.similarity))
     below = ' ps-below' if judged is not None and rank > judged.above else ''

@@ -66,12 +66,16 @@ def test_chances_in_words(rate, at_most, text):
 
 def test_sentences():
     assert judgement([1e-4, 0.1], 1000).describe() == (
-        '1 above the line, below which hits are probably somebody else; among 1,000 people '
-        'searched, 0.1 strangers are expected to look as similar as the first hit.'
+        '1 hit above the line, below it probably somebody else: of 1,000 people searched, 0.1 '
+        'strangers would look as similar as the first hit.'
     )
-    assert judgement([2e-3], 1234).describe().startswith('Probably not here: among 1,234 people')
+    assert judgement([1e-3, 2e-3], 1000).describe() == (
+        'Probably not here: of 1,000 people searched, 1 stranger would look as similar as the '
+        'first hit.'
+    )
     assert 'up to 25 strangers may look' in judgement([2.5e-4], 100_000, beyond=1).describe()
     assert 'fewer than 0.01 strangers' in judgement([1e-7], 100, beyond=1).describe()
+    assert 'fewer than 0.05 strangers' in judgement([5e-4], 100, beyond=1).describe()
     assert judgement([], 0).describe() == 'Nobody among 0 people searched.'
 
 

@@ -209,7 +209,7 @@ def test_chances_and_the_line_between_hits(session):
     judged = Judgement(matches, 1000)
     text = markup.results(session, False, judged=judged)
     Tags(text)
-    assert '&lt; 1 in 10,000 strangers' in text and '>1 in 200 strangers<' in text
+    assert '>&lt; 1 in 10,000<' in text and '<span class="ps-fact">1 in 200<' in text
     assert judged.describe() in text.replace('&#x27;', "'")
     first, line, second = (
         text.index(mark) for mark in ('"ps-hit"', 'class="ps-line"', 'ps-hit ps-below')
@@ -220,4 +220,4 @@ def test_chances_and_the_line_between_hits(session):
     nobody = markup.results(session, False, judged=Judgement(matches[1:] * 2, 1000))
     assert nobody.index('ps-line') < nobody.index('ps-hit ps-below')
     assert 'Probably not here' in nobody
-    assert 'strangers' not in markup.results(session, False)
+    assert 'stranger' not in markup.results(session, False)

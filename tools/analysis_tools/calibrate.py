@@ -43,7 +43,14 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         '--out', metavar='FILE.json', help='write it to this file instead, for --calibration'
     )
+    parser.add_argument(
+        '--check', type=int, nargs='?', const=20, metavar='N',
+        help='instead, see whether what half of the people of the labelled data set say holds for '
+        'the other half, N times (default: 20)',
+    )  # fmt: skip
     arguments = parser.parse_args(argv)
+    if arguments.check is not None and (arguments.check < 1 or not arguments.config):
+        parser.error('--check N needs CONFIG and PREDICTIONS.npz, and an N of 1 at least')
     if arguments.config and not arguments.predictions:
         parser.error('CONFIG needs PREDICTIONS.npz beside it, of tools/test.py --out')
     if not arguments.gallery and (arguments.out or not arguments.config):
@@ -53,24 +60,72 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     return arguments
 
 
-def calibrate(gallery: 'Gallery | None', arguments: argparse.Namespace) -> 'Calibration':
-    if gallery and not arguments.config:
-        return gallery.calibrate(arguments.marks)
+def read_labelled(arguments: argparse.Namespace) -> tuple:
+    """Ground truth and predictions of the labelled data set, and the score threshold."""
     config = load_config(arguments.config, arguments.cfg_options)
     require_entries(config, arguments.config, ('test_dataloader', 'test_evaluator'))
 
-    from mmps.apis.judgement import calibrate_labelled
     from mmps.evaluation.functional import load_predictions
     from mmps.utils.search_config import search_protocols, test_annotations
 
     try:
         score_thr = search_protocols(config, arguments.config).score_thr
         annotations = test_annotations(config)
-        predictions = load_predictions(arguments.predictions, annotations)
+        return annotations, load_predictions(arguments.predictions, annotations), score_thr
     except ValueError as error:
         raise UserError(error) from error
+
+
+def calibrate(gallery: 'Gallery | None', arguments: argparse.Namespace) -> 'Calibration':
+    if gallery and not arguments.config:
+        return gallery.calibrate(arguments.marks)
+
+    from mmps.apis.judgement import calibrate_labelled
+
+    annotations, predictions, score_thr = read_labelled(arguments)
     model = gallery.model if gallery else None
     return calibrate_labelled(annotations, predictions, model, score_thr)
+
+
+def check(arguments: argparse.Namespace) -> None:
+    """Print how labels and frames of half of the people hold for the other half."""
+    from mmps.evaluation.functional import calibrate_pairs
+    from mmps.evaluation.functional.calibration_check import check_calibration
+    from mmps.evaluation.functional.stranger_pairs import (
+        labelled_pictures,
+        pairs_by_label,
+        pairs_in_scenes,
+    )
+
+    pictures = labelled_pictures(*read_labelled(arguments))
+    ways = {
+        'labels': lambda half: calibrate_pairs(pairs_by_label(half)[0], 'labels'),
+        'frames': lambda half: calibrate_pairs(pairs_in_scenes(half), 'frames'),
+    }
+    print(
+        'by      stated        95 % interval         other half        least to most         held'
+    )
+    for name, way in ways.items():
+        try:
+            rows = check_calibration(pictures, way, halvings=arguments.check)
+        except ValueError as error:
+            print(f'{name:<6}  half of the people are too few: {error}')
+            continue
+        for row in rows:
+            interval = f'1 in {inverse(row.high)} to {inverse(row.low)}'
+            ends = f'1 in {inverse(row.most)} to {inverse(row.least)}'
+            measured, held = f'1 in {inverse(row.measured)}', f'{row.held} of {row.halvings}'
+            print(
+                f'{name:<6}  1 in {inverse(row.stated):<7}  {interval:<20}  {measured:<16}  '
+                f'{ends:<20}  {held}'
+            )
+
+
+def inverse(share: float) -> str:
+    """So many strangers of whom one looks as similar."""
+    if not share:
+        return 'more'
+    return f'{1 / share:.1f}' if share > 0.15 else f'{float(f"{1 / share:.2g}"):,.0f}'
 
 
 def print_table(calibration: 'Calibration') -> None:
@@ -86,7 +141,7 @@ def print_table(calibration: 'Calibration') -> None:
         if similarity is None or rate > calibration.rates[0]:
             continue
         match = calibration.false_match(similarity)
-        ends = f'1 in {1 / match.high:,.0f} to {1 / match.low:,.0f}'
+        ends = f'1 in {inverse(match.high)} to {inverse(match.low)}'
         share = calibration.found_at(similarity)
         found = '' if share is None else f'  {share:.1%}'
         print(f'{describe_chance(match):<14}  {similarity:<10.3f}  {ends:<22}{found}'.rstrip())
@@ -95,6 +150,9 @@ def print_table(calibration: 'Calibration') -> None:
 
 def main(argv: list[str] | None = None) -> None:
     arguments = parse_arguments(argv)
+    if arguments.check is not None:
+        check(arguments)
+        return
 
     from mmps.retrieval import Gallery, save_calibration
 

@@ -18,6 +18,29 @@ _LINKED = 0.01
 
 
 @dataclass(frozen=True)
+class Pictures:
+    """Pictures of people.
+
+    Attributes:
+        embeddings: (n, D) float32 of unit norm.
+        person_ids: (n,) int64.
+        bboxes: (n, 4) float32 xyxy in the scene.
+        images: (n,) int64 number of the scene.
+        cameras: (n,) int64 which took it; -1: unknown.
+    """
+
+    embeddings: np.ndarray
+    person_ids: np.ndarray
+    bboxes: np.ndarray
+    images: np.ndarray
+    cameras: np.ndarray
+
+    def __getitem__(self, rows: np.ndarray) -> Pictures:
+        """Some of them, by a mask (n,) or indices (m,)."""
+        return Pictures(*(values[rows] for values in vars(self).values()))
+
+
+@dataclass(frozen=True)
 class StrangerPairs:
     """Similarities of pictures of different people.
 
@@ -35,7 +58,7 @@ class StrangerPairs:
 
 def labelled_pictures(
     annotations: SearchAnnotations, predictions: SearchPredictions, score_thr: float = 0.5
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> Pictures:
     """The detections that show somebody with an id.
 
     A detection shows the annotated person that it overlaps most, from an IoU of 0.5 on.
@@ -44,9 +67,6 @@ def labelled_pictures(
         annotations: Ground truth.
         predictions: Images in any order.
         score_thr: Detections with lower scores are dropped.
-
-    Returns:
-        Embeddings (n, D) float32, person ids (n,) int64 and images (n,) int64.
     """
     predictions = keep_confident(align_predictions(predictions, annotations), score_thr)
     images = np.repeat(np.arange(annotations.num_images), np.diff(predictions.image_splits))
@@ -56,34 +76,39 @@ def labelled_pictures(
     # above one half, boxes that overlap a detection equally are rare: the first is taken
     rows, first = np.unique(rows, return_index=True)
     ids = annotations.person_ids[people[first]]
-    known = ids >= 0
-    return predictions.embeddings[rows[known]], ids[known], images[rows[known]]
+    rows, ids = rows[ids >= 0], ids[ids >= 0]
+    boxes, of_rows = predictions.bboxes[rows], images[rows]
+    cameras = annotations.cameras[of_rows]
+    return Pictures(predictions.embeddings[rows], ids, boxes, of_rows, cameras)
 
 
-def pairs_by_label(
-    embeddings: np.ndarray, person_ids: np.ndarray, images: np.ndarray
-) -> tuple[StrangerPairs, np.ndarray]:
+def pairs_by_label(pictures: Pictures) -> tuple[StrangerPairs, np.ndarray]:
     """Pairs of different people, and similarities of pictures of the same person.
 
     Of people with many pictures some are taken, evenly spaced, so that there are
     :data:`MOST_PICTURES` at most.
 
-    Args:
-        embeddings: (n, D) float32 of unit norm.
-        person_ids: (n,) int64.
-        images: (n,) int64: the same person twice in one image is no pair.
-
     Returns:
-        The pairs, and (m,) float32.
+        The pairs, and (m,) float32 of the same person in two scenes.
     """
-    chosen = _some_of_each(person_ids, MOST_PICTURES)
-    embeddings, person_ids, images = embeddings[chosen], person_ids[chosen], images[chosen]
-    one, other = np.triu_indices(len(chosen), 1)
-    similarities = (embeddings @ embeddings.T)[one, other]
-    differ = person_ids[one] != person_ids[other]
-    same = ~differ & (images[one] != images[other])
-    owners = np.stack([person_ids[one[differ]], person_ids[other[differ]]], 1)
+    some = pictures[_some_of_each(pictures.person_ids, MOST_PICTURES)]
+    one, other = np.triu_indices(len(some.images), 1)
+    similarities = (some.embeddings @ some.embeddings.T)[one, other]
+    differ = some.person_ids[one] != some.person_ids[other]
+    same = ~differ & (some.images[one] != some.images[other])
+    owners = np.stack([some.person_ids[one[differ]], some.person_ids[other[differ]]], 1)
     return StrangerPairs(similarities[differ], owners), similarities[same]
+
+
+def pairs_in_scenes(pictures: Pictures) -> StrangerPairs:
+    """:func:`pairs_in_frames` of pictures whose labels are not looked at.
+
+    Raises:
+        ValueError: No scene shows two people apart from each other.
+    """
+    some = pictures[np.lexsort((pictures.images, pictures.cameras))]
+    frames = np.cumsum(np.diff(some.images, prepend=some.images[:1]) != 0)
+    return pairs_in_frames(some.embeddings, some.bboxes, frames, some.cameras)
 
 
 def pairs_in_frames(

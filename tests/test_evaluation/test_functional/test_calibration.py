@@ -14,7 +14,9 @@ from mmps.evaluation.functional import (
     stranger_pairs,
 )
 from mmps.evaluation.functional.calibration import calibrate_marks, calibrate_pairs
+from mmps.evaluation.functional.calibration_check import check_calibration
 from mmps.evaluation.functional.stranger_pairs import (
+    Pictures,
     StrangerPairs,
     labelled_pictures,
     pairs_by_label,
@@ -31,7 +33,13 @@ def world(rng, people, pictures, dim=16, noise=0.3):
     ids = np.repeat(np.arange(people), pictures)
     people = unit(rng.standard_normal((people, dim)) * np.linspace(2, 0.5, dim))
     embeddings = people[ids] + noise * rng.standard_normal((len(ids), dim)) / dim**0.5
-    return unit(embeddings), ids, np.arange(len(ids))
+    return pictures_of(unit(embeddings), ids)
+
+
+def pictures_of(embeddings, ids):
+    """Each in a scene of its own."""
+    boxes = np.tile(np.float32([[0, 0, 10, 20]]), (len(ids), 1))
+    return Pictures(embeddings, ids, boxes, np.arange(len(ids)), np.zeros(len(ids), int))
 
 
 def couples(similarities, people=40):
@@ -91,8 +99,9 @@ def test_ties_are_one_level():
 @settings(deadline=None, max_examples=40)
 @given(seed=st.integers(0, 2**32 - 1), people=st.integers(6, 25), pictures=st.integers(1, 4))
 def test_equals_a_count_of_all_pairs(seed, people, pictures):
-    embeddings, ids, images = world(np.random.default_rng(seed), people, pictures)
-    pairs, same = pairs_by_label(embeddings, ids, images)
+    everybody = world(np.random.default_rng(seed), people, pictures)
+    embeddings, ids = everybody.embeddings, everybody.person_ids
+    pairs, same = pairs_by_label(everybody)
     apart, together = [], []
     for i in range(len(ids)):
         for j in range(i):
@@ -116,11 +125,11 @@ def test_intervals_hold_as_often_as_they_say():
     """Of 60 samples of 40 people, the intervals hold the true share in 90 % at least."""
     rng = np.random.default_rng(5)
     truth = np.sort(
-        np.concatenate([pairs_by_label(*world(rng, 900, 1))[0].similarities for _ in range(4)])
+        np.concatenate([pairs_by_label(world(rng, 900, 1))[0].similarities for _ in range(4)])
     )
     held = []
     for _ in range(60):
-        calibration = calibrate_pairs(pairs_by_label(*world(rng, 40, 3))[0], 'sample')
+        calibration = calibrate_pairs(pairs_by_label(world(rng, 40, 3))[0], 'sample')
         true = 1 - np.searchsorted(truth, calibration.similarities) / len(truth)
         held.append(np.mean((calibration.low <= true) & (true <= calibration.high)))
     assert np.mean(held) > 0.9
@@ -130,11 +139,11 @@ def test_people_with_many_pictures_do_not_outweigh_others(monkeypatch):
     monkeypatch.setattr(stranger_pairs, 'MOST_PICTURES', 60)
     ids = np.repeat(np.arange(20), [101] + [3] * 19)
     embeddings = unit(np.random.default_rng(0).standard_normal((len(ids), 4)))
-    pairs, _ = pairs_by_label(embeddings, ids, np.arange(len(ids)))
+    pairs, _ = pairs_by_label(pictures_of(embeddings, ids))
     assert len(pairs) < 60 * 59 / 2
     assert np.bincount(pairs.owners.ravel()).max() < 5 * np.bincount(pairs.owners.ravel()).min()
     monkeypatch.setattr(stranger_pairs, 'MOST_PICTURES', 10)
-    pairs, _ = pairs_by_label(embeddings, ids, np.arange(len(ids)))
+    pairs, _ = pairs_by_label(pictures_of(embeddings, ids))
     assert len(pairs) == 45
 
 
@@ -186,9 +195,10 @@ def test_detections_show_whom_they_overlap_most():
         embeddings=np.eye(5),
         query_embeddings=np.eye(1, 5),
     )
-    embeddings, ids, images = labelled_pictures(annotations, predictions)
-    assert ids.tolist() == [7, 8] and images.tolist() == [0, 1]
-    np.testing.assert_array_equal(embeddings, np.eye(5)[[4, 0]])
+    found = labelled_pictures(annotations, predictions)
+    assert found.person_ids.tolist() == [7, 8] and found.images.tolist() == [0, 1]
+    assert found.cameras.tolist() == [0, 1] and found.bboxes[1].tolist() == [0, 0, 10, 19]
+    np.testing.assert_array_equal(found.embeddings, np.eye(5)[[4, 0]])
 
 
 def marked_searches(rng, searches=8, people=400, known=30):
@@ -251,3 +261,24 @@ def test_arrays_that_do_not_fit(change, message):
         replace(good, **change)
     with pytest.raises(ValueError, match='similarity: nan'):
         good.false_match(float('nan'))
+
+
+def test_held_back_people_bear_the_calibration_out():
+    """Shares hold on people that were not counted, and wrong ones are found out."""
+    everybody = world(np.random.default_rng(3), 120, 4)
+
+    def counted(pictures):
+        return calibrate_pairs(pairs_by_label(pictures)[0], 'half')
+
+    def wrong(pictures):
+        calibration = counted(pictures)
+        return replace(calibration, similarities=calibration.similarities - 0.2)
+
+    rows = check_calibration(everybody, counted, halvings=6)
+    assert [row.stated for row in rows][:2] == [0.1, 0.01]
+    for row in rows[:2]:
+        assert row.halvings == 6 and row.held >= 4
+        assert row.least <= row.measured <= row.most
+        assert row.measured == pytest.approx(row.stated, rel=0.6)
+    assert check_calibration(everybody, wrong, halvings=6)[0].held == 0
+    assert check_calibration(everybody, counted, halvings=6) == rows
