@@ -258,12 +258,17 @@ def test_a_calibration_in_a_file(crowd, model, load_tool, tmp_path, capsys):
         search(load_tool, model, crowd, query, '--box', '10,20,60,100', '--calibration', file)
 
 
-def test_calibrate_a_labelled_data_set(model, crowd, load_tool, tmp_path, capsys):
+@pytest.fixture
+def labelled(model, crowd, tmp_path):
+    """Options for a test set of 24 people, and predictions that could be of the crowd's model."""
     from mmps.evaluation.functional import SearchPredictions, save_predictions
+    from mmps.testing.prw_files import write_tiny_prw
     from mmps.utils.cli import load_config
     from mmps.utils.search_config import test_annotations as annotations_of
 
-    annotations = annotations_of(load_config(model[0][0], {}))
+    root = write_tiny_prw(tmp_path / 'prw', test_frames=16, num_ids=24)
+    options = {'test_dataloader.dataset.data_root': str(root)}
+    annotations = annotations_of(load_config(model[0][0], options))
     dim = Gallery.open(crowd, create=False).model.embed_dim
     rows = np.random.default_rng(0).standard_normal((len(annotations.bboxes), dim))
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
@@ -271,16 +276,25 @@ def test_calibrate_a_labelled_data_set(model, crowd, load_tool, tmp_path, capsys
     boxes = annotations.box_splits, annotations.bboxes, np.ones(len(rows))
     file = tmp_path / 'p.npz'
     save_predictions(file, SearchPredictions(annotations.image_names, *boxes, rows, queries))
-    people = len(np.unique(annotations.person_ids[annotations.person_ids >= 0]))
-    if people < 5:
-        with pytest.raises(UserError, match=f'the labelled data set: {people} people'):
-            calibrate(load_tool, model[0][0], file)
-        return
-    calibrate(load_tool, model[0][0], file)
-    assert 'kept nowhere' in capsys.readouterr().out
-    calibrate(load_tool, model[0][0], file, '--gallery', crowd)
-    assert f'{people} people' in capsys.readouterr().out
-    assert Gallery.open(crowd, create=False).calibration.source == 'labelled'
+    return [model[0][0], file, '--cfg-options', f'test_dataloader.dataset.data_root={root}']
+
+
+def test_calibrate_by_a_labelled_data_set(labelled, crowd, load_tool, capsys):
+    calibrate(load_tool, *labelled)
+    printed = capsys.readouterr().out
+    assert 'pairs of strangers, 24 people' in printed and 'same person' in printed
+    assert 'kept nowhere' in printed
+    calibrate(load_tool, *labelled, '--gallery', crowd)
+    kept = Gallery.open(crowd, create=False).calibration
+    assert (kept.source, kept.people) == ('labelled', 24)
+    assert kept.found is not None
+
+
+def test_check_a_calibration(labelled, load_tool, capsys):
+    calibrate(load_tool, *labelled, '--check', '3')
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].startswith('labels  1 in 10 ') and lines[1].endswith('of 3')
+    assert lines[-1].startswith('frames  ')
 
 
 @pytest.mark.parametrize(
@@ -290,6 +304,8 @@ def test_calibrate_a_labelled_data_set(model, crowd, load_tool, tmp_path, capsys
         (['config.py'], 'CONFIG needs PREDICTIONS'),
         (['c.py', 'p.npz', '--gallery', 'g', '--marks', 'm.json'], 'two ways'),
         (['c.py', 'p.npz', '--out', 'c.json'], '--gallery is needed'),
+        (['--gallery', 'g', '--check'], '--check N needs CONFIG'),
+        (['c.py', 'p.npz', '--check', '0'], 'an N of 1 at least'),
     ],
 )
 def test_calibrate_asks_for_what_it_needs(load_tool, capsys, arguments, problem):

@@ -111,6 +111,8 @@ def check(arguments: argparse.Namespace) -> None:
         except ValueError as error:
             print(f'{name:<6}  half of the people are too few: {error}')
             continue
+        if not rows:
+            print(f'{name:<6}  there are too few pairs to state even 1 in 10')
         for row in rows:
             interval = f'1 in {inverse(row.high)} to {inverse(row.low)}'
             ends = f'1 in {inverse(row.most)} to {inverse(row.least)}'
