@@ -56,19 +56,25 @@ class Judgement:
 
     @property
     def above(self) -> int:
-        """Hits above the line; those below are probably somebody else."""
-        ranks = np.arange(1, len(self.matches) + 1)
-        kept = np.flatnonzero(np.array(self.expected) <= STRANGERS * ranks)
-        return int(kept[-1]) + 1 if len(kept) else 0
+        """Hits above the line; those below are probably somebody else.
+
+        Without a hit for which it can be told, the line is below those that are beyond the
+        smallest share that is known: too few strangers were counted for a gallery of this size.
+        """
+        return self._told or sum(match.at_most for match in self.matches)
 
     @property
     def verdict(self) -> Verdict:
-        """``found``; ``not here``: strangers look as similar as the first hit; or ``unclear``: the
-        first hit is beyond what was calibrated, which is too little for a gallery of this size.
+        """``found``; ``not here``: strangers look as similar as the first hit; or ``unclear``: they
+        do not, but too few were counted for a gallery of this size.
         """
-        if self.above:
-            return 'found'
-        return 'unclear' if self.matches and self.matches[0].at_most else 'not here'
+        return 'found' if self._told else 'unclear' if self.above else 'not here'
+
+    @property
+    def _told(self) -> int:
+        ranks = np.arange(1, len(self.matches) + 1)
+        kept = np.flatnonzero(np.array(self.expected) <= STRANGERS * ranks)
+        return int(kept[-1]) + 1 if len(kept) else 0
 
     def chance(self, rank: int) -> str:
         """For people: ``1 in 200``, of a position in the hits."""
@@ -85,8 +91,8 @@ class Judgement:
         )
         if self.verdict == 'unclear':
             return (
-                f'Cannot tell: of {people}, up to {_strangers(strangers)} may look as similar as '
-                'the first hit; calibrate with more people.'
+                f'Cannot tell: {self.above} above the line, more similar than all but a few of the '
+                f'strangers counted; of {people}, up to {_strangers(strangers)} may be as well.'
             )
         if self.verdict == 'not here':
             return f'Probably not here: of {people}, {as_similar}.'

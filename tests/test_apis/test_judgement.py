@@ -32,7 +32,9 @@ def judgement(rates, searched, beyond=0):
         ([1e-3, 1e-3, 1e-3], 100, 0, 3, 'found'),
         ([2e-3, 2e-3], 100, 0, 2, 'found'),  # 0.2 strangers for one hit are too many, not for two
         ([2e-3], 100, 0, 0, 'not here'),
-        ([2e-3], 100, 1, 0, 'unclear'),
+        ([2e-3], 100, 1, 1, 'unclear'),
+        ([2e-3, 2e-3, 3e-3, 0.1], 1000, 2, 2, 'unclear'),
+        ([1e-3, 1e-3, 2e-3], 200, 2, 2, 'found'),  # what is told goes before what is not
         ([], 100, 0, 0, 'not here'),
     ],
 )
@@ -73,7 +75,7 @@ def test_sentences():
         'Probably not here: of 1,000 people searched, 1 stranger would look as similar as the '
         'first hit.'
     )
-    assert 'up to 25 strangers may look' in judgement([2.5e-4], 100_000, beyond=1).describe()
+    assert 'up to 25 strangers may be as well' in judgement([2.5e-4], 100_000, beyond=1).describe()
     assert 'fewer than 0.01 strangers' in judgement([1e-7], 100, beyond=1).describe()
     assert 'fewer than 0.05 strangers' in judgement([5e-4], 100, beyond=1).describe()
     assert judgement([], 0).describe() == 'Nobody among 0 people searched.'
