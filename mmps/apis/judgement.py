@@ -139,10 +139,11 @@ def calibrate_labelled(
 
 
 def describe_chance(match: FalseMatch) -> str:
-    """For people: ``1 in 200``, ``< 1 in 16,000``, ``over 1 in 2``."""
+    """For people: ``1 in 200``, ``< 1 in 16,000``, ``> 1 in 90``, ``over 1 in 2``."""
     if match.rate > 0.5:
         return 'over 1 in 2'
-    return f'{"< " if match.at_most else ""}1 in {_round(1 / match.rate):,}'
+    sign = '< ' if match.at_most else '> ' if match.at_least else ''
+    return f'{sign}1 in {_round(1 / match.rate):,}'
 
 
 def _strangers(number: float, at_most: bool = False) -> str:

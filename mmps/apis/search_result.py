@@ -150,8 +150,8 @@ class SearchResult:
 
         ``image`` of the query is null where it was not a file. Times are seconds since the epoch.
         Where the gallery is calibrated, each hit has ``false_match``, the share of strangers that
-        look at least as similar with its interval (smaller than it says if ``at_most``), and
-        ``expected_strangers``, how many in this gallery; ``judgement`` is about all of them.
+        look at least as similar with its interval (less if ``at_most``, more if ``at_least``),
+        and ``expected_strangers``, how many in this gallery; ``judgement`` is about all of them.
         """
         image = self.query.image if isinstance(self.query.image, str) else None
         content = dict(

@@ -163,8 +163,10 @@ def read_marks(
                 'for one picture, before "Search again with these marks"'
             )
         known = next((n for n, (verdict, _) in enumerate(pairs) if verdict is None), len(pairs))
+        if not known:
+            raise GalleryError(f'{file}: the first hit has no mark; mark hits from there on')
         wrong.append(np.array([value for verdict, value in pairs[:known] if verdict == 'wrong']))
-        complete.append(pairs[known - 1][1] if known else np.inf)
+        complete.append(pairs[known - 1][1])
         searched.append(people - len(query['right']))
     return wrong, complete, searched
 

@@ -64,6 +64,7 @@ def test_a_search_for_somebody_absent_is_an_alarm_in_a_tenth_at_most():
 )
 def test_chances_in_words(rate, at_most, text):
     assert describe_chance(FalseMatch(rate, 0, 1, at_most)) == text
+    assert describe_chance(FalseMatch(0.0021, 0, 1, at_least=True)) == '> 1 in 480'
 
 
 def test_sentences():
@@ -126,7 +127,11 @@ def test_hits_have_their_chance(searcher, gallery, scene):
         for hit, entry in zip(result, content['hits'], strict=True):
             match = SOME.false_match(hit.similarity)
             assert entry['false_match'] == dict(
-                rate=match.rate, low=match.low, high=match.high, at_most=match.at_most
+                rate=match.rate,
+                low=match.low,
+                high=match.high,
+                at_most=match.at_most,
+                at_least=match.at_least,
             )
             assert entry['expected_strangers'] == pytest.approx(people * match.rate)
     everybody = searcher.search(scene, (1, 2, 30, 40), gallery=gallery)

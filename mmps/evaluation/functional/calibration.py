@@ -39,12 +39,14 @@ class FalseMatch:
         rate: Share of strangers, 0..1.
         low, high: Its 95 % interval.
         at_most: Whether the share is smaller than ``rate``, by how much not being known.
+        at_least: Whether it is larger.
     """
 
     rate: float
     low: float
     high: float
     at_most: bool = False
+    at_least: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,11 +109,12 @@ class Calibration:
             float(np.exp(np.interp(similarity, self.similarities, np.log(np.maximum(v, 1e-300)))))
             for v in (self.rates, self.low, self.high)
         )
-        return FalseMatch(*at, at_most=bool(similarity > self.similarities[-1]))
+        lowest, highest = self.similarities[[0, -1]]
+        return FalseMatch(*at, bool(similarity > highest), bool(similarity < lowest))
 
     def similarity_at(self, rate: float) -> float | None:
-        """The similarity that this share of strangers reaches; None below what can be stated."""
-        if rate < self.floor:
+        """The similarity that this share of strangers reaches; None beyond what is known."""
+        if not self.floor <= rate <= self.rates[0]:
             return None
         return float(np.interp(-np.log(rate), -np.log(self.rates), self.similarities))
 
@@ -168,8 +171,8 @@ def calibrate_marks(
 ) -> Calibration:
     """Count how similar strangers are, from what users have said of the hits of some searches.
 
-    Only the top of a ranking is marked. The hits above the first one without a mark are known, so
-    that strangers as similar as those are known to be these, among all who were searched.
+    Only the top of a ranking is marked. The hits above the first one without a mark are known; so
+    are, from the least of these on in every search, all strangers among those who were searched.
 
     Args:
         wrong: For each search (n,) similarities of the hits that are marked wrong.
@@ -187,34 +190,23 @@ def calibrate_marks(
             'person'
         )
     complete, people = np.asarray(complete, float), np.asarray(searched, float)
-    known = [values[values >= level] for values, level in zip(wrong, complete, strict=True)]
-    values = np.sort(np.concatenate(known).astype(float))[::-1]
-    if len(values) < LEAST_PAIRS:
+    # who has many strangers to mark is known less far down: to leave such searches out of the lower
+    # levels would leave out the people who are mistaken most
+    deepest, least = float(complete.max()), int(complete.argmax())
+    known = np.sort(np.concatenate([v[v >= deepest] for v in wrong]).astype(float))[::-1]
+    if len(known) < LEAST_PAIRS:
         raise ValueError(
-            f'{len(values)} hits are marked wrong above the first one without a mark, but '
-            f'{LEAST_PAIRS} are needed; mark the hits of each search from the first one on'
+            f'{len(known)} hits marked wrong are as similar as {deepest:.3f}, down to where search '
+            f'{least + 1} of {searches} is marked, but {LEAST_PAIRS} are needed; mark more hits of '
+            'it, from the first one on, or leave it out'
         )
-    levels = values[_counts(values, LEAST_PAIRS) - 1]
-    # enough searches must be known so far down
-    levels = levels[levels >= np.sort(complete)[LEAST_PEOPLE - 1]]
-    if not len(levels):
-        raise ValueError(
-            f'no {LEAST_PEOPLE} searches are marked down to the same similarity; mark more hits '
-            'of each search, from the first one on'
-        )
-    rates, variances, totals = [], [], []
-    for level in levels:
-        used = complete <= level
-        counts = np.array([np.sum(v >= level) for v in known])[used]
-        rate, total = counts.sum() / people[used].sum(), people[used].sum()
-        variances.append(np.sum((counts - rate * people[used]) ** 2) / total**2)
-        rates.append(rate)
-        totals.append(total)
-    rates = np.maximum.accumulate(np.array(rates)[::-1])[::-1]
-    kept = rates > 0
-    ends = _intervals(rates, np.array(variances), np.array(totals), searches)
-    parts = levels[kept], rates[kept], tuple(end[kept] for end in ends)
-    return _calibration(*parts, int(people.sum()), searches, source, None)
+    levels = known[_counts(known, LEAST_PAIRS) - 1]
+    counts = np.array([[np.sum(v >= level) for v in wrong] for level in levels])
+    total = people.sum()
+    rates = counts.sum(1) / total
+    variances = np.sum((counts - rates[:, None] * people) ** 2, 1) / total**2
+    ends = _intervals(rates, variances, np.full(len(rates), total), searches)
+    return _calibration(levels, rates, ends, int(total), searches, source, None)
 
 
 def _counts(values: np.ndarray, least: int) -> np.ndarray:

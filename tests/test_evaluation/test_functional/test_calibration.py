@@ -213,11 +213,14 @@ def test_marks_give_the_share_among_everybody_searched():
     calibration = calibrate_marks(wrong, complete, [400] * 8, 'marks')
     assert calibration.found is None and calibration.people == 8 and calibration.pairs == 3200
     all_of_them = np.concatenate(everybody)
-    highest = max(complete)
     for level, rate in zip(calibration.similarities, calibration.rates, strict=True):
-        if level >= highest:
-            assert rate == pytest.approx(np.mean(all_of_them >= level))
+        assert rate == pytest.approx(np.mean(all_of_them >= level))
     assert calibration.floor == pytest.approx(10 / 3200)
+    # below what is known of every search
+    assert calibration.similarities[0] >= max(complete)
+    below = calibration.false_match(max(complete) - 0.1)
+    assert below.at_least and below.rate == calibration.rates[0]
+    assert calibration.similarity_at(0.9) is None
 
 
 def test_hits_below_the_first_one_without_a_mark_tell_nothing():
@@ -235,12 +238,9 @@ def test_too_little_is_an_error():
     _, wrong, complete = marked_searches(np.random.default_rng(2))
     with pytest.raises(ValueError, match='marks of 4 searches, but of 5'):
         calibrate_marks(wrong[:4], complete[:4], [400] * 4, 'm')
-    with pytest.raises(ValueError, match='8 hits are marked wrong'):
-        calibrate_marks([w[:1] for w in wrong], [w[0] for w in wrong], [400] * 8, 'm')
-    with pytest.raises(ValueError, match='marked down to the same similarity'):
-        calibrate_marks(
-            [*wrong[:2], *[w[:0] for w in wrong[:6]]], complete[:2] + [9] * 6, [400] * 8, 'm'
-        )
+    complete[2] = 0.99
+    with pytest.raises(ValueError, match=r'0 hits .* as similar as 0\.990, .* search 3 of 8'):
+        calibrate_marks(wrong, complete, [400] * 8, 'm')
 
 
 @pytest.mark.parametrize(
