@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from mmps.evaluation.functional import calibrate_pairs
-from mmps.evaluation.functional.stranger_pairs import labelled_pictures, pairs_by_label
+from mmps.evaluation.functional.stranger_pairs import (
+    Pictures,
+    labelled_pictures,
+    pairs_by_label,
+)
 from mmps.utils.cli import UserError
 
 if TYPE_CHECKING:
@@ -47,7 +51,14 @@ class Judgement:
     @classmethod
     def of(cls, hits: Sequence[Hit], calibration: Calibration, searched: int) -> Judgement:
         """Of hits, best first, among so many people."""
-        return cls(tuple(calibration.false_match(hit.similarity) for hit in hits), searched)
+        return cls.of_similarities([hit.similarity for hit in hits], calibration, searched)
+
+    @classmethod
+    def of_similarities(
+        cls, similarities: Sequence[float], calibration: Calibration, searched: int
+    ) -> Judgement:
+        """Of the similarities of hits, the largest first, among so many people."""
+        return cls(tuple(map(calibration.false_match, similarities)), searched)
 
     @property
     def expected(self) -> tuple[float, ...]:
@@ -136,6 +147,64 @@ def calibrate_labelled(
         return calibrate_pairs(pairs, 'labelled', same)
     except ValueError as error:
         raise UserError(f'the labelled data set: {error}') from error
+
+
+def check_line(
+    pictures: Pictures, *, halvings: int = 20, searches: int = 60, top_k: int = 20, seed: int = 0
+) -> dict[str, float]:
+    """How often the line is right, on half of the people, calibrated on the other half.
+
+    Pictures of a half are searched for among those of it in other scenes, once with the pictures
+    of the same person and once without.
+
+    Args:
+        pictures: Of labelled people.
+        halvings: How often to draw half of the people.
+        searches: For so many people of each half.
+        top_k: Hits of each search.
+        seed: Of the draws.
+
+    Returns:
+        Shares 0..1: ``there_found``, a right hit is above the line; ``there_denied``, the answer is
+        "probably not here"; ``absent_found``, anybody is above the line; ``absent_denied``;
+        ``strangers_above``, the mean over searches for people who are there; ``strangers_below``,
+        among all hits of these.
+
+    Raises:
+        ValueError: Half of the people are too few.
+    """
+    rng, people = np.random.default_rng(seed), np.unique(pictures.person_ids)
+    there, absent = [], []
+    for _ in range(halvings):
+        half = rng.permutation(people)[: len(people) // 2]
+        chosen = np.isin(pictures.person_ids, half)
+        calibration = calibrate_pairs(pairs_by_label(pictures[chosen])[0], 'labels')
+        others = pictures[~chosen]
+        for query in rng.permutation(len(others.images))[:searches]:
+            right = others.person_ids == others.person_ids[query]
+            elsewhere = others.images != others.images[query]
+            similarities = others.embeddings @ others.embeddings[query]
+            for rows, among in ((there, elsewhere), (absent, elsewhere & ~right)):
+                if rows is there and not (right & elsewhere).any():
+                    continue
+                order = np.flatnonzero(among)[np.argsort(-similarities[among])[:top_k]]
+                judged = Judgement.of_similarities(
+                    similarities[order], calibration, int(among.sum())
+                )
+                hits, line = right[order], judged.above if judged.verdict == 'found' else 0
+                wrong = (~hits[:line]).sum() / max(line, 1)
+                below = (~hits[line:]).sum(), len(hits) - line
+                denied = judged.verdict == 'not here'
+                rows.append((line > 0, denied, hits[:line].any(), wrong, *below))
+    one, other = np.array(there, float), np.array(absent, float)
+    return dict(
+        there_found=one[:, 2].mean(),
+        there_denied=one[:, 1].mean(),
+        absent_found=other[:, 0].mean(),
+        absent_denied=other[:, 1].mean(),
+        strangers_above=one[:, 3].mean(),
+        strangers_below=one[:, 4].sum() / max(one[:, 5].sum(), 1),
+    )
 
 
 def describe_chance(match: FalseMatch) -> str:

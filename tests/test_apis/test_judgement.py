@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mmps.apis import PersonSearcher
-from mmps.apis.judgement import Judgement, calibrate_labelled, describe_chance
+from mmps.apis.judgement import Judgement, calibrate_labelled, check_line, describe_chance
 from mmps.evaluation.functional import Calibration, FalseMatch, SearchAnnotations, SearchPredictions
 from mmps.retrieval import Gallery, ModelMismatchError, Where
 from mmps.testing.galleries import model_tag
@@ -210,3 +210,16 @@ def test_what_does_not_fit(searcher, gallery):
         calibrate_labelled(case[0], replace(case[1], scores=np.zeros(32)))
     with pytest.raises(ValueError, match='not both'):
         searcher.calibrate(gallery, marks=['hits.json'], labelled=case)
+
+
+def test_the_line_is_checked_on_people_held_back():
+    from mmps.evaluation.functional.stranger_pairs import labelled_pictures
+
+    easy, hard = (labelled_pictures(*labelled(60, 4, dim)) for dim in (32, 2))
+    shares = check_line(easy, halvings=3)
+    assert shares['there_found'] > 0.9 > shares['there_denied'] + 0.8
+    assert shares['absent_found'] < 0.25 and shares['absent_denied'] > 0.5
+    assert shares['strangers_above'] < 0.25 and shares['strangers_below'] > 0.8
+    assert check_line(easy, halvings=3) == shares
+    # in a plane everybody has a double
+    assert check_line(hard, halvings=3)['there_found'] < 0.5

@@ -89,6 +89,7 @@ def calibrate(gallery: 'Gallery | None', arguments: argparse.Namespace) -> 'Cali
 
 def check(arguments: argparse.Namespace) -> None:
     """Print how labels and frames of half of the people hold for the other half."""
+    from mmps.apis.judgement import check_line
     from mmps.evaluation.functional import calibrate_pairs
     from mmps.evaluation.functional.calibration_check import check_calibration
     from mmps.evaluation.functional.stranger_pairs import (
@@ -121,6 +122,20 @@ def check(arguments: argparse.Namespace) -> None:
                 f'{name:<6}  1 in {inverse(row.stated):<7}  {interval:<20}  {measured:<16}  '
                 f'{ends:<20}  {held}'
             )
+
+    try:
+        line = check_line(pictures, halvings=arguments.check)
+    except ValueError as error:
+        print(f'the line: half of the people are too few: {error}')
+        return
+    print(
+        f'a person who is there: {line["there_found"]:.0%} have a right hit above the line, of '
+        f'{line["there_denied"]:.0%} it says "probably not here"; strangers are '
+        f'{line["strangers_above"]:.0%} of the hits above it (mean) and '
+        f'{line["strangers_below"]:.0%} below\n'
+        f'a person who is not: of {line["absent_denied"]:.0%} it says "probably not here", '
+        f'{line["absent_found"]:.0%} have a hit above the line'
+    )
 
 
 def inverse(share: float) -> str:

@@ -46,8 +46,8 @@ def check_calibration(
 ) -> list[CalibrationCheck]:
     """Calibrate on half of the people and count the strangers of the other half, repeatedly.
 
-    The other half is a sample, too, so that somewhat fewer than 95 % of its shares are inside the
-    intervals of a calibration that is right.
+    The other half is a sample of the same size, so that no more than about 83 % of its shares are
+    inside right intervals of 95 %.
 
     Args:
         pictures: Of labelled people.
