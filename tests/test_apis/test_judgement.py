@@ -215,7 +215,7 @@ def test_what_does_not_fit(searcher, gallery):
 def test_the_line_is_checked_on_people_held_back():
     from mmps.evaluation.functional.stranger_pairs import labelled_pictures
 
-    easy, hard = (labelled_pictures(*labelled(60, 4, dim)) for dim in (32, 2))
+    easy, hard = (labelled_pictures(*labelled(240, 3, dim)) for dim in (32, 2))
     shares = check_line(easy, halvings=3)
     assert shares['there_found'] > 0.9 > shares['there_denied'] + 0.8
     assert shares['absent_found'] < 0.25 and shares['absent_denied'] > 0.5
