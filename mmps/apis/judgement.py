@@ -76,15 +76,20 @@ class Judgement:
 
     @property
     def verdict(self) -> Verdict:
-        """``found``; ``not here``: strangers look as similar as the first hit; or ``unclear``: they
-        do not, but too few were counted for a gallery of this size.
+        """``found``; ``not here``: strangers look as similar as the first hit; or ``unclear``: too
+        few were counted for a gallery of this size.
         """
-        return 'found' if self._told else 'unclear' if self.above else 'not here'
+        if self._told:
+            return 'found'
+        unknown = bool(self.matches) and self.matches[0].at_least
+        return 'unclear' if self.above or (unknown and self.expected[0] <= 1) else 'not here'
 
     @property
     def _told(self) -> int:
-        ranks = np.arange(1, len(self.matches) + 1)
-        kept = np.flatnonzero(np.array(self.expected) <= STRANGERS * ranks)
+        # more strangers than is said may look as similar as some
+        known = [match for match in self.matches if not match.at_least]
+        ranks = np.arange(1, len(known) + 1)
+        kept = np.flatnonzero(np.array(self.expected[: len(known)]) <= STRANGERS * ranks)
         return int(kept[-1]) + 1 if len(kept) else 0
 
     def chance(self, rank: int) -> str:
@@ -100,6 +105,8 @@ class Judgement:
         as_similar = (
             f'{_strangers(strangers, first.at_most)} would look as similar as the first hit'
         )
+        if self.verdict == 'unclear' and not self.above:
+            return f'Cannot tell: of {people}, {as_similar} at least; mark more hits.'
         if self.verdict == 'unclear':
             return (
                 f'Cannot tell: {self.above} above the line, more similar than all but a few of the '

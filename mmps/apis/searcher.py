@@ -315,14 +315,18 @@ class PersonSearcher:
         Raises:
             UserError: There is too little to count, or something is of another model.
         """
-        gallery = self._open(gallery, create=False)
+        opened = self._open(gallery, create=False)
         if labelled is not None and marks:
             raise ValueError('calibrate: give marks or a labelled data set, not both')
         if labelled is None:
-            calibration = gallery.calibrate(marks)
+            calibration = opened.calibrate(marks)
         else:
             calibration = calibrate_labelled(*labelled, self.tag, self._score_thr)
-        gallery.keep_calibration(calibration)
+        if not opened.keep_calibration(calibration) and opened is not gallery:
+            raise UserError(
+                f'{gallery} has no folder to keep a calibration in; give a Gallery, which has it '
+                'as long as it lives, or write it to a file with calibrate.py --out'
+            )
         return calibration
 
     def _open(self, gallery: Gallery | str | os.PathLike, *, create: bool) -> Gallery:

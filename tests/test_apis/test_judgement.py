@@ -53,6 +53,19 @@ def test_a_search_for_somebody_absent_is_an_alarm_in_a_tenth_at_most():
     assert 0.06 < alarms / 2000 < 0.115
 
 
+def test_hits_of_which_only_a_lower_bound_is_known_are_below_the_line():
+    known, bound = FalseMatch(1e-4, 0, 1), FalseMatch(1e-3, 0, 1, at_least=True)
+    judged = Judgement((known, *[bound] * 9), 500)
+    assert (judged.above, judged.verdict) == (1, 'found')  # 0.5 strangers among 10 or more
+    assert Judgement((bound,), 5000).verdict == 'not here'
+    unclear = Judgement((bound,), 50)
+    assert (unclear.above, unclear.verdict) == (0, 'unclear')
+    assert unclear.describe() == (
+        'Cannot tell: of 50 people searched, 0.05 strangers would look as similar as the first hit '
+        'at least; mark more hits.'
+    )
+
+
 @pytest.mark.parametrize(
     ('rate', 'at_most', 'text'),
     [
@@ -162,6 +175,15 @@ def test_calibrate_keeps_what_frames_say(searcher, gallery, tmp_path):
     other = PersonSearcher.of_network(HashingNetwork('other'))
     with pytest.raises(ModelMismatchError):
         other.calibrate(gallery)
+
+
+def test_a_calibration_is_not_lost_silently(searcher, gallery, monkeypatch):
+    monkeypatch.setattr(Gallery, 'keep_calibration', lambda self, calibration: False)
+    monkeypatch.setattr(Gallery, 'calibrate', lambda self, marks: SOME)
+    monkeypatch.setattr(Gallery, 'open', lambda *_, **__: gallery)
+    with pytest.raises(UserError, match='s3://bucket/p.lance has no folder'):
+        searcher.calibrate('s3://bucket/p.lance')
+    assert searcher.calibrate(gallery) is SOME  # the caller has it in hand
 
 
 def labelled(people=8, pictures=4, dim=8):
