@@ -11,6 +11,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
+from mmps.evaluation.functional import Calibration
+
 from .browser import NARROW, Browser
 from .conftest import make_picture
 
@@ -53,7 +55,7 @@ def browser(site, driver):
         for message in messages
         if message['method'] == 'Network.requestWillBeSent'
     ]
-    elsewhere = (site.address, 'data:', 'blob:', 'about:', 'chrome:')
+    elsewhere = (site.address, 'data:', 'blob:', 'about:', 'chrome:', 'chrome-untrusted:')
     assert asked and [url for url in asked if not url.startswith(elsewhere)] == []
 
 
@@ -211,6 +213,29 @@ def test_no_text_is_pale(browser, picture_file, theme):
     assert found == [] and letters > 500
     browser.wait('#since input, #since textarea').send_keys('tomorrow', Keys.TAB)
     browser.wait('#results .ps-error')
+    assert browser.run(pale)[0] == []
+
+
+@pytest.fixture
+def calibrated(site):
+    """The gallery says how similar strangers are: half of them reach 0.5, few 0.9."""
+    numbers = [0.9, 0.5, 1e-3], [0.8, 0.4, 5e-4], [0.95, 0.6, 2e-3]
+    known = Calibration([-0.5, 0.5, 0.9], *numbers, pairs=10**5, people=300, source='labelled')
+    site.gallery.use_calibration(known, site.gallery.model)
+    yield
+    site.gallery._calibration = None
+
+
+@pytest.mark.parametrize('theme', ['light', 'dark'])
+def test_chances_and_the_line(browser, picture_file, calibrated, theme):
+    browser.open(path=f'?__theme={theme}')
+    search(browser, picture_file)
+    assert 'people searched' in browser.wait('.ps-verdict').text
+    line = browser.wait('.ps-line', 'Probably somebody else')
+    above, below = browser.all('.ps-hit:not(.ps-below)'), browser.all('.ps-below')
+    assert above and below and '1 in 1,000' in above[0].text
+    assert above[-1].rect['y'] < line.rect['y'] < below[0].rect['y']
+    pale = (Path(__file__).parent / 'pale.js').read_text()
     assert browser.run(pale)[0] == []
 
 
