@@ -35,30 +35,38 @@ class OpenSetResult:
             infinity where somebody else is as similar, or nobody was found.
         stranger: (S,) float32 the largest similarity in the images that do not show the person:
             what the search finds if the person is not there. Minus infinity without a detection.
+        positives: (S,) int64 images that show the person. Where there are none, nobody can be
+            found, but a stranger may be.
     """
 
     queries: np.ndarray
     genuine: np.ndarray
     stranger: np.ndarray
+    positives: np.ndarray
 
     def rate(self, false_alarms: float) -> float:
-        """Share of searches whose person comes first, above all but some of the strangers.
+        """Share of the people who are there that come first, above all but some of the strangers.
 
         The person has to be more similar than the threshold, which is the smallest one that no
         more than the share ``false_alarms`` of the searches exceed without their person.
+
+        Raises:
+            ValueError: Nobody is there to be found.
         """
-        if not len(self.queries):
-            return 0.0
+        if not (self.positives > 0).any():
+            raise ValueError('nobody is in the gallery')
         allowed = _allowed(len(self.queries), false_alarms)
         threshold = np.sort(self.stranger)[::-1][allowed]
-        return float(np.mean(self.genuine > threshold))
+        return float(np.mean(self.genuine[self.positives > 0] > threshold))
 
     def __getitem__(self, chosen: np.ndarray) -> OpenSetResult:
         """The searches ``chosen``, a (S,) bool mask or ascending positions."""
         return OpenSetResult(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
     def metrics(self) -> dict[str, float]:
-        """``DIR_fa1`` and ``DIR_fa10``, 0..1."""
+        """``DIR_fa1`` and ``DIR_fa10``, 0..1; empty if nobody is there to be found."""
+        if not (self.positives > 0).any():
+            return {}
         return {_key(share): self.rate(share) for share in FALSE_ALARMS}
 
 
@@ -107,7 +115,7 @@ def search_open_set(
             if len(others):
                 near = others[row[others] >= row[others].max() - similarities.margin]
                 stranger[search] = similarities.exact(query, near).max()
-    return OpenSetResult(gallery.queries, genuine, stranger)
+    return OpenSetResult(gallery.queries, genuine, stranger, positives.counts)
 
 
 def open_set_intervals(
@@ -134,7 +142,7 @@ def open_set_intervals(
         raise ValueError(f'resamples: {resamples} given; draw at least 1')
     if not 0 < confidence < 1:
         raise ValueError(f'confidence: {confidence} given; use a number between 0 and 1')
-    if not len(result.queries):
+    if not (result.positives > 0).any():
         raise ValueError('there is no search to draw from')
     of_query = result.queries if units is None else np.asarray(units)[result.queries]
     # the numbers of what is drawn must not depend on the order of the queries
@@ -142,6 +150,7 @@ def open_set_intervals(
     _, first, group = np.unique(of_query[order], return_index=True, return_inverse=True)
     group = np.argsort(np.argsort(first))[group.reshape(-1)]
     genuine, stranger = result.genuine[order], result.stranger[order]
+    there = result.positives[order] > 0
     rates: dict[str, list[np.ndarray]] = {_key(share): [] for share in FALSE_ALARMS}
     for drawn in draws(np.random.default_rng(seed), resamples, group.max() + 1):
         weights = drawn[:, group]
@@ -151,10 +160,12 @@ def open_set_intervals(
             # the first search whose stranger would be one alarm too many
             place = (alarms <= allowed[:, None]).sum(1)
             above = genuine[None] > stranger[place][:, None]
-            rates[_key(share)].append((weights * above).sum(1) / total)
+            found, asked = (weights * (above & there)).sum(1), weights[:, there].sum(1)
+            # a resample may hold none of the few who are there
+            rates[_key(share)].append(np.divide(found, asked, where=asked > 0, out=found * np.nan))
     tail = (1 - confidence) / 2
     return {
-        key: Interval(*map(float, np.quantile(np.concatenate(values), [tail, 1 - tail])))
+        key: Interval(*map(float, np.nanquantile(np.concatenate(values), [tail, 1 - tail])))
         for key, values in rates.items()
     }
 

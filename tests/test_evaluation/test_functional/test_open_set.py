@@ -20,9 +20,9 @@ from mmps.testing.search_oracle import iou_of, threshold_of
 KEYS = ('search/DIR_fa1', 'search/DIR_fa10')
 
 
-def result(genuine, stranger, queries=None):
-    queries = np.arange(len(genuine)) if queries is None else np.array(queries)
-    return OpenSetResult(queries, np.float32(genuine), np.float32(stranger))
+def result(genuine, stranger, positives=1):
+    queries, positives = np.arange(len(genuine)), np.broadcast_to(positives, len(genuine))
+    return OpenSetResult(queries, np.float32(genuine), np.float32(stranger), positives)
 
 
 def open_set_oracle(annotations, predictions, iou_thr, score_thr, cross_camera):
@@ -109,12 +109,26 @@ def test_by_hand():
     assert result(genuine, stranger).rate(0.1) == 0.3
     # none may: above 0.9
     assert result(genuine, stranger).metrics() == {'DIR_fa1': 0.1, 'DIR_fa10': 0.3}
-    assert result([], []).metrics() == {'DIR_fa1': 0, 'DIR_fa10': 0}
+    assert result([], []).metrics() == {}
 
 
 def test_equal_strangers_are_alarms_together():
     # with any threshold below 0.5 all four alarm, so that nobody at 0.5 is found
     assert result([0.5, 0.6, 0.5, 0.5], [0.5] * 4).rate(0.5) == 0.25
+
+
+def test_who_cannot_be_found_may_still_be_a_false_alarm():
+    # of four people there, three are above the second largest of the ten strangers, 0.8
+    there = [1, 1, 2, 1, 0, 0, 0, 0, 0, 0]
+    genuine = [0.85, 0.9, 0.81, 0.5, *[-np.inf] * 6]
+    one = result(genuine, np.arange(10) / 10, there)
+    assert one.rate(0.1) == 0.75
+    found = open_set_intervals(one, resamples=500)['DIR_fa10']
+    assert 0 <= found.low < 0.75 <= found.high <= 1
+    nobody = result(genuine, np.arange(10) / 10, 0)
+    assert nobody.metrics() == {}
+    with pytest.raises(ValueError, match='nobody is in the gallery'):
+        nobody.rate(0.1)
 
 
 def test_thirty_searches_allow_three_alarms():
