@@ -23,6 +23,7 @@ setup(
         'gallery': ['lancedb', 'pandas'],
         'milvus': ['pymilvus'],
         'demo': ['gradio>=6', 'pillow<13'],
+        'heic': ['pillow-heif'],
         'export': ['onnx', 'onnxruntime', 'onnxscript', 'openvino'],
         'tests': [
             'hypothesis',

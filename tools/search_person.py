@@ -15,7 +15,7 @@ from mmps.apis.command_line import (
     where_of,
 )
 from mmps.retrieval import Gallery, why_nobody
-from mmps.sources import format_offset, format_time, printable
+from mmps.sources import format_offset, format_time, printable, without_password
 from mmps.utils.cli import UserError, run_tool
 
 
@@ -50,7 +50,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 def search(arguments: argparse.Namespace) -> SearchResult:
     # Whatever may be wrong is found before the model is loaded, which takes much longer.
     if not Path(arguments.query).is_file():
-        raise UserError(f'query {arguments.query}: there is no such file')
+        raise UserError(f'query {without_password(arguments.query)}: there is no such file')
     gallery = Gallery.open(arguments.gallery, create=False)
     use_calibration(gallery, arguments)
     searcher = build_searcher(arguments, batch_size=1)

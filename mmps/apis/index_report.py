@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 
-from mmps.sources import Problem
+from mmps.sources import Problem, counted
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,7 @@ class IndexReport:
         known: Those that were there already, and were passed over.
         problems: Why files or frames were left out.
         seconds: How long it took.
+        passed_over: Files in folders that are neither images nor videos, by their suffix.
     """
 
     frames: int
@@ -24,6 +26,7 @@ class IndexReport:
     known: int
     problems: tuple[Problem, ...]
     seconds: float
+    passed_over: Counter[str] = field(default_factory=Counter)
 
     @property
     def failed(self) -> bool:
@@ -36,6 +39,8 @@ class IndexReport:
             f'{self.frames} images added in {self.seconds:.0f} s{rate}, {self.people} people'
             + (f'; {self.known} were there already' if self.known else '')
         ]
+        if self.passed_over:
+            lines.append(f'passed over: {counted(self.passed_over)}')
         if self.problems:
             lines.append(f'{len(self.problems)} problems, what they concern was left out:')
             lines += [f'  {problem}' for problem in self.problems]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -222,13 +223,17 @@ class PersonSearcher:
         provenance = Provenance(camera, name_pattern, start_time, file_times, metadata or {})
         reading = Reading(fps, provenance, rank=rank, ranks=ranks, max_pixels=max_pixels)
         problems: list[Problem] = []
-        files = find_files(sources, problems.append)
+        passed_over: Counter[str] = Counter()
+        files = find_files(sources, problems.append, passed_over)
         if not files:  # nor is a gallery made for nothing
-            return IndexReport(0, 0, 0, tuple(problems), 0.0)
+            return IndexReport(0, 0, 0, tuple(problems), 0.0, passed_over)
         gallery = self._open(gallery, create=True)
         provenance.check(files)
         network = self.network.prepare, self._find
-        return index_files(*network, files, gallery, reading, self._batch_size, problems, progress)
+        report = index_files(
+            *network, files, gallery, reading, self._batch_size, problems, progress
+        )
+        return replace(report, passed_over=passed_over)
 
     def query(self, image: ImageLike, box: Sequence[float] | None = None) -> Query:
         """The person to search for.

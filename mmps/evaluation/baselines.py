@@ -15,6 +15,7 @@ import numpy as np
 
 from mmps.evaluation.functional.annotations import SearchAnnotations
 from mmps.evaluation.functional.predictions import SearchPredictions
+from mmps.utils.image_decoding import decode_upright
 from mmps.utils.image_folder import ImageFolder
 
 RANDOM_DIM = 128
@@ -122,11 +123,13 @@ def _embed_all(
         boxes = annotations.bboxes[splits[index] : splits[index + 1]]
         if not len(boxes) and not len(wanted):
             continue
-        image = cv2.imread(folder.path(name))
-        if image is None:
+        try:
+            image = decode_upright(Path(folder.path(name)).read_bytes())
+        except (OSError, ValueError) as error:
             raise FileNotFoundError(
-                f'{image_dir / name} is missing or no image; give the folder of the test images'
-            )
+                f'{image_dir / name} is missing or no image ({error}); give the folder of the test '
+                'images'
+            ) from error
         gallery += [embed(_crop(image, box)) for box in boxes]
         for query in wanted:
             queries[query] = embed(_crop(image, annotations.query_bboxes[query]))

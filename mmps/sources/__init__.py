@@ -1,6 +1,6 @@
 """Images, folders and videos as a stream of frames; knows nothing of models or galleries."""
 
-from .files import absolute, find_files
+from .files import absolute, counted, find_files, is_address, without_password
 from .frame import MAX_PIXELS, Frame, Problem, printable
 from .images import as_image, check_header, decode_image, read_image
 from .prefetch import Prefetch, Worker
@@ -21,10 +21,12 @@ __all__ = [
     'as_image',
     'check_header',
     'count_frames',
+    'counted',
     'decode_image',
     'find_files',
     'format_offset',
     'format_time',
+    'is_address',
     'parse_time',
     'printable',
     'read_frame',
@@ -32,4 +34,5 @@ __all__ = [
     'read_sources',
     'read_video',
     'video_info',
+    'without_password',
 ]

@@ -6,18 +6,20 @@ import os
 import warnings
 from pathlib import Path
 
-import cv2
 import numpy as np
 
+from mmps.sources.files import is_address, without_password
 from mmps.sources.frame import MAX_PIXELS, check_size
-from mmps.utils.image_files import header_of, read_header
+from mmps.utils.image_decoding import decode_upright
+from mmps.utils.image_files import header_of
 
 _LARGEST_PIXEL, _LARGEST_HEADER = 8, 2**24
 """Bytes of a pixel with 16-bit colours and alpha, and of what may stand around the pixels."""
 
 
 def read_image(path: str | os.PathLike, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """Read an image as training and testing do: as OpenCV decodes it, upright.
+    """Read an image as training and testing do: upright, see
+    :func:`~mmps.utils.image_decoding.decode_upright`.
 
     Its size is known, and that the file has an end, before anything is decoded.
 
@@ -30,45 +32,39 @@ def read_image(path: str | os.PathLike, max_pixels: int = MAX_PIXELS) -> np.ndar
 
     Raises:
         OSError: The file cannot be read.
-        ValueError: It is truncated, too large or not an image.
+        ValueError: It is truncated, damaged, too large, animated or not an image.
     """
     path = Path(path)
     limit = max_pixels * _LARGEST_PIXEL + _LARGEST_HEADER
     if path.stat().st_size > limit:
         raise ValueError(f'{path.stat().st_size} bytes, more than {max_pixels} pixels take')
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # Pillow's of large images, which are refused here
-        header = _without_name(path)
-    check_size(header.width, header.height, max_pixels)
-    return _decode(np.fromfile(path, np.uint8))
+    try:
+        return decode_image(path.read_bytes(), max_pixels)
+    except ValueError as error:
+        raise ValueError(str(error).removeprefix('the image: ')) from error
 
 
 def decode_image(content: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """The same of an image that is in memory, whose name nobody needs to know.
 
     Raises:
-        ValueError: It is truncated, too large or not an image.
+        ValueError: It is truncated, damaged, too large, animated or not an image.
     """
     check_header(content, max_pixels)
-    return _decode(np.frombuffer(content, np.uint8))
+    return decode_upright(content)
 
 
 def check_header(content: bytes, max_pixels: int = MAX_PIXELS) -> None:
     """Raise `ValueError` where :func:`decode_image` would, as far as the header tells."""
     with warnings.catch_warnings():
-        warnings.simplefilter('ignore')
+        warnings.simplefilter('ignore')  # Pillow's of large images, which are refused here
         header = header_of(content)
     check_size(header.width, header.height, max_pixels)
-
-
-def _decode(content: np.ndarray) -> np.ndarray:
-    try:
-        image = cv2.imdecode(content, cv2.IMREAD_COLOR)
-    except cv2.error as error:
-        raise ValueError(f'cannot be decoded ({error.err or "OpenCV"})') from error
-    if image is None:
-        raise ValueError('cannot be decoded')
-    return image
+    if header.frames > 1:
+        raise ValueError(
+            f'an animation of {header.frames} pictures; save one of them, or all as a video '
+            '(animated GIF and .apng are read as videos)'
+        )
 
 
 def check_image(image: np.ndarray, max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -91,14 +87,9 @@ def as_image(image: str | os.PathLike | np.ndarray, max_pixels: int = MAX_PIXELS
     """
     if not isinstance(image, (str, os.PathLike)):
         return check_image(image, max_pixels)
+    if is_address(image):
+        raise ValueError(f'{without_password(os.fspath(image))}: addresses are not read')
     try:
         return read_image(image, max_pixels)
     except ValueError as error:
         raise ValueError(f'{image}: {error}') from error
-
-
-def _without_name(path: Path):
-    try:
-        return read_header(path)
-    except ValueError as error:
-        raise ValueError(str(error).removeprefix(f'{path}: ')) from error

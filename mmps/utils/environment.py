@@ -18,6 +18,7 @@ REQUIREMENTS = {
     'tqdm': 'tqdm',
     'cv2': 'opencv-python',
     'PIL': 'pillow>=11.2',
+    'simplejpeg': 'simplejpeg',
     'pycocotools': 'pycocotools',
     'requests': 'requests',
     'yaml': 'pyyaml',

@@ -1,22 +1,48 @@
-"""What the bytes of an image file say, without decoding them."""
+"""What the bytes of an image file say, without decoding them: size, orientation, frames.
+
+How a picture is turned is decided here for every container, as Pillow's ``exif_transpose`` decides
+it: :func:`header_of` gives the size of the picture upright, and
+:func:`mmps.utils.image_decoding.decode_upright` its pixels.
+"""
 
 from __future__ import annotations
 
 import re
+import threading
+import warnings
+import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-_JPEG_SIGNATURE = b'\xff\xd8\xff'
-_PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
+if TYPE_CHECKING:
+    from PIL import Image
+
+JPEG_SIGNATURE = b'\xff\xd8\xff'
+PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
+_TIFF_SIGNATURES = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
 _JPEG_ENDING = b'\xff\xd9'
 _PNG_ENDING = b'\x00\x00\x00\x00IEND\xaeB`\x82'
 # In entropy-coded data 0xFF is followed by 0x00 or a restart marker; any other pair is a marker.
 _JPEG_MARKER = re.compile(rb'\xff[\x02-\xcf\xd8-\xfe]')
-_JPEG_END = 0xD9
-_EXIF_ORIENTATION = 0x0112
+_JPEG_END, _JPEG_SCAN = 0xD9, 0xDA
+_JPEG_SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_JPEG_EXIF, _JPEG_XMP = b'Exif\0\0', b'http://ns.adobe.com/xap/1.0/\0'
+_PNG_TEXTS = (b'Raw profile type exif\0', b'XML:com.adobe.xmp\0')
+_PNG_TAIL = 2**17
+"""Bytes at the end of a PNG file that are searched for what stands behind its pixels."""
+_HEVC = frozenset((b'heic', b'heix', b'heim', b'heis', b'hevc', b'hevx', b'hevm', b'hevs'))
+_EXIF_ORIENTATION, _EXIF_DETAILS = 0x0112, 0x8769
 _QUARTER_TURNS = range(5, 9)
+_WARNINGS = threading.Lock()
+
+NEEDS_HEIF = (
+    "a HEIC photograph, for which pillow-heif is needed: pip install 'mmps[heic]'; or convert it "
+    'to JPEG, e.g. with heif-convert (Debian: libheif-examples)'
+)
 
 
 @dataclass(frozen=True)
@@ -24,14 +50,21 @@ class ImageHeader:
     """What is known of an image before it is decoded.
 
     Attributes:
-        width: In pixels, of the picture as it is displayed.
+        width: In pixels, of the picture upright.
         height: In pixels.
-        turned: Whether its EXIF data ask for a rotation or reflection, which OpenCV applies.
+        orientation: How the pixels that are stored have to be turned, as EXIF numbers it, 1..8.
+        frames: How many pictures follow each other; more than 1 in an animation.
     """
 
     width: int
     height: int
-    turned: bool
+    orientation: int = 1
+    frames: int = 1
+
+    @property
+    def turned(self) -> bool:
+        """Whether a rotation or reflection makes it upright."""
+        return self.orientation != 1
 
 
 def read_header(path: Path) -> ImageHeader:
@@ -62,22 +95,293 @@ def header_of(content: bytes, name: str = 'the image') -> ImageHeader:
     return header
 
 
-def _header(file: BinaryIO, name: str) -> ImageHeader:
-    from PIL import Image, UnidentifiedImageError
-
+def unchecked_header(content: bytes) -> ImageHeader | None:
+    """The same, of whatever is there of a file; None if it is no image that Pillow knows."""
     try:
-        exif = Image.Exif()
-        with Image.open(file) as image:
-            width, height = image.size
-            exif.load(image.info.get('exif'))  # image.getexif() would decode a PNG file
-        orientation = exif.get(_EXIF_ORIENTATION, 1)
+        return _header(BytesIO(content), 'the image')
+    except ValueError:
+        return None
+
+
+def exif_of(path: Path) -> Image.Exif:
+    """The EXIF entries of an image, of a whole block or of none.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: Not an image.
+    """
+    with open(path, 'rb') as file:
+        exif = _described(file, str(path)).exif
+        exif.get_ifd(_EXIF_DETAILS)  # while the file is open
+        return exif
+
+
+def kind_of(content: bytes) -> str:
+    """``'jpeg'``, ``'png'``, ``'gif'``, ``'tiff'``, ``'webp'``, ``'heic'`` or ``'avif'``, as the
+    first bytes (64 suffice) say; ``''`` for another kind.
+    """
+    if content.startswith(JPEG_SIGNATURE):
+        return 'jpeg'
+    if content.startswith(PNG_SIGNATURE):
+        return 'png'
+    if content.startswith(b'GIF8'):
+        return 'gif'
+    if content.startswith(_TIFF_SIGNATURES):
+        return 'tiff'
+    if content.startswith(b'RIFF') and content[8:12] == b'WEBP':
+        return 'webp'
+    if content[4:8] == b'ftyp':
+        return _kind_of_brands(content)
+    return ''
+
+
+def _kind_of_brands(content: bytes) -> str:
+    """HEIC and AVIF are one container with videos; brands say what is in it."""
+    end = min(int.from_bytes(content[:4], 'big'), len(content))
+    brands = {content[start : start + 4] for start in (8, *range(16, end - 3, 4))}
+    if brands & {b'avif', b'avis'}:
+        return 'avif'
+    still = content[8:12] in _HEVC | {b'mif1', b'msf1'}
+    return 'heic' if still or brands & {b'heic', b'heix'} else ''
+
+
+def is_animation(path: Path) -> bool:
+    """Whether a file holds several pictures that FFmpeg reads as a video: an animated GIF or PNG,
+    or JPEG files one behind the other.
+    """
+    with open(path, 'rb') as file:
+        kind = kind_of(file.read(64))
+        if kind in ('gif', 'png'):
+            return _header(file, str(path)).frames > 1
+        if kind != 'jpeg':
+            return False
+        file.seek(0)
+        content = file.read()
+    end = _jpeg_end(content)
+    # A photograph may bring others along, in the Multi-Picture Format.
+    return content[end : end + 3] == JPEG_SIGNATURE and b'MPF\0' not in content[:end]
+
+
+@dataclass(frozen=True)
+class _Description:
+    """What a file says: size as stored, EXIF entries and how many frames there are."""
+
+    size: tuple[int, int]
+    exif: Image.Exif
+    frames: int = 1
+
+
+def _header(file: BinaryIO, name: str) -> ImageHeader:
+    description = _described(file, name)
+    orientation = _orientation(description.exif)
+    width, height = description.size
+    if orientation in _QUARTER_TURNS:
+        width, height = height, width
+    return ImageHeader(width, height, orientation, description.frames)
+
+
+def _orientation(exif: Image.Exif) -> int:
+    # Whatever type of number stands there, Pillow asks whether it equals one of these.
+    said = exif.get(_EXIF_ORIENTATION, 1)
+    return next((number for number in range(2, 9) if said == number), 1)
+
+
+def _described(file: BinaryIO, name: str) -> _Description:
+    from PIL import UnidentifiedImageError
+
+    file.seek(0)
+    kind = kind_of(file.read(64))
+    file.seek(0)
+    if kind == 'heic' and not heif_is_known():
+        raise ValueError(f'{name}: {NEEDS_HEIF}')
+    try:
+        return {'jpeg': _jpeg, 'png': _png}.get(kind, _any_other)(file)
     except UnidentifiedImageError as error:
         raise ValueError(f'{name}: not an image of a known kind') from error
     except Exception as error:  # a plugin of Pillow's may raise anything on a damaged file
         raise ValueError(f'{name}: cannot be read as an image ({error})') from error
-    if orientation in _QUARTER_TURNS:
-        width, height = height, width
-    return ImageHeader(width, height, orientation in range(2, 9))
+
+
+@cache
+def heif_is_known() -> bool:
+    """Whether Pillow can open HEIC files; teaches it where pillow-heif is installed."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener()
+    return True
+
+
+def _any_other(file: BinaryIO) -> _Description:
+    from PIL import Image
+
+    with Image.open(file) as image:
+        size = image.size
+        if image.format == 'TIFF':  # Pillow has swapped the two already where it turns by its tag
+            size = image.tag_v2[256], image.tag_v2[257]
+        frames = image.n_frames if image.format in ('GIF', 'WEBP', 'AVIF') else 1
+        return _Description(size, _exif_in(image), frames)
+
+
+def _exif_in(image: Image.Image) -> Image.Exif:
+    """The EXIF entries of an open image; none where they cannot be read."""
+    from PIL import Image
+
+    try:
+        with _WARNINGS, warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # of entries that make no sense
+            exif = Image.Image.getexif(image)  # a PNG file's own would decode it
+            exif.get(_EXIF_ORIENTATION)  # read when it is asked for
+            return exif
+    except Exception:  # what stands there is damaged, which costs nobody the picture
+        return Image.Exif()
+
+
+def _exif_from(info: dict[str, Any]) -> Image.Exif:
+    """The EXIF entries in what Pillow would find beside the pixels."""
+    from PIL import Image
+
+    if not info:
+        return Image.Exif()
+    image = Image.Image()
+    image.info = info
+    return _exif_in(image)
+
+
+def _jpeg(file: BinaryIO) -> _Description:
+    """Steps over the segments in front of the pixels, as decoders do: what stands between two of
+    them is passed over.
+    """
+    size, info = None, {}
+    for marker, length in _jpeg_segments(file):
+        start = file.tell()
+        if marker in _JPEG_SIZES:
+            sides = file.read(5)[1:]
+            size = int.from_bytes(sides[2:], 'big'), int.from_bytes(sides[:2], 'big')
+        elif marker == 0xE1:
+            body = file.read(length)
+            if body.startswith(_JPEG_EXIF):  # a long block continues in the next segment
+                info['exif'] = info['exif'] + body[6:] if 'exif' in info else body
+            elif body.startswith(_JPEG_XMP):
+                info['xmp'] = body.removeprefix(_JPEG_XMP)
+        file.seek(start + length)
+    if size is None or not all(size):
+        raise ValueError('it ends before its size' if size is None else 'its size is 0')
+    return _Description(size, _exif_from(info))
+
+
+def _jpeg_segments(file: BinaryIO) -> Iterator[tuple[int, int]]:
+    """Marker and length of each segment before the pixels, with the file at its content."""
+    file.seek(2)
+    while byte := file.read(1):
+        if byte != b'\xff':
+            continue
+        while (byte := file.read(1)) == b'\xff':
+            pass
+        marker = byte[0] if byte else _JPEG_END
+        if marker in (_JPEG_END, _JPEG_SCAN):
+            return
+        if marker > 1 and not 0xD0 <= marker <= 0xD8:
+            yield marker, max(int.from_bytes(file.read(2), 'big') - 2, 0)
+
+
+def has_gaps(content: bytes) -> bool:
+    """Whether something stands between the segments before the pixels of a JPEG file."""
+    file, end = BytesIO(content), 2
+    for _, length in _jpeg_segments(file):
+        if content[end : file.tell() - 4].strip(b'\xff'):
+            return True
+        end = file.tell() + length
+        file.seek(end)
+    return bool(content[end : file.tell() - 2].strip(b'\xff'))
+
+
+def _png(file: BinaryIO) -> _Description:
+    header = file.read(33)
+    if header[12:16] != b'IHDR' or zlib.crc32(header[12:29]) != int.from_bytes(header[29:], 'big'):
+        raise ValueError('no header of a PNG file')
+    size = int.from_bytes(header[16:20], 'big'), int.from_bytes(header[20:24], 'big')
+    if not all(size):
+        raise ValueError('its size is 0')
+    info, frames = {}, 1
+    for kind, length in _png_chunks(file):
+        if kind == b'IDAT':
+            break
+        if kind == b'acTL':
+            frames = max(int.from_bytes(file.read(4), 'big'), 1)
+        else:
+            info |= _png_info(file, kind, length)
+    if frames == 1:  # in an animation the next frame follows
+        _go_behind_pixels(file)
+        for kind, length in _png_chunks(file):
+            info |= _png_info(file, kind, length)
+    return _Description(size, _exif_from(info), frames)
+
+
+def _png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """Kind and length of each chunk from here to the end, with the file at its content."""
+    while len(start := file.read(8)) == 8:
+        kind, length = start[4:], int.from_bytes(start[:4], 'big')
+        if kind == b'IEND':
+            return
+        here = file.tell()
+        yield kind, length
+        file.seek(here + length + 4)
+
+
+def _png_info(file: BinaryIO, kind: bytes, length: int) -> dict[str, Any]:
+    """What Pillow understands of a chunk with EXIF or XMP data; nothing if it is damaged."""
+    from PIL import Image
+
+    if kind not in (b'eXIf', b'tEXt', b'zTXt', b'iTXt'):
+        return {}
+    body, check = file.read(length), file.read(4)
+    if zlib.crc32(body, zlib.crc32(kind)) != int.from_bytes(check, 'big'):
+        return {}
+    if kind == b'eXIf':
+        return {'exif': _JPEG_EXIF + body}
+    if not body.startswith(_PNG_TEXTS):
+        return {}
+    # The smallest file around it, for Pillow to unpack it.
+    chunks = ((b'IHDR', b'\0\0\0\1' * 2 + b'\10\0\0\0\0'), (kind, body), (b'IDAT', b''))
+    whole = b''.join(
+        len(content).to_bytes(4, 'big') + name + content
+        + zlib.crc32(name + content).to_bytes(4, 'big')
+        for name, content in chunks
+    )  # fmt: skip
+    try:
+        with Image.open(BytesIO(PNG_SIGNATURE + whole + _PNG_ENDING)) as image:
+            return image.info
+    except Exception:
+        return {}
+
+
+def _go_behind_pixels(file: BinaryIO) -> None:
+    """Move to the chunk after the last one with pixels, most of which need not be read for it."""
+    size = file.seek(0, 2)
+    file.seek(max(size - _PNG_TAIL, len(PNG_SIGNATURE)))
+    tail, start = file.read(), file.seek(max(size - _PNG_TAIL, len(PNG_SIGNATURE)))
+    place = len(tail)
+    while (place := tail.rfind(b'IDAT', 0, place)) >= 4:
+        behind = place + 8 + int.from_bytes(tail[place - 4 : place], 'big')
+        if behind == len(tail) - len(_PNG_ENDING) or _leads_to_end(tail, behind):
+            file.seek(start + behind)
+            return
+    file.seek(len(PNG_SIGNATURE))
+    behind = 0
+    for kind, length in _png_chunks(file):
+        behind = file.tell() + length + 4 if kind == b'IDAT' else behind
+    file.seek(behind or size)
+
+
+def _leads_to_end(content: bytes, position: int) -> bool:
+    """Whether chunks from ``position`` on lead to the end of a PNG file."""
+    while position + 12 <= len(content):
+        if content[position + 4 : position + 8] == b'IEND':
+            return content[position : position + 12] == _PNG_ENDING
+        position += 12 + int.from_bytes(content[position : position + 4], 'big')
+    return False
 
 
 def _has_ending(path: Path) -> bool:
@@ -94,26 +398,27 @@ def is_truncated(content: bytes) -> bool:
     OpenCV decodes such a file without an error and fills the rest with grey. Files of another kind
     are never called truncated.
     """
-    if content.startswith(_JPEG_SIGNATURE):
-        return not _jpeg_ends(content)
-    if content.startswith(_PNG_SIGNATURE):
+    if content.startswith(JPEG_SIGNATURE):
+        return not _jpeg_end(content)
+    if content.startswith(PNG_SIGNATURE):
         return not _png_ends(content)
     return False
 
 
-def _jpeg_ends(content: bytes) -> bool:
+def _jpeg_end(content: bytes) -> int:
+    """Where the first image in a JPEG file ends; 0 if it does not."""
     # Segments are stepped over by their length: a thumbnail inside one has its own end marker.
     position = 2
     while match := _JPEG_MARKER.search(content, position):
         position = match.end()
         if content[position - 1] == _JPEG_END:
-            return True
+            return position
         position += int.from_bytes(content[position : position + 2], 'big')
-    return False
+    return 0
 
 
 def _png_ends(content: bytes) -> bool:
-    position = len(_PNG_SIGNATURE)
+    position = len(PNG_SIGNATURE)
     while position + 12 <= len(content):
         kind = content[position + 4 : position + 8]
         position += 12 + int.from_bytes(content[position : position + 4], 'big')

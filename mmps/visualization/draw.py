@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from mmps.utils.files import whole_file
+from mmps.utils.image_decoding import decode_upright
 
 Colour = tuple[int, int, int]
 
@@ -41,18 +42,20 @@ def identity_colour(person_id: int) -> Colour:
 
 
 def read_image(path: str | os.PathLike) -> np.ndarray:
-    """Read an image as (h, w, 3) uint8 BGR.
+    """Read an image as (h, w, 3) uint8 BGR, upright.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file is not an image, or is cut short.
+        ValueError: The file is not an image, or is cut short or damaged.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f'image {path} does not exist')
-    image = cv2.imread(os.fspath(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise ValueError(f'{path} cannot be read as an image; is the file complete?')
-    return image
+    try:
+        return decode_upright(Path(path).read_bytes())
+    except ValueError as error:
+        raise ValueError(
+            f'{path} cannot be read as an image ({error}); is the file complete?'
+        ) from error
 
 
 def write_image(path: str | os.PathLike, image: np.ndarray) -> None:

@@ -1,9 +1,14 @@
 import os
+from collections import Counter
 from pathlib import Path
 
+import pillow_heif
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
 
-from mmps.sources import find_files, printable
+from mmps.sources import as_image, counted, find_files, printable, without_password
 from mmps.sources.files import absolute, is_video
 from mmps.testing.numbered_frames import numbered_frame
 from mmps.visualization import write_image
@@ -103,6 +108,94 @@ def test_names_that_are_no_text(tree):
     assert len(files) == 2
     assert len(problems) == 1 and 'not valid UTF-8; rename it' in problems[0]
     assert problems[0].isprintable()
+
+
+@pytest.mark.parametrize('suffix', ['jfif', 'jpeg', 'JPE', 'avif', 'heic', 'HIF', 'bmp'])
+def test_pictures_of_phones_and_browsers_in_a_folder(tmp_path, suffix):
+    (tmp_path / f'photo.{suffix}').touch()
+    assert names([tmp_path]) == ([str(tmp_path / f'photo.{suffix}')], [])
+    assert not is_video(str(tmp_path / f'photo.{suffix}'))
+
+
+@pytest.mark.parametrize(
+    'suffix', ['MOV', 'webm', 'ts', '3gp', 'dav', 'h264', 'hevc', 'mjpg', 'vob', 'ogv', 'mxf']
+)
+def test_videos_of_recorders_in_a_folder(tmp_path, suffix):
+    (tmp_path / f'video.{suffix}').touch()
+    assert names([tmp_path]) == ([str(tmp_path / f'video.{suffix}')], [])
+    assert is_video(str(tmp_path / f'video.{suffix}'))
+
+
+def test_files_of_other_kinds_are_counted(tree):
+    passed_over = Counter()
+    (tree / 'b' / 'raw.CR2').touch()
+    (tree / 'b' / 'README').touch()
+    find_files([tree, tree / 'a' / 'notes.txt'], pytest.fail, passed_over)
+    assert passed_over == {'.txt': 1, '.cr2': 1, '': 1}
+    assert counted(Counter({'.cr2': 1})) == '1 file of another kind: .cr2'
+    assert counted(Counter({'.cr2': 2})) == '2 files of another kind: .cr2'
+    assert counted(passed_over + Counter({'.txt': 2})) == (
+        '5 files of other kinds: 3 .txt, 1 .cr2, 1 without suffix'
+    )
+    only = tree / 'only'
+    only.mkdir()
+    (only / 'x.psd').touch()
+    message = 'no images or videos in this folder, but 1 file of another kind: .psd'
+    assert names([only]) == ([], [f'{only}: {message}'])
+
+
+def test_what_an_unknown_name_holds(tmp_path):
+    frames = [Image.fromarray(numbered_frame(k)) for k in range(3)]
+    kinds = {
+        'one.gif': dict(format='GIF'),
+        'one.heic.bak': dict(format='HEIF'),
+        'one.jpg.1': dict(format='JPEG'),
+        'one.mpo': dict(format='MPO', save_all=True, append_images=frames[1:]),
+    }
+    pillow_heif.register_heif_opener()
+    for name, options in kinds.items():
+        frames[0].save(tmp_path / name, **options)
+        assert not is_video(str(tmp_path / name)), name
+    for name, kind in (('all.gif', 'GIF'), ('all.apng', 'PNG'), ('all', 'PNG')):
+        frames[0].save(tmp_path / name, kind, save_all=True, append_images=frames[1:])
+        assert is_video(str(tmp_path / name)), name
+    one = (tmp_path / 'one.jpg.1').read_bytes()
+    (tmp_path / 'stream').write_bytes(one * 3)
+    assert is_video(str(tmp_path / 'stream'))
+    (tmp_path / 'trailing').write_bytes(one + bytes(50))
+    assert not is_video(str(tmp_path / 'trailing'))
+
+
+@pytest.mark.parametrize(
+    ('address', 'shown'),
+    [
+        ('rtsp://viewer:secret@192.0.2.9:554/stream1', 'rtsp://192.0.2.9:554/stream1'),
+        ('rtsp://viewer:se/cr@et@camera/1', 'rtsp://camera/1'),
+        ('rtsp://viewer:se?cr#et@camera/1?low', 'rtsp://camera/1'),
+        ('http://camera:8080/v?user=a@b&password=secret', 'http://camera:8080/v'),
+        ('https://[2001:db8::1]:80/a b', 'https://[2001:db8::1]:80/a b'),
+        ('srt://camera:9?passphrase=secret', 'srt://camera:9'),
+        ('RTMP://u:p@camera', 'RTMP://camera'),
+        ('rtsp:/viewer:secret@camera/1', 'rtsp://camera/1'),  # as pathlib writes it
+    ],
+)
+def test_addresses_are_told_without_their_passwords(address, shown, tmp_path):
+    files, problems = names([address])
+    assert files == []
+    assert problems == [f'{shown}: streams and addresses are not read; save it as a file first']
+    assert absolute(address) == shown
+    with pytest.raises(ValueError, match='addresses are not read') as caught:
+        as_image(address)
+    assert shown in str(caught.value) and 'secret' not in str(caught.value)
+
+
+@given(
+    scheme=st.sampled_from(['rtsp', 'http', 'https', 'rtmps', 'srt+x', 'mms']),
+    password=st.text('abc/?#:@%&=', min_size=1).map(lambda text: f'S{text}S'),
+)
+def test_no_password_is_ever_shown(scheme, password):
+    shown = without_password(f'{scheme}://u:{password}@camera:554/x?token=S')
+    assert 'S' not in shown
 
 
 def test_kind_by_suffix_else_by_content(tmp_path):

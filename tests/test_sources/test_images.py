@@ -90,8 +90,7 @@ def test_damaged_pixels_do_not_crash(tmp_path):
     rng, outcomes = np.random.default_rng(0), set()
     for _ in range(200):
         damaged = bytearray(content)
-        for position in rng.integers(2, len(content), 5):
-            damaged[position] = rng.integers(256)
+        damaged[rng.integers(2, len(content))] = rng.integers(256)
         (tmp_path / 'd.jpg').write_bytes(damaged)
         try:
             outcomes.add(read_image(tmp_path / 'd.jpg').ndim)

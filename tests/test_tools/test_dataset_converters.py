@@ -11,6 +11,7 @@ from mmps.datasets import CocoPersonSearchDataset
 from mmps.formats.coco import CocoPersonSearchFiles
 from mmps.formats.loading import read_scenes
 from mmps.formats.prw import PRWFiles
+from mmps.testing.picture_files import TURNED, person_picture, share_of_red, turned_file
 from mmps.testing.prw_files import write_tiny_prw
 from mmps.testing.scene_indices import assert_same_index
 from mmps.utils.cli import UserError
@@ -234,3 +235,27 @@ def test_a_wrong_table_is_one_line_and_status_2(tools, cameras):
         'quotes\n'
     )
     assert not (cameras / 'train.json').exists()
+
+
+@pytest.mark.parametrize('container', TURNED)
+def test_boxes_drawn_on_turned_pictures_are_on_their_people(load_tool, tmp_path, container):
+    """From the table of an annotator, who sees pictures upright, to what the network is given."""
+    box = (20, 90, 60, 150)
+    lines = ['image,x1,y1,x2,y2,person_id']
+    for camera in ('hall', 'lift'):
+        for person in range(2):
+            path = tmp_path / 'images' / camera / f'{person}.{container.split(",")[0]}'
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(turned_file(person_picture(box, 96, 160), container, 6))
+            name = path.relative_to(tmp_path / 'images')
+            lines.append(f'{name},{",".join(map(str, box))},{person}')
+    (tmp_path / 'boxes.csv').write_text('\n'.join(lines))
+    tool = load_tool('dataset_converters/csv_to_coco.py')
+    tool.main([str(tmp_path / 'boxes.csv'), '--test-share', '0.5'])
+    pipeline = [dict(type='LoadSceneImage'), dict(type='LoadAnnotations', with_bbox=True)]
+    dataset = CocoPersonSearchDataset(data_root=str(tmp_path), pipeline=pipeline)
+    assert len(dataset) == 2
+    for sample in dataset:
+        assert sample['img_shape'] == (160, 96)
+        ((x1, y1, x2, y2),) = sample['gt_bboxes'].numpy().astype(int)
+        assert share_of_red(sample['img'][y1:y2, x1:x2, ::-1]) > 0.98

@@ -9,6 +9,7 @@ from mmcv.transforms import LoadImageFromFile
 from mmengine import fileio
 
 from mmps.registry import TRANSFORMS
+from mmps.utils.image_decoding import decode_upright
 from mmps.utils.image_files import is_truncated
 
 
@@ -28,12 +29,15 @@ class BrokenImageError(OSError):
 
 @TRANSFORMS.register_module()
 class LoadSceneImage(LoadImageFromFile):
-    """mmcv's ``LoadImageFromFile``, which in addition notices truncated JPEG and PNG files.
+    """mmcv's ``LoadImageFromFile``, but with pictures read as searching reads them.
 
-    Takes the same arguments. Adds ``img`` (H, W, 3) BGR uint8, ``img_shape`` and ``ori_shape``.
+    Takes the same arguments. Images in colour come upright, whatever container says how they are
+    turned, and damage is noticed; see :func:`~mmps.utils.image_decoding.decode_upright`. Another
+    ``color_type`` or ``imdecode_backend`` goes the way of mmcv's. Adds ``img`` (H, W, 3) BGR uint8,
+    ``img_shape`` and ``ori_shape``.
 
     Raises:
-        BrokenImageError: The file cannot be read, is truncated or is not an image.
+        BrokenImageError: The file cannot be read, is truncated, damaged or not an image.
     """
 
     def transform(self, results: dict) -> dict | None:
@@ -53,6 +57,16 @@ class LoadSceneImage(LoadImageFromFile):
             content = fileio.get(path, backend_args=self.backend_args)
         except OSError as error:
             raise BrokenImageError(f'{path}: the file cannot be read ({error})', path) from error
+        if self.color_type == 'color' and self.imdecode_backend in (None, 'cv2'):
+            try:
+                return decode_upright(content)
+            except ValueError as error:
+                raise BrokenImageError(
+                    f'{path}: the file cannot be decoded ({error}); fetch or unpack it again', path
+                ) from error
+        return self._as_mmcv(path, content)
+
+    def _as_mmcv(self, path: str, content: bytes) -> np.ndarray:
         if is_truncated(content):
             raise BrokenImageError(
                 f'{path}: truncated after {len(content)} bytes; fetch or unpack the file again',

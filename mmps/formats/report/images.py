@@ -12,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from mmps.evaluation.functional.annotations import UNLABELLED
+from mmps.utils.image_decoding import decode_upright
 from mmps.utils.image_files import ImageHeader, read_header
 from mmps.utils.image_folder import ImageFolder
 
@@ -92,16 +93,12 @@ def _open(path: Path) -> ImageHeader | str | None:
 
 
 def _decode(path: Path) -> ImageHeader | str | None:
-    import cv2
-
     header = _open(path)
     if isinstance(header, ImageHeader):
-        content = np.fromfile(path, np.uint8)
         try:
-            if cv2.imdecode(content, cv2.IMREAD_COLOR) is None:
-                return f'{path}: cannot be decoded'
-        except cv2.error as error:
-            return f'{path}: cannot be decoded ({error})'
+            decode_upright(path.read_bytes())
+        except ValueError as error:
+            return f'{path}: {error}'
     return header
 
 
