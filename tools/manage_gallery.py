@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 from mmps.apis.command_line import add_filter_arguments, where_of
 from mmps.sources import format_time
+from mmps.sources.times import EARLIEST, LATEST
 from mmps.utils.cli import UserError, run_tool
 
 
@@ -65,6 +66,11 @@ def show(gallery, arguments: argparse.Namespace) -> None:
     print(f'sources  {info.sources}')
     print(f'cameras  {", ".join(info.cameras) or "-"}')
     print(f'times    {span}')
+    if info.first is not None and (info.first < EARLIEST or info.last > LATEST):
+        print(
+            '         No calendar has some of them. Find the people with --since 9999-12-30 (or '
+            '--until 0001-01-03), and delete or correct them: docs/gallery.md, Filters'
+        )
     print(f'size     {"-" if info.bytes is None else f"{info.bytes / 2**20:.1f} MiB"}')
     print(f'model    {info.model.name} ({info.model.embed_dim}-d, {info.model.fingerprint[:12]})')
     if arguments.out:

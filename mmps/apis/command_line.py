@@ -10,11 +10,9 @@ from collections.abc import Callable, Iterable, Sequence
 from mmps.apis.backends import BACKENDS
 from mmps.apis.searcher import PersonSearcher
 from mmps.published import is_model_name, list_models
-from mmps.retrieval import Gallery, Where, load_calibration
+from mmps.retrieval import AsWritten, Gallery, Where, load_calibration
 from mmps.sources import Provenance, absolute, parse_time
 from mmps.utils.cli import UserError, config_parser, load_config
-
-Value = str | int | float | bool
 
 
 class _ListModels(argparse.Action):
@@ -104,7 +102,7 @@ def where_of(arguments: argparse.Namespace) -> Where:
         sources=sources,
         since=arguments.since,
         until=arguments.until,
-        metadata=dict(arguments.where) if arguments.where else None,
+        metadata={key: AsWritten(value) for key, value in arguments.where or ()} or None,
     )
 
 
@@ -167,18 +165,11 @@ def a_pattern(text: str) -> str:
     return text
 
 
-def an_entry(text: str) -> tuple[str, Value]:
-    """For argparse: ``KEY=VALUE``, where numbers, true and false are what they look like."""
+def an_entry(text: str) -> tuple[str, str]:
+    """For argparse: ``KEY=VALUE``, whose value stays the text that it is."""
     key, separator, value = text.partition('=')
     if not separator or not key:
         raise argparse.ArgumentTypeError(f'{text!r} is not KEY=VALUE')
-    if value in ('true', 'false'):
-        return key, value == 'true'
-    for kind in (int, float):
-        try:
-            return key, kind(value)
-        except ValueError:
-            continue
     return key, value
 
 
@@ -211,6 +202,6 @@ def shard_of(launcher: str) -> tuple[int, int]:
     return int(os.environ[names[0]]), int(os.environ[names[1]])
 
 
-def metadata_of(entries: Iterable[tuple[str, Value]] | None) -> dict[str, Value]:
+def metadata_of(entries: Iterable[tuple[str, str]] | None) -> dict[str, str]:
     """``KEY=VALUE`` arguments as a dictionary."""
     return dict(entries or ())

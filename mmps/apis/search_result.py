@@ -172,7 +172,8 @@ class SearchResult:
         return text
 
     def to_pandas(self) -> pandas.DataFrame:
-        """A row for each hit; ``time`` is a point in time (UTC), metadata have columns.
+        """A row for each hit; ``time`` is a point in time (UTC), none where pandas has no such time;
+        metadata have columns.
 
         Where the gallery is calibrated, ``false_match`` is the share of strangers that look at
         least as similar, ``expected_strangers`` how many in this gallery.
@@ -194,7 +195,7 @@ class SearchResult:
         import pandas
 
         times = [row['time'] for row in rows]
-        table.insert(6, 'time', pandas.to_datetime(times, unit='s', utc=True))
+        table.insert(6, 'time', pandas.to_datetime(times, unit='s', utc=True, errors='coerce'))
         return table
 
     def _scene(self, hit: Hit, blur_others: bool) -> np.ndarray | None:

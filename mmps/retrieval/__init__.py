@@ -5,9 +5,10 @@ from .errors import DamagedGalleryError, GalleryError, ModelMismatchError
 from .explanation import why_nobody
 from .feedback import refined_query
 from .gallery import Gallery
-from .records import GalleryInfo, Hit, IndexedFrame, ModelTag, Where
+from .records import AsWritten, GalleryInfo, Hit, IndexedFrame, ModelTag, Where
 
 __all__ = [
+    'AsWritten',
     'DamagedGalleryError',
     'Gallery',
     'GalleryError',

@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from mmps.sources.times import check_time
+
 from .records import IndexedFrame, Value
 
 UNIT = 1e-3
@@ -67,6 +69,11 @@ def check_description(
     if camera is not None:
         _check_text(name, camera)
     _check_number(name, 'time', time)
+    if time is not None:
+        try:
+            check_time(time)
+        except ValueError as error:
+            raise ValueError(f'{name}: time: {error}') from error
     for key, value in metadata.items():
         if not isinstance(key, str) or not isinstance(value, str | int | float | bool | None):
             raise ValueError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .records import Where
-from .rows import Rows, metadata_items
+from .rows import Rows, metadata_choices
 from .texts import Texts
 
 
@@ -57,9 +57,10 @@ def passing(rows: Rows, where: Where | None) -> np.ndarray | None:
         masks.append(rows['time'] >= where.since)
     if where.until is not None:
         masks.append(rows['time'] < where.until)
-    for item in metadata_items(where.metadata or {}):
+    for items in metadata_choices(where.metadata or {}):
         column = rows.texts['metadata']
-        masks.append(_of_codes(column, column.containing(f',{item},')))
+        found = [column.containing(f',{item},') for item in items]
+        masks.append(_of_codes(column, np.unique(np.concatenate(found))))
     if not masks:
         return None
     for mask in masks[1:]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from mmps.evaluation.functional.calibration import Calibration
+from mmps.sources.times import check_time
 
 from .calibration import (
     CALIBRATION,
@@ -272,7 +273,11 @@ class Gallery:
         """Delete everything taken before a time, in seconds since the epoch (UTC).
 
         What has no time stays: give it one when indexing, or with :meth:`update`.
+
+        Raises:
+            ValueError: No calendar has that time, as where it is in milliseconds.
         """
+        check_time(older_than)
         return self.delete(Where(until=older_than))
 
     def compact(self) -> str:

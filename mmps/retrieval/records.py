@@ -12,6 +12,14 @@ Value = str | int | float | bool
 """What the user may attach to a frame, under a name."""
 
 
+class AsWritten(str):
+    """A value to look for as somebody wrote it, not knowing whether it is stored as a text.
+
+    In a filter it finds that text, the number that is written so (``'2'``: 2 and 2.0; ``'1e3'``:
+    1000) and for ``'true'`` and ``'false'`` the truth value.
+    """
+
+
 @dataclass(frozen=True)
 class ModelTag:
     """Which model made embeddings.
@@ -66,7 +74,9 @@ class Where:
         sources: Found in one of these.
         since: Taken at this time or later, seconds since the epoch (UTC).
         until: Taken before this time. Whoever's time is unknown passes neither of the two.
-        metadata: Has all of these entries, with values of the same type.
+        metadata: Has all of these entries, with values of the same type; a number or truth value
+            also finds the text that writes it as JSON does (2: ``'2'``), :class:`AsWritten`
+            whatever is written so.
     """
 
     cameras: Collection[str] | None = None

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from .ids import NOBODY, frame_id, person_ids, row_ids
-from .records import Hit, IndexedFrame, Value
+from .records import AsWritten, Hit, IndexedFrame, Value
 from .texts import Texts
 
 NUMBERS = {
@@ -33,6 +35,8 @@ NUMBERS = {
 TEXTS = ('source', 'camera', 'metadata')
 COLUMNS = (*NUMBERS, *TEXTS)
 
+_NUMBER = re.compile(r'[+-]?(\d{1,300}\.?\d*|\.\d+)([eE][+-]?\d{1,3})?', re.ASCII)
+_INTEGER = re.compile(r'[+-]?\d{1,300}', re.ASCII)
 _BOX = ('x1', 'y1', 'x2', 'y2')
 
 
@@ -152,7 +156,34 @@ def rows_of(frames: Sequence[IndexedFrame], batch: int, dim: int) -> tuple[Rows,
 
 def metadata_items(metadata: Mapping[str, Value]) -> list[str]:
     """Each entry as JSON, sorted by name."""
-    return [f'{json.dumps(key)}:{json.dumps(metadata[key])}' for key in sorted(metadata)]
+    return [_item(key, metadata[key]) for key in sorted(metadata)]
+
+
+def metadata_choices(metadata: Mapping[str, Value]) -> list[list[str]]:
+    """For each entry of a filter, sorted by name, the items that it finds, as JSON."""
+    return [
+        list(dict.fromkeys(_item(key, value) for value in _written_so(metadata[key])))
+        for key in sorted(metadata)
+    ]
+
+
+def _item(key: str, value: Value) -> str:
+    return f'{json.dumps(key)}:{json.dumps(value)}'
+
+
+def _written_so(value: Value) -> Iterator[Value]:
+    yield value
+    if not isinstance(value, str):
+        yield json.dumps(value)
+    elif isinstance(value, AsWritten):
+        if value in ('true', 'false'):
+            yield value == 'true'
+        if _NUMBER.fullmatch(value) and math.isfinite(number := float(value)):
+            yield number
+            if _INTEGER.fullmatch(value):
+                yield int(value)
+            elif number.is_integer():
+                yield int(number)
 
 
 def pack_metadata(metadata: Mapping[str, Value]) -> str:

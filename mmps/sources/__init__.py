@@ -6,7 +6,7 @@ from .images import as_image, check_header, decode_image, read_image
 from .prefetch import Prefetch, Worker
 from .provenance import Provenance
 from .reading import Reading, count_frames, read_frame, read_sources
-from .times import format_offset, format_time, parse_time
+from .times import check_time, format_offset, format_time, parse_time
 from .videos import read_video, video_info
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     'absolute',
     'as_image',
     'check_header',
+    'check_time',
     'count_frames',
     'counted',
     'decode_image',

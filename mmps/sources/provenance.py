@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import cached_property
 
 from mmps.sources.frame import printable
-from mmps.sources.times import exif_time
+from mmps.sources.times import check_time, exif_time, time_of_digits, year_of_digits
 from mmps.utils.cli import UserError
 
 _DATE = ('year', 'month', 'day', 'hour', 'minute', 'second')
@@ -46,13 +46,15 @@ class Provenance:
         camera: Name of the camera that took everything.
         name_pattern: Regular expression with named groups, searched in the absolute path; its last
             match counts. ``camera``; ``year``, ``month``, ``day``, ``hour``, ``minute``,
-            ``second`` or ``epoch`` (seconds) are the time; other groups become metadata.
+            ``second`` or ``epoch`` (seconds; of 13, 16 or 19 digits milli-, micro- or nanoseconds)
+            are the time; other groups become metadata, as the text that they are.
         start_time: When the videos began, seconds since the epoch (UTC).
         file_times: Whether to trust the times of files, which copying often changes.
         metadata: Of everything.
 
     Raises:
-        UserError: The pattern is not a regular expression with named groups.
+        UserError: The pattern is not a regular expression with named groups, or ``start_time`` is
+            no time.
     """
 
     camera: str | None = None
@@ -62,6 +64,11 @@ class Provenance:
     metadata: Mapping[str, str | int | float | bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.start_time is not None:
+            try:
+                check_time(self.start_time)
+            except ValueError as error:
+                raise UserError(f'start_time: {error}') from error
         if self.name_pattern is None:
             return
         try:
@@ -100,7 +107,7 @@ class Provenance:
             duration: Length of a video in seconds; None for an image.
 
         Raises:
-            ValueError: The name holds a time that does not exist.
+            ValueError: The name, or the file, holds a time that does not exist.
         """
         groups = self._groups(path)
         time = self.start_time if duration is not None else None
@@ -109,7 +116,7 @@ class Provenance:
         if time is None and duration is None:
             time = exif_time(path)
         if time is None and self.file_times:
-            time = os.stat(path).st_mtime - (duration or 0.0)
+            time = check_time(os.stat(path).st_mtime - (duration or 0.0))
         camera = self.camera if self.camera is not None else groups.get('camera')
         others = {name: text for name, text in groups.items() if name not in _OWN}
         return Origin(time, camera, {**others, **self.metadata})
@@ -122,12 +129,12 @@ class Provenance:
 
 
 def _time_in_name(groups: Mapping[str, str]) -> float | None:
-    if 'epoch' in groups:
-        return float(groups['epoch'])
-    if 'year' not in groups:
+    if not groups.keys() & {'epoch', 'year'}:
         return None
     try:
-        parts = [int(groups[name]) for name in _DATE if name in groups]
-        return datetime(*parts).timestamp()
-    except ValueError as error:
+        if 'epoch' in groups:
+            return time_of_digits(groups['epoch'])
+        parts = [int(groups[name]) for name in _DATE[1:] if name in groups]
+        return datetime(year_of_digits(groups['year']), *parts).timestamp()
+    except (ValueError, OverflowError) as error:
         raise ValueError(f'its name holds no time that exists ({error})') from error

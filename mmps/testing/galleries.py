@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Collection, Iterator
 from dataclasses import replace
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mmps.retrieval import Gallery, Hit, IndexedFrame, ModelTag, Where
+from mmps.retrieval import AsWritten, Gallery, Hit, IndexedFrame, ModelTag, Where
+from mmps.retrieval.records import Value
 
 DIM = 16
 """Length of the embeddings of :func:`fill_gallery`."""
@@ -140,11 +142,25 @@ def passes(one: IndexedFrame, where: Where | None) -> bool:
         or (where.since is not None and one.time < where.since)
         or (where.until is not None and one.time >= where.until)
         or any(
-            key not in one.metadata
-            or (type(one.metadata[key]), one.metadata[key]) != (type(value), value)
+            key not in one.metadata or not _found(one.metadata[key], value)
             for key, value in (where.metadata or {}).items()
         )
     )
+
+
+def _found(stored: Value, wanted: Value) -> bool:
+    """Whether an entry of a filter finds a value."""
+    if isinstance(wanted, AsWritten):
+        if isinstance(stored, bool):
+            return json.dumps(stored) == wanted
+        if isinstance(stored, str):
+            return stored == wanted
+        try:
+            return '_' not in wanted and float(wanted) == stored
+        except ValueError:
+            return False
+    same = (type(stored), stored) == (type(wanted), wanted)
+    return same or (not isinstance(wanted, str) and stored == json.dumps(wanted))
 
 
 def described(hits: list[Hit]) -> list[tuple]:

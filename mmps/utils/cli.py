@@ -30,11 +30,14 @@ def run_tool(main: Callable[[], None], *, needs_mmdet: bool = True) -> None:
     An error that the user can mend, files and network included, ends the process with one message,
     ``error: ...``, and exit status 2. Any other exception is a bug and keeps its traceback.
 
+    What a terminal cannot print is printed as an escape: names of files and people hold anything.
+
     Args:
         main: The tool.
         needs_mmdet: Whether it builds models or data sets. The environment of one that does not is
             only examined where an import fails, for importing mmdet takes seconds.
     """
+    print_anything()
     try:
         if needs_mmdet:
             require_environment()
@@ -47,6 +50,13 @@ def run_tool(main: Callable[[], None], *, needs_mmdet: bool = True) -> None:
     except (UserError, EnvironmentProblem, OSError) as error:
         print(f'error: {error}', file=sys.stderr)
         sys.exit(2)
+
+
+def print_anything() -> None:
+    """Let no character end this process that the encoding of its output does not have."""
+    for stream in (sys.stdout, sys.stderr):
+        if getattr(stream, 'errors', None) in ('strict', 'surrogateescape'):
+            stream.reconfigure(errors='backslashreplace')
 
 
 def _hide_debug_messages() -> None:

@@ -42,7 +42,7 @@ def head() -> str:
     """What the page needs besides its body."""
     return (
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<style>{(_HERE / "page.css").read_text()}</style>'
+        f'<style>{(_HERE / "page.css").read_text("utf-8")}</style>'
     )
 
 
@@ -97,7 +97,7 @@ def _listen(event, handler, **options) -> None:
 def _html(value: str, script: str | None = None, **options) -> gr.HTML:
     return gr.HTML(
         value,
-        js_on_load=script and (_HERE / script).read_text(),
+        js_on_load=script and (_HERE / script).read_text('utf-8'),
         apply_default_css=False,
         elem_classes=['ps-page'],
         **options,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mmps.retrieval import Gallery, GalleryError, IndexedFrame, Where
+from mmps.retrieval import AsWritten, Gallery, GalleryError, IndexedFrame, Where
 from mmps.testing.galleries import GalleryOracle, described, model_tag, random_frame
 
 DIM = 4
@@ -26,9 +26,16 @@ DIRECTIONS = np.array(
 """Few, so that many people are equally similar."""
 SOURCES = ['/a/1.jpg', "/a/it's 100%.jpg", '/a/new\nline_"q".jpg', 'b.mp4']
 CAMERAS = [None, 'north', "south's", 'a"b\\c%']
-VALUES = [1, 1.0, True, 'x', 'a",b":"_%\\', 'é']
+VALUES = [1, 1.0, True, 'x', 'a",b":"_%\\', 'é', '1', '1.0', '1e0', 'true']
 
 metadata = st.dictionaries(st.sampled_from(['a', 'b"', 'a_b']), st.sampled_from(VALUES), max_size=2)
+wanted = st.dictionaries(
+    st.sampled_from(['a', 'b"', 'a_b']),
+    st.sampled_from(
+        [*VALUES, *(AsWritten(v) for v in ('1', '1.0', '1e0', '01', '1_0', 'true', 'x'))]
+    ),
+    max_size=2,
+)
 times = st.sampled_from([None, 0.0, 1.5, 2.5, 1e9])
 
 
@@ -60,7 +67,7 @@ filters = st.builds(
     sources=some(SOURCES),
     since=st.none() | times,
     until=st.none() | times,
-    metadata=st.none() | metadata,
+    metadata=st.none() | wanted,
 )
 batches = st.lists(frames(), max_size=4, unique_by=lambda frame: (frame.source, frame.frame))
 changes = st.one_of(
@@ -238,6 +245,8 @@ GOOD = dict(bboxes=np.zeros((1, 4)), scores=np.ones(1), embeddings=np.eye(8)[:1]
         ({'embeddings': np.ones((1, 8))}, 'unit norm, one has 2.828'),
         ({'embeddings': np.full((1, 8), np.nan)}, 'embeddings is not finite'),
         ({'time': math.inf}, 'time is not finite'),
+        ({'time': 1e18}, "'s', frame 0: time: 1e\\+18 s since 1970 is in no calendar"),
+        ({'time': 1772366400123}, r'milliseconds\? In seconds it is 1772366400\.123'),
         ({'metadata': {'k': [1]}}, r"metadata 'k': \[1\] is not a name"),
         ({'camera': '\ud800'}, 'is not Unicode'),
     ],
@@ -248,6 +257,44 @@ def test_a_frame_that_does_not_fit_is_refused_as_are_those_with_it(change, messa
     with pytest.raises(ValueError, match=message):
         gallery.append([IndexedFrame('fine', (4, 4), **GOOD), frame])
     assert not gallery.known()
+
+
+def test_other_units_of_time_are_refused_everywhere(gallery):
+    before = gallery.info()
+    for change in (
+        lambda: gallery.update(Where(), time=1772366400123),
+        lambda: gallery.expire(1772366400123),
+    ):
+        with pytest.raises(ValueError, match='are these milliseconds'):
+            change()
+    assert gallery.info() == before
+
+
+def test_values_as_they_are_written(gallery):
+    rng = np.random.default_rng(2)
+    values = ['2', 2, 2.0, '02', True, 'true', '1e3', 1000, 1000.0, 'hall', '1_0', 10, 'nan']
+    gallery.append(
+        [random_frame(rng, f'/{i}.jpg', 1, 8, metadata={'v': v}) for i, v in enumerate(values)]
+    )
+
+    def found(value):
+        hits = gallery.search(np.eye(8)[:1], 99, Where(metadata={'v': value}))[0]
+        return [values[place] for place in sorted(int(hit.source[1:-4]) for hit in hits)]
+
+    def same(value, *expected):
+        assert list(map(repr, found(value))) == list(map(repr, expected))
+
+    same(AsWritten('2'), '2', 2, 2.0)
+    same(AsWritten('02'), 2, 2.0, '02')
+    same(AsWritten('true'), True, 'true')
+    same(AsWritten('1e3'), '1e3', 1000, 1000.0)
+    same(AsWritten('1000'), 1000, 1000.0)
+    same(AsWritten('1_0'), '1_0')
+    same(AsWritten('nan'), 'nan')
+    same('2', '2')
+    same(2, '2', 2)
+    same(2.0, 2.0)
+    same(True, True, 'true')
 
 
 def test_a_frame_given_twice():

@@ -1,6 +1,11 @@
 """Index and search from the command line, on an untrained model and a handful of images."""
 
 import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,8 +40,9 @@ def video(model, load_tool, tmp_path_factory):
 def gallery(model, video, load_tool, tmp_path_factory):
     """Address of a gallery of all scenes and a video of them."""
     address = tmp_path_factory.mktemp('gallery') / 'people.lance'
-    pattern = r'c(?P<camera>\d)s\d_'
-    options = ['--score-thr', '0', '--name-pattern', pattern, '--metadata', 'floor=2']
+    pattern = r'c(?P<camera>\d)s\d_(?P<number>\d+)'
+    metadata = ['--metadata', 'floor=2', 'code=1e3']
+    options = ['--score-thr', '0', '--name-pattern', pattern, *metadata]
     times = ['--fps', '2', '--start-time', '2026-03-01T12:00:00+00:00']
     sources = [str(model[1]), str(video)]
     load_tool('index_gallery.py').main(
@@ -101,6 +107,67 @@ def test_filters(gallery, model, load_tool, tmp_path, video):
     assert {hit['offset'] for hit in late} == {1.0, 1.5}
     assert len(found('--where', 'floor=2')) == len(found()) > len(late) > 0
     assert found('--where', 'floor=3') == []
+    assert len(found('--where', 'code=1e3')) == len(found('--where', 'code=1e3', 'floor=2')) > 0
+    number = Path(query).stem.partition('_')[2]  # digits, with zeros before them
+    named = found('--where', f'number={number}')
+    assert {hit['metadata']['number'] for hit in named} == {number} and number.startswith('0')
+    assert {hit['metadata']['code'] for hit in named} == {'1e3'}
+    opened = Gallery.open(gallery, create=False)
+    assert opened.count(Where(metadata={'number': number})) == len(named)
+    assert opened.count(Where(metadata={'floor': '2'})) == opened.count(
+        Where(metadata={'floor': 2})
+    )
+
+
+def test_times_that_are_ambiguous_or_in_another_unit(gallery, model, load_tool, capsys):
+    for text, hint in (
+        ('2026', 'write 2026-03-01'),
+        ('1_000', 'write 2026-03-01'),
+        ('1772366400123', 'milliseconds'),
+    ):
+        with pytest.raises(SystemExit):
+            search(load_tool, model, gallery, 'q.jpg', '--since', text)
+        assert hint in capsys.readouterr().err
+
+
+def test_times_in_names_that_no_calendar_has_are_problems(model, load_tool, tmp_path, capsys):
+    scene = next(model[1].iterdir())
+    names = ('cam1_1772366400123', 'cam2_1772366401123', 'cam3_99999999999999')
+    for name in names:
+        shutil.copy(scene, tmp_path / f'{name}{scene.suffix}')
+    address = tmp_path / 'people.lance'
+    pattern = r'cam(?P<camera>\d)_(?P<epoch>\d+)\.'
+    options = ['--gallery', str(address), '--score-thr', '0', '--name-pattern', pattern]
+    load_tool('index_gallery.py').main([*model[0], str(tmp_path), *options])
+    printed = capsys.readouterr().out
+    assert '2 images added' in printed and '1 problems' in printed
+    assert 'cam3_99999999999999' in printed and 'in no calendar' in printed
+    info = Gallery.open(address, create=False).info()
+    assert (info.first, info.last) == (1772366400.123, 1772366401.123)
+
+
+def test_names_that_the_terminal_cannot_print(model, tmp_path):
+    encoding, tools = 'cp1252', Path(__file__).parents[2] / 'tools'
+    folder = tmp_path / '大厅'
+    folder.mkdir()
+    scene = next(model[1].iterdir())
+    shutil.copy(scene, folder / f'1{scene.suffix}')
+    (folder / '说明.txt').touch()
+    address = str(tmp_path / 'people.lance')
+    environment = {**os.environ, 'PYTHONIOENCODING': encoding}
+
+    def run(tool, *arguments):
+        command = [sys.executable, str(tools / tool), *arguments]
+        result = subprocess.run(command, env=environment, capture_output=True, check=False)
+        assert result.returncode == 0, result.stderr.decode()
+        return result.stdout.decode(encoding)
+
+    options = ['--gallery', address, '--score-thr', '0', '--camera', '大厅']
+    run('index_gallery.py', *model[0], str(folder), *options)
+    assert '\\u5927\\u5385' in run('manage_gallery.py', address, 'info')
+    query = [str(folder / scene.with_stem('1').name), '--box', '10,20,60,100']
+    options = ['--gallery', address, '--score-thr', '0']
+    assert '\\u5927\\u5385' in run('search_person.py', *model[0], *query, *options)
 
 
 def test_several_people_are_listed_and_drawn(gallery, model, load_tool, tmp_path):

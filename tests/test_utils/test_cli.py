@@ -1,6 +1,8 @@
 import argparse
 import logging
 import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -33,6 +35,27 @@ def test_user_error_is_one_line_and_status_2(error, capsys):
         cli.run_tool(main)
     assert stopped.value.code == 2
     assert capsys.readouterr().err == 'error: config x.py does not exist\n'
+
+
+@pytest.mark.parametrize('encoding', ['cp1252', 'ascii', 'latin-1', 'utf-8', 'cp932'])
+def test_no_character_ends_a_tool(encoding):
+    """Names of files, cameras and people hold anything, on any terminal."""
+    text = '大厅 é \udcff \U0001f600'
+    code = (
+        'from mmps.utils.cli import UserError, run_tool\n'
+        'def main():\n'
+        f'    print({ascii(text)})\n'
+        f'    raise UserError({ascii(text)})\n'
+        'run_tool(main, needs_mmdet=False)\n'
+    )
+    environment = {**os.environ, 'PYTHONIOENCODING': encoding}
+    result = subprocess.run(
+        [sys.executable, '-c', code], env=environment, capture_output=True, check=False
+    )
+    printed = text.encode(encoding, 'backslashreplace').decode(encoding)
+    assert result.returncode == 2
+    assert result.stdout.decode(encoding) == f'{printed}\n'
+    assert result.stderr.decode(encoding) == f'error: {printed}\n'
 
 
 def test_bug_keeps_its_traceback():

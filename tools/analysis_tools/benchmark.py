@@ -6,6 +6,7 @@ import shlex
 import sys
 
 from mmps.utils.benchmark.measurement import print_measurements, write_measurements
+from mmps.utils.cli import run_tool
 
 #: Subcommands and the modules that measure. Only the one that was asked for runs.
 SUBCOMMANDS = {
@@ -44,4 +45,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(main, needs_mmdet=False)

@@ -8,6 +8,7 @@ import cv2
 from mmps.synthetic import SyntheticConfig, make_synthetic_dataset
 from mmps.synthetic.dataset import cpu_count
 from mmps.synthetic.writers import LAYOUTS
+from mmps.utils.cli import run_tool
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -58,4 +59,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(main, needs_mmdet=False)

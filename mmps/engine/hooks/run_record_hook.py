@@ -93,5 +93,5 @@ def _describe(state: GitState, folder: Path) -> dict[str, Any]:
         elif diff:
             entry['diff'] = f'uncommitted_{state.root.name}.diff'
             with whole_file(folder / entry['diff']) as temporary:
-                temporary.write_text(diff)
+                temporary.write_text(diff, 'utf-8', 'surrogateescape')
     return entry

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from ..records import Where
-from ..rows import metadata_items
+from ..rows import metadata_choices
 
 IDS = 10_000
 """How many numbers are listed in one expression."""
@@ -55,7 +55,8 @@ def _conditions(
         found.append(f'time >= {float(where.since)!r}')
     if where.until is not None:
         found.append(f'time < {float(where.until)!r}')
-    for item in metadata_items(where.metadata or {}):
-        pattern = item.replace('\\', '\\\\').replace('%', '\\%').replace('_', '\\_')
-        found.append(f'metadata like {quoted(f"%,{pattern},%")}')
+    for items in metadata_choices(where.metadata or {}):
+        patterns = (i.replace('\\', '\\\\').replace('%', '\\%').replace('_', '\\_') for i in items)
+        likes = [f'metadata like {quoted(f"%,{pattern},%")}' for pattern in patterns]
+        found.append(f'({" or ".join(likes)})' if len(likes) > 1 else likes[0])
     return found

@@ -34,7 +34,7 @@ def write_report(grid: Grid, runs: Sequence[Run], folder: Path) -> str:
         parts.append(_differences_markdown(grid, results))
     text = '\n'.join(parts)
     with whole_file(folder / MARKDOWN) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, 'utf-8')
     write_json(folder / JSON, _json(grid, runs, results))
     return text
 

@@ -92,7 +92,7 @@ class Run:
         """Write the config for the tools, unless it is there."""
         if not self.config_file.exists():
             with whole_file(self.config_file) as temporary:
-                temporary.write_text(self.config.pretty_text)
+                temporary.write_text(self.config.pretty_text, 'utf-8')
 
     def check_config(self) -> None:
         """Refuse to go on with a run that was begun with another config.
