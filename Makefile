@@ -2,7 +2,7 @@
 #
 #   make demo     train, evaluate and draw on a rendered data set, from nothing
 #   make test     run the tests
-#   make test-browser     run those of the web page in Chromium (Debian: chromium, chromium-driver)
+#   make test-browser     run those of the web page in Chromium and behind nginx (Debian: chromium, chromium-driver, nginx)
 #   make test-cuda     run those that compare a GPU with the CPU, and train and test on it
 #   make TORCH=torch==2.11.0 ...     with another PyTorch than the verified one, e.g. for a CUDA machine
 

@@ -25,6 +25,11 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         '--port', type=int, default=7860, help='0: any that is free (default: %(default)s)'
     )
     parser.add_argument(
+        '--public-url',
+        metavar='URL',
+        help='where browsers find it behind a proxy, http(s)://HOST or with a /PREFIX',
+    )
+    parser.add_argument(
         '--max-megabytes',
         type=float,
         default=20,
@@ -55,7 +60,8 @@ def main(argv: list[str] | None = None) -> None:
     gallery = Gallery.open(arguments.gallery, searcher.tag, create=False)
     use_calibration(gallery, arguments)
     service = SearchService(searcher, gallery, int(arguments.max_megapixels * 1e6))
-    serve(service, arguments.host, arguments.port, int(arguments.max_megabytes * 2**20))
+    max_bytes = int(arguments.max_megabytes * 2**20)
+    serve(service, arguments.host, arguments.port, max_bytes, arguments.public_url)
 
 
 if __name__ == '__main__':

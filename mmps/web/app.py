@@ -6,6 +6,7 @@ import ipaddress
 import socket
 import sys
 from collections.abc import Callable
+from urllib.parse import unquote, urlsplit
 
 import gradio as gr
 import uvicorn
@@ -15,7 +16,7 @@ from fastapi.responses import FileResponse, PlainTextResponse
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from mmps.utils.cli import UserError
-from mmps.web.guards import Guards
+from mmps.web.guards import Guards, is_closed
 from mmps.web.handlers import Handlers
 from mmps.web.page import build_page, head, theme
 from mmps.web.scenes import GoneError
@@ -32,7 +33,11 @@ _HEADERS = {'Cache-Control': 'private, max-age=300'}
 
 
 def build_app(
-    service: SearchService, *, max_bytes: int = MAX_BYTES, hosts: list[str] | None = None
+    service: SearchService,
+    *,
+    max_bytes: int = MAX_BYTES,
+    hosts: list[str] | None = None,
+    public_url: str | None = None,
 ) -> FastAPI:
     """The application, for any ASGI server.
 
@@ -40,7 +45,16 @@ def build_app(
         service: What it shows.
         max_bytes: Larger pictures are refused.
         hosts: Names by which it may be addressed; None: any.
+        public_url: Where browsers find it behind a proxy, e.g. ``https://HOST/PREFIX``, whether or
+            not the proxy leaves the prefix out; its name is one of ``hosts`` then.
+
+    Raises:
+        UserError: ``public_url`` is none.
     """
+    prefix = ''
+    if public_url is not None:
+        outer_name, prefix = _parts_of(public_url)
+        hosts = hosts and [*hosts, outer_name]
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     uploads = Uploads(_HELD * max_bytes)
     _add_routes(app, service, uploads)
@@ -49,6 +63,7 @@ def build_app(
         app,
         page,
         path='/',
+        root_path=public_url and public_url.rstrip('/'),
         show_error=False,
         footer_links=[],
         run_history=False,
@@ -60,10 +75,28 @@ def build_app(
         mcp_server=False,
         enable_monitoring=False,
     )
-    app.add_middleware(Guards, max_bytes=max_bytes)
+    app.add_middleware(Guards, max_bytes=max_bytes, prefix=prefix)
     if hosts is not None:  # or another site could have its own name resolve to this machine
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts)
     return app
+
+
+def _parts_of(public_url: str) -> tuple[str, str]:
+    """Name of the host and prefix of the path."""
+    try:
+        parts = urlsplit(public_url)
+        name = parts.hostname
+        parts.port  # noqa: B018 raises where it is no number
+    except ValueError:
+        name = None
+    if not name or parts.scheme not in ('http', 'https') or parts.query or parts.fragment:
+        raise UserError(f'public URL {public_url}: write http://HOST or https://HOST:PORT/PREFIX')
+    prefix = unquote(parts.path).rstrip('/')
+    if prefix and not is_closed(prefix):
+        raise UserError(
+            f'public URL {public_url}: the page has a {prefix} of its own; take another prefix'
+        )
+    return name, prefix
 
 
 def _add_routes(app: FastAPI, service: SearchService, uploads: Uploads) -> None:
@@ -121,12 +154,19 @@ def is_local(host: str) -> bool:
         return host == 'localhost'
 
 
-def serve(service: SearchService, host: str, port: int, max_bytes: int) -> None:
+def serve(
+    service: SearchService, host: str, port: int, max_bytes: int, public_url: str | None = None
+) -> None:
     """Serve the page until interrupted.
 
+    Args:
+        public_url: Where a proxy shows it; see :func:`build_app`.
+
     Raises:
-        UserError: The address is taken, or not this machine's.
+        UserError: The address is taken, or not this machine's, or ``public_url`` is none.
     """
+    if public_url is not None:
+        _parts_of(public_url)
     listener = _listen(host, port)
     address = f'http://{_written(host)}:{listener.getsockname()[1]}'
     hosts = None
@@ -139,7 +179,14 @@ def serve(service: SearchService, host: str, port: int, max_bytes: int) -> None:
             'asks for passwords in front of it.',
             file=sys.stderr,
         )
-    app = build_app(service, max_bytes=max_bytes, hosts=hosts)
+    app = build_app(service, max_bytes=max_bytes, hosts=hosts, public_url=public_url)
+    if public_url is not None:
+        print(
+            f'warning: whoever can reach {public_url} can search the gallery, unless the proxy '
+            'there asks for a password.',
+            file=sys.stderr,
+        )
+        address = f'{public_url}, for a proxy in front of {address}'
     print(f'The page is at {address} (Ctrl+C ends it)', flush=True)
     server = uvicorn.Server(uvicorn.Config(app, log_level='warning'))
     server.run(sockets=[listener])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
+from urllib.parse import quote
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -45,11 +46,13 @@ class Guards:
     Args:
         app: What is guarded.
         max_bytes: Of a request's body.
+        prefix: What a proxy may leave in front of the path, such as ``/people``.
     """
 
-    def __init__(self, app: Callable, max_bytes: int) -> None:
+    def __init__(self, app: Callable, max_bytes: int, prefix: str = '') -> None:
         self._app = app
         self._max_bytes = max_bytes
+        self._prefix = prefix
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if scope['type'] != 'http':
@@ -61,7 +64,8 @@ class Guards:
                 message['headers'] = [*message.get('headers', []), *_HEADERS]
             await send(message)
 
-        if _is_closed(scope['path']):
+        scope = self._without_prefix(scope)
+        if is_closed(scope['path']):
             await _refuse(send_guarded, 404, 'Not found.')
             return
         body = await self._read(receive)
@@ -70,6 +74,13 @@ class Guards:
             await _refuse(send_guarded, 413, f'larger than the limit of {limit:.0f} MiB')
             return
         await self._app(scope, _replayed(body, receive), send_guarded)
+
+    def _without_prefix(self, scope: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        path = scope['path']
+        if not self._prefix or not f'{path}/'.startswith(f'{self._prefix}/'):
+            return scope
+        path = path.removeprefix(self._prefix) or '/'
+        return {**scope, 'path': path, 'raw_path': quote(path).encode()}
 
     async def _read(self, receive: Receive) -> bytes | None:
         """The body; None if it is too large, of which no more than the limit is kept."""
@@ -86,7 +97,8 @@ class Guards:
                 return bytes(body) if size <= self._max_bytes else None
 
 
-def _is_closed(path: str) -> bool:
+def is_closed(path: str) -> bool:
+    """Whether the page needs nothing at this path."""
     first, _, rest = path.removeprefix('/').partition('/')
     if first == 'gradio_api':
         return rest.partition('/')[0] not in _OPEN_EVENTS

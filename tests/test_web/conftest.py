@@ -1,8 +1,10 @@
+import shutil
 from types import SimpleNamespace
 
 import cv2
 import httpx
 import pytest
+from selenium import webdriver
 
 from mmps.apis import PersonSearcher
 from mmps.retrieval import Gallery
@@ -84,3 +86,26 @@ def site(tmp_path_factory):
         yield SimpleNamespace(
             address=address, http=http, gallery=gallery, folder=folder, service=service
         )
+
+
+@pytest.fixture(scope='module')
+def driver(tmp_path_factory):
+    binary, chromedriver = shutil.which('chromium'), shutil.which('chromedriver')
+    assert binary and chromedriver, 'install Chromium: apt-get install chromium chromium-driver'
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    profile = tmp_path_factory.mktemp('chromium')
+    for argument in (
+        '--headless=new',
+        '--no-sandbox',
+        '--disable-gpu',
+        '--disable-dev-shm-usage',
+        '--disable-background-networking',
+        '--no-first-run',
+        f'--user-data-dir={profile}',
+    ):
+        options.add_argument(argument)
+    options.set_capability('goog:loggingPrefs', {'browser': 'ALL', 'performance': 'ALL'})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(chromedriver))
+    yield driver
+    driver.quit()

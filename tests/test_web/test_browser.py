@@ -2,11 +2,9 @@
 
 import base64
 import json
-import shutil
 from pathlib import Path
 
 import pytest
-from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
@@ -17,29 +15,6 @@ from .browser import NARROW, Browser
 from .conftest import make_picture
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope='module')
-def driver(tmp_path_factory):
-    binary, chromedriver = shutil.which('chromium'), shutil.which('chromedriver')
-    assert binary and chromedriver, 'install Chromium: apt-get install chromium chromium-driver'
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    profile = tmp_path_factory.mktemp('chromium')
-    for argument in (
-        '--headless=new',
-        '--no-sandbox',
-        '--disable-gpu',
-        '--disable-dev-shm-usage',
-        '--disable-background-networking',
-        '--no-first-run',
-        f'--user-data-dir={profile}',
-    ):
-        options.add_argument(argument)
-    options.set_capability('goog:loggingPrefs', {'browser': 'ALL', 'performance': 'ALL'})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(chromedriver))
-    yield driver
-    driver.quit()
 
 
 @pytest.fixture
