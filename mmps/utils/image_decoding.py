@@ -14,6 +14,7 @@ from mmps.utils.image_files import (
     heif_is_known,
     is_truncated,
     kind_of,
+    tiff_tags,
     unchecked_header,
 )
 
@@ -123,12 +124,9 @@ def _eight_bits(image: np.ndarray) -> np.ndarray:
 
 def _tiff_tag(content: bytes) -> object:
     """The tag by which OpenCV turns a TIFF file; None where there is none."""
-    from PIL import Image
-
     try:
-        with Image.open(BytesIO(content)) as image:
-            return image.tag_v2.get(274)
-    except Exception:
+        return tiff_tags(BytesIO(content)).get(274)
+    except Exception:  # Pillow may raise anything on a damaged file
         return None
 
 

@@ -11,7 +11,7 @@ import re
 import threading
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
@@ -195,7 +195,7 @@ def _described(file: BinaryIO, name: str) -> _Description:
     if kind == 'heic' and not heif_is_known():
         raise ValueError(f'{name}: {NEEDS_HEIF}')
     try:
-        return {'jpeg': _jpeg, 'png': _png}.get(kind, _any_other)(file)
+        return {'jpeg': _jpeg, 'png': _png, 'tiff': _tiff}.get(kind, _any_other)(file)
     except UnidentifiedImageError as error:
         raise ValueError(f'{name}: not an image of a known kind') from error
     except Exception as error:  # a plugin of Pillow's may raise anything on a damaged file
@@ -217,11 +217,40 @@ def _any_other(file: BinaryIO) -> _Description:
     from PIL import Image
 
     with Image.open(file) as image:
-        size = image.size
-        if image.format == 'TIFF':  # Pillow has swapped the two already where it turns by its tag
-            size = image.tag_v2[256], image.tag_v2[257]
         frames = image.n_frames if image.format in ('GIF', 'WEBP', 'AVIF') else 1
-        return _Description(size, _exif_in(image), frames)
+        return _Description(image.size, _exif_in(image), frames)
+
+
+def _tiff(file: BinaryIO) -> _Description:
+    """By the first directory: Pillow knows fewer depths than OpenCV decodes."""
+    from PIL import Image, UnidentifiedImageError
+
+    tags = tiff_tags(file)
+    size = int(tags[256]), int(tags[257])
+    file.seek(0)
+    try:
+        with Image.open(file) as image:
+            return _Description(size, _exif_in(image))
+    except UnidentifiedImageError:
+        exif = Image.Exif()
+        if _EXIF_ORIENTATION in tags:
+            exif[_EXIF_ORIENTATION] = tags[_EXIF_ORIENTATION]
+        return _Description(size, exif)
+
+
+def tiff_tags(file: BinaryIO) -> Mapping[int, Any]:
+    """The tags of the first image in a TIFF file, as Pillow reads them."""
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+    file.seek(0)
+    start = file.read(8)
+    start += file.read(8) if 43 in start[2:4] else b''  # BigTIFF
+    tags = ImageFileDirectory_v2(start)
+    file.seek(tags.next)
+    with _WARNINGS, warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        tags.load(file)
+    return tags
 
 
 def _exif_in(image: Image.Image) -> Image.Exif:

@@ -215,6 +215,29 @@ def test_sensors_of_more_than_eight_bits_are_scaled(tmp_path, bits, suffix, colo
     np.testing.assert_array_equal(load(path), expected)
 
 
+def packed_tiff(grey, bits, orientation):
+    """A TIFF file whose pixels take 10, 12 or 14 bits each, as no encoder here writes it."""
+    lines = (''.join(f'{value:0{bits}b}' for value in line) for line in grey)
+    data = b''.join(int(line, 2).to_bytes(len(line) // 8, 'big') for line in lines)
+    height, width = grey.shape
+    values = {256: width, 257: height, 258: bits, 259: 1, 262: 1, 273: 134, 274: orientation}
+    values |= {277: 1, 278: height, 279: len(data)}
+    entries = b''.join(struct.pack('<HHII', tag, 4, 1, value) for tag, value in values.items())
+    head = b'II*\0' + struct.pack('<IH', 8, len(values)) + entries + bytes(4)
+    return head + data
+
+
+@pytest.mark.parametrize('bits', [10, 12, 14])
+@pytest.mark.parametrize('orientation', [1, 6])
+def test_packed_tiffs(bits, orientation):
+    grey = PATTERN[:, :, 0].copy()
+    grey[0, 0] = 255
+    content = packed_tiff(grey.astype(int) << (bits - 8), bits, orientation)
+    expected = np.repeat(grey[:, :, None], 3, 2)
+    expected = np.rot90(expected, -1) if orientation == 6 else expected
+    np.testing.assert_array_equal(decode_image(content), expected)
+
+
 def test_a_deep_picture_is_turned_too(tmp_path):
     deep = PATTERN.astype(np.uint16) << 4
     deep[0, 0] = 4095
