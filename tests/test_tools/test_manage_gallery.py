@@ -73,9 +73,11 @@ def test_times_are_local_as_in_searches(manage, address, time_zone):
 
 
 def test_a_basic_date_deletes_from_that_day_on(manage, address):
-    manage('delete', '--until', '20000101', '--yes')
-    assert known(address) == {'old.jpg', 'new.jpg', 'unknown.jpg'}
+    rng, gallery = np.random.default_rng(1), Gallery.open(address)
+    gallery.append([random_frame(rng, '/1998.jpg', 1, 8, time=9e8)])
     manage('delete', '--since', '20000101', '--yes')
+    assert known(address) == {'unknown.jpg', '1998.jpg'}
+    manage('delete', '--until', '20000101', '--yes')
     assert known(address) == {'unknown.jpg'}
 
 
