@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 from scipy.io import savemat
 from tqdm import tqdm
 
@@ -18,6 +18,7 @@ from mmps.formats.coco.scenes import UNKNOWN_CAMERA
 from mmps.formats.loading import load_scenes
 from mmps.formats.scene_files import SceneFiles
 from mmps.formats.scene_index import Frame, SceneIndex
+from mmps.utils.image_decoding import decode_upright
 from mmps.utils.image_folder import ImageFolder
 
 from .tally import Tally
@@ -157,11 +158,10 @@ def _write_image(source: Path, target: Path, tally: Tally) -> None:
         return
     tally.add(REENCODED, str(source))
     try:
-        with Image.open(source) as image:
-            upright = ImageOps.exif_transpose(image).convert('RGB')
-            upright.save(target, 'JPEG', quality=JPEG_QUALITY)
-    except (OSError, ValueError, SyntaxError) as error:
+        upright = decode_upright(source.read_bytes())
+    except ValueError as error:
         raise ValueError(f'{source}: not a readable image ({error})') from None
+    Image.fromarray(upright[:, :, ::-1]).save(target, 'JPEG', quality=JPEG_QUALITY)
 
 
 def _rows(frame: Frame, split: str, tally: Tally) -> np.ndarray:
