@@ -62,7 +62,7 @@ class LoadSceneImage(LoadImageFromFile):
                 return decode_upright(content)
             except ValueError as error:
                 raise BrokenImageError(
-                    f'{path}: the file cannot be decoded ({error}); fetch or unpack it again', path
+                    f'{path}: {error}; fetch or unpack the file again', path
                 ) from error
         return self._as_mmcv(path, content)
 
