@@ -32,8 +32,9 @@ _JPEG_END, _JPEG_SCAN = 0xD9, 0xDA
 _JPEG_SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_EXIF, _JPEG_XMP = b'Exif\0\0', b'http://ns.adobe.com/xap/1.0/\0'
 _PNG_TEXTS = (b'Raw profile type exif\0', b'XML:com.adobe.xmp\0')
-_PNG_TAIL = 2**17
-"""Bytes at the end of a PNG file that are searched for what stands behind its pixels."""
+_PNG_TAILS = 2**14, 2**17
+"""Bytes at the end of a PNG file that are searched for what stands behind its pixels: the last of
+the chunks that libpng writes begins in the first, of those that Pillow writes in the second."""
 _HEVC = frozenset((b'heic', b'heix', b'heim', b'heis', b'hevc', b'hevx', b'hevm', b'hevs'))
 _EXIF_ORIENTATION, _EXIF_DETAILS = 0x0112, 0x8769
 _QUARTER_TURNS = range(5, 9)
@@ -389,14 +390,15 @@ def _png_info(file: BinaryIO, kind: bytes, length: int) -> dict[str, Any]:
 def _go_behind_pixels(file: BinaryIO) -> None:
     """Move to the chunk after the last one with pixels, most of which need not be read for it."""
     size = file.seek(0, 2)
-    file.seek(max(size - _PNG_TAIL, len(PNG_SIGNATURE)))
-    tail, start = file.read(), file.seek(max(size - _PNG_TAIL, len(PNG_SIGNATURE)))
-    place = len(tail)
-    while (place := tail.rfind(b'IDAT', 0, place)) >= 4:
-        behind = place + 8 + int.from_bytes(tail[place - 4 : place], 'big')
-        if behind == len(tail) - len(_PNG_ENDING) or _leads_to_end(tail, behind):
-            file.seek(start + behind)
-            return
+    for length in _PNG_TAILS:
+        start = file.seek(max(size - length, len(PNG_SIGNATURE)))
+        tail = file.read()
+        place = len(tail)
+        while (place := tail.rfind(b'IDAT', 0, place)) >= 4:
+            behind = place + 8 + int.from_bytes(tail[place - 4 : place], 'big')
+            if _leads_to_end(tail, behind):
+                file.seek(start + behind)
+                return
     file.seek(len(PNG_SIGNATURE))
     behind = 0
     for kind, length in _png_chunks(file):

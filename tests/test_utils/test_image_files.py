@@ -1,8 +1,10 @@
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
-from mmps.utils.image_files import is_truncated, read_header
+from mmps.testing.picture_files import encoded, exif_block, with_chunk
+from mmps.utils.image_files import _header, is_truncated, read_header
 
 
 @pytest.fixture(scope='module')
@@ -60,3 +62,29 @@ def test_headers(tmp_path, image, suffix):
     path.write_text('no image')
     with pytest.raises(ValueError, match=f'a{suffix}: not an image of a known kind'):
         read_header(path)
+
+
+def test_the_middle_of_a_png_file_is_not_read(tmp_path, image):
+    """What stands behind the pixels is found from the end: headers come from slow file systems."""
+    large = cv2.resize(image, (1200, 900), interpolation=cv2.INTER_CUBIC)
+    noisy = large ^ np.random.default_rng(1).integers(0, 64, large.shape, np.uint8)
+    path = tmp_path / 'large.png'
+    for content in (encode(noisy, '.png'), encoded(Image.fromarray(noisy), 'PNG')):
+        path.write_bytes(with_chunk(content, b'eXIf', exif_block(6)[6:], behind_pixels=True))
+        with open(path, 'rb', buffering=0) as file:
+            counting = CountingFile(file)
+            header = _header(counting, 'large.png')
+        assert (header.width, header.height, header.orientation) == (900, 1200, 6)
+        assert counting.count < 2**18 < len(content) // 4
+
+
+class CountingFile:
+    """Passes on what is read of a file, and counts it."""
+
+    def __init__(self, file):
+        self.count, self.seek, self.tell, self._file = 0, file.seek, file.tell, file
+
+    def read(self, size=-1):
+        content = self._file.read(size)
+        self.count += len(content)
+        return content
