@@ -172,11 +172,11 @@ class SearchResult:
         return text
 
     def to_pandas(self) -> pandas.DataFrame:
-        """A row for each hit; ``time`` is a point in time (UTC), none where pandas has no such time;
-        metadata have columns.
+        """A row for each hit; metadata have columns.
 
-        Where the gallery is calibrated, ``false_match`` is the share of strangers that look at
-        least as similar, ``expected_strangers`` how many in this gallery.
+        ``time`` is a point in time (UTC), none where pandas has no such time. Where the gallery is
+        calibrated, ``false_match`` is the share of strangers that look at least as similar,
+        ``expected_strangers`` how many in this gallery.
         """
         rows = [asdict(hit) for hit in self.hits]
         names = dict.fromkeys(name for hit in self.hits for name in hit.metadata)
