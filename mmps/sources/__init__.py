@@ -5,7 +5,7 @@ from .frame import MAX_PIXELS, Frame, Problem, printable
 from .images import as_image, check_header, decode_image, read_image
 from .prefetch import Prefetch, Worker
 from .provenance import Provenance
-from .reading import Reading, count_frames, read_frame, read_sources
+from .reading import Reading, count_frames, read_frame, read_frame_at, read_sources
 from .times import check_time, format_offset, format_time, parse_time
 from .videos import read_video, video_info
 
@@ -31,6 +31,7 @@ __all__ = [
     'parse_time',
     'printable',
     'read_frame',
+    'read_frame_at',
     'read_image',
     'read_sources',
     'read_video',

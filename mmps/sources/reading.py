@@ -18,8 +18,11 @@ from mmps.sources.videos import (
     Sampling,
     VideoInfo,
     read_video,
+    read_video_at,
     read_video_frame,
+    sampled_frames,
     video_info,
+    video_length,
 )
 
 
@@ -86,10 +89,10 @@ def read_sources(
 
 
 def _read_video(path: str, file: int, reading: Reading, on_problem: OnProblem) -> Iterator[Frame]:
-    info = video_info(path, reading.max_pixels)
-    if _is_done(path, file, info, reading):
+    if _is_done(path, file, video_info(path, reading.max_pixels), reading):
         return
-    origin = reading.provenance.of(path, info.duration)
+    length = video_length(path) if reading.provenance.file_times else 0.0
+    origin = reading.provenance.of(path, length)
 
     def wanted(frame: int, sample: int) -> bool:
         return reading.mine(file + sample) and (path, frame) not in reading.skip
@@ -104,11 +107,17 @@ def _read_video(path: str, file: int, reading: Reading, on_problem: OnProblem) -
 
 def _is_done(path: str, file: int, info: VideoInfo, reading: Reading) -> bool:
     """Whether everything that a video should hold is to be skipped."""
-    if not reading.skip or not info.frames:
+    if not reading.skip:
         return False
-    frames = Sampling(reading.fps).predicted(info)
-    mine = (frame for sample, frame in enumerate(frames) if reading.mine(file + sample))
-    return all((path, frame) in reading.skip for frame in mine)
+
+    def all_skipped(frames: list[int]) -> bool:
+        mine = [frame for sample, frame in enumerate(frames) if reading.mine(file + sample)]
+        return bool(frames) and all((path, frame) in reading.skip for frame in mine)
+
+    if all_skipped(Sampling(reading.fps).predicted(info)):
+        return True
+    # What a video says of its frames is an estimate; its packets are asked where it may matter.
+    return (path, 0) in reading.skip and all_skipped(sampled_frames(path, reading.fps))
 
 
 def count_frames(paths: Sequence[str], reading: Reading) -> int:
@@ -143,7 +152,28 @@ def read_frame(
         OSError: The file cannot be read.
         ValueError: It is not what it was.
     """
+    path = _existing(source)
+    return read_video_frame(path, frame, offset) if is_video(path) else read_image(path)
+
+
+def read_frame_at(source: str | os.PathLike, offset: float) -> np.ndarray:
+    """What a video shows so many seconds from its start.
+
+    Returns:
+        (h, w, 3) uint8 BGR.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: It shows nothing at that time, or is no video.
+    """
+    path = _existing(source)
+    if not is_video(path):
+        raise ValueError(f'{path} is not a video')
+    return read_video_at(path, offset)
+
+
+def _existing(source: str | os.PathLike) -> str:
     path = absolute(source)
     if not os.path.isfile(path):
         raise FileNotFoundError(f'{path} does not exist any more')
-    return read_video_frame(path, frame, offset) if is_video(path) else read_image(path)
+    return path

@@ -19,6 +19,7 @@ REQUIREMENTS = {
     'cv2': 'opencv-python',
     'PIL': 'pillow>=11.2',
     'simplejpeg': 'simplejpeg',
+    'av': 'av>=15',
     'pycocotools': 'pycocotools',
     'requests': 'requests',
     'yaml': 'pyyaml',

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from mmps.retrieval.ids import frame_id
-from mmps.sources import format_offset, printable, read_frame, video_info
+from mmps.sources import format_offset, printable, read_frame, read_frame_at
 from mmps.visualization.cell import CELL_HEIGHT, CELL_WIDTH, crop_in_context
 from mmps.visualization.draw import ACCENT, outline
 
@@ -92,11 +92,7 @@ class Scenes:
             raise GoneError(f'{hit_name(hit)} is not in a video')
         with self._decoders:
             try:
-                fps = video_info(hit.source).fps
-                number = hit.frame + round(shift * fps)
-                if number < 0 or not fps:
-                    raise GoneError(f'{hit_name(hit)}: the video begins later')
-                return to_jpeg(read_frame(hit.source, number), LONGEST_SIDE)
+                return to_jpeg(read_frame_at(hit.source, hit.offset + shift), LONGEST_SIDE)
             except (OSError, ValueError) as error:
                 raise GoneError(str(error)) from error
 

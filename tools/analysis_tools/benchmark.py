@@ -19,6 +19,7 @@ SUBCOMMANDS = {
     'runtimes': 'mmps.utils.benchmark.runtimes',
     'train': 'mmps.utils.benchmark.training',
     'sweep': 'mmps.utils.benchmark.training_sweep',
+    'video': 'mmps.utils.benchmark.videos',
 }
 
 

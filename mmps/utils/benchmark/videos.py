@@ -1,0 +1,131 @@
+"""Time reading videos, and single frames of them, beside OpenCV's reader."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from mmps.utils.benchmark.measurement import Measurement, peak_memory
+from mmps.utils.cli import UserError
+
+_READERS = ('mmps', 'opencv')
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the subcommand."""
+    parser.add_argument('video', help='a file; written as H.264 where there is none')
+    parser.add_argument('--minutes', type=float, default=10, help='of one that is written')
+    parser.add_argument('--rate', type=int, default=25, help='frames per second of one')
+    parser.add_argument('--size', default='1920x1080', help='of one')
+    parser.add_argument('--fps', type=float, default=2, help='frames per second to take')
+    parser.add_argument('--repeats', type=int, default=3, help='of each reader, in turn')
+    parser.add_argument('--seeks', type=int, default=100, help='single frames to read')
+
+
+def run(arguments: argparse.Namespace) -> list[Measurement]:
+    """Read the video with each reader in turn, each time in a process of its own."""
+    path = Path(arguments.video)
+    if not path.is_file():
+        width, _, height = arguments.size.partition('x')
+        frames = round(arguments.minutes * 60 * arguments.rate)
+        _write(path, frames, arguments.rate, int(width), int(height))
+    found: dict[str, list[dict]] = {reader: [] for reader in _READERS}
+    for _ in range(arguments.repeats):
+        for reader in _READERS:
+            found[reader].append(_measured(['read', reader, str(path), str(arguments.fps)]))
+    measured = [Measurement('frames', found['mmps'][0]['frames'], '')]
+    for reader, runs in found.items():
+        rates = [run['frames'] / run['seconds'] for run in runs]
+        measured += [
+            Measurement('best', max(rates), 'frames/s', reader),
+            Measurement('least', min(rates), 'frames/s', reader),
+            Measurement('taken', runs[0]['taken'], '', reader),
+            Measurement('largest memory', max(run['memory'] for run in runs), 'MiB', reader),
+        ]
+    if arguments.seeks:
+        for reader in _READERS:
+            seeks = _measured(['seek', reader, str(path), str(arguments.seeks)])
+            measured += [
+                Measurement('median', float(np.median(seeks['seconds'])), 's', f'{reader}, one'),
+                Measurement('worst', max(seeks['seconds']), 's', f'{reader}, one'),
+            ]
+    return measured
+
+
+def _write(path: Path, frames: int, rate: int, width: int, height: int) -> None:
+    """A noisy scene that is shifted from frame to frame."""
+    import av
+
+    rng = np.random.default_rng(0)
+    small = rng.integers(40, 216, (height // 24 + 1, width // 24 + 1, 3), np.uint8)
+    large = np.kron(small, np.ones((24, 24, 1), np.uint8))
+    with av.open(str(path), 'w') as output:
+        stream = output.add_stream('libx264', rate=rate, options={'preset': 'veryfast'})
+        stream.width, stream.height, stream.pix_fmt = width, height, 'yuv420p'
+        for number in range(frames):
+            shifted = np.roll(large, 3 * number, axis=1)[:height, :width]
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(shifted), format='bgr24')
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode())
+
+
+def _measured(arguments: list[str]) -> dict:
+    """What this module measures in a process that has done nothing before."""
+    command = [sys.executable, '-m', 'mmps.utils.benchmark.videos', *arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise UserError(f'{" ".join(arguments)}: {done.stderr.strip()}')
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _read(reader: str, path: str, fps: float) -> dict:
+    frames = taken = 0
+    start = time.perf_counter()
+    if reader == 'mmps':
+        from mmps.sources import Reading, count_frames, read_sources
+
+        taken = sum(1 for _ in read_sources([path], Reading(fps)))
+        seconds = time.perf_counter() - start
+        frames = count_frames([path], Reading())
+    else:
+        import cv2
+
+        capture, due = cv2.VideoCapture(path, cv2.CAP_FFMPEG), 0
+        while capture.grab():
+            if capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 + 1e-3 >= due / fps:
+                capture.retrieve()
+                taken, due = taken + 1, due + 1
+            frames += 1
+        seconds = time.perf_counter() - start
+    return dict(frames=frames, taken=taken, seconds=seconds, memory=peak_memory())
+
+
+def _seek(reader: str, path: str, count: int) -> dict:
+    import cv2
+
+    from mmps.sources import read_frame, video_info
+
+    info = video_info(path)
+    seconds = []
+    for number in np.random.default_rng(1).integers(0, info.frames, count).tolist():
+        start = time.perf_counter()
+        if reader == 'mmps':
+            read_frame(path, number, number / info.fps)
+        else:
+            capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG)
+            capture.set(cv2.CAP_PROP_POS_FRAMES, number)
+            capture.read()
+        seconds.append(time.perf_counter() - start)
+    return dict(seconds=seconds)
+
+
+if __name__ == '__main__':
+    kind, reader, path, amount = sys.argv[1:]
+    run_one = _read if kind == 'read' else _seek
+    print(json.dumps(run_one(reader, path, float(amount) if kind == 'read' else int(amount))))
