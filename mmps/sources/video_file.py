@@ -21,6 +21,9 @@ from mmps.sources.frame import MAX_PIXELS, check_size
 _DECLARES_LENGTH = ('avi', 'matroska', 'flv', 'asf')
 """Containers whose length is stated at their beginning; others' are estimates of FFmpeg's."""
 
+_REORDERED = 32
+"""Frames that a decoder holds back at most."""
+
 _READ_ERRORS = 100
 """Errors in a row after which the rest of a container is given up."""
 
@@ -72,14 +75,20 @@ class Clock:
         self._steps = deque([step], maxlen=31)
         self._last: float | None = None
         self._shift = 0.0
+        self._restarting = 0
 
     @property
     def step(self) -> float:
         """Seconds from frame to frame, of late."""
         return statistics.median(self._steps)
 
+    def restart(self) -> None:
+        """The clock has gone back; one of the next frames is the first that shows it."""
+        self._restarting = _REORDERED
+
     def offset(self, seconds: float | None) -> float:
         """The offset of the next frame, whose timestamp says ``seconds``; None: it has none."""
+        self._restarting -= self._restarting > 0
         if self._last is None:
             self._shift = max(0.0, -(seconds or 0.0))
             now = (seconds or 0.0) + self._shift
@@ -89,12 +98,13 @@ class Clock:
             now = seconds + self._shift
             if now > self._last:
                 self._steps.append(now - self._last)
-            elif self._last - now < self.step:  # two frames of one time
-                now = self._last + self.step / 2
-            else:
+            elif self._restarting:
+                self._restarting = 0
                 ticks = round((self._last + self.step - seconds) / self._tick)
                 self._shift = ticks * self._tick + self._beside
                 now = max(seconds + self._shift, self._last + self._beside)
+            else:  # a second frame of one time, or behind lost ones a frame that comes late
+                now = self._last + self.step / 8
         self._last = now
         return now
 
@@ -150,6 +160,7 @@ class VideoFile:
         self.lost = self.missing = 0
         self.damaged = [0, None]
         self.number = self._packets = 0
+        self._first_lost: int | None = None
         self._reached = 0.0
         self._key_seen = False
         self._reformatter = VideoReformatter()
@@ -212,8 +223,7 @@ class VideoFile:
                 self._packets += not packet.is_discard
                 yield packet
             self._note_end(packet)
-        if failed:
-            self.missing += 1
+        self._miss(bool(failed))
         if flush is not None:
             yield flush
 
@@ -240,15 +250,23 @@ class VideoFile:
             end = max(times) + (packet.duration or 0)
             self._reached = max(self._reached, float(end * packet.time_base))
 
-    def decode(self, packets: Iterable[av.Packet]) -> Iterator[av.VideoFrame | None]:
+    def decode(
+        self, packets: Iterable[av.Packet], clock: Clock | None = None
+    ) -> Iterator[av.VideoFrame | None]:
         """The frames of packets in the order in which they are shown; None: one that is lost.
 
         What comes before the first frame that needs no other is part of an earlier recording.
+
+        Args:
+            packets: In the order in which they are decoded.
+            clock: Told when the timestamps go back.
         """
         gap = _Gap()
         for packet in packets:
             self._key_seen |= packet.is_keyframe
-            self.missing += gap.after(packet)
+            self._miss(gap.after(packet))
+            if gap.went_back and clock is not None:
+                clock.restart()
             try:
                 frames = packet.decode()
             except av.FFmpegError:
@@ -256,11 +274,23 @@ class VideoFile:
             for frame in frames:
                 if frame is None:
                     self.lost += 1
-                elif frame.is_corrupt:
-                    self.damaged[0] += 1
-                    self.damaged[1] = self.number if self.damaged[1] is None else self.damaged[1]
+                    self._note_loss()
+                else:
+                    if frame.is_corrupt:
+                        self.damaged[0] += 1
+                        first = self.damaged[1]
+                        self.damaged[1] = self.number if first is None else first
+                    self._miss(gap.at_change(frame, self.time_of(frame)))
                 yield frame
                 self.number += 1
+
+    def _miss(self, count: int) -> None:
+        self.missing += count
+        if count:
+            self._note_loss()
+
+    def _note_loss(self) -> None:
+        self._first_lost = self.number if self._first_lost is None else self._first_lost
 
     def time_of(self, frame: av.VideoFrame) -> int | None:
         """The timestamp of a frame, in units of the stream."""
@@ -301,8 +331,9 @@ class VideoFile:
         if self.lost or self.missing:
             every = max(self.info.frames, self.number + self.missing)
             return (
-                f'{self.lost + self.missing} of {every} frames cannot be decoded; '
-                'the others are there' + (f' ({made_up})' if count else '')
+                f'{self.lost + self.missing} of {every} frames cannot be decoded, at frame '
+                f'{self._first_lost} first; the others are there'
+                + (f' ({made_up})' if count else '')
             )
         return f'{made_up}; parts of them are made up by the decoder' if count else None
 
@@ -317,31 +348,45 @@ class VideoFile:
 
 
 class _Gap:
-    """Sees packets that a transport lost, and frames with them.
+    """Sees frames that a transport lost, or a decoder where the kind of its frames changes.
 
     A recording that was joined to another one has a fault in its counters too, but goes on with a
     frame that needs no other, or without a gap.
     """
 
     def __init__(self) -> None:
+        self.went_back = False
         self._last: int | None = None
         self._steps: deque[int] = deque(maxlen=31)
-        self._suspicious = False
+        self._suspicious = 0
+        self._shown: tuple[tuple, int | None] | None = None
 
     def after(self, packet: av.Packet) -> int:
         """How many frames are missing before a packet."""
-        missing = 0
+        self._suspicious = 4 if packet.is_corrupt else max(0, self._suspicious - 1)
+        missing, self.went_back = 0, False
         if packet.dts is not None:
             step = packet.dts - self._last if self._last is not None else 0
-            usual = statistics.median(self._steps) if self._steps else 0
-            suspicious = self._suspicious or packet.is_corrupt
-            if suspicious and not packet.is_keyframe and 0 < 1.5 * usual < step:
-                missing = round(step / usual) - 1
+            self.went_back = step < 0
+            count = self._frames(step)
+            if self._suspicious and not packet.is_keyframe and count > 1:
+                missing = count - 1
             elif step > 0:
                 self._steps.append(step)
             self._last = packet.dts
-        self._suspicious = packet.is_corrupt
         return missing
+
+    def at_change(self, frame: av.VideoFrame, time: int | None) -> int:
+        """How many frames are missing before one whose size or format differs from the last."""
+        before, kind = self._shown, (frame.width, frame.height, frame.format.name)
+        self._shown = kind, time
+        if before is None or before[0] == kind or None in (time, before[1]):
+            return 0
+        return max(0, self._frames(time - before[1]) - 1)
+
+    def _frames(self, step: int) -> int:
+        usual = statistics.median(self._steps) if self._steps else 0
+        return round(step / usual) if usual else 0
 
 
 @contextmanager

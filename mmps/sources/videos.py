@@ -197,7 +197,7 @@ def _decoded(
                 keys.append((place, packet.pts))
             yield packet
 
-    for frame in file.decode(noted()):
+    for frame in file.decode(noted(), clock):
         if frame is None:
             continue
         while keys and frame.key_frame:
@@ -340,7 +340,7 @@ def _packets_of(path: str, size: int, changed: int) -> _Packets:
             for place, packet in enumerate(file.packets())
             if packet.size and not packet.is_discard
         ]
-        rows = [(pts, pts if dts is None else dts, *rest) for pts, dts, *rest in rows]
+        rows = [(pts, np.nan if dts is None else dts, *rest) for pts, dts, *rest in rows]
         rows = [row for row in rows if row[0] is not None]
         begin = next((at for at, row in enumerate(rows) if row[2]), len(rows))
         if begin == len(rows):
@@ -351,7 +351,7 @@ def _packets_of(path: str, size: int, changed: int) -> _Packets:
         offsets = _offsets(times, orders, clock, start, file.tick)
     steps = np.diff(np.sort(offsets)[-32:])
     length = float(offsets.max()) + (float(np.median(steps)) if len(steps) else clock.step)
-    one_clock = bool(np.all(np.diff(orders) >= 0)) and len(np.unique(times)) == len(times)
+    one_clock = not np.any(np.diff(orders) < 0) and len(np.unique(times)) == len(times)
     return _Packets(times, keys, offsets, places, length, one_clock)
 
 
@@ -361,11 +361,12 @@ def _offsets(
     """What the clock says to times of packets, each part of them in the order of its times."""
     seconds = (times - start) * tick
     shown = np.sort(seconds)
-    if seconds[0] >= 0 and np.all(np.diff(orders) >= 0) and np.all(np.diff(shown) > 0):
+    if shown[0] >= 0 and not np.any(np.diff(orders) < 0) and np.all(np.diff(shown) > 0):
         return seconds
     offsets = np.empty(len(times))
     # Where the order of decoding goes back, the clock did.
     for part in np.split(np.arange(len(times)), np.flatnonzero(np.diff(orders) < 0) + 1):
+        clock.restart()
         for at in part[np.argsort(times[part], kind='stable')].tolist():
             offsets[at] = clock.offset(float(seconds[at]))
     return offsets

@@ -1,7 +1,7 @@
-import cv2
 import numpy as np
 import pytest
 
+from mmps.sources.video_file import VideoFile
 from mmps.sources.videos import (
     BrokenVideoError,
     Sampling,
@@ -12,18 +12,6 @@ from mmps.sources.videos import (
 )
 from mmps.testing.numbered_frames import number_of, numbered_frame
 from mmps.visualization import write_video
-
-
-class Capture:
-    """OpenCV's reader, which crashes where it is inherited from."""
-
-    kind = cv2.VideoCapture
-
-    def __init__(self, *arguments):
-        self.capture = self.kind(*arguments)
-
-    def __getattr__(self, name):
-        return getattr(self.capture, name)
 
 
 @pytest.fixture(scope='module')
@@ -72,18 +60,18 @@ def test_rate_must_be_positive(fps):
         Sampling(fps)
 
 
-def test_unwanted_frames_are_not_decoded(video, monkeypatch):
-    retrieved = []
+def test_unwanted_frames_are_not_converted(video, monkeypatch):
+    converted = []
+    pixels = VideoFile.pixels
 
-    class Counting(Capture):
-        def retrieve(self):
-            retrieved.append(self)
-            return self.capture.retrieve()
+    def counting(self, *arguments):
+        converted.append(self.number)
+        return pixels(self, *arguments)
 
-    monkeypatch.setattr(cv2, 'VideoCapture', Counting)
+    monkeypatch.setattr(VideoFile, 'pixels', counting)
     frames = list(read_video(video, fps=5, wanted=lambda frame, sample: sample % 3 == 1))
     assert [number for number, _, _ in frames] == [5, 20, 35, 50, 65, 80, 95, 110]
-    assert len(retrieved) == 8
+    assert len(converted) == 8
 
 
 @pytest.mark.parametrize('number', [0, 1, 57, 119])
@@ -93,11 +81,10 @@ def test_a_single_frame(video, number):
 
 
 def test_a_single_frame_is_right_though_seeking_is_not(video, monkeypatch):
-    class Inexact(Capture):
-        def set(self, key, value):
-            return self.capture.set(key, value - 3)
+    def inexact(file, offset, exact):
+        return None
 
-    monkeypatch.setattr(cv2, 'VideoCapture', Inexact)
+    monkeypatch.setattr('mmps.sources.videos._seek', inexact)
     assert number_of(read_video_frame(video, 57)) == 57
 
 
