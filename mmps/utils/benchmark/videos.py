@@ -14,6 +14,9 @@ import numpy as np
 from mmps.utils.benchmark.measurement import Measurement, peak_memory
 from mmps.utils.cli import UserError
 
+_CLIP = 20
+"""Seconds that are encoded; a longer video repeats them."""
+
 _READERS = ('mmps', 'opencv')
 
 
@@ -59,20 +62,32 @@ def run(arguments: argparse.Namespace) -> list[Measurement]:
 
 
 def _write(path: Path, frames: int, rate: int, width: int, height: int) -> None:
-    """A noisy scene that is shifted from frame to frame."""
+    """A patterned scene that is shifted from frame to frame, again and again."""
     import av
 
     rng = np.random.default_rng(0)
     small = rng.integers(40, 216, (height // 24 + 1, width // 24 + 1, 3), np.uint8)
     large = np.kron(small, np.ones((24, 24, 1), np.uint8))
+    noise = rng.integers(-12, 13, large.shape).astype(np.int8)
+    large = (large.astype(np.int16) + noise).astype(np.uint8)
+    clip = min(frames, _CLIP * rate)
     with av.open(str(path), 'w') as output:
         stream = output.add_stream('libx264', rate=rate, options={'preset': 'veryfast'})
         stream.width, stream.height, stream.pix_fmt = width, height, 'yuv420p'
-        for number in range(frames):
+        packets = []
+        for number in range(clip):
             shifted = np.roll(large, 3 * number, axis=1)[:height, :width]
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(shifted), format='bgr24')
-            output.mux(stream.encode(frame))
-        output.mux(stream.encode())
+            packets += stream.encode(frame)
+        packets += stream.encode()
+        for first in range(0, frames, clip):
+            for packet in packets:
+                again = av.Packet(bytes(packet))
+                again.stream, again.time_base = stream, packet.time_base
+                shift = round(first / rate / packet.time_base)
+                again.pts, again.dts = packet.pts + shift, packet.dts + shift
+                again.is_keyframe = packet.is_keyframe
+                output.mux(again)
 
 
 def _measured(arguments: list[str]) -> dict:
