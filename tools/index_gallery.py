@@ -1,7 +1,9 @@
 """Find the people in images and videos, and add them to a gallery to search in."""
 
 import argparse
+import signal
 import sys
+import threading
 
 from mmps.apis.command_line import (
     a_pattern,
@@ -12,7 +14,7 @@ from mmps.apis.command_line import (
     searcher_parser,
     shard_of,
 )
-from mmps.sources import MAX_PIXELS
+from mmps.sources import MAX_PIXELS, is_live
 from mmps.utils.cli import UserError, run_tool
 
 
@@ -22,7 +24,13 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         'there already is passed over: the same command goes on where it was interrupted.',
         argv,
     )
-    parser.add_argument('sources', nargs='+', metavar='SOURCE', help='images, folders and videos')
+    parser.add_argument(
+        'sources',
+        nargs='+',
+        metavar='SOURCE',
+        help='images, folders and videos; streams (rtsp://, http://, https://) and cameras '
+        '(/dev/video0), which are indexed until a signal comes',
+    )
     parser.add_argument(
         '--gallery', required=True, help='DIR/NAME.lance, or milvus://HOST:PORT/COLLECTION'
     )
@@ -54,6 +62,15 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         help='leave out what is larger (default: %(default)s)',
     )
     parser.add_argument(
+        '--watch',
+        nargs='?',
+        const=5.0,
+        type=float,
+        metavar='SECONDS',
+        help='look for new files that have stopped growing every so many seconds (default: 5), '
+        'until a signal comes',
+    )
+    parser.add_argument(
         '--launcher',
         choices=('none', 'pytorch', 'slurm'),
         default='none',
@@ -62,9 +79,26 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def set_by_signals() -> threading.Event:
+    """An event that the first SIGINT or SIGTERM sets; the second one acts as usual."""
+    stop = threading.Event()
+    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def end(number: int, frame: object) -> None:
+        for one, handler in usual.items():
+            signal.signal(one, handler)
+        stop.set()
+
+    for number in usual:
+        signal.signal(number, end)
+    return stop
+
+
 def main(argv: list[str] | None = None) -> None:
     arguments = parse_arguments(argv)
     rank, ranks = shard_of(arguments.launcher)
+    endless = arguments.watch is not None or any(map(is_live, arguments.sources))
+    stop = set_by_signals() if endless else None
     try:
         report = build_searcher(arguments, arguments.batch_size).index(
             arguments.sources,
@@ -78,6 +112,8 @@ def main(argv: list[str] | None = None) -> None:
             max_pixels=arguments.max_pixels,
             shard=(rank, ranks),
             progress=rank == 0,
+            watch=arguments.watch,
+            stop=stop,
         )
     except ValueError as error:
         raise UserError(str(error)) from error

@@ -28,6 +28,17 @@ class IndexReport:
     seconds: float
     passed_over: Counter[str] = field(default_factory=Counter)
 
+    def __add__(self, later: IndexReport) -> IndexReport:
+        """This and what was done after it."""
+        return IndexReport(
+            self.frames + later.frames,
+            self.people + later.people,
+            self.known + later.known,
+            tuple(dict.fromkeys((*self.problems, *later.problems))),
+            self.seconds + later.seconds,
+            self.passed_over + later.passed_over,
+        )
+
     @property
     def failed(self) -> bool:
         """Whether nothing could be read at all."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -13,7 +16,17 @@ from mmps.apis.batching import LOOK_AHEAD, map_batched
 from mmps.apis.index_report import IndexReport
 from mmps.apis.people import People
 from mmps.retrieval import Gallery, IndexedFrame
-from mmps.sources import Frame, Prefetch, Problem, Reading, Worker, count_frames, read_sources
+from mmps.sources import (
+    Frame,
+    LiveFrames,
+    LiveSource,
+    Prefetch,
+    Problem,
+    Reading,
+    Worker,
+    count_frames,
+    read_sources,
+)
 
 FRAMES_PER_APPEND, SECONDS_PER_APPEND = 256, 5.0
 """Whichever is reached first: engines like few large writes, and what is not yet written is lost
@@ -29,6 +42,7 @@ def index_files(
     batch_size: int,
     problems: list[Problem],
     progress: bool = True,
+    stop: threading.Event | None = None,
 ) -> IndexReport:
     """Find the people in images and videos, and add them to a gallery.
 
@@ -45,6 +59,7 @@ def index_files(
         batch_size: Images per pass of the network, at most.
         problems: So far; more are added.
         progress: Whether to show it on the terminal.
+        stop: Set to end early; what was read until then is stored.
     """
     start = time.perf_counter()
     named = set(files)
@@ -52,9 +67,12 @@ def index_files(
     reading = reading.skipping(known)
     total = count_frames(files, reading) if progress else None
     frames = people = 0
+    coming = read_sources(files, reading, problems.append)
+    if stop is not None:
+        coming = itertools.takewhile(lambda _: not stop.is_set(), coming)
     with (
         tqdm(total=total, unit='img', disable=not total, smoothing=0.02) as bar,
-        Prefetch(read_sources(files, reading, problems.append), batch_size * LOOK_AHEAD) as waiting,
+        Prefetch(coming, batch_size * LOOK_AHEAD) as waiting,
         Prefetch(((frame, prepare(frame.image)) for frame in waiting), batch_size) as prepared,
         Worker(gallery.append) as writer,
     ):
@@ -64,6 +82,59 @@ def index_files(
             people += sum(len(frame.bboxes) for frame in batch)
     seconds = time.perf_counter() - start
     return IndexReport(frames, people, len(known), tuple(problems), seconds)
+
+
+def index_live(
+    prepare: Callable[[np.ndarray], Any],
+    find_people: Callable[[Sequence], list[People]],
+    addresses: Sequence[str],
+    gallery: Gallery,
+    reading: Reading,
+    batch_size: int,
+    progress: bool,
+    stop: threading.Event,
+) -> IndexReport:
+    """Find the people in streams and cameras as they come, until it is time to stop.
+
+    What comes faster than the network finds people is dropped, the oldest first.
+
+    Args:
+        addresses: Of streams and cameras, no two of one name.
+        stop: Set to end; what was read until then is stored.
+
+    The others are those of :func:`index_files`.
+    """
+    start = time.perf_counter()
+    sources = [LiveSource(address) for address in addresses]
+    for source in sources:
+        numbers = [frame for _, frame in gallery.known(source.name)]
+        source.last = max(numbers, default=-1)
+
+    def say(message: str) -> None:
+        if progress:
+            tqdm.write(message, file=sys.stderr)
+
+    frames = people = 0
+    batch: list[IndexedFrame] = []
+    stored = time.monotonic()
+    with tqdm(unit='img', disable=not progress) as bar, Worker(gallery.append) as writer:
+        for group in LiveFrames(sources, reading, stop, say).groups(batch_size):
+            prepared = ((frame, prepare(frame.image)) for frame in group)
+            batch += _indexed(find_people, prepared, batch_size, bar.update)
+            late = time.monotonic() - stored > SECONDS_PER_APPEND
+            if batch and (late or stop.is_set() or len(batch) >= FRAMES_PER_APPEND):
+                writer.put(batch)
+                frames += len(batch)
+                people += sum(len(frame.bboxes) for frame in batch)
+                batch, stored = [], time.monotonic()
+    problems = []
+    for source in sources:
+        if source.lost:
+            message = f'the connection was lost, or could not be made, {source.lost} times'
+            problems.append(Problem(source.name, message))
+        if source.dropped:
+            problems.append(Problem(source.name, f'{source.dropped} frames came too fast'))
+    return IndexReport(frames, people, 0, tuple(problems), time.perf_counter() - start)
 
 
 def _indexed(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -14,7 +15,7 @@ from mmps.apis.backends import open_network, open_published
 from mmps.apis.batching import map_batched
 from mmps.apis.boxes import check_box
 from mmps.apis.index_report import IndexReport
-from mmps.apis.indexing import index_files
+from mmps.apis.indexing import index_files, index_live
 from mmps.apis.judgement import Judgement, calibrate_labelled
 from mmps.apis.people import People
 from mmps.apis.search_result import Query, SearchResult
@@ -28,6 +29,8 @@ from mmps.sources import (
     absolute,
     as_image,
     find_files,
+    is_live,
+    new_files,
 )
 from mmps.utils.cli import UserError
 
@@ -194,14 +197,20 @@ class PersonSearcher:
         max_pixels: int = MAX_PIXELS,
         shard: tuple[int, int] = (0, 1),
         progress: bool = True,
+        watch: float | None = None,
+        stop: threading.Event | None = None,
     ) -> IndexReport:
         """Find the people in images and videos, and add them to a gallery.
 
         What is there already is passed over, so that the same call goes on where an interrupted one
         stopped. Broken files and frames are left out and listed in the report.
 
+        Streams and cameras are indexed as they come, after all files, with the time of arrival,
+        until ``stop`` is set. A connection that is lost is taken up again.
+
         Args:
-            sources: Images, videos and folders of them.
+            sources: Images, videos and folders of them; streams, ``rtsp://`` and ``http(s)://``;
+                cameras, ``/dev/video0``.
             gallery: A gallery, or the address of one, which is made if it is missing.
             fps: Frames per second to take of videos; None: every frame.
             camera: Which camera took everything.
@@ -213,26 +222,59 @@ class PersonSearcher:
             max_pixels: Larger images and videos are left out.
             shard: Number of this process, and how many share the work.
             progress: Whether to show it on the terminal.
+            watch: Seconds between two looks for new files that have stopped growing, until ``stop``
+                is set; None: one look.
+            stop: Set, from another thread or by a signal, to end what has no end. What was read
+                until then is stored.
 
         Raises:
-            UserError: The gallery is of another model or damaged, or the pattern fits nothing.
+            UserError: The gallery is of another model or damaged, the pattern fits nothing, or
+                sources do not go together.
         """
         if isinstance(sources, (str, os.PathLike)):
             sources = [sources]
+        live, sources = _live_apart(sources, watch, shard)
         rank, ranks = shard
         provenance = Provenance(camera, name_pattern, start_time, file_times, metadata or {})
         reading = Reading(fps, provenance, rank=rank, ranks=ranks, max_pixels=max_pixels)
+        stop = stop or threading.Event()
+        report = IndexReport(0, 0, 0, (), 0.0)
+        if watch is None and sources:
+            report += self._index_files(sources, gallery, reading, progress, stop)
+        if watch is not None:
+            problems: list[Problem] = []
+            for files in new_files(sources, stop, watch, problems.append):
+                if files:
+                    gallery = self._open(gallery, create=True)
+                    first = report.frames + report.known == 0
+                    report += self._index_files(files, gallery, reading, progress, stop, first)
+            report += IndexReport(0, 0, 0, tuple(problems), 0.0)
+        if live:
+            gallery = self._open(gallery, create=True)
+            provenance.check([absolute(address) for address in live])
+            network, size = (self.network.prepare, self._find), self._batch_size
+            report += index_live(*network, live, gallery, reading, size, progress, stop)
+        return report
+
+    def _index_files(
+        self,
+        sources: Iterable[str | os.PathLike],
+        gallery: Gallery | str | os.PathLike,
+        reading: Reading,
+        progress: bool,
+        stop: threading.Event,
+        check: bool = True,
+    ) -> IndexReport:
         problems: list[Problem] = []
         passed_over: Counter[str] = Counter()
         files = find_files(sources, problems.append, passed_over)
         if not files:  # nor is a gallery made for nothing
             return IndexReport(0, 0, 0, tuple(problems), 0.0, passed_over)
         gallery = self._open(gallery, create=True)
-        provenance.check(files)
-        network = self.network.prepare, self._find
-        report = index_files(
-            *network, files, gallery, reading, self._batch_size, problems, progress
-        )
+        if check:
+            reading.provenance.check(files)
+        network, size = (self.network.prepare, self._find), self._batch_size
+        report = index_files(*network, files, gallery, reading, size, problems, progress, stop)
         return replace(report, passed_over=passed_over)
 
     def query(self, image: ImageLike, box: Sequence[float] | None = None) -> Query:
@@ -345,3 +387,27 @@ class PersonSearcher:
                 'of different models cannot be compared: index its sources again'
             )
         return gallery
+
+
+def _live_apart(
+    sources: Iterable[str | os.PathLike], watch: float | None, shard: tuple[int, int]
+) -> tuple[list[str], list[str | os.PathLike]]:
+    """Streams and cameras, each once and only those of this process, and the other sources.
+
+    Raises:
+        UserError: They do not go together.
+    """
+    sources = list(sources)
+    others = [source for source in sources if not is_live(source)]
+    live = list(dict.fromkeys(os.fspath(source) for source in sources if is_live(source)))
+    names = [absolute(address) for address in live]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UserError(f'two streams are called {twice}; index them with two commands')
+    if watch is not None and not watch > 0:
+        raise UserError(f'watch={watch}: the seconds between two looks must be positive')
+    if watch is not None and live:
+        raise UserError('streams and folders that are watched take two commands, of one gallery')
+    if watch is not None and shard[1] > 1:
+        raise UserError('several processes cannot watch the same folders; give each its own')
+    return live[shard[0] :: shard[1]], others

@@ -3,6 +3,7 @@
 from .files import absolute, counted, find_files, is_address, without_password
 from .frame import MAX_PIXELS, Frame, Problem, printable
 from .images import as_image, check_header, decode_image, read_image
+from .live import LiveFrames, LiveSource, is_live, new_files
 from .prefetch import Prefetch, Worker
 from .provenance import Provenance
 from .reading import Reading, count_frames, read_frame, read_frame_at, read_sources
@@ -12,6 +13,8 @@ from .videos import read_video, video_info
 __all__ = [
     'MAX_PIXELS',
     'Frame',
+    'LiveFrames',
+    'LiveSource',
     'Prefetch',
     'Problem',
     'Provenance',
@@ -28,6 +31,8 @@ __all__ = [
     'format_offset',
     'format_time',
     'is_address',
+    'is_live',
+    'new_files',
     'parse_time',
     'printable',
     'read_frame',

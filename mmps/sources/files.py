@@ -25,6 +25,9 @@ _EITHER = frozenset(('.apng', '.gif'))
 """What they hold tells whether one picture or several."""
 _KNOWN = IMAGE_SUFFIXES | VIDEO_SUFFIXES | _EITHER
 _ADDRESS = re.compile(r'([a-z][a-z0-9+.-]+):/+(.*)', re.IGNORECASE | re.DOTALL)
+_SECRETS = 'user|pass|pwd|pin|token|key|auth|secret|sig|code'
+_CHANNEL = re.compile(rf'(?!.*({_SECRETS}))\w+=\d{{1,3}}', re.IGNORECASE)
+_SECRET = re.compile(rf'((?:{_SECRETS})[a-z]*)=.*?(?=_[a-z]+=|[/;&]|$)', re.IGNORECASE)
 _HOST = re.compile(r'([^:/@]*|\[[^]/]*\])(:\d*)?(?=[/?#]|$)')
 
 
@@ -58,7 +61,9 @@ def find_files(
         elif os.path.isfile(path):
             candidates = [path]
         elif is_address(source):
-            on_problem(Problem(path, 'streams and addresses are not read; save it as a file first'))
+            on_problem(
+                Problem(path, 'addresses of this kind are not read; save it as a file first')
+            )
             continue
         else:
             there = os.path.lexists(path)
@@ -101,7 +106,10 @@ def is_address(source: str | os.PathLike) -> bool:
 
 
 def without_password(address: str) -> str:
-    """An address that may be shown: without user and password, and without its query."""
+    """An address that may be shown: without user and password.
+
+    Of its query stay short numbers, which tell the channels of a recorder apart.
+    """
     if not (match := _ADDRESS.match(address)):
         return address
     scheme, rest = match.groups()
@@ -110,7 +118,10 @@ def without_password(address: str) -> str:
         place = place.rpartition('@')[2]
     elif not _HOST.match(rest):  # what looks like the query is a part of the password
         place = re.split(r'[?#]', rest.rpartition('@')[2])[0]
-    return f'{scheme}://{place}'
+    place = _SECRET.sub(r'\1=', place)
+    query = rest.rpartition('@')[2].partition('#')[0].partition('?')[2]
+    channels = '&'.join(part for part in query.split('&') if _CHANNEL.fullmatch(part))
+    return f'{scheme}://{place}' + (f'?{channels}' if channels else '')
 
 
 def is_video(path: str) -> bool:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+import av
 import cv2
 import numpy as np
 
@@ -82,7 +83,7 @@ def read_sources(
                 image = read_image(path, reading.max_pixels)
                 origin = reading.provenance.of(path)
                 yield Frame(image, path, 0, None, origin.time, origin.camera, origin.metadata)
-        except (OSError, ValueError, MemoryError, cv2.error) as error:
+        except (OSError, ValueError, MemoryError, cv2.error, av.FFmpegError) as error:
             if reading.mine(number):
                 reason = error.strerror if isinstance(error, OSError) else str(error)
                 on_problem(Problem(path, reason or type(error).__name__))

@@ -124,6 +124,7 @@ class VideoFile:
         container: PyAV's, with ``stream`` the one that is read.
         info: What it says about itself.
         codec: Name of its codec.
+        patience: Errors in a row after which the rest is given up.
         lost, missing: Frames that could not be decoded so far, and that a transport lost.
         damaged: Frames so far of which the decoder made up a part, and the number of the first.
     """
@@ -162,6 +163,7 @@ class VideoFile:
         self.number = self._packets = 0
         self._first_lost: int | None = None
         self._reached = 0.0
+        self.patience = _READ_ERRORS
         self._key_seen = False
         self._reformatter = VideoReformatter()
         # Packets of other streams are wanted only where they tell that the file is whole.
@@ -205,7 +207,7 @@ class VideoFile:
         failed = 0
         packets = self.container.demux()
         flush = None
-        while failed < _READ_ERRORS:
+        while failed < self.patience:
             try:
                 packet = next(packets)
             except StopIteration:

@@ -174,6 +174,8 @@ def test_what_an_unknown_name_holds(tmp_path):
         ('rtsp://viewer:se?cr#et@camera/1?low', 'rtsp://camera/1'),
         ('http://camera:8080/v?user=a@b&password=secret', 'http://camera:8080/v'),
         ('https://[2001:db8::1]:80/a b', 'https://[2001:db8::1]:80/a b'),
+        ('rtsp://a:b@c/cam?channel=2&subtype=0&pin=123', 'rtsp://c/cam?channel=2&subtype=0'),
+        ('rtsp://c/user=u_password=secret_channel=1', 'rtsp://c/user=_password=_channel=1'),
         ('srt://camera:9?passphrase=secret', 'srt://camera:9'),
         ('RTMP://u:p@camera', 'RTMP://camera'),
         ('rtsp:/viewer:secret@camera/1', 'rtsp://camera/1'),  # as pathlib writes it
@@ -182,7 +184,7 @@ def test_what_an_unknown_name_holds(tmp_path):
 def test_addresses_are_told_without_their_passwords(address, shown, tmp_path):
     files, problems = names([address])
     assert files == []
-    assert problems == [f'{shown}: streams and addresses are not read; save it as a file first']
+    assert problems == [f'{shown}: addresses of this kind are not read; save it as a file first']
     assert absolute(address) == shown
     with pytest.raises(ValueError, match='addresses are not read') as caught:
         as_image(address)
