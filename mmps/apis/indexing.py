@@ -129,6 +129,8 @@ def index_live(
                 batch, stored = [], time.monotonic()
     problems = []
     for source in sources:
+        if source.refused:
+            problems.append(Problem(source.name, source.refused))
         if source.lost:
             message = f'the connection was lost, or could not be made, {source.lost} times'
             problems.append(Problem(source.name, message))

@@ -21,6 +21,9 @@ from mmps.sources.videos import Sampling
 _CAMERA = re.compile(r'/dev/video\d+')
 _SCHEMES = ('rtsp', 'rtsps', 'http', 'https')
 
+_RECORDINGS = ('mov', 'matroska', 'avi', 'asf')
+"""Containers that, where they state their length, come from a file."""
+
 _SILENCE = 10.0
 """Seconds without anything after which a connection counts as lost."""
 
@@ -55,12 +58,14 @@ class LiveSource:
             the epoch when it arrived, or the next one that is free.
         lost: How often the connection was lost, or could not be made.
         dropped: Frames that came faster than they were taken.
+        refused: Why it is not read at all; None: it is.
     """
 
     address: str = field(repr=False)
     last: int = -1
     lost: int = 0
     dropped: int = 0
+    refused: str | None = None
 
     @property
     def name(self) -> str:
@@ -77,7 +82,7 @@ class LiveSource:
             say: Told when the connection is lost.
         """
         sampling, pause = Sampling(reading.fps), _PAUSES[0]
-        while not stop.is_set():
+        while not stop.is_set() and self.refused is None:
             begun = time.monotonic()
             reason = 'the stream ended'
             try:
@@ -86,7 +91,7 @@ class LiveSource:
                 reason = error.strerror or type(error).__name__
             except (av.FFmpegError, ValueError, MemoryError) as error:
                 reason = str(error) if isinstance(error, BrokenVideoError) else 'it is no video'
-            if stop.is_set():
+            if stop.is_set() or self.refused is not None:
                 return
             self.lost += 1
             if time.monotonic() - begun > 10 * pause:
@@ -104,6 +109,9 @@ class LiveSource:
             # Several frames at a time would make each wait for the ones after it.
             file.stream.codec_context.thread_type = 'SLICE'
             file.patience = 1
+            if container.duration and file.kind in _RECORDINGS:
+                self.refused = 'it is a recording, not a stream; save it and index the file'
+                return
             for frame in file.decode(file.packets()):
                 if stop.is_set():
                     return
@@ -147,6 +155,7 @@ class LiveFrames:
         say: Callable[[str], object],
     ) -> None:
         self._stop = stop
+        self._running = len(sources)
         self._waiting = [deque() for _ in sources]
         self._news = threading.Condition()
         self._error: BaseException | None = None
@@ -159,14 +168,14 @@ class LiveFrames:
         """What has come, in turn from each source, at most ``size`` frames at a time.
 
         A list is empty where nothing came for a second. Ends when it is time to stop, with what was
-        waiting then.
+        waiting then, or when no source is left.
         """
         stopping = False
         while not stopping:
             with self._news:
-                if not any(self._waiting) and not self._stop.is_set():
+                if not any(self._waiting) and self._running and not self._stop.is_set():
                     self._news.wait(_IDLE)
-                stopping = self._stop.is_set()
+                stopping = self._stop.is_set() or not self._running
                 if self._error is not None:
                     raise self._error
                 group: list[Frame] = []
@@ -186,9 +195,10 @@ class LiveFrames:
                     waiting.append(frame)
                     self._news.notify()
         except BaseException as error:  # raised again where the frames are used
-            with self._news:
-                self._error = error
-                self._news.notify()
+            self._error = error
+        with self._news:
+            self._running -= 1
+            self._news.notify()
 
 
 def new_files(

@@ -10,7 +10,7 @@ import av
 import cv2
 import numpy as np
 
-from mmps.sources.files import absolute, find_files, is_video
+from mmps.sources.files import absolute, find_files, is_address, is_video
 from mmps.sources.frame import MAX_PIXELS, Frame, OnProblem, Problem
 from mmps.sources.images import read_image
 from mmps.sources.provenance import Origin, Provenance
@@ -182,6 +182,8 @@ def read_frame_at(source: str | os.PathLike, offset: float) -> np.ndarray:
 
 def _existing(source: str | os.PathLike) -> str:
     path = absolute(source)
+    if is_address(path) or path.startswith('/dev/'):
+        raise FileNotFoundError(f'{path} is a live source, of which no pictures are kept')
     if not os.path.isfile(path):
         raise FileNotFoundError(f'{path} does not exist any more')
     return path

@@ -83,7 +83,7 @@ def test_a_folder_that_is_empty_at_first(searcher, tmp_path):
     time.sleep(0.5)
     assert not address.exists()
     write_image(tmp_path / 'in' / '0.png', numbered_frame(0))
-    wait_for(lambda: address.exists())
+    wait_for(lambda: address.exists() and Gallery.open(address, searcher.tag).known())
     report = end()
     assert report.frames == 1
     assert [problem.message for problem in report.problems] == [
