@@ -309,7 +309,7 @@ class VideoFile:
         check_size(frame.width, frame.height, max_pixels)
         # Colours that are stored at half the size are repeated, whatever the depth.
         converted = self._reformatter.reformat(
-            frame, format='bgr24', interpolation=Interpolation.POINT
+            frame, format='bgr24', interpolation=Interpolation.POINT, threads=1
         )
         image = converted.to_ndarray()
         turn = _TURNS.get(frame.rotation % 360)
