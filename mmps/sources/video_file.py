@@ -224,7 +224,8 @@ class VideoFile:
             if packet.stream is self.stream:
                 self._packets += not packet.is_discard
                 yield packet
-            self._note_end(packet)
+            if self.kind in _DECLARES_LENGTH:
+                self._note_end(packet)
         self._miss(bool(failed))
         if flush is not None:
             yield flush

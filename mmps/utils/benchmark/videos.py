@@ -47,6 +47,7 @@ def run(arguments: argparse.Namespace) -> list[Measurement]:
     measured = [Measurement('frames', frames, '')]
     for reader, runs in found.items():
         rates = [frames / run['seconds'] for run in runs]
+        busy = min(run['busy'] for run in runs)
         measured += [
             Measurement('best', max(rates), 'frames/s', reader),
             Measurement('least', min(rates), 'frames/s', reader),
