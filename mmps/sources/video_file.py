@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import statistics
 from collections import deque
@@ -142,7 +143,7 @@ class VideoFile:
             )
         self.codec = context.codec.canonical_name
         context.thread_type = 'AUTO'
-        context.thread_count = 0 if threads else 1
+        context.thread_count = _cores() if threads else 1
         options = {'max_pixels': str(max_pixels)}
         if context.codec.intra_only:
             # In place of damaged parts there would be what was left in memory.
@@ -416,6 +417,12 @@ def opened(path: str, max_pixels: int = MAX_PIXELS, threads: bool = True) -> Ite
         raise BrokenVideoError('cannot be opened as an image or a video') from error
     with container:
         yield VideoFile(container, max_pixels, threads)
+
+
+def _cores() -> int:
+    """Frames to decode at a time; FFmpeg's own choice is one more, and each takes memory."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+    return max(1, min(cores or 1, 16))
 
 
 def _video_stream(container: av.container.InputContainer) -> av.VideoStream:

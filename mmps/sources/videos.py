@@ -7,7 +7,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from copy import deepcopy
+from copy import copy, deepcopy
 from dataclasses import dataclass
 from itertools import chain, islice
 
@@ -119,12 +119,10 @@ def read_video(
     Raises:
         BrokenVideoError: It cannot be opened; or, after its last frame, it ended too early.
     """
-    sampling, samples = Sampling(fps), 0
-    for file, number, offset, frame in _frames_of(path, max_pixels):
-        if sampling.takes(offset):
-            if wanted(number, samples):
-                yield number, offset, _pixels(file, frame, max_pixels)
-            samples += 1
+    frames = _frames_of(path, max_pixels, fps)
+    for sample, (file, number, offset, frame) in enumerate(frames):
+        if wanted(number, sample):
+            yield number, offset, _pixels(file, frame, max_pixels)
 
 
 @dataclass
@@ -145,9 +143,9 @@ class _Key:
 
 
 def _frames_of(
-    path: str, max_pixels: int = MAX_PIXELS
+    path: str, max_pixels: int = MAX_PIXELS, fps: float | None = None
 ) -> Iterator[tuple[VideoFile, int, float, av.VideoFrame]]:
-    """The open file, and number, offset and frame of all that can be decoded.
+    """The open file, and number, offset and frame of what is sampled and can be decoded.
 
     Frames are decoded several at a time until one is damaged; from a while before it on they are
     decoded again, one after another, so that what takes the place of damaged parts is the same
@@ -156,27 +154,25 @@ def _frames_of(
     Raises:
         BrokenVideoError: It cannot be opened; or, after its last frame, what was wrong with it.
     """
-    key = _Key(0, 0, None, 0.0)
-    given = -1
+    key, given, sampled = _Key(0, 0, None, 0.0), -1, Sampling(fps)
     for threads in (True, False):
         with opened(path, max_pixels, threads) as file:
             key.clock = key.clock or file.clock()
-            again, waiting = deque([key]), deque()
-            for entry in _decoded(file, key, again):
+            again, waiting, sampling = deque([key]), deque(), copy(sampled)
+            for number, offset, frame in chain(_decoded(file, key, again), [(-1, 0.0, None)]):
                 if threads and file.trouble:
                     break
-                waiting.append(entry)
-                if len(waiting) > _DELAY and (ready := waiting.popleft())[0] > given:
-                    given = ready[0]
-                    yield file, *ready
+                if number > given:  # of those that are not taken nothing is kept
+                    taken = frame if sampling.takes(offset) else None
+                    waiting.append((number, offset, taken, copy(sampling)))
+                while len(waiting) > (_DELAY if frame is not None else 0):
+                    given, offset, ready, sampled = waiting.popleft()
+                    if ready is not None:
+                        yield file, given, offset, ready
             else:
-                if not (threads and file.trouble):
-                    for ready in waiting:
-                        if ready[0] > given:
-                            yield file, *ready
-                    if fault := file.fault():
-                        raise BrokenVideoError(fault)
-                    return
+                if fault := file.fault():
+                    raise BrokenVideoError(fault)
+                return
             key = again[0]
 
 

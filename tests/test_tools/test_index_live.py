@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from mmps.retrieval import Gallery
 from mmps.sources import absolute
 from mmps.utils.checkpoint import save_untrained
+from mmps.utils.cli import UserError
 
 SERVER = Path(__file__).parents[1] / 'test_sources' / 'stream_server.py'
 
@@ -31,13 +33,19 @@ def index_until(condition, load_tool, arguments, gallery):
     """Run the tool, and end it by a signal once the gallery is as wanted."""
     usual = signal.getsignal(signal.SIGTERM)
 
+    def wanted():
+        # A gallery that is just being made cannot be opened yet.
+        with suppress(OSError, ValueError, UserError):
+            return condition(Gallery.open(gallery, create=False).known())
+        return False
+
     def end():
         deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            if gallery.exists() and condition(Gallery.open(gallery, create=False).known()):
-                break
-            time.sleep(0.2)
-        os.kill(os.getpid(), signal.SIGTERM)
+        try:
+            while time.monotonic() < deadline and not wanted():
+                time.sleep(0.2)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
 
     thread = threading.Thread(target=end)
     thread.start()
