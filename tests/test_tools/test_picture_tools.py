@@ -123,8 +123,8 @@ def test_the_page_is_started_on_this_machine_only(load_tool, gallery, searcher, 
     monkeypatch.setattr(tool, 'build_searcher', lambda arguments, batch_size: searcher)
     monkeypatch.setattr('mmps.web.app.serve', lambda *arguments: served.append(arguments))
     tool.main(['config.py', 'c.pth', '--gallery', gallery, '--max-megapixels', '2'])
-    ((service, host, port, max_bytes),) = served
-    assert (host, port, max_bytes) == ('127.0.0.1', 7860, 20 * 2**20)
+    ((service, host, port, max_bytes, public_url),) = served
+    assert (host, port, max_bytes, public_url) == ('127.0.0.1', 7860, 20 * 2**20, None)
     assert service.max_pixels == 2_000_000 and len(service.gallery) == 3
     with pytest.raises(UserError, match='no gallery|not exist|missing'):
         tool.main(['config.py', 'c.pth', '--gallery', f'{gallery}2.lance'])
