@@ -4,10 +4,11 @@ from mmengine.logging import print_log
 from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
-from mmps.utils.checkpoint import weights_of
+from mmps.utils.checkpoint import load_state_dict, weights_of
 
 # What the published classification networks have beyond stem and identification network.
 _CLASSIFIER = ('classifier.', 'fc.', 'aux1.', 'aux2.')
+_REID = ('roi_head.reid_network.', 'roi_head.reid_head.')
 # The published DenseNet files write "norm.1" where the parameter is called "norm1".
 _OLD_SPELLING = re.compile(r'(denselayer\d+\.(?:norm|relu|conv))\.([12])\.')
 
@@ -52,6 +53,36 @@ def load_imagenet_weights(stem: nn.Module, identification: nn.Module, checkpoint
         part = {key: weights[key] for key in wanted[name] if key in weights}
         module.load_state_dict(part, strict=False)
         print_log(f'{name}: {len(part)} tensors from {checkpoint}', logger='current')
+
+
+def load_detector(model: nn.Module, checkpoint: str) -> None:
+    """Load what detects in a trained ``PersonSearch``; what serves re-ID alone is left as it is.
+
+    Args:
+        model: A ``PersonSearch``.
+        checkpoint: Path of a checkpoint of one whose detection is built alike; its re-ID may be of
+            another kind and know other people.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        CheckpointError: It is damaged or would have to run code to be read.
+        ValueError: If the parts that detect do not match one to one; the message names some.
+    """
+    weights, wanted = (
+        {key: value for key, value in state.items() if not key.startswith(_REID)}
+        for state in (load_state_dict(checkpoint), model.state_dict())
+    )
+    wrong = weights.keys() ^ wanted.keys()
+    wrong |= {k for k in weights.keys() & wanted if weights[k].shape != wanted[k].shape}
+    if wrong:
+        raise ValueError(
+            f'{checkpoint}: the network that it is of detects otherwise than this one: '
+            f'{", ".join(sorted(wrong)[:3])} ({len(wrong)} tensors) are missing there, missing '
+            'here or of another shape. Set model.detector_from to a checkpoint of the same stem, '
+            'neck, rpn_head and detection.'
+        )
+    model.load_state_dict(weights, strict=False)
+    print_log(f'detection: {len(weights)} tensors from {checkpoint}', logger='current')
 
 
 def _read(checkpoint: str) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mmps.models.layers import AffineFrame
 from mmps.models.necks import STN
-from mmps.models.pretrained import load_imagenet_weights
+from mmps.models.pretrained import load_detector, load_imagenet_weights
 from mmps.registry import MODELS
 
 
@@ -29,12 +29,19 @@ class PersonSearch(TwoStageDetector):
             run faster.
         compile_networks: Compile stem and identification networks (``torch.compile``) in the first
             steps.
+        detector_from: Checkpoint of a trained network that detects alike. Stem, spatial
+            transformer, proposals and detection are taken from it and stay as they are, batch norm
+            in evaluation mode; re-ID alone is trained, on annotated boxes and their jittered
+            copies. Needs a ``roi_head.reid_network``. None trains everything.
         kwargs: See mmdet's ``TwoStageDetector``.
 
     Attributes:
         embeds_given_boxes: Always true: any box of the map can be embedded.
         embedding_weights: How the names of the weights begin that decide what an embedding is.
         num_ids_key: Where the config has :attr:`num_ids`.
+
+    Raises:
+        ValueError: ``detector_from`` without a re-ID network of its own.
     """
 
     embeds_given_boxes = True
@@ -47,10 +54,18 @@ class PersonSearch(TwoStageDetector):
         pretrained: str | None = None,
         channels_last: bool = True,
         compile_networks: bool = False,
+        detector_from: str | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.pretrained = pretrained
+        self.detector_from = detector_from
+        if detector_from:
+            if self.roi_head.reid_network is None:
+                raise ValueError('PersonSearch: detector_from needs a roi_head.reid_network')
+            self.requires_grad_(False)
+            for part in self.roi_head.reid_parts():
+                part.requires_grad_(True)
         if channels_last:
             self.to(memory_format=torch.channels_last)
         if compile_networks:
@@ -65,6 +80,18 @@ class PersonSearch(TwoStageDetector):
             load_imagenet_weights(self.backbone, identification, self.pretrained)
             if self.roi_head.reid_network is not None:
                 self.roi_head.reid_network.start_from(identification)
+        if self.detector_from:
+            load_detector(self, self.detector_from)
+
+    def train(self, mode: bool = True) -> 'PersonSearch':
+        super().train(mode)
+        if mode and self.detector_from:
+            for part in (self.backbone, self.neck, self.rpn_head, self.roi_head):
+                if part is not None:
+                    part.eval()
+            for part in self.roi_head.reid_parts():
+                part.train()
+        return self
 
     @property
     def embed_dim(self) -> int:
@@ -96,11 +123,16 @@ class PersonSearch(TwoStageDetector):
         return x, AffineFrame(theta, (width, height))
 
     def loss(self, batch_inputs: Tensor, batch_data_samples: SampleList) -> dict[str, Tensor]:
-        """Losses of proposals, detection and re-ID for images ``(b, 3, h, w)``."""
-        x, frame = self.extract_frame(batch_inputs)
+        """Losses of proposals, detection and re-ID for images ``(b, 3, h, w)``; of re-ID alone with
+        ``detector_from``.
+        """
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.detector_from):
+            x, frame = self.extract_frame(batch_inputs)
         samples = batch_data_samples
         if frame is not None:
             samples = [_to_warped(sample, frame, i) for i, sample in enumerate(samples)]
+        if self.detector_from:
+            return self.roi_head.reid_loss(x, samples)
         with _in_float32(x) as maps:
             losses, proposals = self.rpn_head.loss_and_predict(
                 maps, samples, proposal_cfg=self.train_cfg.rpn_proposal

@@ -7,7 +7,7 @@ from mmdet.structures import SampleList
 from mmdet.structures.bbox import bbox2roi, bbox_overlaps
 from mmdet.utils import InstanceList
 from mmengine.structures import InstanceData
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmps.models.layers import RegionFocus, align_regions, extract
 from mmps.models.layers.folding import uses_running_statistics
@@ -143,6 +143,21 @@ class PersonSearchRoIHead(StandardRoIHead):
             rois, person_ids = self._with_jittered(rois[taught], person_ids, batch_data_samples)
             loss_reid = self.reid_head.loss(self.reid_network(x, rois), person_ids)
         return {**losses['loss_bbox'], **loss_reid}
+
+    def reid_parts(self) -> list[nn.Module]:
+        """The modules that serve re-ID alone."""
+        return [part for part in (self.reid_network, self.reid_head) if part is not None]
+
+    def reid_loss(self, x: tuple[Tensor, ...], batch_data_samples: SampleList) -> dict[str, Tensor]:
+        """``loss_reid`` of the annotated people and their jittered copies, without detection.
+
+        Needs a ``reid_network``; arguments as for :meth:`loss`.
+        """
+        people = [sample.gt_instances for sample in batch_data_samples]
+        rois = bbox2roi([some.bboxes for some in people])
+        person_ids = torch.cat([some.person_ids for some in people])
+        rois, person_ids = self._with_jittered(rois, person_ids, batch_data_samples)
+        return self.reid_head.loss(self.reid_network(x, rois), person_ids)
 
     def _identities(
         self, sampled: SamplingResult, gt_instances: InstanceData
