@@ -1,6 +1,9 @@
 """The grids that come with the project name configs that exist, and every one of them."""
 
+from pathlib import Path
+
 import pytest
+from mmengine.config import Config
 
 from mmps.registry import MODELS
 from mmps.testing.tiny_models import CONFIGS
@@ -49,3 +52,46 @@ def test_synthetic_networks_can_be_built(index, tmp_path):
     assert grid.experiments[index].row in grid.tables[1].rows
     model = MODELS.build(runs[index].config.model)
     assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_runs_on_real_people_start_from_what_ran_before_them():
+    grid = load_grid(GRIDS / 'real_people.py')
+    # Their paths are those of the folder that is the default.
+    runs = make_runs(grid, Path('work_dirs/grids/real_people'), {})
+    done, started = set(), 0
+    for run in runs:
+        sources = [run.config.get('load_from'), run.config.model.get('detector_from')]
+        assert {Path(source) for source in sources if source} <= done
+        started += sum(map(bool, sources))
+        done.add(run.checkpoint)
+    assert started == len(runs) - 2
+
+
+def test_networks_compared_on_one_detector_differ_in_re_id_alone():
+    grid = load_grid(GRIDS / 'real_people.py')
+    base, other = (
+        next(e for e in grid.experiments if e.name == name)
+        for name in ('reid_alone_no-att', 'reid_alone')
+    )
+    assert base.seeds == other.seeds == (0, 1, 2)
+    assert base.options == other.options
+    models = [Config.fromfile(e.config).model for e in (base, other)]
+    assert models[0].roi_head.reid_network.pop('attention') is None
+    assert models[1].roi_head.reid_network.pop('attention')
+    assert models[0] == models[1]
+
+
+def test_the_papers_networks_on_real_people(tmp_path):
+    grid, runs = runs_of('real_people_networks.py', tmp_path)
+    assert len(runs) == 6
+    assert {e.column for e in grid.experiments} == {'collage'}
+    assert not grid.prepare
+    for run in runs:
+        assert run.config.model.roi_head.reid_head.num_ids == 1443
+        assert run.config.param_scheduler[1].T_max == run.config.train_cfg.max_epochs
+        for split in ('train', 'test'):
+            dataset = run.config[f'{split}_dataloader'].dataset
+            assert (dataset.type, dataset.data_root) == ('CocoPersonSearchDataset', 'data/collage')
+            assert [step.scale for step in dataset.pipeline if step.type == 'Resize'] == [
+                (480, 270)
+            ]
