@@ -20,6 +20,8 @@ experiments = [
     dict(config='../real_people/collage.py'),
     dict(config='../real_people/collage_from_rendered.py', options=dict(load_from=_rendered)),
     # The same detections for all: what differs is re-ID.
-    dict(config='../real_people/reid_alone.py', options=_collage, seeds=_seeds),
-    dict(config='../real_people/reid_alone_no-att.py', options=_collage, seeds=_seeds),
+    *[
+        dict(config=f'../real_people/{what}.py', options=_collage, seeds=_seeds)
+        for what in ('reid_alone_no-att', 'reid_alone', 'reid_alone_stripe-att')
+    ],
 ]

@@ -7,9 +7,11 @@ from .region_focus import RegionFocus
 from .soft_attention import SoftAttention
 from .spatial_transformer import SpatialTransformer, warp
 from .staged import StagedModule
+from .stripe_pool import AttentiveStripePool
 
 __all__ = [
     'AffineFrame',
+    'AttentiveStripePool',
     'ConvNormReLU',
     'DenseBlock',
     'GlobalBatchNorm',

@@ -3,7 +3,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmps.models.layers import GlobalBatchNorm
+from mmps.models.layers import AttentiveStripePool, GlobalBatchNorm
 from mmps.registry import MODELS
 
 
@@ -21,6 +21,8 @@ class ReIDHead(BaseModule):
         embed_dim: Width of the embedding; 2,048 in the paper.
         stripes: Horizontal stripes pooled separately, head to feet; 1 is the paper's global
             pooling.
+        stripe_attention: Pool with weights that the features decide (:class:`AttentiveStripePool`)
+            instead of evenly.
         loss: Config of the loss, which also gets ``num_ids`` and ``embed_dim``.
         loss_weight: Weight of the loss.
         loss_warmup: Training batches over which the weight grows linearly from 0; a network that
@@ -36,6 +38,7 @@ class ReIDHead(BaseModule):
         num_ids: int,
         embed_dim: int = 2048,
         stripes: int = 1,
+        stripe_attention: bool = False,
         loss: dict | None = None,
         loss_weight: float = 1.0,
         loss_warmup: int = 0,
@@ -48,7 +51,11 @@ class ReIDHead(BaseModule):
         self.embed_dim = embed_dim
         self.loss_weight = loss_weight
         self.loss_warmup = loss_warmup
-        self.pool = nn.AdaptiveAvgPool2d((stripes, 1))
+        self.pool = (
+            AttentiveStripePool(in_channels, stripes)
+            if stripe_attention
+            else nn.AdaptiveAvgPool2d((stripes, 1))
+        )
         self.project = nn.Linear(in_channels * stripes, embed_dim, bias=False)
         self.norm = GlobalBatchNorm(embed_dim) if norm else None
         self.length_norm = GlobalBatchNorm(1) if norm_aware else None
