@@ -19,6 +19,10 @@ experiments = [
     dict(name='rendered', config='../quick_start/ps_densenet_slim_att_plus_synthetic.py'),
     dict(config='../real_people/collage.py'),
     dict(config='../real_people/collage_from_rendered.py', options=dict(load_from=_rendered)),
+    dict(
+        config='../real_people/collage_larger.py',
+        options=dict(load_from=f'{_folder}/collage_from_rendered_seed0/train/epoch_5.pth'),
+    ),
     # The same detections for all: what differs is re-ID.
     *[
         dict(config=f'../real_people/{what}.py', options=_collage, seeds=_seeds)
