@@ -25,6 +25,7 @@ _NOT_COMPUTED = {
     'crops_per_batch',
     'detector',
     'detector_checkpoint',
+    'detector_from',
     'detector_pipeline',
     'device',
     'frozen_stages',
