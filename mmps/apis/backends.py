@@ -58,8 +58,12 @@ def open_network(
     return network, config.test_dataloader.get('batch_size', 1)
 
 
-def open_published(model: PublishedModel, device: str, backend: str | None) -> tuple[Network, int]:
+def open_published(
+    model: PublishedModel, device: str, backend: str | None, score_thr: float = 0.0
+) -> tuple[Network, int]:
     """The network of a published model, and how many images it takes at once.
+
+    Nobody found with a score below ``score_thr`` will be asked for.
 
     Raises:
         UserError: A file is missing or damaged, or the backend cannot run it.
@@ -69,7 +73,8 @@ def open_published(model: PublishedModel, device: str, backend: str | None) -> t
 
         if backend == 'torch':
             raise UserError(f'{model.name} is exported: there are onnxruntime and openvino')
-        return TwoNetworks.of_model(model, backend=backend, device=device), FRAMES_AT_ONCE
+        network = TwoNetworks.of_model(model, score_thr, backend=backend, device=device)
+        return network, FRAMES_AT_ONCE
     from mmps.apis.network import TorchNetwork
     from mmps.apis.published_config import published_config
 

@@ -101,8 +101,8 @@ class PersonSearcher:
             if checkpoint is not None:
                 raise UserError(f'{config} names its own files; leave out {checkpoint}')
             model = find_model(config)
-            network, default = open_published(model, device, backend)
             score_thr = model.score_thr if score_thr is None else score_thr
+            network, default = open_published(model, device, backend, score_thr)
         else:
             network, default = open_network(config, checkpoint, device, backend)
         self._set_up(

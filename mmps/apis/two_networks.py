@@ -48,11 +48,15 @@ class TwoNetworks(Network):
         self.tag = ModelTag(fingerprint or reid.digest, reid.embed_dim, name)
 
     @classmethod
-    def of_model(cls, model: PublishedModel, **options) -> TwoNetworks:
+    def of_model(
+        cls, model: PublishedModel, score_thr: float = 0.0, **options: str | int | None
+    ) -> TwoNetworks:
         """The networks of a published model, whose files are fetched if they are missing.
 
         Args:
             model: One whose parts are both exported.
+            score_thr: People found with a lower score are not embedded, nor those below the model's
+                own threshold.
             options: For both files: backend, device, threads.
         """
         config = model.resolved()
@@ -60,8 +64,8 @@ class TwoNetworks(Network):
             {key: value for key, value in config[part].items() if key != 'type'} | options
             for part in ('detector', 'reid')
         )
-        if 'score_thr' in config:
-            detector.setdefault('score_thr', config['score_thr'])
+        lowest = detector.get('score_thr', config.get('score_thr', 0.05))
+        detector['score_thr'] = max(lowest, score_thr)
         kept = {key: config[key] for key in ('max_people',) if key in config}
         files = DetectorFile(**detector), ReIDFile(**reid)
         return cls(*files, model.name, fingerprint=model.fingerprint, **kept)

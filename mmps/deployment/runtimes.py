@@ -100,7 +100,8 @@ class OpenVINORuntime:
         path: The exported file.
         device: ``auto`` or ``cpu``, else a name of OpenVINO's, such as ``GPU`` (Intel's).
         threads: CPU threads; 0: as many as OpenVINO thinks best.
-        precision: ``float32`` or ``bfloat16``, for CPUs that have it.
+        precision: ``float32``; ``bfloat16``, for CPUs that have it; or ``auto``, the latter where
+            it is there.
         outputs: Which to compute; None: all, in the order of the file.
         free_batch: Let any number of inputs go in at once, whatever number the file fixes.
         parallel: Have :meth:`map` run several values at a time, which takes longer for each
@@ -129,6 +130,8 @@ class OpenVINORuntime:
                 f'device {device!r}: OpenVINO finds {", ".join(core.available_devices)} here'
             )
         capabilities = core.get_property(device, 'OPTIMIZATION_CAPABILITIES')
+        if precision == 'auto':
+            precision = 'bfloat16' if 'BF16' in capabilities else 'float32'
         if precision == 'bfloat16' and 'BF16' not in capabilities:
             raise UserError(f'precision bfloat16: this {device} computes in {capabilities} only')
         options = {'INFERENCE_PRECISION_HINT': PRECISIONS[precision]}

@@ -32,6 +32,8 @@ class NetworkFile:
         backend: ``onnxruntime`` or ``openvino``; None: the latter for IR.
         device: See :class:`OnnxRuntime` and :class:`OpenVINORuntime`.
         threads: The same.
+        precision: ``float32``; or ``auto``: by OpenVINO in bfloat16 on CPUs that have it, which is
+            about twice as fast.
 
     Attributes:
         digest: SHA-256 of the files and of what is done to images before.
@@ -51,6 +53,7 @@ class NetworkFile:
         backend: str | None = None,
         device: str = 'auto',
         threads: int = 0,
+        precision: str = 'float32',
     ) -> None:
         if channels not in CHANNELS:
             raise UserError(f'{path}: channels={channels!r}; there are {", ".join(CHANNELS)}')
@@ -66,14 +69,14 @@ class NetworkFile:
             if not file.is_file():
                 raise UserError(f'model {file} does not exist')
         self.digest = self._digest(files)
-        self._run = self._runtime(backend, device, threads)
+        self._run = self._runtime(backend, device, threads, precision)
 
-    def _runtime(self, backend: str | None, device: str, threads: int) -> Runtime:
+    def _runtime(self, backend: str | None, device: str, threads: int, precision: str) -> Runtime:
         if backend is None:
             backend = 'openvino' if self.path.suffix == '.xml' else 'onnxruntime'
         if backend == 'openvino':
             return OpenVINORuntime(
-                self.path, device, threads, outputs=None, free_batch=True, parallel=True
+                self.path, device, threads, precision, outputs=None, free_batch=True, parallel=True
             )
         if backend != 'onnxruntime':
             raise UserError(f'{self.path}: backend={backend!r}; there are onnxruntime, openvino')
@@ -93,9 +96,8 @@ class NetworkFile:
         """Images ``(n, h, w, 3)`` uint8 BGR to ``(n, 3, h, w)`` float32 as the network takes
         them.
         """
-        if self._channels == 'rgb':
-            images = images[..., ::-1]
-        values = images.transpose(0, 3, 1, 2).astype(np.float32, order='C')
+        # Several times as fast as transposing in NumPy.
+        values = cv2.dnn.blobFromImages(images, swapRB=self._channels == 'rgb')
         if not self._plain:
             values -= self._mean[:, None, None]
             values /= self._std[:, None, None]

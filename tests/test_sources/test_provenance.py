@@ -90,9 +90,9 @@ def test_every_form_of_a_moment_is_that_moment(moment, form):
     moment = moment.replace(microsecond=0)
     assert parse_time(moment.strftime(form)) == moment.timestamp()
     assert parse_time(moment.strftime('%Y%m%d')) == datetime(*moment.timetuple()[:3]).timestamp()
-    assert parse_time(str(int(moment.timestamp()))) == int(moment.timestamp()) or (
-        len(str(abs(int(moment.timestamp())))) < 9
-    )
+    seconds = int(moment.timestamp())
+    if len(str(abs(seconds))) > 8:  # fewer digits may be a day
+        assert parse_time(str(seconds)) == seconds
 
 
 @given(st.text('0123456789-:TWZ+., _e', max_size=20))

@@ -86,9 +86,8 @@ class TwoStepPersonSearch(BaseDetector):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(_UnchangedImages(), init_cfg)
-        self.detector = MODELS.build(
-            ConfigDict(detector)
-        )  # whose heads read settings as attributes
+        # mmdet's heads read their settings as attributes.
+        self.detector = MODELS.build(ConfigDict(detector))
         self.reid = MODELS.build(ConfigDict(reid))
         with DefaultScope.overwrite_default_scope('mmps'):
             self._pipeline = Compose([*detector_pipeline, dict(type='PackDetInputs')])
