@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Protocol
 
 import numpy as np
@@ -93,6 +95,14 @@ def _providers(device: str, available: list[str]) -> list:
     return [(cuda, {'device_id': int(index or os.environ.get('LOCAL_RANK', 0))}), cpu]
 
 
+@cache
+def _openvino_core():
+    """One for the process: with the last core its plug-in is unloaded, which other objects of
+    OpenVINO's that are still there do not survive.
+    """
+    return require('openvino').Core()
+
+
 class OpenVINORuntime:
     """OpenVINO.
 
@@ -122,8 +132,7 @@ class OpenVINORuntime:
         free_batch: bool = False,
         parallel: bool = False,
     ) -> None:
-        openvino = require('openvino')
-        core = openvino.Core()
+        core = _openvino_core()
         device = 'CPU' if device in ('auto', 'cpu') else device.upper()
         if device.split('.')[0] not in {name.split('.')[0] for name in core.available_devices}:
             raise UserError(
@@ -146,28 +155,39 @@ class OpenVINORuntime:
             self._model = core.compile_model(model, device, options)
         except RuntimeError as error:
             raise UserError(f'OpenVINO cannot run {path}: {error}') from error
-        self._outputs = self._model.outputs if outputs is None else list(outputs)
+        # By number: a port of the model must not outlive it, or freeing it ends the process.
+        every = [port.get_names() for port in self._model.outputs]
+        numbers = range(len(every))
+        if outputs is not None:
+            numbers = [next(i for i, names in enumerate(every) if n in names) for n in outputs]
+        self._outputs = list(numbers)
         shape = self._model.inputs[0].partial_shape
         self.batch = shape[0].get_length() if len(shape) and shape[0].is_static else None
-        self._queue = openvino.AsyncInferQueue(self._model) if parallel else None
+        count = 1
+        if parallel:
+            count = self._model.get_property('OPTIMAL_NUMBER_OF_INFER_REQUESTS')
+        self._requests = [self._model.create_infer_request() for _ in range(count)]
 
     def __call__(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """See :class:`Runtime`."""
         results = self._model(dict(inputs))
-        return [results[name] for name in self._outputs]
+        return [results[i] for i in self._outputs]
 
     def map(self, arrays: Iterable[np.ndarray]) -> list[list[np.ndarray]]:
         """See :class:`Runtime`."""
-        if self._queue is None:
-            first = self._model.inputs[0].get_any_name()
-            return [self({first: array}) for array in arrays]
-        found: dict[int, list[np.ndarray]] = {}
+        free, running, found = deque(self._requests), deque(), []
 
-        def keep(request, number: int) -> None:
-            found[number] = [request.get_tensor(name).data.copy() for name in self._outputs]
+        def finish() -> None:
+            request = running.popleft()
+            request.wait()
+            found.append([request.get_output_tensor(i).data.copy() for i in self._outputs])
+            free.append(request)
 
-        self._queue.set_callback(keep)
-        for number, array in enumerate(arrays):
-            self._queue.start_async([array], number)
-        self._queue.wait_all()
-        return [found[number] for number in range(len(found))]
+        for array in arrays:
+            if not free:
+                finish()
+            running.append(free.popleft())
+            running[-1].start_async([array])
+        while running:
+            finish()
+        return found

@@ -45,12 +45,17 @@ def index_until(condition, load_tool, arguments, gallery):
             while time.monotonic() < deadline and not wanted():
                 time.sleep(0.2)
         finally:
-            os.kill(os.getpid(), signal.SIGTERM)
+            if not ended.is_set():  # else the signal would end the tests
+                os.kill(os.getpid(), signal.SIGTERM)
 
-    thread = threading.Thread(target=end)
+    thread, ended = threading.Thread(target=end), threading.Event()
+    words = [*arguments, '--gallery', str(gallery), '--score-thr', '0']
     thread.start()
-    load_tool('index_gallery.py').main([*arguments, '--gallery', str(gallery), '--score-thr', '0'])
-    thread.join()
+    try:
+        load_tool('index_gallery.py').main(words)
+    finally:
+        ended.set()
+        thread.join()
     assert signal.getsignal(signal.SIGTERM) == usual
     return Gallery.open(gallery, create=False)
 
