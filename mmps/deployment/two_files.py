@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import cv2
@@ -238,10 +239,8 @@ class ReIDFile(NetworkFile):
         missing = (self._run.batch or len(crops)) - len(crops)
         return self._input(np.concatenate([crops, crops[-1:].repeat(missing, 0)]))
 
-    @property
+    @cached_property
     def embed_dim(self) -> int:
         """D, the length of an embedding."""
-        if not hasattr(self, '_embed_dim'):
-            blank = np.zeros((1, self.height, self.width, 3), np.uint8)
-            self._embed_dim = self.embed_crops(blank).shape[1]
-        return self._embed_dim
+        blank = np.zeros((1, self.height, self.width, 3), np.uint8)
+        return self.embed_crops(blank).shape[1]
