@@ -6,10 +6,17 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 import pytest
 import torch
+from hypothesis import settings
 from mmdet.visualization import DetLocalVisualizer
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmengine.visualization import Visualizer
+
+# The same examples everywhere, so that a change is judged by itself. HYPOTHESIS_PROFILE=search looks
+# for new ones.
+settings.register_profile('fixed', derandomize=True)
+settings.register_profile('search', max_examples=500)
+settings.load_profile(os.environ.get('HYPOTHESIS_PROFILE', 'fixed'))
 
 FORKS = {
     'test_atomic_backend.py',
