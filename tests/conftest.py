@@ -3,6 +3,10 @@ import time
 
 # Tests run in as many processes as there are cores; theirs inherit it.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
+# So do they the folder of `helpers`, which this process has from pyproject.toml.
+os.environ['PYTHONPATH'] = os.pathsep.join(
+    filter(None, (os.path.dirname(__file__), os.environ.get('PYTHONPATH')))
+)
 
 import pytest
 import torch
@@ -12,8 +16,8 @@ from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmengine.visualization import Visualizer
 
-# The same examples everywhere, so that a change is judged by itself. HYPOTHESIS_PROFILE=search looks
-# for new ones.
+# The same examples everywhere, so that a change is judged by itself; HYPOTHESIS_PROFILE=search
+# looks for new ones.
 settings.register_profile('fixed', derandomize=True)
 settings.register_profile('search', max_examples=500)
 settings.load_profile(os.environ.get('HYPOTHESIS_PROFILE', 'fixed'))

@@ -3,14 +3,15 @@
 import argparse
 import os
 
-from mmps.apis.command_line import (
+from mmps.cli.common import run_tool
+from mmps.cli.search import (
     add_calibration_argument,
     build_searcher,
     searcher_parser,
     use_calibration,
 )
 from mmps.retrieval import Gallery
-from mmps.utils.cli import UserError, run_tool
+from mmps.utils.errors import UserError
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:

@@ -5,7 +5,8 @@ import signal
 import sys
 import threading
 
-from mmps.apis.command_line import (
+from mmps.cli.common import run_tool
+from mmps.cli.search import (
     a_pattern,
     a_time,
     an_entry,
@@ -15,7 +16,7 @@ from mmps.apis.command_line import (
     shard_of,
 )
 from mmps.sources import MAX_PIXELS, is_live
-from mmps.utils.cli import UserError, run_tool
+from mmps.utils.errors import UserError
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:

@@ -5,10 +5,11 @@ import sys
 import time
 from dataclasses import asdict
 
-from mmps.apis.command_line import add_filter_arguments, where_of
+from mmps.cli.common import run_tool
+from mmps.cli.search import add_filter_arguments, where_of
 from mmps.sources import format_time
 from mmps.sources.times import EARLIEST, LATEST
-from mmps.utils.cli import UserError, run_tool
+from mmps.utils.errors import UserError
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:

@@ -14,7 +14,8 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from mmps.utils.cli import UserError, config_parser, run_tool
+from mmps.cli.common import config_parser, run_tool
+from mmps.utils.errors import UserError
 
 TOOLS = Path(__file__).parent
 

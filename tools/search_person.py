@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 
 from mmps.apis import AmbiguousQueryError, SearchResult
-from mmps.apis.command_line import (
+from mmps.cli.common import run_tool
+from mmps.cli.search import (
     a_box,
     a_number,
     add_calibration_argument,
@@ -16,7 +17,7 @@ from mmps.apis.command_line import (
 )
 from mmps.retrieval import Gallery, why_nobody
 from mmps.sources import format_offset, format_time, printable, without_password
-from mmps.utils.cli import UserError, run_tool
+from mmps.utils.errors import UserError
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:

@@ -3,15 +3,10 @@
 import argparse
 from pathlib import Path
 
-from mmps.utils.amp import set_amp
-from mmps.utils.cli import (
-    UserError,
-    add_run_arguments,
-    config_parser,
-    load_run_config,
-    require_entries,
-    run_tool,
-)
+from mmps.cli.common import add_run_arguments, config_parser, load_run_config, run_tool
+from mmps.engine.amp import set_amp
+from mmps.utils.config import require_entries
+from mmps.utils.errors import UserError
 from mmps.utils.memory import keep_freed_memory
 
 

@@ -6,7 +6,7 @@ import importlib
 import os
 from typing import TYPE_CHECKING
 
-from mmps.utils.cli import UserError
+from mmps.utils.errors import UserError
 
 if TYPE_CHECKING:
     from mmengine.config import Config

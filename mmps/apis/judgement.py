@@ -14,7 +14,7 @@ from mmps.evaluation.functional.stranger_pairs import (
     labelled_pictures,
     pairs_by_label,
 )
-from mmps.utils.cli import UserError
+from mmps.utils.errors import UserError
 
 if TYPE_CHECKING:
     from mmps.evaluation.functional import (

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from mmps.apis.people import People
-from mmps.utils.cli import UserError
+from mmps.utils.errors import UserError
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -55,7 +55,7 @@ def read_config(config: str | os.PathLike | Config, options: dict | None = None)
     Raises:
         UserError: It cannot be read, or names no model.
     """
-    from mmps.utils.cli import load_config, require_entries
+    from mmps.utils.config import load_config, require_entries
 
     if isinstance(config, (str, os.PathLike)):
         config = load_config(os.fspath(config), options or {})

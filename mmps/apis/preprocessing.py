@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmps.utils.cli import UserError
+from mmps.utils.errors import UserError
 
 if TYPE_CHECKING:
     from mmdet.structures import DetDataSample

@@ -28,7 +28,7 @@ def published_config(model: PublishedModel, data: str | os.PathLike = OWN_DATA) 
     Raises:
         UserError: The config cannot be read, or has no test set; a file of the model is missing.
     """
-    from mmps.utils.cli import load_config, require_entries
+    from mmps.utils.config import load_config, require_entries
 
     config = load_config(os.fspath(data), {})
     require_entries(config, str(data), ('test_dataloader', 'test_evaluator'))

@@ -32,7 +32,7 @@ from mmps.sources import (
     is_live,
     new_files,
 )
-from mmps.utils.cli import UserError
+from mmps.utils.errors import UserError
 
 if TYPE_CHECKING:
     from mmengine.config import Config

@@ -17,7 +17,7 @@ from mmps.deployment.model_file import require
 from mmps.deployment.operators import OPSET, register_onnx_forms
 from mmps.deployment.stand_ins import traceable
 from mmps.models.detectors import TwoStepPersonSearch
-from mmps.utils.cli import UserError
+from mmps.utils.errors import UserError
 from mmps.utils.files import whole_file
 
 

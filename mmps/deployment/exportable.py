@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mmps.deployment.stand_ins import traceable
 from mmps.models.detectors import PersonSearch
-from mmps.utils.cli import UserError
+from mmps.utils.errors import UserError
 
 
 class ExportablePersonSearch(nn.Module):

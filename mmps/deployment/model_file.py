@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmps.retrieval import ModelTag
-from mmps.utils.cli import UserError
+from mmps.utils.errors import UserError
 
 if TYPE_CHECKING:
     from mmengine.config import Config

@@ -14,7 +14,7 @@ from mmps.apis.preprocessing import Preprocessing
 from mmps.deployment.exported_model import ExportedPersonSearch
 from mmps.deployment.model_file import plain_steps
 from mmps.retrieval import ModelTag
-from mmps.utils.cli import UserError
+from mmps.utils.errors import UserError
 
 if TYPE_CHECKING:
     from mmengine.config import Config

@@ -14,7 +14,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
 from mmps.apis.preprocessing import Preprocessing
-from mmps.utils.cli import UserError
+from mmps.utils.errors import UserError
 
 BATCHES = (1, 2, 3)
 """Images that are run together, in turn."""

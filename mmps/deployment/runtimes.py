@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from mmps.deployment.model_file import OUTPUTS, require
-from mmps.utils.cli import UserError
+from mmps.utils.errors import UserError
 
 PRECISIONS = {'float32': 'f32', 'bfloat16': 'bf16'}
 """What OpenVINO can compute in, and its names for that."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from mmps.deployment import operators  # noqa: F401  defines torch.ops.mmps
 from mmps.models.layers import DenseBlock, RegionAlign, SpatialTransformer
 from mmps.models.necks import STN
-from mmps.utils.cli import UserError
+from mmps.utils.errors import UserError
 
 
 def traceable(model: nn.Module) -> nn.Module:

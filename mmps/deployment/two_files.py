@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 
 from mmps.deployment.runtimes import OnnxRuntime, OpenVINORuntime, Runtime
-from mmps.utils.cli import UserError
 from mmps.utils.crops import cut_people
+from mmps.utils.errors import UserError
 
 OUTPUT_FORMS = ('ssd', 'dets')
 CHANNELS = ('bgr', 'rgb')

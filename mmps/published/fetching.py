@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from mmps.utils.cli import UserError
+from mmps.utils.errors import UserError
 
 MODELS_VARIABLE = 'MMPS_MODELS'
 """The environment variable with a folder of model files, searched before the cache."""

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from mmps.published.fetching import PublishedFile, local_file
-from mmps.utils.cli import UserError
+from mmps.utils.errors import UserError
 
 CATALOGUE = Path(__file__).with_name('catalogue.yml')
 SUFFIXES = ('.yml', '.yaml')

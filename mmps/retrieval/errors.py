@@ -1,6 +1,6 @@
 """What can be wrong with a gallery."""
 
-from mmps.utils.cli import UserError
+from mmps.utils.errors import UserError
 
 
 class GalleryError(UserError):

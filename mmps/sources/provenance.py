@@ -11,7 +11,7 @@ from functools import cached_property
 
 from mmps.sources.frame import printable
 from mmps.sources.times import check_time, exif_time, time_of_digits, year_of_digits
-from mmps.utils.cli import UserError
+from mmps.utils.errors import UserError
 
 _DATE = ('year', 'month', 'day', 'hour', 'minute', 'second')
 _OWN = ('camera', 'epoch', *_DATE)

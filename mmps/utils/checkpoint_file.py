@@ -25,8 +25,8 @@ from mmengine.dist import barrier, get_rank
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 
-from mmps.utils.cli import UserError
 from mmps.utils.environment import version_tuple
+from mmps.utils.errors import UserError
 
 
 def _history_method(owner: Any, name: str) -> Callable:

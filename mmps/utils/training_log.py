@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mmps.utils.cli import UserError
+from mmps.utils.errors import UserError
 
 _SCALARS = Path('vis_data', 'scalars.json')
 RECORD = 'run.json'

@@ -15,7 +15,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, PlainTextResponse
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from mmps.utils.cli import UserError
+from mmps.utils.errors import UserError
 from mmps.web.guards import Guards, is_closed
 from mmps.web.handlers import Handlers
 from mmps.web.page import build_page, head, theme

@@ -11,7 +11,7 @@ import gradio as gr
 
 from mmps.retrieval import Where, why_nobody
 from mmps.sources import parse_time
-from mmps.utils.cli import UserError
+from mmps.utils.errors import UserError
 from mmps.web import markup, picking
 from mmps.web.scenes import GoneError
 from mmps.web.service import SearchService

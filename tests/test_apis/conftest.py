@@ -1,8 +1,8 @@
 import pytest
+from helpers.hashing_network import HashingNetwork
+from helpers.prw_files import write_tiny_prw
 from mmengine.registry import init_default_scope
 
-from mmps.testing.hashing_network import HashingNetwork
-from mmps.testing.prw_files import write_tiny_prw
 from mmps.testing.tiny_models import tiny_config
 from mmps.utils.checkpoint import save_untrained
 

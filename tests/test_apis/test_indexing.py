@@ -3,13 +3,13 @@ import time
 
 import numpy as np
 import pytest
+from helpers.index_kills import content, index_with_kills
+from helpers.numbered_frames import numbered_frame
 
 from mmps.apis import PersonSearcher
 from mmps.retrieval import Gallery
 from mmps.sources import read_sources
-from mmps.testing.index_kills import content, index_with_kills
-from mmps.testing.numbered_frames import numbered_frame
-from mmps.utils.cli import UserError
+from mmps.utils.errors import UserError
 from mmps.visualization import write_image, write_video
 
 

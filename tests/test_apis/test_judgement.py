@@ -5,14 +5,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.galleries import model_tag
+from helpers.hashing_network import HashingNetwork
 
 from mmps.apis import PersonSearcher
 from mmps.apis.judgement import Judgement, calibrate_labelled, check_line, describe_chance
 from mmps.evaluation.functional import Calibration, FalseMatch, SearchAnnotations, SearchPredictions
 from mmps.retrieval import Gallery, ModelMismatchError, Where
-from mmps.testing.galleries import model_tag
-from mmps.testing.hashing_network import HashingNetwork
-from mmps.utils.cli import UserError
+from mmps.utils.errors import UserError
 
 SOME = Calibration(
     [-0.5, 0.9], [0.9, 0.0001], [0.8, 0.00005], [0.95, 0.0002], 10**6, 500, 'labelled'

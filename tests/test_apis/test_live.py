@@ -2,14 +2,13 @@ import threading
 import time
 
 import pytest
+from helpers.live_kills import RATE, run
+from helpers.numbered_frames import numbered_frame
 
 from mmps.apis import PersonSearcher
 from mmps.retrieval import Gallery
-from mmps.testing.numbered_frames import numbered_frame
-from mmps.utils.cli import UserError
+from mmps.utils.errors import UserError
 from mmps.visualization import write_image
-
-from .live_kills import RATE, run
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from mmps.evaluation.functional.top_matches import top_matches
 from mmps.retrieval import Gallery, ModelMismatchError, Where
 from mmps.sources import read_image
 from mmps.utils.checkpoint_file import CheckpointError
-from mmps.utils.cli import UserError
+from mmps.utils.errors import UserError
 
 
 @pytest.fixture(scope='module', autouse=True)

@@ -2,11 +2,11 @@ import json
 
 import numpy as np
 import pytest
+from helpers.hashing_network import HashingNetwork
 
 from mmps.apis import AmbiguousQueryError, PersonSearcher
 from mmps.retrieval import Gallery, ModelMismatchError, Where
 from mmps.sources import read_image
-from mmps.testing.hashing_network import HashingNetwork
 from mmps.visualization import read_image as read_picture
 from mmps.visualization import write_image
 

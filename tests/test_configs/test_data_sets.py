@@ -5,14 +5,14 @@ import math
 import numpy as np
 import pytest
 import torch
+from helpers.cuhk03_files import write_tiny_cuhk03
+from helpers.cuhk_sysu_files import write_tiny_cuhk_sysu
+from helpers.prw_files import write_tiny_prw
 from mmengine.runner import Runner
 
+from mmps.formats.from_config import test_annotations as annotations_of
 from mmps.registry import METRICS, MODELS
-from mmps.testing.cuhk03_files import write_tiny_cuhk03
-from mmps.testing.cuhk_sysu_files import write_tiny_cuhk_sysu
-from mmps.testing.prw_files import write_tiny_prw
 from mmps.testing.tiny_models import small_config, tiny_config
-from mmps.utils.search_config import test_annotations as annotations_of
 
 WRITERS = {'prw': write_tiny_prw, 'cuhk_sysu': write_tiny_cuhk_sysu, 'cuhk03': write_tiny_cuhk03}
 IDENTITIES = {'prw': 483, 'cuhk_sysu': 5532, 'cuhk03': 767}

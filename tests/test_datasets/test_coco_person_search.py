@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from helpers.prw_files import write_tiny_prw
 
 from mmps.datasets import CocoPersonSearchDataset
 from mmps.formats import FORMATS, scene_files
@@ -9,7 +10,6 @@ from mmps.formats.converters.official import convert_split
 from mmps.formats.converters.tally import Tally
 from mmps.formats.prw import PRWFiles
 from mmps.registry import DATASETS
-from mmps.testing.prw_files import write_tiny_prw
 
 
 @pytest.fixture

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
+from helpers.cuhk03_files import write_tiny_cuhk03
 from mmengine.registry import init_default_scope
 
 from mmps.datasets import CUHK03Dataset
 from mmps.registry import DATASETS
-from mmps.testing.cuhk03_files import write_tiny_cuhk03
 from mmps.testing.tiny_models import small_config
 
 

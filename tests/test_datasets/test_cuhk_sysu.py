@@ -1,7 +1,7 @@
 import pytest
+from helpers.cuhk_sysu_files import write_tiny_cuhk_sysu
 
 from mmps.datasets import CUHKSYSUDataset
-from mmps.testing.cuhk_sysu_files import write_tiny_cuhk_sysu
 
 PIPELINE = [
     dict(type='LoadSceneImage'),

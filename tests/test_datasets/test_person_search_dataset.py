@@ -4,6 +4,8 @@ import random
 import numpy as np
 import pytest
 import torch
+from helpers.cuhk_sysu_files import write_tiny_cuhk_sysu
+from helpers.prw_files import write_tiny_prw
 from scipy.io import loadmat, savemat
 from torch.utils.data import DataLoader
 
@@ -15,8 +17,6 @@ from mmps.formats.cuhk_sysu.images import read_images
 from mmps.formats.loading import read_scenes
 from mmps.formats.prw import PRWFiles
 from mmps.synthetic.cuhk_sysu_files import write_images
-from mmps.testing.cuhk_sysu_files import write_tiny_cuhk_sysu
-from mmps.testing.prw_files import write_tiny_prw
 
 LOAD_AND_PACK = [
     dict(type='LoadSceneImage'),

@@ -1,7 +1,7 @@
 import pytest
+from helpers.prw_files import write_tiny_prw
 
 from mmps.datasets import PRWDataset
-from mmps.testing.prw_files import write_tiny_prw
 
 
 @pytest.fixture

@@ -4,12 +4,12 @@ import random
 import numpy as np
 import pytest
 import torch
+from helpers.prw_files import write_tiny_prw
 from torch.utils.data import DataLoader
 
 from mmps.datasets import PRWDataset, SeededIndex, SeededSampler
 from mmps.datasets.samplers import sample_seed, seeded_by
 from mmps.registry import DATA_SAMPLERS
-from mmps.testing.prw_files import write_tiny_prw
 
 PIPELINE = [
     dict(type='LoadSceneImage'),

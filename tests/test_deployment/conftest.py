@@ -1,11 +1,11 @@
 import pytest
 import torch
+from helpers.exports import decided, exportable_config
 from mmengine.registry import init_default_scope
 
 from mmps.deployment import write_onnx
 from mmps.deployment.model_file import model_file
 from mmps.registry import MODELS
-from mmps.testing.exports import decided, exportable_config
 
 
 @pytest.fixture(scope='session')

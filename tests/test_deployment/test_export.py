@@ -3,15 +3,15 @@
 import onnx
 import pytest
 import torch
+from helpers.exports import decided, exportable_config, pictures
 
 from mmps.apis.preprocessing import Preprocessing
 from mmps.deployment import ExportedPersonSearch, write_onnx
 from mmps.deployment.model_file import INPUTS, OUTPUTS, model_file
 from mmps.deployment.parity import compare
 from mmps.registry import MODELS
-from mmps.testing.exports import decided, exportable_config, pictures
 from mmps.testing.tiny_models import PLUS
-from mmps.utils.cli import UserError
+from mmps.utils.errors import UserError
 
 SIZES = (160, 120), (100, 190), (320, 200)
 RESNET = dict(

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 import torch
+from helpers.exports import exportable_config, pictures
 
 from mmps.apis.network import TorchNetwork
 from mmps.apis.preprocessing import Preprocessing
 from mmps.deployment import ModelFile, OnnxNetwork, OpenVINONetwork
 from mmps.deployment.quantization import write_int8
-from mmps.testing.exports import exportable_config, pictures
-from mmps.utils.cli import UserError
+from mmps.utils.errors import UserError
 
 IMAGES = pictures((200, 150), (150, 180))
 BOXES = [np.float32([[10, 10, 60, 120], [50, 20, 120, 140]]), np.zeros((0, 4), np.float32)]

@@ -5,6 +5,7 @@ import onnx
 import openvino
 import pytest
 import torch
+from helpers.exports import decided_two_step, pictures, two_step_config
 from onnx import TensorProto, helper, numpy_helper
 
 from mmps.apis import PersonSearcher
@@ -16,8 +17,7 @@ from mmps.deployment.export_two_step import write_two_step
 from mmps.deployment.parity import compare
 from mmps.published import find_model
 from mmps.registry import MODELS
-from mmps.testing.exports import decided_two_step, pictures, two_step_config
-from mmps.utils.cli import UserError
+from mmps.utils.errors import UserError
 
 SSD = np.float32(
     [

@@ -1,12 +1,12 @@
 from types import SimpleNamespace
 
 import torch
+from helpers.ranks import run_ranks
 from mmengine.hooks import EMAHook
 from torch import distributed, nn
 
 from mmps.engine import MeanStatisticsHook
 from mmps.models.losses import OIMLoss
-from mmps.testing.ranks import run_ranks
 
 
 def network(rank):

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.prw_files import write_tiny_prw
+from helpers.scene_indices import assert_same_index
 from scipy.io import savemat
 
 from mmps.formats import cache, load_scenes
 from mmps.formats.cache import cache_folder
 from mmps.formats.loading import read_scenes
 from mmps.formats.prw import PRWFiles
-from mmps.testing.prw_files import write_tiny_prw
-from mmps.testing.scene_indices import assert_same_index
 
 
 @pytest.fixture

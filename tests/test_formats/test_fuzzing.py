@@ -1,13 +1,13 @@
 """Damaged files are refused with a message that names them, or read as they now say."""
 
+import os
 from collections import Counter
 
 import numpy as np
 import pytest
-
-from mmps.testing.fuzz_mutations import BINARY, TEXT
-from mmps.testing.fuzz_targets import TARGETS
-from mmps.testing.fuzzing import ACCEPTABLE, damage, run_cases
+from helpers.fuzz_mutations import BINARY, TEXT
+from helpers.fuzz_targets import TARGETS
+from helpers.fuzzing import ACCEPTABLE, damage, run_cases
 
 CASES = 120
 SLOW = ('hang', 'crash')
@@ -16,7 +16,7 @@ SLOW = ('hang', 'crash')
 BROKEN = """
 import os, pickle
 from pathlib import Path
-from mmps.testing.fuzz_targets import Target
+from helpers.fuzz_targets import Target
 
 SOUND = 'sound ' * 40
 
@@ -83,7 +83,7 @@ def test_no_damage_hangs_crashes_or_is_silently_wrong(tmp_path):
 
 def test_the_harness_notices(tmp_path, monkeypatch):
     (tmp_path / 'broken_loaders.py').write_text(BROKEN)
-    monkeypatch.setenv('PYTHONPATH', str(tmp_path))
+    monkeypatch.setenv('PYTHONPATH', str(tmp_path), prepend=os.pathsep)
     wanted = dict(
         hang={'hang'},
         crash={'crash'},
@@ -107,7 +107,7 @@ def test_a_loader_that_does_not_read_sound_files_is_no_result(tmp_path, monkeypa
         BROKEN + '\nfrom dataclasses import replace\n'
         'TARGETS["right"] = replace(TARGETS["right"], oracle=lambda *_: 0)\n'
     )
-    monkeypatch.setenv('PYTHONPATH', str(tmp_path))
+    monkeypatch.setenv('PYTHONPATH', str(tmp_path), prepend=os.pathsep)
     with pytest.raises(RuntimeError, match='loader and oracle differ on the sound set'):
         list(run_cases([('right', 0)], 0, tmp_path, 'broken_loaders'))
 

@@ -3,12 +3,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.scene_indices import assert_same_index, random_index
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmps.formats.packed_index import pack_index, unpack_index
 from mmps.formats.scene_index import SceneIndex
-from mmps.testing.scene_indices import assert_same_index, random_index
 
 TEXTS = st.text(st.characters(exclude_categories=()), max_size=8)  # lone surrogates included
 GALLERIES = st.lists(st.integers(1, 4000) | TEXTS, unique=True, max_size=3)

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from helpers.prw_files import write_tiny_prw
 from scipy.io import savemat
 
 from mmps.formats.prw import (
@@ -12,7 +13,6 @@ from mmps.formats.prw import (
     read_id_ranks,
     read_queries,
 )
-from mmps.testing.prw_files import write_tiny_prw
 
 NAME = 'c3s2_000151.jpg'
 

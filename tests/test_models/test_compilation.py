@@ -3,9 +3,9 @@ from functools import partial
 
 import pytest
 import torch
+from helpers.slim_person_search import build, losses, predict
 
 from mmps.testing.scenes import random_scenes
-from mmps.testing.slim_person_search import build, losses, predict
 
 
 @pytest.fixture

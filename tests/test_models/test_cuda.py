@@ -6,21 +6,21 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.exports import decided, exportable_config, pictures
+from helpers.norms import randomise_norms
+from helpers.slim_person_search import build
 from mmcv.ops import RoIAlign
 from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmps.apis.preprocessing import Preprocessing
 from mmps.deployment.parity import compare
+from mmps.engine.amp import set_amp
 from mmps.models.layers import DenseBlock, RegionAlign
 from mmps.models.losses import OIMLoss
 from mmps.registry import MODELS
-from mmps.testing.exports import decided, exportable_config, pictures
-from mmps.testing.norms import randomise_norms
 from mmps.testing.scenes import random_scenes
-from mmps.testing.slim_person_search import build
 from mmps.testing.tiny_models import PLUS
-from mmps.utils.amp import set_amp
 
 pytestmark = pytest.mark.cuda
 GPU = 'cuda:0'

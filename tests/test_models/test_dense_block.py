@@ -1,9 +1,9 @@
 import pytest
 import torch
+from helpers.norms import randomise_norms
 from torch import nn
 
 from mmps.models.layers import DenseBlock
-from mmps.testing.norms import randomise_norms
 
 
 def concatenating(block, x):

@@ -1,10 +1,10 @@
 import pytest
 import torch
+from helpers.norms import randomise_norms
 
 from mmps.models.backbones import DenseNet
 from mmps.models.layers import ConvNormReLU, DenseBlock, Transition
 from mmps.models.layers.folding import can_fold
-from mmps.testing.norms import randomise_norms
 
 MODULES = {
     'pooling transition': (lambda: Transition(12), (12, 9, 7)),

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
+from helpers.ranks import run_ranks
 from torch import distributed, nn
 
 from mmps.models.layers import GlobalBatchNorm
-from mmps.testing.ranks import run_ranks
 
 STEPS = 3
 

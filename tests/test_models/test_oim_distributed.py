@@ -4,9 +4,9 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
+from helpers.ranks import run_ranks
 
 from mmps.models.losses import OIMLoss
-from mmps.testing.ranks import run_ranks
 
 STEPS = 3
 CASES = {

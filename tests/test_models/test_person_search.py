@@ -2,11 +2,11 @@ import copy
 
 import pytest
 import torch
+from helpers.slim_person_search import build, losses, predict
 from mmdet.structures.bbox import bbox2roi, bbox_overlaps
 from mmengine.registry import MODELS as ROOT
 
 from mmps.testing.scenes import random_scenes
-from mmps.testing.slim_person_search import build, losses, predict
 from mmps.testing.tiny_models import slim_model
 
 

@@ -9,6 +9,7 @@ network hardly differ, so that their normalisation would magnify rounding.
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.ranks import run_ranks
 from mmdet.models.dense_heads import rpn_head
 from mmdet.models.task_modules import AnchorGenerator
 from mmdet.models.task_modules.samplers import SamplingResult
@@ -16,7 +17,6 @@ from mmengine.model import MMDistributedDataParallel
 from torch import distributed
 
 from mmps.registry import MODELS
-from mmps.testing.ranks import run_ranks
 from mmps.testing.scenes import random_scenes
 from mmps.testing.tiny_models import slim_model
 

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from helpers.slim_person_search import build, losses, predict
 
 from mmps.testing.scenes import random_scenes
-from mmps.testing.slim_person_search import build, losses, predict
 
 NETWORK = dict(type='DenseNetIdentification', num_layers=1, growth_rate=4)
 SEPARATE = dict(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.exports import decided_two_step, pictures
 from mmdet.structures import DetDataSample
 from mmengine.model import BaseModel
 from mmengine.registry import init_default_scope
@@ -15,7 +16,6 @@ from mmengine.structures import InstanceData
 from torch import nn
 
 from mmps.registry import MODELS
-from mmps.testing.exports import decided_two_step, pictures
 from mmps.testing.tiny_models import two_step_model
 from mmps.utils.checkpoint_file import CheckpointError
 from mmps.utils.crops import cut_people

@@ -11,7 +11,7 @@ import yaml
 
 from mmps.published import find_model, is_model_name, list_models, model_names
 from mmps.published.fetching import PIECE, PublishedFile, local_file, model_folder
-from mmps.utils.cli import UserError
+from mmps.utils.errors import UserError
 
 CONTENT = bytes(range(256)) * 4000
 

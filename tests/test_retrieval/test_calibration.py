@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.galleries import model_tag
 
 from mmps.evaluation.functional import Calibration
 from mmps.retrieval import (
@@ -18,7 +19,6 @@ from mmps.retrieval import (
 from mmps.retrieval import (
     calibration as module,
 )
-from mmps.testing.galleries import model_tag
 
 DIM = 16
 SOME = Calibration([0.1, 0.5], [0.5, 0.01], [0.4, 0.005], [0.6, 0.02], 1000, 50, 'same frame')

@@ -5,11 +5,11 @@ from datetime import datetime
 
 import numpy as np
 import pytest
+from helpers.galleries import GalleryOracle, described, model_tag, random_frame
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmps.retrieval import AsWritten, Gallery, GalleryError, IndexedFrame, Where
-from mmps.testing.galleries import GalleryOracle, described, model_tag, random_frame
 
 DIM = 4
 DIRECTIONS = np.array(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.galleries import DIM, damages, fill_gallery, model_tag, random_frame
 
 from mmps.retrieval import (
     DamagedGalleryError,
@@ -15,7 +16,6 @@ from mmps.retrieval import (
     Where,
 )
 from mmps.retrieval.engines import lance
-from mmps.testing.galleries import DIM, damages, fill_gallery, model_tag, random_frame
 
 QUERY = np.eye(DIM, dtype=np.float32)[:2]
 
@@ -163,7 +163,7 @@ def test_the_table_compacts_itself(folder, monkeypatch):
 def test_no_lancedb(folder, monkeypatch):
     import sys
 
-    from mmps.utils.cli import UserError
+    from mmps.utils.errors import UserError
 
     monkeypatch.setitem(sys.modules, 'lancedb', None)
     with pytest.raises(UserError, match=r"lancedb is not installed: pip install 'mmps\[gallery\]'"):

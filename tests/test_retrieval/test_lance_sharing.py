@@ -8,11 +8,11 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 
 import numpy as np
+from helpers.galleries import DIM, fill_gallery, model_tag, random_frame
+from helpers.gallery_writer import KilledHistory
 
 from mmps.retrieval import Gallery, Where
 from mmps.retrieval.engines import lance
-from mmps.testing.galleries import DIM, fill_gallery, model_tag, random_frame
-from mmps.testing.gallery_writer import KilledHistory
 
 QUERY = np.eye(DIM, dtype=np.float32)[:2]
 

@@ -2,10 +2,10 @@ import random
 
 import numpy as np
 import pytest
+from helpers.galleries import DIM, damages, described, fill_gallery, random_frame
 
 from mmps.retrieval import Gallery
 from mmps.retrieval.engines import lance, matrix_cache
-from mmps.testing.galleries import DIM, damages, described, fill_gallery, random_frame
 
 QUERY = np.eye(DIM, dtype=np.float32)[:2]
 

@@ -9,10 +9,10 @@ from multiprocessing import get_context
 import boto3
 import numpy as np
 import pytest
+from helpers.galleries import DIM, fill_gallery, model_tag, random_frame
 
 from mmps.retrieval import Gallery, GalleryError, Where
 from mmps.retrieval.engines import lance
-from mmps.testing.galleries import DIM, fill_gallery, model_tag, random_frame
 
 QUERY = np.eye(DIM, dtype=np.float32)[0]
 

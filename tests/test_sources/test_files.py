@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pillow_heif
 import pytest
+from helpers.numbered_frames import numbered_frame
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from mmps.sources import as_image, counted, find_files, printable, without_password
 from mmps.sources.files import absolute, is_video
-from mmps.testing.numbered_frames import numbered_frame
 from mmps.visualization import write_image
 
 

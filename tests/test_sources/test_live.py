@@ -7,6 +7,7 @@ from pathlib import Path
 
 import av
 import pytest
+from helpers.made_videos import CLOSE, error, write
 
 from mmps.sources import (
     LiveFrames,
@@ -20,14 +21,15 @@ from mmps.sources import (
 )
 from mmps.sources import live as live_module
 
-from .made_videos import CLOSE, error, write
-
-SERVER = Path(__file__).parent / 'stream_server.py'
-
 
 def serve(seconds, first=0, rate=10, port=0):
     """A camera for some seconds: its process and its port."""
-    command = [sys.executable, str(SERVER), *map(str, (port, seconds, first, rate))]
+    command = [
+        sys.executable,
+        '-m',
+        'helpers.stream_server',
+        *map(str, (port, seconds, first, rate)),
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     return process, int(process.stdout.readline())
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from mmps.sources import Provenance, check_time, format_offset, format_time, parse_time
 from mmps.sources.times import exif_time
-from mmps.utils.cli import UserError
+from mmps.utils.errors import UserError
 
 
 @pytest.fixture(autouse=True, scope='module')

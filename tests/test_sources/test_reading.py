@@ -3,6 +3,7 @@ import time
 
 import numpy as np
 import pytest
+from helpers.numbered_frames import number_of, numbered_frame
 
 from mmps.sources import (
     Prefetch,
@@ -14,7 +15,6 @@ from mmps.sources import (
     read_frame,
     read_sources,
 )
-from mmps.testing.numbered_frames import number_of, numbered_frame
 from mmps.visualization import write_image, write_video
 
 

@@ -6,6 +6,7 @@ from itertools import pairwise
 import av
 import numpy as np
 import pytest
+from helpers.made_videos import CLOSE, Unseekable, damaged, error, errors, scene, write
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -20,8 +21,6 @@ from mmps.sources import (
 from mmps.sources import reading as reading_module
 from mmps.sources import videos as videos_module
 from mmps.sources.video_file import Clock
-
-from .made_videos import CLOSE, Unseekable, damaged, error, errors, scene, write
 
 HD = (1920, 1080)
 CONTAINERS = [

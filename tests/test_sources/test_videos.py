@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from helpers.numbered_frames import number_of, numbered_frame
 
 from mmps.sources.video_file import VideoFile
 from mmps.sources.videos import (
@@ -10,7 +11,6 @@ from mmps.sources.videos import (
     read_video_frame,
     video_info,
 )
-from mmps.testing.numbered_frames import number_of, numbered_frame
 from mmps.visualization import write_video
 
 

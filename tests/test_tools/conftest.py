@@ -28,7 +28,8 @@ def load_tool():
 @pytest.fixture(scope='module')
 def config_file(tmp_path_factory):
     """A config that trains for one epoch on four images."""
-    from mmps.testing.prw_files import write_tiny_prw
+    from helpers.prw_files import write_tiny_prw
+
     from mmps.testing.tiny_models import tiny_config
 
     folder = tmp_path_factory.mktemp('tiny')

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.prw_files import write_tiny_prw
 
 from mmps.evaluation.functional import SearchPredictions, save_predictions
 from mmps.formats import load_scenes, scene_files
 from mmps.formats.scene_index import to_search_annotations
-from mmps.testing.prw_files import write_tiny_prw
-from mmps.utils.cli import UserError
+from mmps.utils.errors import UserError
 
 CONFIG = """
 test_dataloader = dict(dataset=dict(type='PRWDataset', data_root='{root}', test_mode=True))

@@ -5,16 +5,16 @@ import subprocess
 import sys
 
 import pytest
+from helpers.picture_files import TURNED, person_picture, share_of_red, turned_file
+from helpers.prw_files import write_tiny_prw
+from helpers.scene_indices import assert_same_index
 from PIL import Image
 
 from mmps.datasets import CocoPersonSearchDataset
 from mmps.formats.coco import CocoPersonSearchFiles
 from mmps.formats.loading import read_scenes
 from mmps.formats.prw import PRWFiles
-from mmps.testing.picture_files import TURNED, person_picture, share_of_red, turned_file
-from mmps.testing.prw_files import write_tiny_prw
-from mmps.testing.scene_indices import assert_same_index
-from mmps.utils.cli import UserError
+from mmps.utils.errors import UserError
 
 CONFIG = """
 dataset = dict(type='{type}', data_root=r'{root}', {options})

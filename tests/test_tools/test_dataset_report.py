@@ -4,9 +4,9 @@ import sys
 
 import cv2
 import pytest
+from helpers.prw_files import write_tiny_prw
 
-from mmps.testing.prw_files import write_tiny_prw
-from mmps.utils.cli import UserError
+from mmps.utils.errors import UserError
 
 CONFIG = """
 train_dataloader = dict(dataset=dict(type='PRWDataset', data_root='{root}', pipeline=['none']))

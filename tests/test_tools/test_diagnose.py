@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.prw_files import write_tiny_prw
 
 from mmps.evaluation.functional import (
     SearchGalleries,
@@ -15,8 +16,7 @@ from mmps.evaluation.functional import (
 from mmps.formats import load_scenes
 from mmps.formats.prw import PRWFiles
 from mmps.formats.scene_index import to_search_annotations
-from mmps.testing.prw_files import write_tiny_prw
-from mmps.utils.cli import UserError
+from mmps.utils.errors import UserError
 from mmps.visualization import read_image
 
 CONFIG = """

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mmps.evaluation.functional import load_predictions
-from mmps.utils.cli import UserError
+from mmps.utils.errors import UserError
 from mmps.visualization import read_image
 
 

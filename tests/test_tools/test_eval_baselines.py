@@ -4,12 +4,12 @@ import json
 
 import numpy as np
 import pytest
+from helpers.prw_files import write_tiny_prw
 
 from mmps.datasets import PRWDataset
 from mmps.evaluation.baselines import hsv_baseline
 from mmps.evaluation.functional import SearchPredictions, SearchProtocols, save_predictions
-from mmps.testing.prw_files import write_tiny_prw
-from mmps.utils.cli import UserError
+from mmps.utils.errors import UserError
 
 CONFIG = """
 test_dataloader = dict(dataset=dict(type='PRWDataset', data_root='{root}', test_mode=True))

@@ -4,12 +4,12 @@ import json
 
 import numpy as np
 import pytest
+from helpers.cuhk03_files import write_tiny_cuhk03
 
 from mmps.evaluation.functional import SearchPredictions, SearchProtocols, save_predictions
 from mmps.formats.cuhk03 import CLASSIC_GALLERIES, CUHK03Files
 from mmps.formats.scene_index import to_search_annotations
-from mmps.testing.cuhk03_files import write_tiny_cuhk03
-from mmps.utils.cli import UserError
+from mmps.utils.errors import UserError
 
 CONFIG = """
 test_dataloader = dict(dataset=dict(type={type!r}, data_root={root!r}, test_mode=True, {options}))

@@ -6,11 +6,11 @@ import sys
 
 import numpy as np
 import pytest
+from helpers.prw_files import write_tiny_prw
 
 from mmps.datasets import PRWDataset
 from mmps.evaluation.functional import SearchPredictions, evaluate_search, save_predictions
-from mmps.testing.prw_files import write_tiny_prw
-from mmps.utils.cli import UserError
+from mmps.utils.errors import UserError
 
 CONFIG = """
 data_root = '{root}'

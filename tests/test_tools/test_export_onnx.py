@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.exports import decided, pictures
 from mmengine.config import Config
 
 from mmps.apis.network import build_model
@@ -12,8 +13,7 @@ from mmps.deployment import write_onnx
 from mmps.deployment.model_file import model_file
 from mmps.evaluation.functional import load_predictions
 from mmps.registry import MODELS
-from mmps.testing.exports import decided, pictures
-from mmps.utils.cli import UserError
+from mmps.utils.errors import UserError
 from mmps.visualization import write_image
 
 

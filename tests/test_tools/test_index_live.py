@@ -7,16 +7,13 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
 from mmps.retrieval import Gallery
 from mmps.sources import absolute
 from mmps.utils.checkpoint import save_untrained
-from mmps.utils.cli import UserError
-
-SERVER = Path(__file__).parents[1] / 'test_sources' / 'stream_server.py'
+from mmps.utils.errors import UserError
 
 
 @pytest.fixture(scope='module')
@@ -62,7 +59,7 @@ def index_until(condition, load_tool, arguments, gallery):
 
 def test_a_stream(model, load_tool, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr('mmps.apis.indexing.SECONDS_PER_APPEND', 0.5)
-    command = [sys.executable, str(SERVER), '0', '600', '0', '5']
+    command = [sys.executable, '-m', 'helpers.stream_server', '0', '600', '0', '5']
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         address = f'http://viewer:secret@127.0.0.1:{int(server.stdout.readline())}/cam'
         options = ['--fps', '2', '--name-pattern', r'//(?P<camera>[^:]+)']

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.galleries import model_tag, random_frame
 
 from mmps.retrieval import Gallery, Where
 from mmps.sources import format_time
 from mmps.sources.times import LATEST
-from mmps.testing.galleries import model_tag, random_frame
-from mmps.utils.cli import UserError
+from mmps.utils.errors import UserError
 
 
 @pytest.fixture

@@ -5,15 +5,15 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+from helpers.coloured_people import ColourNetwork, coloured_scene
 from mmengine.config import Config
 
 from mmps.apis import PersonSearcher
 from mmps.evaluation.functional import SearchPredictions, save_predictions
+from mmps.formats.from_config import test_annotations as annotations_of
 from mmps.retrieval import Gallery
-from mmps.testing.coloured_people import ColourNetwork, coloured_scene
 from mmps.utils.checkpoint import save_untrained
-from mmps.utils.cli import UserError
-from mmps.utils.search_config import test_annotations as annotations_of
+from mmps.utils.errors import UserError
 from mmps.visualization import write_image
 
 LEFT, RIGHT = (10, 20, 34, 80), (120, 30, 140, 86)

@@ -9,6 +9,8 @@ import numpy as np
 import openvino
 import pytest
 import torch
+from helpers.exports import decided_two_step, two_step_config
+from helpers.prw_files import write_tiny_prw
 from mmengine.registry import init_default_scope
 
 from mmps.apis import PersonSearcher
@@ -17,11 +19,9 @@ from mmps.evaluation.functional import load_predictions
 from mmps.published import MODELS_VARIABLE, find_model, model_folder, model_names
 from mmps.registry import MODELS
 from mmps.retrieval import Gallery
-from mmps.testing.exports import decided_two_step, two_step_config
-from mmps.testing.prw_files import write_tiny_prw
 from mmps.testing.tiny_models import CONFIGS
-from mmps.utils.cli import UserError
 from mmps.utils.crops import cut_people
+from mmps.utils.errors import UserError
 
 
 @pytest.fixture(scope='module')

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from mmps.utils.cli import UserError
+from mmps.utils.errors import UserError
 from mmps.utils.grid import scheduler
 
 GRID = """

@@ -4,6 +4,7 @@ import os
 
 import pytest
 import torch
+from helpers.ranks import run_ranks
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
@@ -12,7 +13,6 @@ from torch import distributed
 from mmps.models.detectors import PersonSearch
 from mmps.models.layers.region_align import RegionAlign
 from mmps.registry import MODELS
-from mmps.testing.ranks import run_ranks
 from mmps.testing.scenes import random_scenes
 
 TABLES = 'roi_head.reid_head.criterion.'

@@ -13,7 +13,7 @@ import pytest
 from mmps.apis import PersonSearcher
 from mmps.retrieval import Gallery, Where
 from mmps.utils.checkpoint import save_untrained
-from mmps.utils.cli import UserError
+from mmps.utils.errors import UserError
 from mmps.visualization import read_image
 
 
@@ -328,10 +328,11 @@ def test_a_calibration_in_a_file(crowd, model, load_tool, tmp_path, capsys):
 @pytest.fixture
 def labelled(model, crowd, tmp_path):
     """Options for a test set of 24 people, and predictions that could be of the crowd's model."""
+    from helpers.prw_files import write_tiny_prw
+
     from mmps.evaluation.functional import SearchPredictions, save_predictions
-    from mmps.testing.prw_files import write_tiny_prw
-    from mmps.utils.cli import load_config
-    from mmps.utils.search_config import test_annotations as annotations_of
+    from mmps.formats.from_config import test_annotations as annotations_of
+    from mmps.utils.config import load_config
 
     root = write_tiny_prw(tmp_path / 'prw', test_frames=16, num_ids=24)
     options = {'test_dataloader.dataset.data_root': str(root)}

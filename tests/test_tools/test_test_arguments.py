@@ -5,7 +5,7 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from mmps.utils.cli import UserError
+from mmps.utils.errors import UserError
 
 
 @pytest.fixture

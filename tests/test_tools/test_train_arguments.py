@@ -6,7 +6,7 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmps.utils.cli import UserError
+from mmps.utils.errors import UserError
 
 
 @pytest.fixture

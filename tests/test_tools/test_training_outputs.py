@@ -13,7 +13,8 @@ from mmengine.runner import Runner
 
 from mmps.registry import HOOKS, MODELS
 from mmps.utils.checkpoint_file import CheckpointError, read_checkpoint
-from mmps.utils.cli import UserError, load_config
+from mmps.utils.config import load_config
+from mmps.utils.errors import UserError
 from mmps.utils.training_log import read_training_log
 from mmps.visualization import read_image
 

@@ -6,14 +6,7 @@ import struct
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from PIL import Image, ImageOps
-
-from mmps.datasets.transforms import BrokenImageError, LoadSceneImage
-from mmps.formats.report.images import _decode
-from mmps.sources import decode_image, read_image
-from mmps.testing.picture_files import (
+from helpers.picture_files import (
     TURNED,
     encoded,
     exif_block,
@@ -24,6 +17,13 @@ from mmps.testing.picture_files import (
     with_segments,
     with_webp_exif,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageOps
+
+from mmps.datasets.transforms import BrokenImageError, LoadSceneImage
+from mmps.formats.report.images import _decode
+from mmps.sources import decode_image, read_image
 from mmps.utils import image_files
 from mmps.utils.image_files import header_of, read_header
 

@@ -1,9 +1,9 @@
 import cv2
 import numpy as np
 import pytest
+from helpers.picture_files import encoded, exif_block, with_chunk
 from PIL import Image
 
-from mmps.testing.picture_files import encoded, exif_block, with_chunk
 from mmps.utils.image_files import _header, is_truncated, read_header
 
 

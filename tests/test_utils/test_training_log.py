@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from mmps.utils.cli import UserError
+from mmps.utils.errors import UserError
 from mmps.utils.training_log import RECORD, read_training_log
 
 

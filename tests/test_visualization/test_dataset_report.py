@@ -1,13 +1,13 @@
 import cv2
 import numpy as np
 import pytest
+from helpers.scene_indices import random_index
 
 from mmps.formats.report import DatasetReport, Problem
 from mmps.formats.report.problem import KINDS
 from mmps.formats.report.split import Split
 from mmps.formats.report.statistics import split_statistics
 from mmps.formats.scene_index import SceneIndex
-from mmps.testing.scene_indices import random_index
 from mmps.visualization.dataset_report import LINE, MOST_PROBLEMS, _classes, save_dataset_report
 
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
+from helpers.numbered_frames import number_of, numbered_frame
 
 from mmps.sources import read_video, video_info
-from mmps.testing.numbered_frames import number_of, numbered_frame
 from mmps.visualization import write_video
 
 

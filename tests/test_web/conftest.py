@@ -4,12 +4,12 @@ from types import SimpleNamespace
 import cv2
 import httpx
 import pytest
+from helpers.coloured_people import ColourNetwork, coloured_scene
+from helpers.page_server import running
 from selenium import webdriver
 
 from mmps.apis import PersonSearcher
 from mmps.retrieval import Gallery
-from mmps.testing.coloured_people import ColourNetwork, coloured_scene
-from mmps.testing.page_server import running
 from mmps.visualization import write_image, write_video
 from mmps.web import SearchService
 from mmps.web.app import build_app

@@ -6,12 +6,12 @@ import cv2
 import httpx
 import numpy as np
 import pytest
+from helpers.coloured_people import ColourNetwork
+from helpers.page_server import running
 
 from mmps.apis import PersonSearcher
-from mmps.testing.coloured_people import ColourNetwork
-from mmps.testing.page_client import PageClient
-from mmps.testing.page_server import running
-from mmps.utils.cli import UserError
+from mmps.benchmark.page import PageClient
+from mmps.utils.errors import UserError
 from mmps.web import SearchService
 from mmps.web.app import _listen, build_app, is_local, serve
 

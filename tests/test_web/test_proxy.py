@@ -10,11 +10,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from helpers.page_server import running
 from selenium.webdriver.support.ui import WebDriverWait
 
-from mmps.testing.page_client import PageClient
-from mmps.testing.page_server import running
-from mmps.utils.cli import UserError
+from mmps.benchmark.page import PageClient
+from mmps.utils.errors import UserError
 from mmps.web.app import build_app, serve
 
 from .browser import Browser

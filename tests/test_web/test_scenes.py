@@ -1,8 +1,8 @@
 import cv2
 import numpy as np
 import pytest
+from helpers.coloured_people import coloured_scene
 
-from mmps.testing.coloured_people import coloured_scene
 from mmps.visualization import write_image
 from mmps.visualization.cell import CELL_HEIGHT, CELL_WIDTH
 from mmps.visualization.draw import ACCENT

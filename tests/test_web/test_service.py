@@ -4,11 +4,11 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from helpers.coloured_people import coloured_scene
 
 from mmps.evaluation.functional import Calibration
 from mmps.retrieval import Where, refined_query
 from mmps.retrieval.ids import frame_id
-from mmps.testing.coloured_people import coloured_scene
 from mmps.web.scenes import GoneError
 from mmps.web.session import MOST_EXEMPLARS, Marks, Session
 

@@ -8,7 +8,8 @@ import argparse
 from datetime import timedelta
 from pathlib import Path
 
-from mmps.utils.cli import UserError, run_tool
+from mmps.cli.common import run_tool
+from mmps.utils.errors import UserError
 
 DEFAULT_PLOT = (
     'loss',

@@ -5,21 +5,21 @@ import importlib
 import shlex
 import sys
 
-from mmps.utils.benchmark.measurement import print_measurements, write_measurements
-from mmps.utils.cli import run_tool
+from mmps.benchmark.measurement import print_measurements, write_measurements
+from mmps.cli.common import run_tool
 
 #: Subcommands and the modules that measure. Only the one that was asked for runs.
 SUBCOMMANDS = {
-    'data': 'mmps.utils.benchmark.data',
-    'eval': 'mmps.utils.benchmark.evaluation',
-    'gallery': 'mmps.utils.benchmark.gallery',
-    'index': 'mmps.utils.benchmark.indexing',
-    'infer': 'mmps.utils.benchmark.inference',
-    'page': 'mmps.utils.benchmark.page',
-    'runtimes': 'mmps.utils.benchmark.runtimes',
-    'train': 'mmps.utils.benchmark.training',
-    'sweep': 'mmps.utils.benchmark.training_sweep',
-    'video': 'mmps.utils.benchmark.videos',
+    'data': 'mmps.benchmark.data',
+    'eval': 'mmps.benchmark.evaluation',
+    'gallery': 'mmps.benchmark.gallery',
+    'index': 'mmps.benchmark.indexing',
+    'infer': 'mmps.benchmark.inference',
+    'page': 'mmps.benchmark.page',
+    'runtimes': 'mmps.benchmark.runtimes',
+    'train': 'mmps.benchmark.training',
+    'sweep': 'mmps.benchmark.training_sweep',
+    'video': 'mmps.benchmark.videos',
 }
 
 

@@ -11,7 +11,9 @@ frame of a gallery, and the marks of users of the page:
 import argparse
 from typing import TYPE_CHECKING
 
-from mmps.utils.cli import UserError, load_config, require_entries, run_tool
+from mmps.cli.common import run_tool
+from mmps.utils.config import load_config, require_entries
+from mmps.utils.errors import UserError
 
 if TYPE_CHECKING:
     from mmps.evaluation.functional import Calibration
@@ -66,7 +68,7 @@ def read_labelled(arguments: argparse.Namespace) -> tuple:
     require_entries(config, arguments.config, ('test_dataloader', 'test_evaluator'))
 
     from mmps.evaluation.functional import load_predictions
-    from mmps.utils.search_config import search_protocols, test_annotations
+    from mmps.formats.from_config import search_protocols, test_annotations
 
     try:
         score_thr = search_protocols(config, arguments.config).score_thr

@@ -7,14 +7,9 @@ options of the config's ``test_evaluator``.
 import argparse
 from dataclasses import asdict
 
-from mmps.utils.cli import (
-    UserError,
-    add_resample_argument,
-    config_parser,
-    load_config,
-    require_entries,
-    run_tool,
-)
+from mmps.cli.common import add_resample_argument, config_parser, run_tool
+from mmps.utils.config import load_config, require_entries
+from mmps.utils.errors import UserError
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -40,8 +35,8 @@ def main(argv: list[str] | None = None) -> None:
 
     from mmps.evaluation.functional import compare_results, load_predictions
     from mmps.evaluation.report import comparison_table, verdict
+    from mmps.formats.from_config import search_protocols, test_annotations
     from mmps.utils.files import write_json
-    from mmps.utils.search_config import search_protocols, test_annotations
 
     files = arguments.first, arguments.second
     try:

@@ -8,7 +8,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmps.utils.cli import UserError, config_parser, load_config, run_tool
+from mmps.cli.common import config_parser, run_tool
+from mmps.utils.config import load_config
+from mmps.utils.errors import UserError
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mmps.utils.cli import UserError, config_parser, load_config, require_entries, run_tool
+from mmps.cli.common import config_parser, run_tool
+from mmps.utils.config import load_config, require_entries
+from mmps.utils.errors import UserError
 
 SHEET_QUERIES = 8
 """Queries drawn of each sort, as many as fit on one sheet."""
@@ -80,8 +82,8 @@ def print_table(loss, key: str) -> None:
 
 def draw_rankings(config, annotations, predictions, loss, folder: str, options: dict) -> None:
     """Ranking sheets of the worst and the median queries."""
+    from mmps.formats.from_config import test_image_root
     from mmps.utils.image_folder import ImageFolder
-    from mmps.utils.search_config import test_image_root
     from mmps.visualization import save_ranking_sheets
 
     folder_of_images = ImageFolder(test_image_root(config))
@@ -120,7 +122,7 @@ def main(argv: list[str] | None = None) -> None:
 
     from mmps.evaluation.functional import load_predictions, with_ground_truth_boxes
     from mmps.evaluation.functional.diagnosis import diagnose_search
-    from mmps.utils.search_config import search_protocols, test_annotations
+    from mmps.formats.from_config import search_protocols, test_annotations
 
     try:
         protocols = search_protocols(config, arguments.config)

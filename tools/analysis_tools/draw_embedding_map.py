@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mmps.utils.cli import UserError, load_config, require_entries, run_tool
+from mmps.cli.common import run_tool
+from mmps.utils.config import load_config, require_entries
+from mmps.utils.errors import UserError
 
 PICTURES = 24
 
@@ -65,8 +67,8 @@ def of_predictions(arguments: argparse.Namespace) -> Embedded:
     """The detections of a predictions file; who they are is what they overlap."""
     from mmps.evaluation.functional import load_predictions
     from mmps.evaluation.functional.matching import box_iou, match_people
+    from mmps.formats.from_config import test_annotations, test_image_root
     from mmps.utils.image_folder import ImageFolder
-    from mmps.utils.search_config import test_annotations, test_image_root
 
     if arguments.config is None:
         raise UserError('a predictions file needs --config, whose test set says who everybody is')

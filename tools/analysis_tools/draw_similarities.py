@@ -2,9 +2,10 @@
 
 import argparse
 
-from mmps.apis.command_line import build_searcher, searcher_parser
+from mmps.cli.common import run_tool
+from mmps.cli.search import build_searcher, searcher_parser
 from mmps.sources import as_image, printable
-from mmps.utils.cli import UserError, run_tool
+from mmps.utils.errors import UserError
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:

@@ -8,7 +8,9 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from mmps.utils.cli import UserError, config_parser, load_config, require_entries, run_tool
+from mmps.cli.common import config_parser, run_tool
+from mmps.utils.config import load_config, require_entries
+from mmps.utils.errors import UserError
 
 COLUMNS = {
     'mAP': 'search/mAP',
@@ -56,7 +58,7 @@ def evaluate(config, path: str, files: dict[str, Path]) -> Iterator[tuple[str, d
     """Each row's name and metrics; the baselines first."""
     from mmps.evaluation.baselines import BASELINES
     from mmps.evaluation.functional import load_predictions
-    from mmps.utils.search_config import search_protocols, test_annotations, test_image_root
+    from mmps.formats.from_config import search_protocols, test_annotations, test_image_root
 
     protocols, truth = search_protocols(config, path), test_annotations(config)
     for name, baseline in ON_TRUE_BOXES.items():

@@ -8,7 +8,9 @@ predictions file of each split on that split's test set, all with the options of
 import argparse
 from pathlib import Path
 
-from mmps.utils.cli import UserError, config_parser, load_config, require_entries, run_tool
+from mmps.cli.common import config_parser, run_tool
+from mmps.utils.config import load_config, require_entries
+from mmps.utils.errors import UserError
 
 PLACE = '{split}'
 
@@ -51,7 +53,7 @@ def find_predictions(pattern: str, splits: list[int]) -> dict[int, Path]:
 def set_classic(config, path: str) -> None:
     """Make a config of the new protocol one of the classic protocol, with all its galleries."""
     from mmps.formats.cuhk03 import CLASSIC_GALLERIES
-    from mmps.utils.search_config import search_evaluator
+    from mmps.formats.from_config import search_evaluator
 
     dataset = config.test_dataloader.dataset
     if dataset.type != 'CUHK03Dataset':
@@ -93,8 +95,8 @@ def main(argv: list[str] | None = None) -> None:
 
     from mmps.evaluation.functional import load_predictions, summarise_splits
     from mmps.evaluation.report import means_table
+    from mmps.formats.from_config import search_protocols, test_annotations
     from mmps.utils.files import write_json
-    from mmps.utils.search_config import search_protocols, test_annotations
 
     found = {}
     try:

@@ -6,14 +6,9 @@ config, applies the options of its ``test_evaluator`` and prints what ``tools/te
 
 import argparse
 
-from mmps.utils.cli import (
-    UserError,
-    add_resample_argument,
-    config_parser,
-    load_config,
-    require_entries,
-    run_tool,
-)
+from mmps.cli.common import add_resample_argument, config_parser, run_tool
+from mmps.utils.config import load_config, require_entries
+from mmps.utils.errors import UserError
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -40,8 +35,8 @@ def main(argv: list[str] | None = None) -> None:
     from mmps.evaluation.functional import bootstrap_intervals, load_predictions
     from mmps.evaluation.functional.open_set import open_set_intervals, open_set_metrics
     from mmps.evaluation.report import metrics_table
+    from mmps.formats.from_config import search_protocols, test_annotations
     from mmps.utils.files import write_json
-    from mmps.utils.search_config import search_protocols, test_annotations
 
     intervals = {}
     try:

@@ -7,11 +7,11 @@ image, x1, y1, x2, y2, person_id and, if there, camera, is_query and split; see 
 import argparse
 from pathlib import Path
 
-from mmps.utils.cli import run_tool
+from mmps.cli.common import run_tool
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    from mmps.formats.converters.command_line import add_arguments
+    from mmps.cli.convert import add_arguments
 
     parser = argparse.ArgumentParser(description='Convert a table of boxes to COCO style.')
     parser.add_argument('table', type=Path, help='the CSV file')
@@ -23,7 +23,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 def main(argv: list[str] | None = None) -> None:
-    from mmps.formats.converters.command_line import convert
+    from mmps.cli.convert import convert
     from mmps.formats.converters.csv_boxes import read_csv_boxes
 
     arguments = parse_arguments(argv)

@@ -7,11 +7,11 @@ the person from an attribute of the boxes, ``person_id`` unless another is named
 import argparse
 from pathlib import Path
 
-from mmps.utils.cli import run_tool
+from mmps.cli.common import run_tool
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    from mmps.formats.converters.command_line import add_arguments
+    from mmps.cli.convert import add_arguments
 
     parser = argparse.ArgumentParser(description='Convert exports of CVAT to COCO style.')
     parser.add_argument('exports', type=Path, nargs='+', help='instances_*.json')
@@ -27,7 +27,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 def main(argv: list[str] | None = None) -> None:
-    from mmps.formats.converters.command_line import convert
+    from mmps.cli.convert import convert
     from mmps.formats.converters.cvat import export_folder, export_images, read_cvat
 
     arguments = parse_arguments(argv)

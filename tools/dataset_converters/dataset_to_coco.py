@@ -7,7 +7,9 @@
 import argparse
 from pathlib import Path
 
-from mmps.utils.cli import UserError, config_parser, load_config, require_entries, run_tool
+from mmps.cli.common import config_parser, run_tool
+from mmps.utils.config import load_config, require_entries
+from mmps.utils.errors import UserError
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -23,12 +25,7 @@ def main(argv: list[str] | None = None) -> None:
     config = load_config(arguments.config, arguments.cfg_options)
     require_entries(config, arguments.config, ('train_dataloader', 'test_dataloader'))
 
-    from mmps.formats.converters.command_line import (
-        dataset_config,
-        files_of,
-        print_tally,
-        summary,
-    )
+    from mmps.cli.convert import dataset_config, files_of, print_tally, summary
     from mmps.formats.converters.official import convert_split
     from mmps.formats.converters.tally import Tally
 

@@ -7,11 +7,11 @@
 import argparse
 from pathlib import Path
 
-from mmps.utils.cli import run_tool
+from mmps.cli.common import run_tool
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    from mmps.formats.converters.command_line import add_arguments
+    from mmps.cli.convert import add_arguments
 
     parser = argparse.ArgumentParser(description='Convert an export of Label Studio to COCO style.')
     parser.add_argument('export', type=Path, help='the file, exported as "JSON"')
@@ -32,7 +32,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 def main(argv: list[str] | None = None) -> None:
-    from mmps.formats.converters.command_line import convert
+    from mmps.cli.convert import convert
     from mmps.formats.converters.label_studio import read_label_studio
 
     arguments = parse_arguments(argv)

@@ -7,7 +7,9 @@ which names both and stands where the name of a published model stands.
 
 from pathlib import Path
 
-from mmps.utils.cli import UserError, config_parser, load_config, require_entries, run_tool
+from mmps.cli.common import config_parser, run_tool
+from mmps.utils.config import load_config, require_entries
+from mmps.utils.errors import UserError
 
 
 def parse_arguments(argv: list[str] | None):
@@ -37,9 +39,9 @@ def parse_arguments(argv: list[str] | None):
 
 def find_images(config, arguments, count: int) -> list:
     """Scenes, spread over what there is."""
+    from mmps.formats.from_config import test_annotations, test_image_root
     from mmps.sources import as_image, find_files
     from mmps.utils.image_folder import ImageFolder
-    from mmps.utils.search_config import test_annotations, test_image_root
 
     if arguments.images:
 

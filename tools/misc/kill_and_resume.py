@@ -12,7 +12,9 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from mmps.utils.cli import UserError, config_parser, load_config, require_entries, run_tool
+from mmps.cli.common import config_parser, run_tool
+from mmps.utils.config import load_config, require_entries
+from mmps.utils.errors import UserError
 from mmps.utils.files import whole_file
 
 TRAIN = Path(__file__).parents[1] / 'train.py'

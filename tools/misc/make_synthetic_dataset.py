@@ -5,10 +5,10 @@ import sys
 
 import cv2
 
+from mmps.cli.common import run_tool
 from mmps.synthetic import SyntheticConfig, make_synthetic_dataset
 from mmps.synthetic.dataset import cpu_count
 from mmps.synthetic.writers import LAYOUTS
-from mmps.utils.cli import run_tool
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from mmps.cli.common import run_tool
 from mmps.sources import Problem, read_sources
-from mmps.utils.cli import UserError, run_tool
+from mmps.utils.errors import UserError
 from mmps.visualization import write_video
 
 

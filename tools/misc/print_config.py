@@ -1,6 +1,7 @@
 """Print a config with its bases merged: ``python tools/misc/print_config.py CONFIG``."""
 
-from mmps.utils.cli import config_parser, load_config, run_tool
+from mmps.cli.common import config_parser, run_tool
+from mmps.utils.config import load_config
 
 
 def main(argv: list[str] | None = None) -> None:

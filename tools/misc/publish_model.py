@@ -6,7 +6,7 @@ Optimizer, log and the tables of the loss go; weights and config stay; the name 
 import argparse
 from pathlib import Path
 
-from mmps.utils.cli import run_tool
+from mmps.cli.common import run_tool
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:

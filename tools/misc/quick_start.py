@@ -12,7 +12,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from mmps.utils.cli import load_config, run_tool
+from mmps.cli.common import run_tool
+from mmps.utils.config import load_config
 
 CONFIG = 'configs/quick_start/ps_densenet_slim_att_plus_synthetic.py'
 ROOT = Path(__file__).parents[2]
@@ -89,7 +90,7 @@ def results(
     """A name and the metrics for the trained network and every baseline."""
     from mmps.evaluation.baselines import hsv_baseline, pixel_baseline, random_baseline
     from mmps.evaluation.functional import load_predictions, with_ground_truth_boxes
-    from mmps.utils.search_config import search_protocols, test_annotations
+    from mmps.formats.from_config import search_protocols, test_annotations
 
     config = load_config(ROOT / CONFIG, options)
     evaluate, truth = search_protocols(config, CONFIG), test_annotations(config)

@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 
 from mmps.registry import HOOKS
 from mmps.utils.checkpoint import newest_checkpoint
-from mmps.utils.cli import UserError
+from mmps.utils.errors import UserError
 
 _IMAGES_NAMED = 16
 _BOXES_NAMED = 4

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mmps.utils.extras import require_extra
+from mmps.utils.errors import require_extra
 
 from ..records import ModelTag
 from ..rows import NUMBERS, TEXTS, Rows

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from mmps.utils.extras import require_extra
+from mmps.utils.errors import require_extra
 
 from ..errors import DamagedGalleryError, GalleryError, MissingGalleryError
 from ..ids import NOBODY

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mmps.utils.extras import require_extra
+from mmps.utils.errors import require_extra
 
 from ..errors import GalleryError, MissingGalleryError
 from ..ids import NOBODY

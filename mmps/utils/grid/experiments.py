@@ -7,7 +7,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from mmps.utils.cli import UserError, load_config
+from mmps.utils.config import load_config
+from mmps.utils.errors import UserError
 
 METRICS = ('det/AP', 'det/AP_iou75', 'search/mAP', 'search/mAP_iou75', 'search/top1')
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from mmps.utils.cli import UserError, load_config, require_entries
+from mmps.utils.config import load_config, require_entries
+from mmps.utils.errors import UserError
 from mmps.utils.files import whole_file
 
 from .experiments import Experiment, Grid

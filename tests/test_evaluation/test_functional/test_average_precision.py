@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from helpers.search_oracle import step_average_precision
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -8,7 +9,6 @@ from mmps.evaluation.functional.average_precision import (
     best_rank,
     entries_above,
 )
-from mmps.testing.search_oracle import step_average_precision
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ import json
 
 import numpy as np
 import pytest
+from helpers.search_cases import random_annotations, random_predictions
+from helpers.search_oracle import positives_oracle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,8 +13,6 @@ from mmps.evaluation.functional import SearchAnnotations, SearchGalleries, Searc
 from mmps.evaluation.functional.breakdowns import break_down, covered_share, diagnosis_report
 from mmps.evaluation.functional.diagnosis import diagnose_search
 from mmps.evaluation.functional.search_loss import Part
-from mmps.testing.search_cases import random_annotations, random_predictions
-from mmps.testing.search_oracle import positives_oracle
 
 SMALL, LARGE = [0, 0, 20, 40], [0, 0, 50, 120]
 FRONT = [10, 0, 60, 120]  # covers half of SMALL and 0.8 of LARGE

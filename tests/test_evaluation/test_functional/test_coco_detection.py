@@ -2,10 +2,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.search_cases import one_image, random_annotations, random_predictions
 
 from mmps.evaluation.functional import evaluate_coco
 from mmps.evaluation.functional.ragged import gather_slices
-from mmps.testing.search_cases import one_image, random_annotations, random_predictions
 
 A, B, FAR = [0, 0, 10, 20], [100, 0, 110, 20], [300, 0, 310, 20]
 

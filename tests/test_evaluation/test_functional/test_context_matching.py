@@ -2,6 +2,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.search_cases import random_annotations, random_embeddings, random_predictions
+from helpers.search_oracle import best_assignment, search_oracle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,12 +15,6 @@ from mmps.evaluation.functional import (
 )
 from mmps.evaluation.functional.context_matching import match_context, query_contexts
 from mmps.evaluation.functional.similarities import Similarities
-from mmps.testing.search_cases import (
-    random_annotations,
-    random_embeddings,
-    random_predictions,
-)
-from mmps.testing.search_oracle import best_assignment, search_oracle
 
 
 def revised(weights, options, splits=(0, None)):

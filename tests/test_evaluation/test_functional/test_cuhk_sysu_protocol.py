@@ -2,15 +2,15 @@
 
 import numpy as np
 import pytest
+from helpers.cuhk_sysu_files import write_tiny_cuhk_sysu
+from helpers.cuhk_sysu_oracle import cuhk_sysu_oracle
+from helpers.search_cases import random_predictions
 
 from mmps.evaluation.functional import SearchProtocols
 from mmps.formats import load_scenes
 from mmps.formats.cuhk_sysu import SUBSETS, CUHKSYSUFiles
 from mmps.formats.scene_index import to_search_annotations
 from mmps.synthetic.cuhk_sysu_files import Entry, Search, write_images, write_pool, write_protocol
-from mmps.testing.cuhk_sysu_files import write_tiny_cuhk_sysu
-from mmps.testing.cuhk_sysu_oracle import cuhk_sysu_oracle
-from mmps.testing.search_cases import random_predictions
 
 SIZES = (6, 2, 4, 8, 10, 15)
 SUBSET_QUERIES = {'occlusion': [0, -1], 'resolution': [11]}

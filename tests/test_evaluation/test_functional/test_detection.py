@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
+from helpers.search_cases import one_image, random_annotations, random_predictions
+from helpers.search_oracle import detection_oracle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmps.evaluation.functional import evaluate_detection
-from mmps.testing.search_cases import one_image, random_annotations, random_predictions
-from mmps.testing.search_oracle import detection_oracle
 
 A, B, FAR = [0, 0, 10, 20], [100, 0, 110, 20], [300, 0, 310, 20]
 

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.one_query import BOX, HERE, OTHER, PERSON, SOMEBODY, one_query
 
 from mmps.evaluation.functional import rank_queries
 from mmps.evaluation.functional.diagnosis import diagnose_search
 from mmps.evaluation.functional.search_loss import Part
-from mmps.testing.one_query import BOX, HERE, OTHER, PERSON, SOMEBODY, one_query
 
 EMPTY = [200, 0, 220, 40]
 

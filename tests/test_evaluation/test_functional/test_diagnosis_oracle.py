@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.diagnosis_oracle import diagnosis_oracle
+from helpers.search_cases import random_annotations, random_options, random_predictions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmps.evaluation.functional import ContextMatching, rank_queries
 from mmps.evaluation.functional.diagnosis import diagnose_search
 from mmps.evaluation.functional.search_loss import Part
-from mmps.testing.diagnosis_oracle import diagnosis_oracle
-from mmps.testing.search_cases import random_annotations, random_options, random_predictions
 
 
 def random_case(seed, images=8, gallery=0, ties=True):

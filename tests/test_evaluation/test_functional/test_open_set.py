@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.search_cases import random_annotations, random_predictions
+from helpers.search_oracle import iou_of, threshold_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,8 +16,6 @@ from mmps.evaluation.functional.open_set import (
     open_set_intervals,
     search_open_set,
 )
-from mmps.testing.search_cases import random_annotations, random_predictions
-from mmps.testing.search_oracle import iou_of, threshold_of
 
 KEYS = ('search/DIR_fa1', 'search/DIR_fa10')
 

@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.search_cases import random_annotations, random_galleries, random_predictions
+from helpers.search_oracle import positives_oracle, search_oracle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,8 +21,6 @@ from mmps.evaluation.functional import (
     evaluate_search,
     similarities,
 )
-from mmps.testing.search_cases import random_annotations, random_galleries, random_predictions
-from mmps.testing.search_oracle import positives_oracle, search_oracle
 
 TOPS = ('mAP', 'top1', 'top5', 'top10')
 SEEDS = dict(seed=st.integers(0, 2**32 - 1))

@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from helpers.one_query import ABSENT, BOX, HERE, OTHER, PERSON, SOMEBODY, one_query
 
 from mmps.evaluation.functional import (
     SearchAnnotations,
@@ -13,7 +14,6 @@ from mmps.evaluation.functional import (
     rank_queries,
     with_ground_truth_boxes,
 )
-from mmps.testing.one_query import ABSENT, BOX, HERE, OTHER, PERSON, SOMEBODY, one_query
 
 make = partial(one_query, size=2)
 

@@ -4,6 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.search_cases import (
+    random_annotations,
+    random_boxes,
+    random_embeddings,
+    random_galleries,
+    random_predictions,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,13 +24,6 @@ from mmps.evaluation.functional import (
 )
 from mmps.evaluation.functional.ragged import gather_slices
 from mmps.evaluation.functional.similarities import Similarities
-from mmps.testing.search_cases import (
-    random_annotations,
-    random_boxes,
-    random_embeddings,
-    random_galleries,
-    random_predictions,
-)
 
 SEEDS = dict(seed=st.integers(0, 2**32 - 1))
 EVERYTHING = SearchProtocols(

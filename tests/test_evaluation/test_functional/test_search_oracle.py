@@ -4,17 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from mmps.evaluation.functional import rank_queries
-from mmps.testing.search_cases import (
+from helpers.search_cases import (
     random_annotations,
     random_galleries,
     random_options,
     random_predictions,
 )
-from mmps.testing.search_oracle import search_oracle
+from helpers.search_oracle import search_oracle
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmps.evaluation.functional import rank_queries
 
 
 def random_case(rng, images=8, searches=None, ties=False):

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from helpers.search_cases import random_embeddings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmps.evaluation.functional.similarities import Similarities, rounding_error
-from mmps.testing.search_cases import random_embeddings
 
 
 def test_exact_similarities_are_correctly_rounded():

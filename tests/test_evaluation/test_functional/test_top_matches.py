@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
+from helpers.one_query import BOX, HERE, one_query
 
 from mmps.evaluation.functional import SearchAnnotations, SearchPredictions, rank_queries
 from mmps.evaluation.functional.top_matches import top_matches
-from mmps.testing.one_query import BOX, HERE, one_query
 
 FAR = [60.0, 10.0, 90.0, 90.0]
 

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 import torch
+from helpers.far_tensor import far_samples
+from helpers.search_cases import random_annotations, random_galleries, random_predictions
 from mmdet.structures import DetDataSample
 from mmengine.evaluator import Evaluator
 from mmengine.structures import InstanceData
@@ -13,8 +15,6 @@ from mmps.evaluation.functional import (
 )
 from mmps.evaluation.metrics import PersonSearchMetric
 from mmps.registry import METRICS
-from mmps.testing.far_tensor import far_samples
-from mmps.testing.search_cases import random_annotations, random_galleries, random_predictions
 
 IMAGES = 30
 TOPS = ('mAP', 'top1', 'top5', 'top10')

@@ -4,9 +4,9 @@ import json
 import re
 
 import pytest
+from helpers.coco_files import document, galleries, refuse
 
 from mmps.formats.coco import CocoPersonSearchFiles
-from mmps.testing.coco_files import document, galleries, refuse
 
 
 def change(*path, to):

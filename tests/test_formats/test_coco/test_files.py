@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.coco_files import document, galleries, read, refuse
 
 from mmps.formats.coco import CocoPersonSearchFiles
 from mmps.formats.loading import read_scenes
-from mmps.testing.coco_files import document, galleries, read, refuse
 
 
 def test_a_test_file_by_hand(tmp_path):

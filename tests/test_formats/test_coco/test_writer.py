@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.scene_indices import assert_same_index, random_index
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,7 +12,6 @@ from mmps.formats.coco.boxes import to_xywh
 from mmps.formats.coco.writer import coco_document, write_coco
 from mmps.formats.loading import read_scenes
 from mmps.formats.scene_index import Frame, Query, SceneIndex
-from mmps.testing.scene_indices import assert_same_index, random_index
 
 
 def read_back(folder, index, test_mode):

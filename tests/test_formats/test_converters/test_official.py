@@ -2,6 +2,10 @@ import json
 from functools import partial
 
 import pytest
+from helpers.cuhk03_files import write_tiny_cuhk03
+from helpers.cuhk_sysu_files import write_tiny_cuhk_sysu
+from helpers.prw_files import write_tiny_prw
+from helpers.scene_indices import assert_same_index
 
 from mmps.formats.coco import CocoPersonSearchFiles
 from mmps.formats.converters.official import NO_AREA, convert_split
@@ -10,10 +14,6 @@ from mmps.formats.cuhk03 import CUHK03Files
 from mmps.formats.cuhk_sysu import CUHKSYSUFiles
 from mmps.formats.loading import read_scenes
 from mmps.formats.prw import PRWFiles
-from mmps.testing.cuhk03_files import write_tiny_cuhk03
-from mmps.testing.cuhk_sysu_files import write_tiny_cuhk_sysu
-from mmps.testing.prw_files import write_tiny_prw
-from mmps.testing.scene_indices import assert_same_index
 
 WRITERS = {
     'PRW': (write_tiny_prw, PRWFiles, {}),

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from helpers.scene_indices import assert_same_index
 from PIL import Image
 
 from mmps.formats.coco import CocoPersonSearchFiles
@@ -9,7 +10,6 @@ from mmps.formats.converters.own_data import convert_own_data
 from mmps.formats.converters.tagged_images import TaggedBox, TaggedImage
 from mmps.formats.converters.tally import Tally
 from mmps.formats.loading import read_scenes
-from mmps.testing.scene_indices import assert_same_index
 
 
 def tagged(name, people, camera=None, split=None, queries=()):

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from helpers.scene_indices import random_index
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -12,7 +13,6 @@ from mmps.formats.converters.tally import Tally
 from mmps.formats.loading import read_scenes
 from mmps.formats.prw import PRWFiles
 from mmps.formats.scene_index import Frame, Query, SceneIndex
-from mmps.testing.scene_indices import random_index
 
 
 def write_coco_set(root, splits, suffix='.jpg'):

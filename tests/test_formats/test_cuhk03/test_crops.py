@@ -4,10 +4,10 @@ import re
 import h5py
 import numpy as np
 import pytest
+from helpers.cuhk03_files import write_tiny_cuhk03
 
 from mmps.formats.cuhk03.crops import Crop, read_crops, read_test_people
 from mmps.synthetic.mat73 import cell, write_mat73
-from mmps.testing.cuhk03_files import write_tiny_cuhk03
 
 PICTURE = np.zeros((8, 4, 3), np.uint8)
 

@@ -1,10 +1,10 @@
 import cv2
 import numpy as np
 import pytest
+from helpers.cuhk03_files import write_tiny_cuhk03
 
 from mmps.formats import FORMATS, scene_files
 from mmps.formats.cuhk03 import CUHK03Files
-from mmps.testing.cuhk03_files import write_tiny_cuhk03
 
 # Tiny set: people 1-5 of camera pair 1 and 1-3 of pair 2; labels 1-8 in that order. Picture 5 of
 # people 2 and 4 is missing, and person 2 of pair 1 is in no picture of the second view.

@@ -4,11 +4,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from helpers.search_cases import random_embeddings, random_predictions
+from helpers.search_oracle import search_oracle
 
 from mmps.evaluation.functional import SearchAnnotations, SearchPredictions, evaluate_search
 from mmps.formats.cuhk03.galleries import TestCrops, all_but_junk, single_gallery_shot
-from mmps.testing.search_cases import random_embeddings, random_predictions
-from mmps.testing.search_oracle import search_oracle
 
 TOP_K = (1, 5, 10)
 

@@ -7,11 +7,11 @@ import cv2
 import h5py
 import numpy as np
 import pytest
+from helpers.cuhk03_files import write_tiny_cuhk03
 
 from mmps.formats.cuhk03 import images
 from mmps.formats.cuhk03.crops import read_crops
 from mmps.formats.cuhk03.images import COMPLETE, unpack_crops
-from mmps.testing.cuhk03_files import write_tiny_cuhk03
 
 
 @pytest.fixture

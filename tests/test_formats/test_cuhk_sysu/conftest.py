@@ -1,6 +1,5 @@
 import pytest
-
-from mmps.testing import cuhk_sysu_by_hand
+from helpers import cuhk_sysu_by_hand
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers.cuhk_sysu_by_hand import FIRST, PEOPLE, POOL, SEARCHES, SECOND, TRAIN, read
 from scipy.io import savemat
 
 from mmps.formats import load_scenes
@@ -15,7 +16,6 @@ from mmps.synthetic.cuhk_sysu_files import (
     write_protocol,
     write_train,
 )
-from mmps.testing.cuhk_sysu_by_hand import FIRST, PEOPLE, POOL, SEARCHES, SECOND, TRAIN, read
 
 
 @pytest.mark.parametrize(

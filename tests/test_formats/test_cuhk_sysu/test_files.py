@@ -4,6 +4,9 @@ import warnings
 
 import numpy as np
 import pytest
+from helpers.cuhk_sysu_by_hand import FIRST, POOL, SEARCHES, TRAIN, read
+from helpers.cuhk_sysu_files import write_test_set, write_tiny_cuhk_sysu
+from helpers.search_cases import random_annotations, random_galleries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.io import loadmat
@@ -18,9 +21,6 @@ from mmps.synthetic.cuhk_sysu_files import (
     write_protocol,
     write_train,
 )
-from mmps.testing.cuhk_sysu_by_hand import FIRST, POOL, SEARCHES, TRAIN, read
-from mmps.testing.cuhk_sysu_files import write_test_set, write_tiny_cuhk_sysu
-from mmps.testing.search_cases import random_annotations, random_galleries
 
 
 def boxes_of(frame):

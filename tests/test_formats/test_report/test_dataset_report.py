@@ -2,6 +2,10 @@ import json
 
 import numpy as np
 import pytest
+from helpers.cuhk03_files import write_tiny_cuhk03
+from helpers.cuhk_sysu_files import write_tiny_cuhk_sysu
+from helpers.prw_files import write_tiny_prw
+from helpers.scene_indices import random_index
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.io import savemat
@@ -13,10 +17,6 @@ from mmps.formats.report import KINDS, Severity, report_dataset, report_table
 from mmps.formats.report.searches import find_search_problems
 from mmps.formats.report.split import Split
 from mmps.formats.report.statistics import split_statistics
-from mmps.testing.cuhk03_files import write_tiny_cuhk03
-from mmps.testing.cuhk_sysu_files import write_tiny_cuhk_sysu
-from mmps.testing.prw_files import write_tiny_prw
-from mmps.testing.scene_indices import random_index
 
 
 @pytest.fixture

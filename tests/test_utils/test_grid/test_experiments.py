@@ -1,6 +1,6 @@
 import pytest
 
-from mmps.utils.cli import UserError
+from mmps.utils.errors import UserError
 from mmps.utils.grid import load_grid
 
 

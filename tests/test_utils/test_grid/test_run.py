@@ -2,7 +2,7 @@ import zipfile
 
 import pytest
 
-from mmps.utils.cli import UserError
+from mmps.utils.errors import UserError
 from mmps.utils.grid import load_grid, make_runs
 
 GRID = "experiments = [dict(config='a.py', seeds=[0, 7], options=dict(stub=dict(score=0.3)))]"

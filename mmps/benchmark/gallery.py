@@ -1,0 +1,190 @@
+"""Time searches of a gallery of random embeddings.
+
+Beside each stands what no exact search can do without: the bare matrix product of the queries with
+all embeddings, and the best of each row of it, by whichever of NumPy and PyTorch is the faster one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from time import perf_counter
+
+import numpy as np
+import torch
+
+from mmps.benchmark.measurement import Measurement, peak_memory
+from mmps.retrieval import Gallery, IndexedFrame, ModelTag, Where
+
+PEOPLE_PER_FRAME = 50
+APPENDED = 1000
+"""Frames appended at a time."""
+CAMERAS = 20
+TOP_K = 20
+ALIKE = 0.7
+"""Similarity of two embeddings of one person, on average."""
+FILTERS = {
+    'all cameras but one': Where(cameras=[str(camera) for camera in range(1, CAMERAS)]),
+    'half of the cameras': Where(cameras=[str(camera) for camera in range(CAMERAS // 2)]),
+    'one camera': Where(cameras=['0']),
+    'any time': Where(since=0.0),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the subcommand."""
+    parser.add_argument('--people', type=int, default=1_000_000, help='default: %(default)s')
+    parser.add_argument('--dim', type=int, default=256, help='default: %(default)s')
+    parser.add_argument(
+        '--identities',
+        type=int,
+        help='so many people are seen again and again (default: everybody is somebody else)',
+    )
+    parser.add_argument('--engine', choices=('lance', 'memory'), default='lance')
+    parser.add_argument('--batch', type=int, default=100, help='queries at once (default: 100)')
+    parser.add_argument('--repeats', type=int, default=5, help='best of this many runs')
+    parser.add_argument(
+        '--index', action='store_true', help='also time approximate searches, and count their hits'
+    )
+
+
+def run(arguments: argparse.Namespace) -> list[Measurement]:
+    """Measure."""
+    model = ModelTag('random', arguments.dim, 'random')
+    with tempfile.TemporaryDirectory() as folder:
+        address = 'memory:' if arguments.engine == 'memory' else f'{folder}/people.lance'
+        gallery = Gallery.open(address, model)
+        start = perf_counter()
+        embeddings = _Embeddings(arguments.dim, arguments.identities)
+        for frames in _frames(arguments.people, embeddings):
+            gallery.append(frames)
+        measured = [Measurement('append everything', perf_counter() - start, 's')]
+        if arguments.engine == 'lance':
+            gallery.compact()
+            gallery, opening = _time_opening(address, embeddings)
+            measured += opening
+        for count in (1, arguments.batch):
+            measured += _time_searches(gallery, embeddings.draw(count), arguments.repeats)
+        if arguments.index:
+            measured += _time_index(gallery, embeddings.draw(1), arguments.repeats)
+        measured.append(Measurement('peak memory of the process', peak_memory(), 'MiB'))
+    return measured
+
+
+class _Embeddings:
+    """Draws embeddings of unit norm.
+
+    Args:
+        dim: Numbers of each.
+        identities: How many people they are of; None: no two are of one person.
+    """
+
+    def __init__(self, dim: int, identities: int | None) -> None:
+        self._generator = np.random.default_rng(0)
+        self._dim = dim
+        self._centres = None if identities is None else self._noise(identities)
+
+    def draw(self, count: int) -> np.ndarray:
+        """(count, dim) float32, of random people."""
+        noise = self._noise(count)
+        if self._centres is None:
+            return noise
+        people = self._generator.integers(len(self._centres), size=count)
+        vectors = ALIKE**0.5 * self._centres[people] + (1 - ALIKE) ** 0.5 * noise
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+    def _noise(self, count: int) -> np.ndarray:
+        vectors = self._generator.standard_normal((count, self._dim), np.float32)
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def _frames(people: int, embeddings: _Embeddings) -> Iterator[list[IndexedFrame]]:
+    boxes, scores = np.zeros((PEOPLE_PER_FRAME, 4)), np.ones(PEOPLE_PER_FRAME)
+    numbers = range(people // PEOPLE_PER_FRAME)
+    for start in range(0, len(numbers), APPENDED):
+        some = numbers[start : start + APPENDED]
+        vectors = embeddings.draw(len(some) * PEOPLE_PER_FRAME)
+        vectors = vectors.reshape(len(some), PEOPLE_PER_FRAME, -1)
+        yield [
+            IndexedFrame(
+                f'{number // APPENDED}.mp4',
+                (1920, 1080),
+                boxes,
+                scores,
+                own,
+                frame=number,
+                time=float(number),
+                camera=str(number % CAMERAS),
+            )
+            for number, own in zip(some, vectors, strict=True)
+        ]
+
+
+def _time_opening(address: str, embeddings: _Embeddings) -> tuple[Gallery, list[Measurement]]:
+    """Open a gallery that nobody has searched yet, and then as everybody after does."""
+    query, measured = embeddings.draw(1), []
+    for name in ('first search of all', 'first search'):
+        start = perf_counter()
+        gallery = Gallery.open(address)
+        opened = perf_counter()
+        gallery.search(query, TOP_K)
+        measured.append(Measurement(name, perf_counter() - opened, 's'))
+    return gallery, [*measured, Measurement('open', opened - start, 's')]
+
+
+def _time_searches(gallery: Gallery, queries: np.ndarray, repeats: int) -> list[Measurement]:
+    matrix = gallery._reader._snapshots.get(embeddings=True).embeddings
+    tensor = _as_tensor(matrix)
+    floors = [
+        lambda: np.argpartition(queries @ matrix.T, -TOP_K, axis=1)[:, -TOP_K:],
+        lambda: (torch.from_numpy(queries) @ tensor.T).topk(TOP_K, dim=1),
+    ]
+    searches = {'search': lambda: gallery.search(queries, TOP_K)}
+    for name, where in FILTERS.items():
+        searches[f'search, {name}'] = lambda where=where: gallery.search(queries, TOP_K, where)
+    times = _best_in_turns([*floors, *searches.values()], repeats)
+    floor = min(times[: len(floors)])
+    stage = 'one query' if len(queries) == 1 else f'{len(queries)} queries'
+    measured = [Measurement('time', floor, 's', f'{stage}: product and top {TOP_K}')]
+    for name, seconds in zip(searches, times[len(floors) :], strict=True):
+        measured.append(Measurement('time', seconds, 's', f'{stage}: {name}'))
+        measured.append(Measurement('of the product', seconds / floor, 'x', f'{stage}: {name}'))
+    return measured
+
+
+def _time_index(gallery: Gallery, query: np.ndarray, repeats: int) -> list[Measurement]:
+    start = perf_counter()
+    gallery.build_index()
+    measured = [Measurement('make the index', perf_counter() - start, 's')]
+    search = [lambda: gallery.search(query, TOP_K, approximate=True)]
+    (seconds,) = _best_in_turns(search, repeats)
+    recall = gallery.recall(20, TOP_K)
+    return [
+        *measured,
+        Measurement('one query, approximate', seconds, 's'),
+        Measurement('recall of approximate searches', recall, ''),
+    ]
+
+
+def _best_in_turns(tasks: list[Callable[[], object]], repeats: int) -> list[float]:
+    """Least seconds of each task.
+
+    They take turns, so that all meet the same disturbances, each time in another order, for a
+    task is slower or faster by some per cent after another one.
+    """
+    best = [float('inf')] * len(tasks)
+    generator = np.random.default_rng(0)
+    for _ in range(repeats):
+        for number in generator.permutation(len(tasks)):
+            start = perf_counter()
+            tasks[number]()
+            best[number] = min(best[number], perf_counter() - start)
+    return best
+
+
+def _as_tensor(matrix: np.ndarray) -> torch.Tensor:
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', UserWarning)  # that writing to it would be undefined
+        return torch.from_numpy(matrix)

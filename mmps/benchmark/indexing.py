@@ -1,0 +1,115 @@
+"""Time indexing beside the network alone, and watch its memory."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.config import DictAction
+
+from mmps.apis import IndexReport, PersonSearcher
+from mmps.apis.network import TorchNetwork
+from mmps.benchmark.measurement import Measurement
+from mmps.sources import Reading, read_sources
+from mmps.utils.config import load_config
+
+HELD = 256
+"""Images that the network alone is timed on, in memory."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the subcommand."""
+    parser.add_argument('config')
+    parser.add_argument('checkpoint')
+    parser.add_argument('sources', nargs='+', metavar='SOURCE', help='images, folders, videos')
+    parser.add_argument('--fps', type=float, help='frames per second of videos (default: all)')
+    parser.add_argument('--batch-size', type=int, help='images per pass (default: as in testing)')
+    parser.add_argument('--device', default='auto')
+    parser.add_argument('--repeats', type=int, default=3, help='best of this many, in turn')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
+
+
+def run(arguments: argparse.Namespace) -> list[Measurement]:
+    """Measure the network alone and indexing in turn, so that both see the same machine."""
+    config = load_config(arguments.config, arguments.cfg_options)
+    searcher = PersonSearcher(
+        config, arguments.checkpoint, arguments.device, batch_size=arguments.batch_size
+    )
+    size = arguments.batch_size or config.test_dataloader.batch_size
+    frames = read_sources(arguments.sources, Reading(arguments.fps))
+    images = [frame.image for frame in itertools.islice(frames, HELD)]
+    _network_rate(searcher.network, images[: 4 * size], size)  # warms up
+    alone, indexing = [], []
+    for _ in range(arguments.repeats):
+        alone.append(_network_rate(searcher.network, images, size))
+        with _watched_memory() as samples:
+            report = _index(searcher, arguments)
+        indexing.append(report.frames / report.seconds)
+    shares = [
+        100 * of_index / of_network for of_index, of_network in zip(indexing, alone, strict=True)
+    ]
+    return [
+        Measurement('images', report.frames, ''),
+        Measurement('people', report.people, ''),
+        Measurement('network alone', max(alone), 'images/s'),
+        Measurement('indexing', max(indexing), 'images/s'),
+        Measurement('share', 100 * max(indexing) / max(alone), '%'),
+        Measurement('least share of one turn', min(shares), '%'),
+        Measurement('memory in the second tenth of the time', _median(samples, 0.1), 'MiB'),
+        Measurement('memory in the last tenth', _median(samples, 0.9), 'MiB'),
+        Measurement('largest memory', max(samples), 'MiB'),
+    ]
+
+
+def _median(samples: list[float], start: float) -> float:
+    """Of the tenth of the samples that begins at a share of them."""
+    first = int(start * len(samples))
+    return float(np.median(samples[first : max(first + 1, int((start + 0.1) * len(samples)))]))
+
+
+def _network_rate(network: TorchNetwork, images: list[np.ndarray], size: int) -> float:
+    """Images per second, resized and packed before the clock starts."""
+    batches = [network.preprocessing(images[i : i + size]) for i in range(0, len(images), size)]
+    start = time.perf_counter()
+    with torch.no_grad():
+        for batch in batches:
+            samples = network.model.test_step(batch)
+            samples[-1].pred_instances.embeddings.cpu()  # waits for a GPU
+    return len(images) / (time.perf_counter() - start)
+
+
+def _index(searcher: PersonSearcher, arguments: argparse.Namespace) -> IndexReport:
+    with tempfile.TemporaryDirectory() as folder:
+        gallery = Path(folder, 'people.lance')
+        return searcher.index(arguments.sources, gallery, fps=arguments.fps)
+
+
+@contextmanager
+def _watched_memory(interval: float = 0.2) -> Iterator[list[float]]:
+    """Resident size of this process in MiB, taken at regular times."""
+    samples: list[float] = []
+    stop = threading.Event()
+
+    def watch() -> None:
+        page = os.sysconf('SC_PAGE_SIZE') / 2**20
+        while True:
+            samples.append(int(Path('/proc/self/statm').read_text().split()[1]) * page)
+            if stop.wait(interval):
+                return
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield samples
+    finally:
+        stop.set()
+        thread.join()

@@ -1,0 +1,237 @@
+"""What the command-line tools share: arguments, configs, launchers and how errors are reported.
+
+mmengine is imported inside the functions: a broken environment has to be diagnosed first, by
+`run_tool`, instead of showing up as a traceback from inside another package.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmps.utils.config import load_config, set_options
+from mmps.utils.environment import EnvironmentProblem, require_environment
+from mmps.utils.errors import UserError
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+
+def run_tool(main: Callable[[], None], *, needs_mmdet: bool = True) -> None:
+    """Run the ``main`` of a tool in an environment known to be sound.
+
+    An error that the user can mend, files and network included, ends the process with one message,
+    ``error: ...``, and exit status 2. Any other exception is a bug and keeps its traceback.
+
+    What a terminal cannot print is printed as an escape: names of files and people hold anything.
+
+    Args:
+        main: The tool.
+        needs_mmdet: Whether it builds models or data sets. The environment of one that does not is
+            only examined where an import fails, for importing mmdet takes seconds.
+    """
+    print_anything()
+    try:
+        if needs_mmdet:
+            require_environment()
+            _hide_debug_messages()
+        try:
+            main()
+        except ImportError:
+            require_environment()
+            raise
+    except (UserError, EnvironmentProblem, OSError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        sys.exit(2)
+
+
+def print_anything() -> None:
+    """Let no character end this process that the encoding of its output does not have."""
+    for stream in (sys.stdout, sys.stderr):
+        if getattr(stream, 'errors', None) in ('strict', 'surrogateescape'):
+            stream.reconfigure(errors='backslashreplace')
+
+
+def _hide_debug_messages() -> None:
+    """mmengine prints what has no logger whatever its level, such as, at imports of mmdet's data
+    sets, that optional ones are not there.
+    """
+    from mmengine import logging as mmengine_logging
+
+    print_log = mmengine_logging.print_log
+
+    def print_important(msg: object, logger: object = None, level: int = logging.INFO) -> None:
+        if logger is not None or level >= logging.INFO:
+            print_log(msg, logger, level)
+
+    mmengine_logging.print_log = print_important
+
+
+def config_parser(description: str, config: str = 'config file') -> argparse.ArgumentParser:
+    """A parser that knows the config file, described by ``config``, and ``--cfg-options``."""
+    from mmengine.config import DictAction
+
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument('config', metavar='CONFIG', help=config)
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        metavar='KEY=VALUE',
+        help='change settings of the config, e.g. train_dataloader.batch_size=2 '
+        'test_dataloader.dataset.data_root=DIR "model.neck=None"',
+    )
+    return parser
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what a tool that builds a runner takes: ``--work-dir`` and ``--launcher``."""
+    parser.add_argument(
+        '--work-dir', help='where logs and checkpoints go (default: work_dirs/NAME_OF_THE_CONFIG)'
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=('none', 'pytorch', 'slurm'),
+        default='none',
+        help='how the processes of a distributed run were started',
+    )
+
+
+def add_resample_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--resample``, for tools that say how sure a number is."""
+    parser.add_argument(
+        '--resample',
+        choices=('query', 'person'),
+        default='query',
+        help='what intervals and tests regard as independent; "person" keeps the queries of a '
+        'person together (default: query)',
+    )
+
+
+def load_run_config(arguments: argparse.Namespace, config: Config | None = None) -> Config:
+    """The config of a run: file, options, launcher and the folder to write to.
+
+    The folder is that of ``--work-dir``, else the config's own, else named after the config file.
+
+    Args:
+        arguments: Of the tool.
+        config: Instead of the file; options are applied to it.
+    """
+
+    if config is None:
+        config = load_config(arguments.config, arguments.cfg_options)
+    else:
+        set_options(config, arguments.config, arguments.cfg_options)
+    default = config.get('work_dir') or f'work_dirs/{Path(arguments.config).stem}'
+    config.work_dir = arguments.work_dir or default
+    config.launcher = arguments.launcher
+    require_vis_backends(config)
+    _prepare_distributed(config)
+    return config
+
+
+def _prepare_distributed(config: Config) -> None:
+    """Make a distributed run possible without a GPU, which mmengine's own start-up asks for.
+
+    mmengine leaves a process group alone that exists already, and takes the wrapper's arguments
+    from the config; ``broadcast_buffers`` must be repeated there, because it drops its own default.
+    """
+    import torch
+    from torch import distributed
+
+    if config.launcher == 'none' or torch.cuda.is_available():
+        return
+    if config.get('sync_bn'):
+        raise UserError(
+            f"sync_bn={config.sync_bn!r} needs GPUs: PyTorch's synchronised batch norm does not "
+            'run on CPUs; leave it out, or fix batch norm with model.backbone.norm_eval=True '
+            'model.roi_head.shared_head.norm_eval=True'
+        )
+    if config.launcher == 'slurm':
+        _take_ranks_from_slurm()
+    missing = [name for name in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR') if name not in os.environ]
+    if missing:
+        raise UserError(
+            f'--launcher pytorch: {", ".join(missing)} not set; start the processes with torchrun '
+            '(tools/dist_train.sh, tools/dist_test.sh)'
+        )
+    if not distributed.is_initialized():
+        distributed.init_process_group('gloo')
+    config.model_wrapper_cfg = dict(
+        type='MMDistributedDataParallel',
+        device_ids=None,
+        broadcast_buffers=False,
+        find_unused_parameters=config.get('find_unused_parameters', False),
+    )
+
+
+def _take_ranks_from_slurm() -> None:
+    """Set what torchrun would set from what srun has set, as mmengine does on GPUs."""
+    import subprocess
+
+    try:
+        ranks = {
+            'RANK': os.environ['SLURM_PROCID'],
+            'LOCAL_RANK': os.environ['SLURM_LOCALID'],
+            'WORLD_SIZE': os.environ['SLURM_NTASKS'],
+        }
+        nodes = os.environ['SLURM_NODELIST']
+    except KeyError as error:
+        raise UserError(
+            f'--launcher slurm: {error.args[0]} not set; start the processes with srun '
+            '(tools/slurm_train.sh, tools/slurm_test.sh)'
+        ) from error
+    os.environ.update(ranks)
+    os.environ.setdefault('MASTER_PORT', '29500')
+    if 'MASTER_ADDR' not in os.environ:
+        hosts = subprocess.run(
+            ['scontrol', 'show', 'hostnames', nodes], check=True, capture_output=True, text=True
+        )
+        os.environ['MASTER_ADDR'] = hosts.stdout.split()[0]
+
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+_PACKAGES = {
+    'TensorboardVisBackend': 'tensorboard',
+    'WandbVisBackend': 'wandb',
+    'MLflowVisBackend': 'mlflow',
+    'ClearMLVisBackend': 'clearml',
+    'NeptuneVisBackend': 'neptune',
+    'DVCLiveVisBackend': 'dvclive',
+    'AimVisBackend': 'aim',
+}
+_BY_DEFAULT = 'TensorboardVisBackend'
+
+
+def require_vis_backends(config: Config) -> None:
+    """Check the packages of ``visualizer.vis_backends``.
+
+    The one that no config asks for, but all have by default, is left out where its package is
+    missing, and a line says so: the same curves are in ``vis_data/scalars.json``.
+
+    Raises:
+        UserError: The package of another one is not installed.
+    """
+    backends = config.get('visualizer', {}).get('vis_backends') or []
+    missing = {
+        backend.type: _PACKAGES[backend.type]
+        for backend in backends
+        if backend.type in _PACKAGES and importlib.util.find_spec(_PACKAGES[backend.type]) is None
+    }
+    if _BY_DEFAULT in missing:
+        print(f'no curves for TensorBoard: pip install {missing.pop(_BY_DEFAULT)}')
+        config.visualizer.vis_backends = [b for b in backends if b.type != _BY_DEFAULT]
+    if missing:
+        raise UserError(
+            f'visualizer.vis_backends: {", ".join(missing)} needs a package that is not installed: '
+            f'pip install {" ".join(missing.values())}'
+        )

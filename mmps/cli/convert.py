@@ -1,0 +1,148 @@
+"""Arguments and output that the converters of people's own data have in common."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mmps.evaluation.functional.annotations import UNLABELLED
+from mmps.formats import FORMATS, SceneFiles, scene_files
+from mmps.formats.coco.scenes import SPLITS
+from mmps.formats.converters.own_data import convert_own_data
+from mmps.formats.converters.tagged_images import TaggedImage
+from mmps.formats.converters.tally import Tally
+from mmps.formats.scene_index import SceneIndex
+from mmps.utils.errors import UserError
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+
+def files_of(config: Config, path: str) -> dict[str, SceneFiles]:
+    """The files of a config's training and test set, by ``'train'`` and ``'test'``.
+
+    Raises:
+        UserError: One of them is not a data set of mmps.
+        ValueError: An option of a data set is out of range.
+    """
+    files = {}
+    for split in SPLITS:
+        dataset = config[f'{split}_dataloader'].dataset
+        if dataset.type not in FORMATS:
+            raise UserError(
+                f'{split}_dataloader.dataset of {path} is a {dataset.type}; this tool reads '
+                f'{", ".join(FORMATS)}'
+            )
+        files[split] = scene_files(dataset)
+        if files[split].split != split:
+            raise UserError(f'{split}_dataloader.dataset of {path} is the other split')
+    return files
+
+
+def add_arguments(parser: argparse.ArgumentParser, *, named: bool = True) -> None:
+    """Add what every converter of own data takes.
+
+    Args:
+        parser: To add to.
+        named: Whether people and cameras have names that arguments have to say more about.
+    """
+    parser.add_argument(
+        '--images', type=Path, metavar='DIR', help='folder that names of images are relative to'
+    )
+    parser.add_argument(
+        '--out', type=Path, metavar='DIR', help='where to write train.json and test.json'
+    )
+    parser.add_argument(
+        '--test-share',
+        type=float,
+        default=0.3,
+        help='share of the people to test with, where nothing says so (default: 0.3)',
+    )
+    parser.add_argument('--seed', type=int, default=0, help='of that choice (default: 0)')
+    if named:
+        parser.add_argument(
+            '--unlabelled',
+            nargs='+',
+            default=['-1', '-2'],
+            metavar='VALUE',
+            help='person ids that mean "nobody knows who" (default: -1 -2), beside no value at all',
+        )
+        parser.add_argument(
+            '--camera-pattern',
+            metavar='REGEX',
+            help='where names of images hold the camera, in brackets, e.g. "^c([0-9]+)_" '
+            '(default: the first folder of the name)',
+        )
+
+
+def convert(read: Callable[[Tally], list[TaggedImage]], arguments: argparse.Namespace) -> None:
+    """Read, convert, and print what was read and written, what was left out, and what comes next.
+
+    Args:
+        read: Reads the annotations.
+        arguments: With ``images`` and ``out`` filled in.
+
+    Raises:
+        UserError: Something is wrong with the annotations.
+    """
+    tally = Tally()
+    try:
+        conversion = convert_own_data(
+            read(tally),
+            arguments.images,
+            arguments.out,
+            tally=tally,
+            test_share=arguments.test_share,
+            seed=arguments.seed,
+        )
+    except ValueError as error:
+        raise UserError(error) from error
+    for split, index in conversion.splits.items():
+        print(f'{split}: {summary(index)} -> {conversion.paths[split]}')
+    if any(str(number) != name for name, number in conversion.cameras.items()):
+        names = sorted((number, name) for name, number in conversion.cameras.items())
+        print('cameras: ' + ', '.join(f'{number} = {name}' for number, name in names))
+    print_tally(tally)
+    print(
+        f'train with model.roi_head.reid_head.num_ids={conversion.splits["train"].num_ids}; the '
+        f'data set is\n{dataset_config(arguments.out, arguments.images)}'
+    )
+
+
+def summary(index: SceneIndex) -> str:
+    """What a split holds, in numbers."""
+    ids = np.concatenate([np.empty(0, np.int64), *(frame.person_ids for frame in index.frames)])
+    labelled = ids[ids != UNLABELLED]
+    cameras = {frame.camera for frame in index.frames if frame.camera >= 0}
+    counts = {
+        'images': len(index.frames),
+        'cameras': len(cameras),
+        'boxes': len(ids),
+        'labelled': len(labelled),
+        'identities': len(np.unique(labelled)),
+        'queries': len(index.queries),
+    }
+    return ', '.join(f'{count} {name}' for name, count in counts.items() if count)
+
+
+def print_tally(tally: Tally) -> None:
+    """Print what was left out or decided."""
+    for line in tally.lines():
+        print(f'  {line}')
+
+
+def dataset_config(data_root: Path, image_root: Path) -> str:
+    """The data set of a config that reads what was written."""
+    folder = Path(image_root).resolve()
+    root = Path(data_root).resolve()
+    if folder.is_relative_to(root):
+        folder = folder.relative_to(root)
+    name = '' if folder == Path('.') else folder.as_posix()
+    return (
+        f"  dict(type='CocoPersonSearchDataset', data_root={str(data_root)!r}, "
+        f'image_folder={name!r})'
+    )

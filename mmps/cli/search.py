@@ -1,0 +1,209 @@
+"""Arguments that the tools around :class:`PersonSearcher` share."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+
+from mmps.apis.backends import BACKENDS
+from mmps.apis.searcher import PersonSearcher
+from mmps.cli.common import config_parser
+from mmps.published import is_model_name, list_models
+from mmps.retrieval import AsWritten, Gallery, Where, load_calibration
+from mmps.sources import Provenance, absolute, parse_time
+from mmps.utils.config import load_config
+from mmps.utils.errors import UserError
+
+
+class _ListModels(argparse.Action):
+    """Prints the published models, and nothing else is done."""
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        print(list_models())
+        parser.exit()
+
+
+def model_parser(description: str, argv: Sequence[str] | None) -> argparse.ArgumentParser:
+    """A parser that knows a config and a checkpoint, or the name of a published model instead.
+
+    Args:
+        description: Of the tool.
+        argv: The words that will be parsed, for behind a name there is no checkpoint; None: those
+            of the command line.
+    """
+    parser = config_parser(description, 'config file, or the name of a published model')
+    parser.add_argument(
+        '--list-models',
+        action=_ListModels,
+        nargs=0,
+        help='show the published models, which stand in place of config and checkpoint, and exit',
+    )
+    words = sys.argv[1:] if argv is None else argv
+    if any(is_model_name(word) for word in words):
+        parser.set_defaults(checkpoint=None)
+    else:
+        parser.add_argument('checkpoint', help='weights of the model, or the exported model')
+    return parser
+
+
+def searcher_parser(description: str, argv: Sequence[str] | None = None) -> argparse.ArgumentParser:
+    """A parser that knows the model, as :func:`model_parser` does, and how to run it."""
+    parser = model_parser(description, argv)
+    parser.add_argument('--device', default='auto', help='auto, cpu, cuda:0, ... (default: auto)')
+    parser.add_argument(
+        '--backend',
+        choices=sorted(BACKENDS),
+        help='default: onnxruntime for a file .onnx, else torch',
+    )
+    parser.add_argument(
+        '--score-thr',
+        type=float,
+        help='least detection score (default: 0.5, or what a published model says)',
+    )
+    return parser
+
+
+def build_searcher(arguments: argparse.Namespace, batch_size: int | None = None) -> PersonSearcher:
+    """The searcher that the arguments ask for."""
+    if is_model_name(arguments.config):
+        config = arguments.config
+        if arguments.cfg_options:
+            raise UserError(
+                f'--cfg-options: {config} has no config file whose settings could change'
+            )
+    else:
+        config = load_config(arguments.config, arguments.cfg_options)
+    return PersonSearcher(
+        config,
+        arguments.checkpoint,
+        arguments.device,
+        backend=arguments.backend,
+        batch_size=batch_size,
+        score_thr=arguments.score_thr,
+    )
+
+
+def add_filter_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what restricts a search or a deletion: cameras, sources, times and metadata."""
+    parser.add_argument('--camera', nargs='+', metavar='NAME', help='only of these cameras')
+    parser.add_argument('--source', nargs='+', metavar='FILE', help='only in these files')
+    parser.add_argument('--since', type=a_time, metavar='TIME', help='only taken then or later')
+    parser.add_argument('--until', type=a_time, metavar='TIME', help='only taken before')
+    parser.add_argument(
+        '--where', nargs='+', type=an_entry, metavar='KEY=VALUE', help='only with these metadata'
+    )
+
+
+def where_of(arguments: argparse.Namespace) -> Where:
+    """The filter that the arguments ask for."""
+    sources = arguments.source and [absolute(source) for source in arguments.source]
+    return Where(
+        cameras=arguments.camera,
+        sources=sources,
+        since=arguments.since,
+        until=arguments.until,
+        metadata={key: AsWritten(value) for key, value in arguments.where or ()} or None,
+    )
+
+
+def add_calibration_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--calibration``, for galleries that keep none beside them."""
+    parser.add_argument(
+        '--calibration',
+        metavar='FILE.json',
+        help='what calibrate.py --out wrote (default: what is kept beside the gallery, if any)',
+    )
+
+
+def use_calibration(gallery: Gallery, arguments: argparse.Namespace) -> None:
+    """Let searches of a gallery go by the calibration that the arguments name, or by its own.
+
+    Raises:
+        UserError: It cannot be read, or is of another model.
+    """
+    if arguments.calibration:
+        model = gallery.model
+        gallery.use_calibration(load_calibration(arguments.calibration, model), model)
+    else:
+        _ = gallery.calibration  # damage is told before a model is loaded
+
+
+def a_time(text: str) -> float:
+    """For argparse: a point in time."""
+    return _argument(parse_time, text)
+
+
+def a_box(text: str) -> tuple[float, ...]:
+    """For argparse: ``x1,y1,x2,y2``."""
+
+    def parse(text: str) -> tuple[float, ...]:
+        box = tuple(float(value) for value in text.split(','))
+        if len(box) != 4:
+            raise ValueError(f'{text!r} is no box; write x1,y1,x2,y2 in pixels')
+        return box
+
+    return _argument(parse, text)
+
+
+def a_number(text: str) -> int:
+    """For argparse: a positive number."""
+
+    def parse(text: str) -> int:
+        if not text.isdecimal() or not int(text):
+            raise ValueError(f'{text!r} is no positive number')
+        return int(text)
+
+    return _argument(parse, text)
+
+
+def a_pattern(text: str) -> str:
+    """For argparse: a name pattern, as :class:`~mmps.sources.Provenance` takes it."""
+    try:
+        Provenance(name_pattern=text)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
+
+
+def an_entry(text: str) -> tuple[str, str]:
+    """For argparse: ``KEY=VALUE``, whose value stays the text that it is."""
+    key, separator, value = text.partition('=')
+    if not separator or not key:
+        raise argparse.ArgumentTypeError(f'{text!r} is not KEY=VALUE')
+    return key, value
+
+
+def _argument(parse: Callable, text: str):
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def shard_of(launcher: str) -> tuple[int, int]:
+    """Number of this process and how many there are, as their launcher tells.
+
+    Raises:
+        UserError: They were not started by it.
+    """
+    names = {
+        'none': None,
+        'pytorch': ('RANK', 'WORLD_SIZE'),
+        'slurm': ('SLURM_PROCID', 'SLURM_NTASKS'),
+    }[launcher]
+    if names is None:
+        return 0, 1
+    missing = [name for name in names if name not in os.environ]
+    if missing:
+        start = 'torchrun' if launcher == 'pytorch' else 'srun'
+        raise UserError(
+            f'--launcher {launcher}: {", ".join(missing)} not set; start the processes with {start}'
+        )
+    return int(os.environ[names[0]]), int(os.environ[names[1]])
+
+
+def metadata_of(entries: Iterable[tuple[str, str]] | None) -> dict[str, str]:
+    """``KEY=VALUE`` arguments as a dictionary."""
+    return dict(entries or ())

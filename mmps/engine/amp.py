@@ -1,0 +1,61 @@
+"""Mixed precision: which machine can have which, and the key of the config that asks for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmps.utils.errors import UserError
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+_CPU_FLAGS = {'avx512_bf16', 'amx_bf16', 'bf16'}
+"""Of x86 and Arm processors, in ``/proc/cpuinfo``."""
+
+
+def set_amp(config: Config, dtype: str) -> None:
+    """Switch the optimizer wrapper of a config to mixed precision.
+
+    Args:
+        config: Changed in place.
+        dtype: ``float16`` or ``bfloat16``.
+
+    Raises:
+        UserError: The machine does not have it, or the config's wrapper is a special one.
+    """
+    import torch
+
+    wrapper = config.optim_wrapper
+    kind = wrapper.get('type', 'OptimWrapper')
+    if kind not in ('OptimWrapper', 'AmpOptimWrapper', 'BFloat16OptimWrapper'):
+        raise UserError(f'--amp does not work with optim_wrapper.type={kind} of the config')
+    gpu = torch.cuda.is_available()
+    for key in ('loss_scale', 'dtype'):
+        wrapper.pop(key, None)
+    if dtype == 'float16':
+        if not gpu:
+            raise UserError(
+                '--amp float16 needs a GPU and PyTorch sees none; leave --amp out, or take '
+                '--amp bfloat16 on a CPU that has it'
+            )
+        wrapper.update(type='AmpOptimWrapper', dtype='float16', loss_scale='dynamic')
+        return
+    if gpu and not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise UserError('--amp bfloat16: this GPU does not have it; take --amp float16')
+    if not gpu and not cpu_has_bfloat16():
+        raise UserError(
+            '--amp bfloat16: this CPU does not compute in it (no avx512_bf16, amx_bf16 or bf16 in '
+            '/proc/cpuinfo), so that it would take longer; leave --amp out. '
+            '--cfg-options optim_wrapper.type=BFloat16OptimWrapper trains in it nevertheless'
+        )
+    wrapper.type = 'BFloat16OptimWrapper'
+
+
+def cpu_has_bfloat16(cpuinfo: Path = Path('/proc/cpuinfo')) -> bool:
+    """Whether this machine's CPU multiplies bfloat16 itself; False where that is not known."""
+    if not cpuinfo.is_file():
+        return False
+    words = (line.split(':', 1) for line in cpuinfo.read_text().splitlines() if ':' in line)
+    flags = (value.split() for key, value in words if key.strip() in ('flags', 'Features'))
+    return bool(_CPU_FLAGS.intersection(next(flags, [])))

@@ -1,0 +1,82 @@
+"""The test set and the evaluation that a config asks for, without its model or its pipeline."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmps.evaluation.functional import SearchAnnotations, SearchProtocols
+from mmps.formats import FORMATS, image_folder, load_scenes, scene_files
+from mmps.formats.scene_index import to_search_annotations
+from mmps.utils.errors import UserError
+
+if TYPE_CHECKING:
+    from mmengine.config import Config, ConfigDict
+
+
+def search_evaluator(config: Config, path: str) -> ConfigDict:
+    """The entry of ``test_evaluator`` that measures the search.
+
+    Raises:
+        UserError: There is none.
+    """
+    evaluators = config.test_evaluator
+    for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
+        if evaluator.get('type') == 'PersonSearchMetric':
+            return evaluator
+    raise UserError(f'test_evaluator of {path} has no PersonSearchMetric')
+
+
+def search_protocols(config: Config, path: str) -> SearchProtocols:
+    """The evaluation that the entry of ``test_evaluator`` for the search stands for.
+
+    Raises:
+        UserError: There is none.
+        ValueError: An option out of range.
+    """
+    evaluator = search_evaluator(config, path)
+    names = [field.name for field in fields(SearchProtocols)]
+    return SearchProtocols(**{name: evaluator[name] for name in names if name in evaluator})
+
+
+def test_annotations(config: Config) -> SearchAnnotations:
+    """Ground truth and protocol of the config's test set.
+
+    The data sets of mmps are read without importing what trains on them, which takes seconds; one
+    of the user's own is built.
+
+    Raises:
+        UserError: The test set has no search protocol.
+        FileNotFoundError: A file of the test set is missing.
+        ValueError: A file of the test set is unreadable or contradicts the layout.
+    """
+    dataset = config.test_dataloader.dataset
+    if dataset.type in FORMATS:
+        return to_search_annotations(load_scenes(scene_files(dataset))[0])
+    built = _build_test_set(config)
+    if not hasattr(built, 'search_annotations'):
+        raise UserError(f'test_dataloader.dataset: {type(built).__name__} has no search protocol')
+    return built.search_annotations
+
+
+def test_image_root(config: Config) -> Path:
+    """Folder that the image names of the config's test set are relative to.
+
+    Images that are no files yet, as those of CUHK03, are unpacked.
+    """
+    dataset = config.test_dataloader.dataset
+    if dataset.type not in FORMATS:
+        return Path(_build_test_set(config).data_prefix['img'])
+    scene_files(dataset).prepare()
+    return image_folder(dataset)
+
+
+def _build_test_set(config: Config) -> Any:
+    from mmengine.registry import init_default_scope
+
+    from mmps.registry import DATASETS
+
+    init_default_scope('mmps')
+    # no image is read, so nothing has to be built that would process one
+    return DATASETS.build({**config.test_dataloader.dataset, 'pipeline': []})

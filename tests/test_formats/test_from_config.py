@@ -1,0 +1,48 @@
+import pytest
+from helpers.prw_files import write_tiny_prw
+from mmengine.config import Config
+
+from mmps.formats import from_config
+from mmps.utils.errors import UserError
+
+
+def test_search_evaluator_is_found_among_others():
+    config = Config(dict(test_evaluator=dict(type='PersonSearchMetric')))
+    from_config.search_evaluator(config, 'x.py').out = 'a.npz'
+    assert config.test_evaluator.out == 'a.npz'
+    config = Config(dict(test_evaluator=[dict(type='CocoMetric'), dict(type='PersonSearchMetric')]))
+    from_config.search_evaluator(config, 'x.py').out = 'b.npz'
+    assert config.test_evaluator[1].out == 'b.npz'
+    assert 'out' not in config.test_evaluator[0]
+
+
+def test_config_without_a_search_evaluator():
+    config = Config(dict(test_evaluator=dict(type='CocoMetric')))
+    with pytest.raises(UserError, match='test_evaluator of x.py has no PersonSearchMetric'):
+        from_config.search_evaluator(config, 'x.py')
+
+
+def test_images_of_the_test_set(tmp_path):
+    dataset = dict(type='PRWDataset', data_root=str(tmp_path), test_mode=True)
+    config = Config(dict(test_dataloader=dict(dataset=dataset)))
+    assert from_config.test_image_root(config) == tmp_path / 'frames'
+    config.test_dataloader.dataset.data_prefix = dict(img='small')
+    assert from_config.test_image_root(config) == tmp_path / 'small'
+
+
+def test_images_of_a_data_set_of_the_users_own(tmp_path):
+    from mmps.datasets import PRWDataset
+    from mmps.registry import DATASETS
+
+    class MyScenes(PRWDataset):
+        pass
+
+    root = write_tiny_prw(tmp_path / 'prw')
+    dataset = dict(type='MyScenes', data_root=str(root), test_mode=True)
+    config = Config(dict(test_dataloader=dict(dataset=dataset)))
+    DATASETS.register_module(module=MyScenes)
+    try:
+        assert from_config.test_image_root(config) == root / 'frames'
+        assert from_config.test_annotations(config).num_images == 4
+    finally:
+        DATASETS.module_dict.pop('MyScenes')
