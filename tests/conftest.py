@@ -23,14 +23,13 @@ settings.register_profile('search', max_examples=500)
 settings.load_profile(os.environ.get('HYPOTHESIS_PROFILE', 'fixed'))
 
 FORKS = {
-    'test_atomic_backend.py',
-    'test_divergence_hook.py',
+    'test_checks.py',
     'test_global_batch_norm.py',
     'test_kill_and_resume.py',
-    'test_mean_statistics.py',
     'test_oim_distributed.py',
     'test_oim_statistics.py',
     'test_person_search_distributed.py',
+    'test_resuming.py',
     'test_run_grid.py',
     'test_scaling.py',
     'test_scheduler.py',

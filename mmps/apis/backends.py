@@ -43,7 +43,7 @@ def open_network(
         ValueError: There is no such backend.
     """
     from mmps.apis.network import read_config
-    from mmps.utils.checkpoint_file import existing_file
+    from mmps.utils.checkpoint import existing_file
 
     if checkpoint is not None:
         checkpoint = existing_file(checkpoint)  # before anything that takes longer

@@ -1,20 +1,20 @@
-import mmps.utils.checkpoint_file  # noqa: F401  # mmengine reads checkpoints by it from here on
+"""What training and testing do beside the steps of mmengine's runner."""
 
-from .atomic_backend import AtomicLocalBackend
-from .hooks import (
-    DataTimeHook,
+from .amp import BFloat16OptimWrapper
+from .checks import (
     DivergenceHook,
-    MeanStatisticsHook,
     MissingMetricHook,
     NumIdentitiesCheckHook,
-    OIMStatisticsHook,
-    ResumeCheckHook,
-    ResumedValidationHook,
-    RunRecordHook,
-    SeedIterationHook,
     TrainingDivergedError,
 )
-from .optim_wrappers import BFloat16OptimWrapper
+from .logs import DataTimeHook, OIMStatisticsHook, RunRecordHook
+from .resuming import (
+    AtomicLocalBackend,
+    MeanStatisticsHook,
+    ResumeCheckHook,
+    ResumedValidationHook,
+    SeedIterationHook,
+)
 
 __all__ = [
     'AtomicLocalBackend',

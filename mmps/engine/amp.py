@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import torch
+from mmengine.config import Config
+from mmengine.optim import OptimWrapper
+from torch import nn
+
+from mmps.registry import OPTIM_WRAPPERS
 from mmps.utils.errors import UserError
-
-if TYPE_CHECKING:
-    from mmengine.config import Config
 
 _CPU_FLAGS = {'avx512_bf16', 'amx_bf16', 'bf16'}
 """Of x86 and Arm processors, in ``/proc/cpuinfo``."""
@@ -24,8 +28,6 @@ def set_amp(config: Config, dtype: str) -> None:
     Raises:
         UserError: The machine does not have it, or the config's wrapper is a special one.
     """
-    import torch
-
     wrapper = config.optim_wrapper
     kind = wrapper.get('type', 'OptimWrapper')
     if kind not in ('OptimWrapper', 'AmpOptimWrapper', 'BFloat16OptimWrapper'):
@@ -59,3 +61,22 @@ def cpu_has_bfloat16(cpuinfo: Path = Path('/proc/cpuinfo')) -> bool:
     words = (line.split(':', 1) for line in cpuinfo.read_text().splitlines() if ':' in line)
     flags = (value.split() for key, value in words if key.strip() in ('flags', 'Features'))
     return bool(_CPU_FLAGS.intersection(next(flags, [])))
+
+
+@OPTIM_WRAPPERS.register_module()
+class BFloat16OptimWrapper(OptimWrapper):
+    """Mixed precision in bfloat16, on GPUs and on CPUs.
+
+    mmengine's ``AmpOptimWrapper`` refuses CPUs, and scales losses. bfloat16 has the range of
+    float32, so that gradients do not vanish and nothing has to be scaled.
+
+    Args:
+        kwargs: See mmengine's ``OptimWrapper``.
+    """
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        """What the forward pass of a training step runs in."""
+        device = next(model.parameters()).device.type
+        with super().optim_context(model), torch.autocast(device, torch.bfloat16):
+            yield

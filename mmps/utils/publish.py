@@ -14,8 +14,13 @@ from mmengine.registry import init_default_scope
 from torch import Tensor
 
 from mmps.registry import MODELS
-from mmps.utils.checkpoint import check_state_dict, loss_prefixes, weights_of
-from mmps.utils.checkpoint_file import CheckpointError, read_checkpoint
+from mmps.utils.checkpoint import (
+    CheckpointError,
+    check_state_dict,
+    loss_prefixes,
+    read_checkpoint,
+    weights_of,
+)
 from mmps.utils.errors import UserError
 from mmps.utils.files import whole_file
 from mmps.utils.training_log import read_training_log

@@ -13,7 +13,7 @@ from mmps.evaluation.functional import load_predictions
 from mmps.evaluation.functional.top_matches import top_matches
 from mmps.retrieval import Gallery, ModelMismatchError, Where
 from mmps.sources import read_image
-from mmps.utils.checkpoint_file import CheckpointError
+from mmps.utils.checkpoint import CheckpointError
 from mmps.utils.errors import UserError
 
 

@@ -17,7 +17,7 @@ from torch import nn
 
 from mmps.registry import MODELS
 from mmps.testing.tiny_models import two_step_model
-from mmps.utils.checkpoint_file import CheckpointError
+from mmps.utils.checkpoint import CheckpointError
 from mmps.utils.crops import cut_people
 
 

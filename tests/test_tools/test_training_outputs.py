@@ -12,7 +12,7 @@ from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import Runner
 
 from mmps.registry import HOOKS, MODELS
-from mmps.utils.checkpoint_file import CheckpointError, read_checkpoint
+from mmps.utils.checkpoint import CheckpointError, read_checkpoint
 from mmps.utils.config import load_config
 from mmps.utils.errors import UserError
 from mmps.utils.training_log import read_training_log

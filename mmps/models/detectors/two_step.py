@@ -16,8 +16,7 @@ from torch import Tensor, nn
 
 from mmps.models.reid_network import as_inputs
 from mmps.registry import MODELS
-from mmps.utils.checkpoint import load_state_dict
-from mmps.utils.checkpoint_file import CheckpointError
+from mmps.utils.checkpoint import CheckpointError, load_state_dict
 from mmps.utils.crops import cut_people
 
 ANNOTATED = ('gt_instances', 'query_instances')

@@ -1,5 +1,8 @@
+"""Hooks that add to the log of a run, and the record of what it was made with."""
+
 from __future__ import annotations
 
+import logging
 import shlex
 import socket
 import subprocess
@@ -9,15 +12,106 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.dist import master_only
-from mmengine.hooks import Hook
+from mmengine.hooks import Hook, LoggerHook
+from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 import mmps
+from mmps.models.losses import OIMLoss
 from mmps.registry import HOOKS
 from mmps.utils.collect_env import collect_env
 from mmps.utils.files import whole_file, write_json
 from mmps.utils.git import GitState, git_state
 from mmps.utils.training_log import RECORD
+
+BEFORE_LOGGER = 55
+"""Priority between that of mmengine's timer and that of its logger."""
+
+
+def steps_to_log(runner: Runner, batch_idx: int) -> int:
+    """How many steps the line covers that is about to be written, 0 where there will be none."""
+    logger = next((hook for hook in runner.hooks if isinstance(hook, LoggerHook)), None)
+    if logger is None:
+        return 0
+    if logger.every_n_inner_iters(batch_idx, logger.interval):
+        return logger.interval
+    length = len(runner.train_dataloader)
+    last = logger.end_of_epoch(runner.train_dataloader, batch_idx)
+    if last and (not logger.ignore_last or length <= logger.interval):
+        return length % logger.interval or logger.interval
+    return 0
+
+
+@HOOKS.register_module()
+class DataTimeHook(Hook):
+    """Adds to each line of the log the share of the time spent waiting for data.
+
+    Says once what to do where it is large. The first line of a run, in which workers start, is not
+    judged.
+
+    Args:
+        warn_above: Share from which on it says so, or None.
+    """
+
+    priority = BEFORE_LOGGER
+
+    def __init__(self, warn_above: float | None = 0.3):
+        self.warn_above = warn_above
+        self._lines = 0
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: dict | None = None,
+    ) -> None:
+        """Puts ``data_share`` where mmengine's logger finds it."""
+        steps = steps_to_log(runner, batch_idx)
+        if not steps:
+            return
+        waiting, whole = (
+            runner.message_hub.get_scalar(f'train/{name}').mean(steps)
+            for name in ('data_time', 'time')
+        )
+        share = float(waiting / whole)
+        runner.message_hub.update_scalar('train/data_share', share)
+        self._lines += 1
+        if self._lines > 1 and self.warn_above is not None and share > self.warn_above:
+            self.warn_above = None
+            runner.logger.log(
+                logging.WARNING,
+                f'{share:.0%} of the last {steps} steps went by waiting for data. Raise '
+                f'train_dataloader.num_workers (now {runner.train_dataloader.num_workers}), and '
+                'have train_dataloader.persistent_workers=True and the images on a local disk.',
+            )
+
+
+@HOOKS.register_module()
+class OIMStatisticsHook(Hook):
+    """Adds to each line of the log how full OIM's tables are and how well they tell people apart.
+
+    The names are ``oim/`` and the keys of :meth:`OIMStatistics.summarise`.
+    """
+
+    priority = BEFORE_LOGGER
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: dict | None = None,
+    ) -> None:
+        """Puts the statistics where mmengine's logger finds them, on all ranks alike."""
+        if not steps_to_log(runner, batch_idx):
+            return
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        for loss in (module for module in model.modules() if isinstance(module, OIMLoss)):
+            found = loss.statistics.summarise(loss.lut, loss.queue)
+            for key, value in found.items():
+                runner.message_hub.update_scalar(f'train/oim/{key}', value)
+
 
 _LARGEST_DIFF = 1_000_000
 

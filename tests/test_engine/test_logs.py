@@ -10,7 +10,7 @@ from mmengine.runner.priority import get_priority
 from torch import nn
 
 from mmps.engine import DataTimeHook, OIMStatisticsHook
-from mmps.engine.hooks.log_interval import BEFORE_LOGGER, steps_to_log
+from mmps.engine.logs import BEFORE_LOGGER, steps_to_log
 from mmps.models.losses import OIMLoss
 
 

@@ -8,10 +8,16 @@ from mmdet.structures import DetDataSample
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import MessageHub
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
+from mmengine.runner import get_priority
 from mmengine.structures import InstanceData
 from torch import multiprocessing, nn
 
-from mmps.engine import DivergenceHook, TrainingDivergedError
+from mmps.engine import (
+    DivergenceHook,
+    MissingMetricHook,
+    NumIdentitiesCheckHook,
+    TrainingDivergedError,
+)
 
 
 def make_runner(work_dir, **changes):
@@ -168,3 +174,49 @@ def test_all_ranks_stop_and_say_why(tmp_path):
     assert 'rank 1: loss not finite' in messages[0]
     assert 'frames/rank1.jpg' in messages[0]
     assert 'rank0.jpg' not in messages[0]
+
+
+def runner(rows, identities):
+    model = nn.Module()
+    model.num_ids, model.num_ids_key = rows, 'model.x.num_ids'
+    dataset = SimpleNamespace(num_ids=identities, data_root='data/PRW')
+    return SimpleNamespace(model=model, train_dataloader=SimpleNamespace(dataset=dataset))
+
+
+def test_matching_identities_pass():
+    NumIdentitiesCheckHook().before_train(runner(483, 483))
+
+
+def test_models_that_learn_no_identities_pass():
+    NumIdentitiesCheckHook().before_train(runner(None, 483))
+
+
+@pytest.mark.parametrize('rows', [482, 484])
+def test_another_number_of_identities_is_refused(rows):
+    with pytest.raises(ValueError, match='num_ids=483'):
+        NumIdentitiesCheckHook().before_train(runner(rows, 483))
+
+
+def test_a_metric_that_the_validation_has_not(tmp_path, caplog):
+    """mmengine's own hook takes None for "not measured" and stops at a missing key."""
+    best = CheckpointHook(save_best='search/mAP', rule='greater')
+    logger = logging.getLogger('missing')
+    hooks = [CheckpointHook(), best]
+    runner = SimpleNamespace(
+        hooks=hooks, logger=logger, epoch=1, iter=3, message_hub=MessageHub('m')
+    )
+    hook = MissingMetricHook()
+    metrics = {'search/queries': 0.0, 'det/AP': 0.5}
+    with pytest.raises(KeyError):
+        best._save_best_checkpoint(runner, metrics)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            hook.after_val_epoch(runner, metrics := {'search/queries': 0.0, 'det/AP': 0.5})
+            best._save_best_checkpoint(runner, metrics)
+    assert metrics == {'search/queries': 0.0, 'det/AP': 0.5, 'search/mAP': None}
+    assert [record.getMessage()[:39] for record in caplog.records] == [
+        'the validation has no search/mAP, so th'
+    ]
+    hook.after_val_epoch(runner, metrics := {'search/mAP': 0.5})
+    assert metrics == {'search/mAP': 0.5}
+    assert get_priority(hook.priority) < get_priority(best.priority)

@@ -1,3 +1,6 @@
+"""Hooks that stop a training which would be of no use, or say what is missing."""
+
+import logging
 import math
 from collections import deque
 from statistics import median
@@ -201,3 +204,61 @@ def _advice(runner: Runner) -> str:
         f'{way}, after a look at these images and their boxes, with a lower '
         'optim_wrapper.optimizer.lr, or with optim_wrapper.clip_grad.max_norm=10.'
     )
+
+
+@HOOKS.register_module()
+class NumIdentitiesCheckHook(Hook):
+    """Refuses to train when the look-up table's rows are not the data set's identities.
+
+    Too few rows crash in the loss without naming the cause; too many leave rows that attract no
+    one.
+    """
+
+    def before_train(self, runner: Runner) -> None:
+        """Compares ``num_ids`` of data set and model, unless the latter learns no identities.
+
+        Raises:
+            ValueError: If they differ.
+        """
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        dataset = runner.train_dataloader.dataset
+        rows, identities = model.num_ids, dataset.num_ids
+        if rows is not None and rows != identities:
+            raise ValueError(
+                f'{dataset.data_root}: the training set has {identities} identities, but the '
+                f'model was configured for {rows}. Set {model.num_ids_key}={identities}.'
+            )
+
+
+@HOOKS.register_module()
+class MissingMetricHook(Hook):
+    """Lets a training go on whose validation has not the metric that the best checkpoint is for.
+
+    A test set in which no query has anybody to find has no ``search/mAP``, and mmengine would stop
+    at the missing key, after a whole epoch. No checkpoint becomes the best then.
+    """
+
+    # after the metrics are logged, before the checkpoint hook looks for the best
+    priority = 'LOW'
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    def after_val_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
+        """Marks the metrics as not measured, which mmengine passes over."""
+        if metrics is None:
+            return
+        for hook in runner.hooks:
+            wanted = isinstance(hook, CheckpointHook) and getattr(hook, 'key_indicators', None)
+            for key in wanted or ():
+                if key == 'auto' or key in metrics:
+                    continue
+                metrics[key] = None
+                if key not in self._told:
+                    self._told.add(key)
+                    runner.logger.log(
+                        logging.WARNING,
+                        f'the validation has no {key}, so that no checkpoint is kept as the best; '
+                        'mark queries whose person is in further test images, or choose by another '
+                        'metric, e.g. default_hooks.checkpoint.save_best=det/AP',
+                    )

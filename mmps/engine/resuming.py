@@ -1,0 +1,173 @@
+"""Checkpoints that are whole and complete, and trainings that go on from them bit by bit."""
+
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.dist import all_reduce_params, get_rank
+from mmengine.fileio import LocalBackend, register_backend
+from mmengine.hooks import CheckpointHook, EMAHook, Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import EpochBasedTrainLoop, Runner
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from mmps.registry import HOOKS
+from mmps.utils.checkpoint import CheckpointError, check_state_dict, weights_of
+
+_STATE = ('meta', 'state_dict', 'message_hub', 'optimizer')
+
+
+@HOOKS.register_module()
+class ResumeCheckHook(Hook):
+    """Refuses to resume from a checkpoint that does not hold the whole state of a training.
+
+    mmengine restores what it finds and starts the rest afresh: an optimizer without its momenta,
+    or, where weights do not fit, a random layer.
+    """
+
+    priority = 'HIGHEST'
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Looks for every part of the state, and at the names and shapes of the weights.
+
+        Raises:
+            CheckpointError: Something is missing; nothing has been changed yet.
+        """
+        if not runner._resume:
+            return
+        path = runner._load_from or f'{runner.work_dir}, the newest'
+        state = _STATE if runner.param_schedulers is None else (*_STATE, 'param_schedulers')
+        missing = [key for key in state if key not in checkpoint]
+        if missing:
+            raise CheckpointError(
+                f'checkpoint {path} cannot be resumed from: it has no {", ".join(missing)}, as a '
+                'published one. To start a new training from its weights, use '
+                f'--cfg-options load_from={path} instead of --resume.'
+            )
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        check_state_dict(model, weights_of(checkpoint, path), path, with_losses=True)
+
+
+@HOOKS.register_module()
+class ResumedValidationHook(Hook):
+    """Validates at the start of a resumed training if the checkpoint's validation may be missing.
+
+    mmengine writes the checkpoint of an epoch before the validation that follows, and goes on with
+    the next epoch when resumed. A process killed in between would lose the validation, and with it
+    possibly the best checkpoint; after the last epoch nothing would make up for it. A checkpoint
+    that turns out the best so far is written again with the results; any other one is as before its
+    validation, which is therefore repeated even if it was done.
+    """
+
+    # after the checkpoint hook, which is told the result
+    priority = 'LOWEST'
+
+    def before_train(self, runner: Runner) -> None:
+        """Runs the validation that the train loop runs behind the resumed epoch or iteration."""
+        loop = runner.train_loop
+        if runner.val_loop is None or not loop.iter:
+            return
+        by_epoch = isinstance(loop, EpochBasedTrainLoop)
+        done, end = (loop.epoch, loop.max_epochs) if by_epoch else (loop.iter, loop.max_iters)
+        unit = 'epoch' if by_epoch else 'iter'
+        hub = runner.message_hub
+        if str(hub.runtime_info.get('best_ckpt')).endswith(f'_{unit}_{done}.pth'):
+            return
+        loop._decide_current_val_interval()
+        if done >= loop.val_begin and (done % loop.val_interval == 0 or done == end):
+            runner.logger.info(f'Resumed after {unit} {done}: its validation may not have ended')
+            self._restore(runner, by_epoch)
+            runner.val_loop.run()
+
+    @staticmethod
+    def _restore(runner: Runner, by_epoch: bool) -> None:
+        """Sets what the resumed checkpoint's training left behind, for the best checkpoint."""
+        hub, loop = runner.message_hub, runner.train_loop
+        hub.update_info('iter', loop.iter - 1)
+        if by_epoch:
+            hub.update_info('epoch', loop.epoch - 1)
+        for hook in runner.hooks:
+            if isinstance(hook, CheckpointHook):
+                # without it, the checkpoint that turns out the best would not be written again
+                hook.last_ckpt = hub.runtime_info.get('last_ckpt')
+
+
+@HOOKS.register_module()
+class SeedIterationHook(Hook):
+    """Makes the randomness of each training iteration a function of seed, iteration and rank.
+
+    Checkpoints do not hold the state of random generators. With this hook, and samples seeded by
+    :class:`SeededSampler`, a resumed run draws the numbers that an uninterrupted one would have
+    drawn.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None
+    ) -> None:
+        """Seeds Python, NumPy and torch (all devices)."""
+        sequence = np.random.SeedSequence([runner.seed, runner.iter, get_rank()])
+        python, numpy, torch_seed = (int(word) for word in sequence.generate_state(3))
+        random.seed(python)
+        np.random.seed(numpy)
+        torch.manual_seed(torch_seed)
+
+
+@HOOKS.register_module()
+class MeanStatisticsHook(Hook):
+    """Averages the running statistics of batch norm over the ranks before they are used.
+
+    Each rank keeps those of its own images. Without this hook the ranks of a validation would
+    evaluate different networks, and a checkpoint would hold rank 0's. mmengine's
+    ``SyncBuffersHook`` averages the tables and counters of the model too, and forgets the copy
+    that ``EMAHook`` keeps.
+    """
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Before a checkpoint is written."""
+        self._average(runner)
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        """For training that is counted in iterations, where validation comes within an epoch."""
+        self._average(runner)
+
+    @staticmethod
+    def _average(runner: Runner) -> None:
+        averaged = [hook.ema_model for hook in runner.hooks if isinstance(hook, EMAHook)]
+        for model in (runner.model, *averaged):
+            all_reduce_params(_running_statistics(model), op='mean')
+
+
+def _running_statistics(model: nn.Module) -> Iterator[Tensor]:
+    for module in model.modules():
+        if isinstance(module, _BatchNorm) and module.track_running_stats:
+            yield module.running_mean
+            yield module.running_var
+
+
+class AtomicLocalBackend(LocalBackend):
+    """Local files that are either complete or absent, also when the process is killed while
+    writing.
+
+    Select it with ``backend_args=dict(backend='AtomicLocalBackend')``, as the checkpoint hook of
+    ``configs/_base_/default_runtime.py`` does.
+    """
+
+    def put(self, obj: bytes | memoryview, filepath: str | Path) -> None:
+        """Write ``obj`` beside ``filepath``, flush it to the disk and rename it into place."""
+        target = Path(filepath)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(f'{target.name}.partial')
+        with open(partial, 'wb') as file:
+            file.write(obj)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, target)
+
+
+register_backend('AtomicLocalBackend', AtomicLocalBackend, force=True)
