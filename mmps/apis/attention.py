@@ -30,8 +30,8 @@ def attention_masks(network: TorchNetwork, image: np.ndarray, boxes: np.ndarray)
     """
     import torch
 
-    from mmps.models.layers import extract
-    from mmps.models.layers.spatial_transformer import warp
+    from mmps.models.layers.fast import extract
+    from mmps.models.necks.stn import warp
 
     model = network.model
     head = model.roi_head

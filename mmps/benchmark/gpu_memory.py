@@ -13,8 +13,8 @@ from unittest.mock import patch
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
-from mmps.models.layers import dense_block
-from mmps.models.layers.region_align import RegionAlign
+from mmps.models.backbones import densenet
+from mmps.models.layers.fast import RegionAlign
 from mmps.models.roi_heads import person_search_roi_head
 
 
@@ -22,7 +22,7 @@ from mmps.models.roi_heads import person_search_roi_head
 def layers_of_a_gpu(model: nn.Module) -> Iterator[None]:
     """Let a model take none of the ways that are there for CPUs."""
     with ExitStack() as stack:
-        stack.enter_context(patch.object(dense_block, 'in_float32', lambda x: False))
+        stack.enter_context(patch.object(densenet, 'in_float32', lambda x: False))
         for module in model.modules():
             if isinstance(module, RegionAlign):
                 stack.enter_context(patch.object(module, 'as_rows', False))

@@ -11,8 +11,9 @@ from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 from torch import Tensor, nn
 
 from mmps.deployment import operators  # noqa: F401  defines torch.ops.mmps
-from mmps.models.layers import DenseBlock, RegionAlign, SpatialTransformer
-from mmps.models.necks import STN
+from mmps.models.backbones.densenet import DenseBlock
+from mmps.models.layers.fast import RegionAlign
+from mmps.models.necks.stn import STN, SpatialTransformer
 from mmps.utils.errors import UserError
 
 
@@ -129,7 +130,7 @@ class _STN(STN):
 
 
 def _warp(x: Tensor, theta: Tensor) -> Tensor:
-    """As :func:`mmps.models.layers.warp`, positions in float64 as there."""
+    """As :func:`mmps.models.necks.stn.warp`, positions in float64 as there."""
     across, down = (
         (torch.arange(length, device=x.device, dtype=torch.float64) * 2 + 1) / length - 1
         for length in (x.shape[3], x.shape[2])

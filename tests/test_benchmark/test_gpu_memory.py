@@ -5,7 +5,7 @@ import torch
 
 from mmps.benchmark import training
 from mmps.benchmark.gpu_memory import layers_of_a_gpu, peak_of_tensors
-from mmps.models.layers import DenseBlock
+from mmps.models.backbones.densenet import DenseBlock
 from mmps.utils.errors import UserError
 
 

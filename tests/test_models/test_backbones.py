@@ -2,8 +2,12 @@ import pytest
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mmps.models.backbones import DenseNet, GoogLeNet
-from mmps.models.roi_heads import DenseNetIdentification, GoogLeNetIdentification
+from mmps.models.backbones import (
+    DenseNet,
+    DenseNetIdentification,
+    GoogLeNet,
+    GoogLeNetIdentification,
+)
 
 STEMS = [(DenseNet, 512, 4), (GoogLeNet, 832, 3)]
 

@@ -16,7 +16,8 @@ from mmengine.runner import Runner
 from mmps.apis.preprocessing import Preprocessing
 from mmps.deployment.parity import compare
 from mmps.engine.amp import set_amp
-from mmps.models.layers import DenseBlock, RegionAlign
+from mmps.models.backbones.densenet import DenseBlock
+from mmps.models.layers.fast import RegionAlign
 from mmps.models.losses import OIMLoss
 from mmps.registry import MODELS
 from mmps.testing.scenes import random_scenes

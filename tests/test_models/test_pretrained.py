@@ -7,9 +7,13 @@ import torch
 from mmdet.models.backbones import ResNet
 from mmdet.models.roi_heads.shared_heads import ResLayer
 
-from mmps.models.backbones import DenseNet, GoogLeNet
+from mmps.models.backbones import (
+    DenseNet,
+    DenseNetIdentification,
+    GoogLeNet,
+    GoogLeNetIdentification,
+)
 from mmps.models.pretrained import load_imagenet_weights
-from mmps.models.roi_heads import DenseNetIdentification, GoogLeNetIdentification
 
 
 def resnet50():

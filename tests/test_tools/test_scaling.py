@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 from torch import distributed
 
 from mmps.models.detectors import PersonSearch
-from mmps.models.layers.region_align import RegionAlign
+from mmps.models.layers.fast import RegionAlign
 from mmps.registry import MODELS
 from mmps.testing.scenes import random_scenes
 

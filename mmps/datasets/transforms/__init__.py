@@ -1,7 +1,15 @@
-from mmps.datasets.transforms.formatting import PackPersonSearchInputs
-from mmps.datasets.transforms.geometric import RandomCropPad, RandomPerspective, RandomSceneAffine
-from mmps.datasets.transforms.loading import BrokenImageError, LoadSceneImage
-from mmps.datasets.transforms.pixel import RandomGaussianBlur, RandomGaussianNoise
+from mmps.datasets.transforms.augmentation import (
+    RandomCropPad,
+    RandomGaussianBlur,
+    RandomGaussianNoise,
+    RandomPerspective,
+    RandomSceneAffine,
+)
+from mmps.datasets.transforms.loading import (
+    BrokenImageError,
+    LoadSceneImage,
+    PackPersonSearchInputs,
+)
 
 __all__ = [
     'BrokenImageError',

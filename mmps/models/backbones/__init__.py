@@ -1,4 +1,4 @@
-from .densenet import DenseNet
-from .googlenet import GoogLeNet
+from .densenet import DenseNet, DenseNetIdentification
+from .googlenet import GoogLeNet, GoogLeNetIdentification
 
-__all__ = ['DenseNet', 'GoogLeNet']
+__all__ = ['DenseNet', 'DenseNetIdentification', 'GoogLeNet', 'GoogLeNetIdentification']

@@ -6,8 +6,7 @@ from mmdet.models.detectors import TwoStageDetector
 from mmdet.structures import DetDataSample, SampleList
 from torch import Tensor
 
-from mmps.models.layers import AffineFrame
-from mmps.models.necks import STN
+from mmps.models.necks.stn import STN, AffineFrame
 from mmps.models.pretrained import load_detector, load_imagenet_weights
 from mmps.registry import MODELS
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mmps.models.layers import SoftAttention
+from mmps.models.roi_heads.region_network import SoftAttention
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import pytest
 import torch
 from mmdet.structures.bbox import bbox_overlaps
 
-from mmps.models.roi_heads.box_jitter import BoxJitter
+from mmps.models.roi_heads.person_search_roi_head import BoxJitter
 
 BOXES = torch.tensor([[10.0, 20.0, 30.0, 80.0], [0.0, 0.0, 8.0, 4.0]])
 

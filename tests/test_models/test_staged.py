@@ -3,8 +3,12 @@ import copy
 import pytest
 import torch
 
-from mmps.models.backbones import DenseNet, GoogLeNet
-from mmps.models.roi_heads import DenseNetIdentification, GoogLeNetIdentification
+from mmps.models.backbones import (
+    DenseNet,
+    DenseNetIdentification,
+    GoogLeNet,
+    GoogLeNetIdentification,
+)
 
 
 def slim_stem(**kwargs):
