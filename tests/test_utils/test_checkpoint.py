@@ -13,10 +13,9 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader, checkpoint
 from torch import nn
 
-from mmps.models.backbones import DenseNet
+from mmps.models.backbones import DenseNet, DenseNetIdentification
 from mmps.models.losses import OIMLoss
 from mmps.models.pretrained import load_imagenet_weights
-from mmps.models.roi_heads import DenseNetIdentification
 from mmps.utils.checkpoint import (
     CheckpointError,
     check_state_dict,
