@@ -18,8 +18,7 @@ from mmps.datasets.samplers import seeded_by
 from mmps.datasets.transforms.loading import BrokenImageError
 from mmps.evaluation.functional.annotations import UNLABELLED, SearchAnnotations
 from mmps.formats.loading import drop_boxes_outside, load_scenes
-from mmps.formats.scene_files import SceneFiles
-from mmps.formats.scene_index import Frame, SceneIndex, to_search_annotations
+from mmps.formats.scene_index import Frame, SceneFiles, SceneIndex, to_search_annotations
 from mmps.utils.image_files import read_header
 from mmps.utils.image_folder import ImageFolder
 

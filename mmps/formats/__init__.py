@@ -12,8 +12,7 @@ from .cuhk03 import CUHK03Files
 from .cuhk_sysu import CUHKSYSUFiles
 from .loading import load_scenes
 from .prw import PRWFiles
-from .scene_files import SceneFiles
-from .scene_index import Frame, Query, SceneIndex
+from .scene_index import Frame, Query, SceneFiles, SceneIndex
 
 FORMATS: dict[str, type[SceneFiles]] = {
     'CUHK03Dataset': CUHK03Files,

@@ -13,8 +13,7 @@ from tqdm import tqdm
 from mmps.evaluation.functional.annotations import UNLABELLED
 
 from .mat.mat_file import read_variable
-from .scene_files import SceneFiles
-from .scene_index import LARGEST_ID, Frame, Query, SceneIndex
+from .scene_index import LARGEST_ID, Frame, Query, SceneFiles, SceneIndex
 
 BOX_KEYS = ('box_new', 'anno_file', 'anno_previous')
 """Keys an annotation file may hold its boxes under, the one to prefer first."""

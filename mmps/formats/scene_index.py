@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
-from mmps.evaluation.functional.annotations import SearchAnnotations, SearchGalleries
+from mmps.evaluation.functional.annotations import UNLABELLED, SearchAnnotations, SearchGalleries
 
 LARGEST_COORDINATE = 1_000_000
 """In pixels; whole numbers and common fractions up to here are exact in float32."""
@@ -95,3 +99,80 @@ def to_search_annotations(index: SceneIndex) -> SearchAnnotations:
         query_person_ids=np.array([query.person_id for query in queries], np.int64),
         galleries=index.galleries,
     )
+
+
+@dataclass(frozen=True)
+class SceneFiles(ABC):
+    """One split of a data set in its authors' own files. Options of a format are further fields.
+
+    Attributes:
+        root: Folder of the data set.
+        test_mode: The test split instead of the training split.
+    """
+
+    IMAGE_FOLDER: ClassVar[str] = ''
+
+    root: Path
+    test_mode: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, 'root', Path(self.root))
+
+    @property
+    def split(self) -> str:
+        """``'train'`` or ``'test'``."""
+        return 'test' if self.test_mode else 'train'
+
+    @property
+    def image_root(self) -> Path:
+        """Folder that the names of frames are relative to."""
+        return self.root / self.IMAGE_FOLDER
+
+    @abstractmethod
+    def sources(self) -> list[Path]:
+        """Every file that :meth:`read` depends on, whether it exists or not."""
+
+    @abstractmethod
+    def read(self) -> SceneIndex:
+        """Read the index, without looking at pixels.
+
+        Raises:
+            FileNotFoundError: A file is missing.
+            ValueError: A file is unreadable or contradicts the layout.
+        """
+
+    def prepare(self) -> None:  # noqa: B027 (most formats have nothing to do)
+        """Make the images readable, where they are not files yet."""
+
+
+FIRST_PER_CAMERA = 'first_per_camera'
+"""What a data set's option calls the rule of :func:`first_per_camera`."""
+
+
+def first_per_camera(frames: Sequence[Frame]) -> list[Query]:
+    """The first box of each person in each camera, in the order of the frames.
+
+    People seen in one image only are left out, for there is nobody to find. Images of unknown
+    cameras count as one camera. Boxes without area are passed over.
+
+    Returns:
+        The queries. Nothing about them is random.
+    """
+    images: dict[int, set[int]] = defaultdict(set)
+    first: dict[tuple[int, int], tuple[int, int]] = {}
+    for position, frame in enumerate(frames):
+        usable = has_area(np.asarray(frame.bboxes)) & (frame.person_ids != UNLABELLED)
+        for row in np.flatnonzero(usable).tolist():
+            person = int(frame.person_ids[row])
+            images[person].add(position)
+            first.setdefault((person, frame.camera), (position, row))
+    chosen = sorted(place for (person, _), place in first.items() if len(images[person]) > 1)
+    return [
+        Query(
+            frames[position].name,
+            frames[position].bboxes[row],
+            int(frames[position].person_ids[row]),
+            f'{frames[position].source} (row {row})',
+        )
+        for position, row in chosen
+    ]

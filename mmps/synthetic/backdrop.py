@@ -1,4 +1,4 @@
-"""The empty place in front of each camera: ground in perspective, walls, trees."""
+"""The empty place in front of each camera: ground in perspective, house fronts, arcades, trees."""
 
 from functools import lru_cache
 
@@ -6,7 +6,270 @@ import cv2
 import numpy as np
 
 from mmps.synthetic.camera import Camera, make_cameras
-from mmps.synthetic.walls import WALLS, fractal_noise
+
+Rng = np.random.Generator
+Colour = tuple[float, float, float]
+
+AWNINGS = [(150, 52, 46), (46, 84, 70), (52, 62, 110), (190, 150, 70)]
+SIGNS = [(160, 60, 60), (60, 100, 130), (70, 110, 80), (60, 56, 66)]
+
+
+def fractal_noise(rng: Rng, side: int) -> np.ndarray:
+    """(side, side) float32 noise of several scales that wraps around, roughly -1..1."""
+    total = np.zeros((side, side), np.float32)
+    for octave, weight in ((8, 0.3), (32, 0.3), (128, 0.35), (side, 0.4)):
+        grid = rng.uniform(-1, 1, (octave, octave)).astype(np.float32)
+        grid = np.pad(grid, ((0, 1), (0, 1)), mode='wrap')
+        total += weight * cv2.resize(grid, (side, side), interpolation=cv2.INTER_CUBIC)
+    return total
+
+
+def _vary(rng: Rng, colour: Colour, amount: float = 0.1) -> Colour:
+    return tuple(float(c) for c in np.array(colour) * rng.uniform(1 - amount, 1 + amount, 3))
+
+
+def _rect(image: np.ndarray, x1: float, y1: float, x2: float, y2: float, colour: Colour) -> None:
+    cv2.rectangle(image, (round(x1), round(y1)), (round(x2), round(y2)), colour, -1)
+
+
+def _sky(image: np.ndarray, high: Colour, low: Colour) -> None:
+    steps = np.linspace(0, 1, image.shape[0], dtype=np.float32)[:, None, None]
+    image[:] = np.array(high, np.float32) * (1 - steps) + np.array(low, np.float32) * steps
+
+
+def _grain(image: np.ndarray, rng: Rng, amount: float) -> None:
+    height, width = image.shape[:2]
+    noise = cv2.resize(fractal_noise(rng, 256), (width, height))
+    image *= 1 + amount * noise[..., None]
+
+
+def _window(
+    image: np.ndarray, x: float, y: float, w: float, h: float, rng: Rng, lit: float
+) -> None:
+    frame = 1 + int(w * 0.09)
+    _rect(image, x - frame, y - frame, x + w + frame, y + h + frame, (206, 202, 194))
+    if rng.random() < lit:
+        glass = np.array([246, 214, 140]) * rng.uniform(0.8, 1.0)
+    else:
+        glass = np.array([84, 104, 124]) * rng.uniform(0.6, 1.3)
+    pane = image[round(y) : round(y + h), round(x) : round(x + w)]
+    if pane.size:
+        fade = np.linspace(1.2, 0.8, pane.shape[0], dtype=np.float32)[:, None, None]
+        pane[:] = np.clip(glass * fade, 0, 255)
+    cv2.line(image, (round(x + w / 2), round(y)), (round(x + w / 2), round(y + h)), (190, 186, 178))
+    _rect(image, x - frame, y + h + frame, x + w + frame, y + h + 2 * frame, (150, 146, 140))
+
+
+def _house(
+    image: np.ndarray, x1: float, x2: float, top: float, colour: Colour, rng: Rng, lit: float
+) -> None:
+    height = image.shape[0]
+    _rect(image, x1, top, x2, height, colour)
+    shade = np.array(colour) * 0.72
+    _rect(image, x1, top, x2, top + height * 0.02, tuple(shade))
+    columns = max(2, round((x2 - x1) / (height * 0.22)))
+    pitch, floor = (x2 - x1) / columns, height * 0.3
+    row = height - 2 * floor
+    while row > top - floor:
+        for column in range(columns):
+            x = x1 + (column + 0.27) * pitch
+            if row + floor * 0.1 > top + 2:
+                _window(image, x, row + floor * 0.15, pitch * 0.46, floor * 0.6, rng, lit)
+        row -= floor
+    cv2.line(image, (round(x2), round(top)), (round(x2), height), tuple(shade), 3)
+
+
+def _shop(image: np.ndarray, x1: float, x2: float, rng: Rng, glow: float) -> None:
+    height = image.shape[0]
+    top = height * 0.68
+    _rect(image, x1, top, x2, height, (70, 62, 58))
+    pane = image[round(top + height * 0.07) : height - round(height * 0.03)]
+    pane = pane[:, round(x1 + 6) : round(x2 - 6)]
+    if pane.size:
+        tint = np.array(_vary(rng, (190, 176, 140), 0.2)) * glow
+        fade = np.linspace(1.0, 0.55, pane.shape[0], dtype=np.float32)[:, None, None]
+        pane[:] = np.clip(tint * fade, 0, 255)
+        for x in np.arange(8, pane.shape[1] - 8, max(12, pane.shape[1] / 7)):
+            tall = rng.uniform(0.25, 0.6) * pane.shape[0]
+            colour = _vary(rng, (120, 100, 90), 0.5)
+            _rect(pane, x, pane.shape[0] - tall, x + 9, pane.shape[0], colour)
+    awning = _vary(rng, AWNINGS[rng.integers(len(AWNINGS))])
+    stripes = np.arange(round(x1), round(x2), 12)
+    for number, x in enumerate(stripes):
+        colour = awning if number % 2 else (226, 220, 208)
+        points = np.array(
+            [
+                (x, top - height * 0.03),
+                (min(x + 12, x2), top - height * 0.03),
+                (min(x + 13, x2), top + height * 0.06),
+                (x - 1, top + height * 0.06),
+            ]
+        )
+        cv2.fillPoly(image, [points.astype(np.int32)], colour, cv2.LINE_AA)
+
+
+def _houses(
+    image: np.ndarray,
+    rng: Rng,
+    palette: list[Colour],
+    lit: float,
+    glow: float,
+    shops: float,
+) -> None:
+    height, width = image.shape[:2]
+    x = -rng.uniform(0, 0.1) * width
+    while x < width:
+        wide = rng.uniform(0.13, 0.24) * width
+        top = rng.uniform(-0.4, 0.15) * height
+        _house(image, x, x + wide, top, _vary(rng, palette[rng.integers(len(palette))]), rng, lit)
+        if rng.random() < shops:
+            _shop(image, x + 3, x + wide - 3, rng, glow)
+        x += wide
+
+
+def _tree(
+    image: np.ndarray,
+    x: float,
+    base: float,
+    size: float,
+    rng: Rng,
+    colour: Colour = (66, 104, 48),
+) -> None:
+    trunk = np.array(
+        [
+            (x - size * 0.05, base),
+            (x - size * 0.03, base - size * 0.6),
+            (x + size * 0.03, base - size * 0.6),
+            (x + size * 0.06, base),
+        ]
+    )
+    cv2.fillPoly(image, [trunk.astype(np.int32)], (82, 62, 46), cv2.LINE_AA)
+    for number in range(90):
+        angle, distance = rng.uniform(0, 2 * np.pi), np.sqrt(rng.uniform(0, 1))
+        cx = x + 0.42 * size * distance * np.cos(angle)
+        cy = base - size * 0.78 + 0.32 * size * distance * np.sin(angle)
+        light = 0.55 + 0.4 * number / 90 - 0.25 * np.sin(angle) * distance
+        leaf = tuple(float(c) for c in np.array(colour) * light * rng.uniform(0.85, 1.15))
+        radius = max(2, round(size * rng.uniform(0.04, 0.085)))
+        cv2.circle(image, (round(cx), round(cy)), radius, leaf, -1, cv2.LINE_AA)
+
+
+def street(image: np.ndarray, rng: Rng) -> None:
+    """House fronts with shops on the ground floor."""
+    _sky(image, (150, 186, 226), (216, 224, 228))
+    palette = [(176, 110, 88), (206, 186, 150), (150, 142, 134), (188, 160, 140), (136, 92, 78)]
+    _houses(image, rng, palette, 0.05, 1.1, 0.8)
+    _grain(image, rng, 0.08)
+
+
+def plaza(image: np.ndarray, rng: Rng) -> None:
+    """A pale building with a row of arches."""
+    height, width = image.shape[:2]
+    _sky(image, (128, 172, 224), (220, 228, 232))
+    _rect(image, 0, -5, width, height, (214, 202, 182))
+    count = 9
+    for number in range(count):
+        x, pitch = (number + 0.5) * width / count, width / count
+        wide, top = round(pitch * 0.3), round(height * 0.5)
+        for grow, colour in ((4, (236, 228, 212)), (0, _vary(rng, (96, 84, 78), 0.15))):
+            cv2.circle(image, (round(x), top), wide + grow, colour, -1, cv2.LINE_AA)
+            _rect(image, x - wide - grow, top, x + wide + grow, height, colour)
+        _rect(image, x - wide * 0.5, height * 0.66, x + wide * 0.5, height, (66, 60, 62))
+        _rect(image, x - pitch * 0.5 - 3, 0, x - pitch * 0.5 + 3, height, (194, 182, 162))
+    _rect(image, 0, 0, width, height * 0.06, (186, 172, 152))
+    _grain(image, rng, 0.07)
+
+
+def park(image: np.ndarray, rng: Rng) -> None:
+    """Hedges and trees under an open sky."""
+    height, width = image.shape[:2]
+    _sky(image, (166, 200, 230), (226, 230, 222))
+    far = height * 0.45
+    for x in np.arange(0, width, width / 26):
+        radius = round(height * rng.uniform(0.18, 0.3))
+        colour = _vary(rng, (112, 140, 104), 0.12)
+        cv2.circle(image, (round(x), round(far)), radius, colour, -1, cv2.LINE_AA)
+    _rect(image, 0, far, width, height, (98, 128, 72))
+    for x in np.linspace(-0.02, 1.02, 9):
+        size = height * rng.uniform(0.85, 1.25)
+        _tree(image, x * width + rng.uniform(-20, 20), height - 2, size, rng)
+    for x in np.arange(0, width, 9):
+        radius = round(height * rng.uniform(0.03, 0.06))
+        colour = _vary(rng, (58, 88, 44), 0.25)
+        cv2.circle(image, (round(x), height - radius // 2), radius, colour, -1, cv2.LINE_AA)
+    _grain(image, rng, 0.14)
+
+
+def station(image: np.ndarray, rng: Rng) -> None:
+    """A hall: panelled wall, pillars, departure boards, strip lights."""
+    height, width = image.shape[:2]
+    _sky(image, (150, 156, 160), (196, 198, 196))
+    for x in np.arange(0, width, width / 16):
+        cv2.line(image, (round(x), 0), (round(x), height), (150, 152, 154), 2)
+    _rect(image, 0, height * 0.74, width, height * 0.8, (52, 96, 146))
+    for x in (0.14, 0.44, 0.76):
+        board = round(x * width), round((x + 0.16) * width)
+        _rect(image, board[0], height * 0.22, board[1], height * 0.5, (30, 32, 38))
+        for row in range(4):
+            y = height * (0.26 + 0.06 * row)
+            end = board[0] + (board[1] - board[0]) * rng.uniform(0.5, 0.92)
+            _rect(image, board[0] + 8, y, end, y + 4, (232, 178, 62))
+    for x in np.linspace(0.04, 0.96, 5):
+        left, wide = round((x - 0.018) * width), round(0.036 * width)
+        pillar = image[:, max(0, left) : left + wide]
+        light = np.sqrt(1 - np.linspace(-0.95, 0.8, pillar.shape[1]) ** 2)[None, :, None]
+        pillar[:] = np.array([206, 204, 198]) * (0.45 + 0.6 * light)
+    _grain(image, rng, 0.04)
+
+
+def arcade(image: np.ndarray, rng: Rng) -> None:
+    """A row of lit shop windows."""
+    height, width = image.shape[:2]
+    _sky(image, (112, 92, 78), (150, 122, 98))
+    x = 0.0
+    while x < width:
+        wide = rng.uniform(0.14, 0.22) * width
+        sign = _vary(rng, SIGNS[rng.integers(len(SIGNS))])
+        _rect(image, x + 5, height * 0.2, x + wide - 5, height * 0.36, sign)
+        letters = np.arange(x + wide * 0.22, x + wide * 0.74, 11)
+        for letter in letters:
+            _rect(image, letter, height * 0.25, letter + 6, height * 0.32, (240, 230, 210))
+        pane = image[round(height * 0.4) : height - 4, round(x + 7) : round(x + wide - 7)]
+        if pane.size:
+            glow = np.linspace(1.1, 0.7, pane.shape[0], dtype=np.float32)[:, None, None]
+            pane[:] = np.clip(np.array(_vary(rng, (226, 202, 160), 0.12)) * glow, 0, 255)
+            for shelf in np.arange(0.12, pane.shape[1] / pane.shape[0], 0.16) * pane.shape[0]:
+                tall = rng.uniform(0.2, 0.7) * pane.shape[0]
+                colour = _vary(rng, (140, 110, 100), 0.4)
+                _rect(pane, shelf, pane.shape[0] - tall, shelf + 12, pane.shape[0], colour)
+        x += wide
+    for lamp in np.arange(0.05, 1, 0.1):
+        cv2.circle(image, (round(lamp * width), round(height * 0.08)), 7, (255, 240, 205), -1)
+    _grain(image, rng, 0.05)
+
+
+def campus(image: np.ndarray, rng: Rng) -> None:
+    """Brick buildings at dusk, some windows lit, trees in front."""
+    _sky(image, (96, 104, 150), (196, 160, 150))
+    height, width = image.shape[:2]
+    _houses(image, rng, [(142, 84, 70), (126, 78, 68), (150, 100, 84)], 0.35, 1.3, 0.1)
+    ys = np.arange(height)[:, None]
+    image *= (1 - 0.10 * ((ys // 5) % 2))[..., None].astype(np.float32)
+    for x in (0.08, 0.37, 0.93):
+        _tree(image, x * width, height - 2, height * 1.05, rng, (60, 86, 54))
+    _grain(image, rng, 0.08)
+
+
+WALLS = {
+    'street': street,
+    'plaza': plaza,
+    'park': park,
+    'station': station,
+    'arcade': arcade,
+    'campus': campus,
+}
+"""Painters of (h, w, 3) float32 RGB pictures in place, one per place of a camera."""
+
 
 Array = np.ndarray
 BACKDROP_STREAM = 2

@@ -17,8 +17,14 @@ from tqdm import tqdm
 from mmps.synthetic.appearance import sample_appearance
 from mmps.synthetic.camera import make_cameras
 from mmps.synthetic.files import PARTS, write_bytes
-from mmps.synthetic.planning import ScenePlan, SyntheticConfig, look_of, plan
-from mmps.synthetic.queries import Labels, choose_queries
+from mmps.synthetic.planning import (
+    Labels,
+    ScenePlan,
+    SyntheticConfig,
+    choose_queries,
+    look_of,
+    plan,
+)
 from mmps.synthetic.scene import Scene, compose
 from mmps.synthetic.writers import LAYOUTS
 

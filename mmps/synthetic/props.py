@@ -6,10 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mmps.synthetic.appearance import as_mannequin, sample_appearance
-from mmps.synthetic.palette import CLOTHES
+from mmps.synthetic.appearance import CLOTHES, as_mannequin, sample_appearance, sample_pose
 from mmps.synthetic.person import Sprite, draw_person
-from mmps.synthetic.pose import sample_pose
 
 _FINE = 2
 Points = Sequence[tuple[float, float]]

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from mmps.synthetic.appearance import Appearance
+from mmps.synthetic.appearance import Appearance, sample_pose
 from mmps.synthetic.backdrop import make_backdrop
 from mmps.synthetic.camera import Camera, develop, make_cameras
 from mmps.synthetic.person import Sprite, draw_person
-from mmps.synthetic.pose import sample_pose
 from mmps.synthetic.props import FREQUENCY, OUTDOOR_ONLY, PROPS, overlap, paste
 
 MIN_VISIBLE = 0.45

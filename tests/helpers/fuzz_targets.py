@@ -18,8 +18,7 @@ from mmps.formats.cuhk03 import CUHK03Files
 from mmps.formats.cuhk_sysu import CUHKSYSUFiles
 from mmps.formats.loading import read_scenes
 from mmps.formats.prw import PRWFiles
-from mmps.formats.scene_files import SceneFiles
-from mmps.formats.scene_index import to_search_annotations
+from mmps.formats.scene_index import SceneFiles, to_search_annotations
 
 from .cuhk03_files import write_tiny_cuhk03
 from .cuhk_sysu_files import write_tiny_cuhk_sysu

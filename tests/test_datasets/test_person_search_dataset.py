@@ -13,7 +13,7 @@ from mmps.datasets import CocoPersonSearchDataset, CUHKSYSUDataset, PRWDataset, 
 from mmps.datasets.transforms import BrokenImageError
 from mmps.formats.converters.official import convert_split
 from mmps.formats.converters.tally import Tally
-from mmps.formats.cuhk_sysu.images import read_images
+from mmps.formats.cuhk_sysu import read_images
 from mmps.formats.loading import read_scenes
 from mmps.formats.prw import PRWFiles
 from mmps.synthetic.cuhk_sysu_files import write_images

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from mmps.formats.cuhk03 import CUHK03Files
-from mmps.formats.cuhk03.crops import read_crops
-from mmps.formats.cuhk03.images import unpack_crops
+from mmps.formats.cuhk03_crops import read_crops, unpack_crops
 from mmps.synthetic import SyntheticConfig, make_synthetic_dataset, plan
-from mmps.synthetic.queries import Labels
+from mmps.synthetic.planning import Labels
 from mmps.synthetic.writers import CUHK03Writer
 from mmps.synthetic.writers import cuhk03 as writer_module
 

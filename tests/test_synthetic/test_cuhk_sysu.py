@@ -6,7 +6,7 @@ import pytest
 from mmps.formats import load_scenes
 from mmps.formats.cuhk_sysu import CUHKSYSUFiles
 from mmps.synthetic import SyntheticConfig, make_synthetic_dataset, plan
-from mmps.synthetic.queries import Labels, choose_queries
+from mmps.synthetic.planning import Labels, choose_queries
 from mmps.synthetic.writers import LAYOUTS
 
 SUBSETS = ('occlusion', 'resolution')

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 from mmps.synthetic import scene as scene_module
-from mmps.synthetic.appearance import sample_appearance
+from mmps.synthetic.appearance import Pose, sample_appearance
 from mmps.synthetic.camera import NUM_CAMERAS, develop, make_cameras
 from mmps.synthetic.person import Sprite, draw_person
-from mmps.synthetic.pose import Pose
 from mmps.synthetic.scene import MIN_VISIBLE, compose, tight_box
 
 SIZE = (480, 270)

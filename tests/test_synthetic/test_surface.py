@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import mmps.synthetic as package
-from mmps.synthetic.surface import Canvas
-from mmps.synthetic.textures import ALL_OVER, PATTERN_FUNCTIONS
+from mmps.synthetic.clothes import ALL_OVER, PATTERN_FUNCTIONS
+from mmps.synthetic.person import Canvas
 
 GREY = np.array([100, 100, 100], np.float32)
 

@@ -9,10 +9,15 @@ from pathlib import Path
 import numpy as np
 
 from mmps.evaluation.functional.annotations import UNLABELLED
-from mmps.formats.default_queries import FIRST_PER_CAMERA, first_per_camera
 from mmps.formats.json_file import JsonObject, as_integer, read_json
-from mmps.formats.scene_files import SceneFiles
-from mmps.formats.scene_index import Frame, Query, SceneIndex
+from mmps.formats.scene_index import (
+    FIRST_PER_CAMERA,
+    Frame,
+    Query,
+    SceneFiles,
+    SceneIndex,
+    first_per_camera,
+)
 
 from .galleries import read_galleries
 from .scenes import CocoScene, read_coco_scenes, scene_of

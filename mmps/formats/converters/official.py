@@ -6,8 +6,7 @@ from pathlib import Path
 
 from mmps.formats.coco.writer import write_coco
 from mmps.formats.loading import load_scenes
-from mmps.formats.scene_files import SceneFiles
-from mmps.formats.scene_index import SceneIndex
+from mmps.formats.scene_index import SceneFiles, SceneIndex
 
 from .tagged_images import measure_images
 from .tally import Tally

@@ -11,8 +11,7 @@ import numpy as np
 from mmps.evaluation.functional.annotations import UNLABELLED
 from mmps.formats.coco.scenes import SPLITS, UNKNOWN_CAMERA
 from mmps.formats.coco.writer import write_coco
-from mmps.formats.default_queries import first_per_camera
-from mmps.formats.scene_index import Frame, Query, SceneIndex
+from mmps.formats.scene_index import Frame, Query, SceneIndex, first_per_camera
 
 from .identity_split import split_by_identity
 from .tagged_images import TaggedImage, fit_boxes, numbered

@@ -16,8 +16,7 @@ from tqdm import tqdm
 from mmps.evaluation.functional.annotations import UNLABELLED
 from mmps.formats.coco.scenes import UNKNOWN_CAMERA
 from mmps.formats.loading import load_scenes
-from mmps.formats.scene_files import SceneFiles
-from mmps.formats.scene_index import Frame, SceneIndex
+from mmps.formats.scene_index import Frame, SceneFiles, SceneIndex
 from mmps.utils.image_decoding import decode_upright
 from mmps.utils.image_folder import ImageFolder
 

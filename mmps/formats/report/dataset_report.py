@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mmps.formats.loading import load_scenes
-from mmps.formats.scene_files import SceneFiles
+from mmps.formats.scene_index import SceneFiles
 
 from .annotations import find_annotation_problems, find_shared_identities
 from .images import check_images, find_missing_files

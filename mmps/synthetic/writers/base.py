@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Protocol
 
-from mmps.synthetic.planning import ScenePlan
-from mmps.synthetic.queries import Labels, Query
+from mmps.synthetic.planning import Labels, Query, ScenePlan
 
 
 class LayoutWriter(Protocol):

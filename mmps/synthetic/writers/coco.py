@@ -6,8 +6,7 @@ from pathlib import Path
 import cv2
 
 from mmps.synthetic.files import write_bytes
-from mmps.synthetic.planning import ScenePlan
-from mmps.synthetic.queries import Labels, Query
+from mmps.synthetic.planning import Labels, Query, ScenePlan
 
 IMAGES = 'images'
 

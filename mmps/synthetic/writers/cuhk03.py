@@ -9,8 +9,7 @@ import numpy as np
 
 from mmps.synthetic.cuhk03_files import SHOTS, VARIABLES, Place, write_cuhk03
 from mmps.synthetic.files import PARTS
-from mmps.synthetic.planning import ScenePlan
-from mmps.synthetic.queries import Labels, Query
+from mmps.synthetic.planning import Labels, Query, ScenePlan
 
 SPLITS, MAX_SPLIT_PEOPLE = 20, 100
 MAX_PEOPLE = 999  # per camera pair: the file names have three digits for them

@@ -16,8 +16,7 @@ from mmps.synthetic.cuhk_sysu_files import (
     write_protocol,
     write_train,
 )
-from mmps.synthetic.planning import ScenePlan
-from mmps.synthetic.queries import Labels, Query
+from mmps.synthetic.planning import Labels, Query, ScenePlan
 
 _GALLERY_STREAM = 7
 _SUBSET_SHARES = {'occlusion': 187 / 2900, 'resolution': 290 / 2900}

@@ -6,8 +6,7 @@ import cv2
 import numpy as np
 
 from mmps.synthetic.files import names_cell, write_bytes, write_mat
-from mmps.synthetic.planning import ScenePlan
-from mmps.synthetic.queries import Labels, Query
+from mmps.synthetic.planning import Labels, Query, ScenePlan
 
 UNLABELLED = -2
 

@@ -5,8 +5,7 @@ import io
 from pathlib import Path
 
 from mmps.synthetic.files import write_bytes
-from mmps.synthetic.planning import ScenePlan
-from mmps.synthetic.queries import Labels, Query
+from mmps.synthetic.planning import Labels, Query, ScenePlan
 from mmps.synthetic.writers.coco import IMAGES, CocoWriter
 
 COLUMNS = ('image', 'x1', 'y1', 'x2', 'y2', 'person_id')

@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 
-from mmps.formats.cuhk_sysu import name_table
-from mmps.formats.cuhk_sysu.name_table import NameTable
+from mmps.formats import cuhk_sysu
+from mmps.formats.cuhk_sysu import NameTable
 
 
 @pytest.mark.parametrize('room', [1, 8])
 def test_equals_a_dictionary(monkeypatch, room):
-    monkeypatch.setattr(name_table, '_ROOM', room)
-    monkeypatch.setattr(name_table, '_CHUNK', 300)
+    monkeypatch.setattr(cuhk_sysu, '_ROOM', room)
+    monkeypatch.setattr(cuhk_sysu, '_CHUNK', 300)
     rng = np.random.default_rng(0)
     known = [f's{n}.jpg' for n in rng.permutation(18184)[:700] + 1]
     known += ['a', 'a' * 8, 'a' * 9, 'straße.jpg', 'x' * 20]
@@ -21,7 +21,7 @@ def test_equals_a_dictionary(monkeypatch, room):
 
 
 def test_names_that_want_the_same_slot(monkeypatch):
-    monkeypatch.setattr(name_table, '_FACTOR', 0)  # all want the first
+    monkeypatch.setattr(cuhk_sysu, '_FACTOR', 0)  # all want the first
     known = [f's{n}.jpg' for n in range(20)]
     asked = np.array([b's7.jpg', b's20.jpg', b's19.jpg', b's0.jpg'])
     assert NameTable(known).find(asked).tolist() == [7, -1, 19, 0]

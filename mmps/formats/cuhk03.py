@@ -1,0 +1,420 @@
+"""The files of CUHK03 (Li et al., "DeepReID", CVPR 2014; new protocol: Zhong et al., "Re-ranking
+Person Re-identification with k-reciprocal Encoding", CVPR 2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mmps.evaluation.functional.annotations import SearchGalleries
+from mmps.formats.mat.mat_file import read_mat
+from mmps.formats.scene_index import Frame, Query, SceneFiles, SceneIndex
+
+from .cuhk03_crops import (
+    VARIABLES,
+    Crop,
+    count_classic_splits,
+    read_crops,
+    read_test_people,
+    unpack_crops,
+)
+
+__all__ = ['CLASSIC_GALLERIES', 'CUHK03Files', 'count_classic_splits', 'crop_folder']
+
+
+_INDICES = ('train_idx', 'query_idx', 'gallery_idx')
+_KEYS = ('filelist', 'labels', *_INDICES)
+
+
+@dataclass(frozen=True)
+class NewProtocol:
+    """Who is trained with, who is searched and where.
+
+    Attributes:
+        crops: The n listed crops.
+        labels: (n,) int64 identity of each.
+        train: Positions of the training crops, from 0.
+        queries: Positions of the queries, in the order of the file.
+        gallery: Positions of the gallery crops.
+    """
+
+    crops: Sequence[Crop]
+    labels: np.ndarray
+    train: np.ndarray
+    queries: np.ndarray
+    gallery: np.ndarray
+
+
+def read_new_protocol(path: Path, crops: Sequence[Crop]) -> NewProtocol:
+    """Read the file and check it against itself and the crops that there are.
+
+    Args:
+        path: ``cuhk03_new_protocol_config_labeled.mat`` or ``..._detected.mat``.
+        crops: What ``cuhk-03.mat`` holds.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: Unreadable, of another layout, or a contradiction; the message names the row.
+    """
+    content = read_mat(path)
+    missing = [key for key in _KEYS if key not in content]
+    if missing:
+        raise ValueError(
+            f'{path}: no key {", ".join(missing)} in it, but {", ".join(content) or "nothing"}'
+        )
+    listed = _listed_crops(path, content['filelist'], crops)
+    labels = _numbers(path, content, 'labels', len(listed))
+    _check_labels(path, listed, labels)
+    if 'camId' in content:
+        views = np.array([crop.view for crop in listed])
+        wrong = np.flatnonzero(_numbers(path, content, 'camId', len(listed)) != views)
+        if len(wrong):
+            raise ValueError(
+                f'{path}: camId({wrong[0] + 1}) contradicts the view in the name '
+                f'{listed[wrong[0]].name!r} of the same row of filelist'
+            )
+    train, queries, gallery = _indices(path, content, labels)
+    return NewProtocol(listed, labels, train, queries, gallery)
+
+
+def _listed_crops(path: Path, filelist: np.ndarray, crops: Sequence[Crop]) -> list[Crop]:
+    by_name = {crop.name: crop for crop in crops}
+    listed = []
+    for row, cell in enumerate(filelist.ravel(), 1):
+        name = str(np.ravel(cell)[0]).strip() if np.size(cell) == 1 else repr(cell)
+        if name not in by_name:
+            raise ValueError(
+                f'{path}: filelist({row}) is {name!r}, but cuhk-03.mat has no such crop; is this '
+                'the file for the other kind of boxes?'
+            )
+        listed.append(by_name[name])
+    if len(set(listed)) < len(listed):
+        twice = next(crop for crop in listed if listed.count(crop) > 1)
+        raise ValueError(f'{path}: filelist names {twice.name!r} twice')
+    return listed
+
+
+def _numbers(path: Path, content: dict[str, np.ndarray], key: str, length: int) -> np.ndarray:
+    """(length,) int64 values of a variable."""
+    values = content[key].ravel()
+    if values.dtype.kind not in 'iuf' or len(values) != length:
+        raise ValueError(
+            f'{path}: {key} holds {len(values)} values of {values.dtype}; {length} numbers, one '
+            'for each row of filelist, expected'
+        )
+    return _whole(path, key, values)
+
+
+def _whole(path: Path, key: str, values: np.ndarray) -> np.ndarray:
+    whole = np.isfinite(values) & (values == np.trunc(values)) & (values >= 0) & (values < 2**31)
+    if not whole.all():
+        row = int(np.flatnonzero(~whole)[0])
+        raise ValueError(f'{path}: {key}({row + 1}) is {values[row]:g}; a whole number expected')
+    return values.astype(np.int64)
+
+
+def _check_labels(path: Path, crops: Sequence[Crop], labels: np.ndarray) -> None:
+    """Refuse a person with two labels and a label of two people."""
+    label_of: dict[tuple[int, int], int] = {}
+    person_of: dict[int, tuple[int, int]] = {}
+    for row, (crop, label) in enumerate(zip(crops, labels.tolist(), strict=True), 1):
+        person = crop.pair, crop.person
+        if (
+            label_of.setdefault(person, label) != label
+            or person_of.setdefault(label, person) != person
+        ):
+            raise ValueError(
+                f'{path}: labels({row}) is {label} for {crop.name!r}, but in an earlier row that '
+                'person has another label or that label another person'
+            )
+
+
+def _indices(path: Path, content: dict[str, np.ndarray], labels: np.ndarray) -> list[np.ndarray]:
+    """Positions, from 0, of the training crops, the queries and the gallery."""
+    found = []
+    for key in _INDICES:
+        values = content[key].ravel()
+        if values.dtype.kind not in 'iuf' or not len(values):
+            raise ValueError(f'{path}: {key} holds no numbers, but {values.dtype} values')
+        rows = _whole(path, key, values)
+        bad = np.flatnonzero((rows < 1) | (rows > len(labels)))
+        if len(bad):
+            raise ValueError(
+                f'{path}: {key}({bad[0] + 1}) is {rows[bad[0]]}; filelist has the rows 1 to '
+                f'{len(labels)}'
+            )
+        found.append(rows - 1)
+    rows, counts = np.unique(np.concatenate(found), return_counts=True)
+    if (counts > 1).any():
+        raise ValueError(
+            f'{path}: row {rows[counts > 1][0] + 1} of filelist is used more than once by '
+            f'{", ".join(_INDICES)}; training crops, queries and gallery must not overlap'
+        )
+    both = np.intersect1d(labels[found[0]], labels[np.concatenate(found[1:])])
+    if len(both):
+        raise ValueError(f'{path}: label {both[0]} is in the training set and in the test set')
+    return found
+
+
+REPEATS = 10
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class TestCrops:
+    """The crops of a test set, one person in each.
+
+    Attributes:
+        people: (n,) int64 person of each crop.
+        cameras: (n,) int64 camera of each crop; the views of a camera pair are two cameras.
+        views: (n,) int64 view of its camera pair, 1 or 2.
+        bboxes: (n, 4) float32 xyxy box of the person in each crop.
+    """
+
+    __test__ = False  # or pytest takes the name for that of a test
+
+    people: np.ndarray
+    cameras: np.ndarray
+    views: np.ndarray
+    bboxes: np.ndarray
+
+
+def all_but_junk(crops: TestCrops, queries: np.ndarray, gallery: np.ndarray) -> SearchGalleries:
+    """Search each query in the gallery without the pictures of that person by the same camera.
+
+    Args:
+        crops: The test set.
+        queries: (Q,) int64 crops to search for.
+        gallery: (G,) int64 crops to search in.
+
+    Returns:
+        At most one search for each query; query q of it is ``queries[q]``.
+    """
+    people, cameras = crops.people, crops.cameras
+    junk = (people[queries, None] == people[gallery]) & (cameras[queries, None] == cameras[gallery])
+    search, entry = np.nonzero(~junk)
+    return _searches(crops, queries, np.arange(len(queries)), search, gallery[entry])
+
+
+def single_gallery_shot(crops: TestCrops, *, any_view: bool = False) -> SearchGalleries:
+    """Search each crop ten times, each time in one random crop of each person.
+
+    The draws are raw output of a seeded PCG64, which is the same on every platform and with every
+    version of NumPy.
+
+    Args:
+        crops: The test set; every crop of it is a query.
+        any_view: Draw the pictures of other people from both views instead of the view that is not
+            the query's. The query's own person is always drawn from the other view.
+
+    Returns:
+        At most ten searches for each crop.
+    """
+    identities, person = np.unique(crops.people, return_inverse=True)
+    group = 2 * person + crops.views - 1
+    order = np.argsort(group, kind='stable')
+    bounds = np.searchsorted(group[order], np.arange(2 * len(identities) + 1))
+    first, last = bounds[:-1].reshape(-1, 2), bounds[1:].reshape(-1, 2)
+    other_view = 2 - crops.views
+    first_drawn, last_drawn = first[:, other_view].T, last[:, other_view].T
+    if any_view:
+        own = person[:, None] == np.arange(len(identities))
+        first_drawn = np.where(own, first_drawn, first[:, 0])
+        last_drawn = np.where(own, last_drawn, last[:, 1])
+    sizes = last_drawn - first_drawn
+    draws = np.random.PCG64(_SEED).random_raw(REPEATS * sizes.size).reshape(REPEATS, *sizes.shape)
+    places = first_drawn + (draws % np.maximum(sizes, 1).astype(np.uint64)).astype(np.int64)
+    repeat, query, identity = np.nonzero(np.broadcast_to(sizes > 0, places.shape))
+    every = np.arange(len(person))
+    return _searches(
+        crops,
+        every,
+        np.tile(every, REPEATS),
+        repeat * len(person) + query,
+        order[places[repeat, query, identity]],
+    )
+
+
+def _searches(
+    crops: TestCrops, queries: np.ndarray, asked: np.ndarray, search: np.ndarray, images: np.ndarray
+) -> SearchGalleries:
+    """Galleries of all searches that can succeed; the field leaves the others out of its means.
+
+    Args:
+        crops: The test set.
+        queries: (Q,) crop of each query.
+        asked: (S,) query of each search.
+        search: (M,) search of each gallery entry, ascending.
+        images: (M,) crop of each gallery entry.
+    """
+    right = crops.people[images] == crops.people[queries[asked]][search]
+    possible = np.bincount(search[right], minlength=len(asked)) > 0
+    kept = possible[search]
+    search, images, right = search[kept], images[kept], right[kept]
+    counts = np.bincount(search, minlength=len(asked))[possible]
+    positives = np.flatnonzero(right)
+    return SearchGalleries(
+        splits=np.concatenate([[0], np.cumsum(counts)]),
+        images=images,
+        positives=positives,
+        bboxes=crops.bboxes[images[positives]],
+        queries=asked[possible],
+    )
+
+
+PROTOCOLS = ('new', 'classic')
+
+CLASSIC_GALLERIES = ('classic', 'classic_any_view', 'classic_all')
+"""Galleries of a classic split; see :class:`CUHK03Files`."""
+
+
+@dataclass(frozen=True)
+class CUHK03Files(SceneFiles):
+    """``cuhk03_release/cuhk-03.mat`` and ``cuhk03_new_protocol_config_{labeled,detected}.mat``.
+
+    Every crop is a scene with one person, whose box is the crop. View v of camera pair p is camera
+    ``2 (p - 1) + v``.
+
+    The new protocol has 767 training and 700 test identities. ``galleries['new']``: each query is
+    searched in all gallery crops but the junk, the pictures of the same person by the same camera.
+    Test ids are the file's ``labels``.
+
+    A classic split has 100 test identities, and every other one is for training. Test ids are
+    ``1000 * pair + person``, every test crop is a query, and there are three galleries:
+
+    * ``'classic'``, single gallery shot: one random crop of each person from the view that is not
+      the query's; ten searches per query. Its top-k is the CMC that papers report.
+    * ``'classic_any_view'``: the same, but the crops of other people come from both views, as
+      torchreid and fast-reid draw them.
+    * ``'classic_all'``: every test crop but the junk. Its mAP is the one reported beside the CMC.
+
+    In all of them a query whose person is in no crop of its gallery is not searched. Training ids
+    are ranks in the order of the identities: 0..766 in the new protocol.
+
+    Attributes:
+        boxes: ``'labelled'`` by hand or ``'detected'`` by a part-based detector.
+        protocol: ``'new'`` or ``'classic'``.
+        classic_split: Which of the 20 classic splits, from 0.
+
+    Raises:
+        ValueError: An unknown or contradictory option.
+    """
+
+    boxes: str = 'labelled'
+    protocol: str = 'new'
+    classic_split: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, known in (('boxes', tuple(VARIABLES)), ('protocol', PROTOCOLS)):
+            if getattr(self, name) not in known:
+                given, use = getattr(self, name), ' or '.join(map(repr, known))
+                raise ValueError(f'{name}={given!r} is unknown; use {use}')
+        if self.classic_split and self.protocol != 'classic':
+            raise ValueError(
+                f"classic_split={self.classic_split} is for protocol='classic', but protocol="
+                f'{self.protocol!r}'
+            )
+
+    @property
+    def crops_file(self) -> Path:
+        """The file that holds all crops."""
+        return self.root / 'cuhk03_release' / 'cuhk-03.mat'
+
+    @property
+    def protocol_file(self) -> Path:
+        """The file that holds the new protocol."""
+        return self.root / f'cuhk03_new_protocol_config_{VARIABLES[self.boxes]}.mat'
+
+    @property
+    def image_root(self) -> Path:
+        """See :class:`SceneFiles`."""
+        return self.root / crop_folder(self.boxes)
+
+    def sources(self) -> list[Path]:
+        """See :class:`SceneFiles`."""
+        return [self.crops_file, *([self.protocol_file] if self.protocol == 'new' else [])]
+
+    def read(self) -> SceneIndex:
+        """See :class:`SceneFiles`."""
+        crops = read_crops(self.crops_file, self.boxes)
+        if self.protocol == 'new':
+            return self._read_new(read_new_protocol(self.protocol_file, crops))
+        return self._read_classic(crops)
+
+    def prepare(self) -> None:
+        """Unpack the crops into PNG files beside ``cuhk-03.mat``; see :func:`unpack_crops`."""
+        unpack_crops(self.crops_file, self.boxes, self.image_root)
+
+    def _read_new(self, protocol: NewProtocol) -> SceneIndex:
+        if not self.test_mode:
+            return self._training_set(
+                [protocol.crops[row] for row in protocol.train], protocol.labels[protocol.train]
+            )
+        rows = np.sort(np.concatenate([protocol.queries, protocol.gallery]))
+        crops, people = [protocol.crops[row] for row in rows], protocol.labels[rows]
+        queries, gallery = (np.searchsorted(rows, r) for r in (protocol.queries, protocol.gallery))
+        galleries = dict(new=all_but_junk(_arrays(crops, people), queries, gallery))
+        return self._test_set(crops, people, queries, galleries)
+
+    def _read_classic(self, crops: list[Crop]) -> SceneIndex:
+        tested = read_test_people(self.crops_file, self.classic_split)
+        crops = [c for c in crops if ((c.pair, c.person) in tested) == self.test_mode]
+        people = np.array([1000 * c.pair + c.person for c in crops], np.int64)
+        if not self.test_mode:
+            return self._training_set(crops, people)
+        every, arrays = np.arange(len(crops)), _arrays(crops, people)
+        galleries = (
+            single_gallery_shot(arrays),
+            single_gallery_shot(arrays, any_view=True),
+            all_but_junk(arrays, every, every),
+        )
+        named = dict(zip(CLASSIC_GALLERIES, galleries, strict=True))
+        return self._test_set(crops, people, every, named)
+
+    def _training_set(self, crops: list[Crop], people: np.ndarray) -> SceneIndex:
+        identities, ranks = np.unique(people, return_inverse=True)
+        return SceneIndex(self._frames(crops, ranks), len(identities), raw_ids=identities)
+
+    def _test_set(
+        self,
+        crops: list[Crop],
+        people: np.ndarray,
+        queries: np.ndarray,
+        galleries: dict[int | str, SearchGalleries],
+    ) -> SceneIndex:
+        frames = self._frames(crops, people)
+        wanted = [
+            Query(frames[q].name, frames[q].bboxes[0], int(people[q]), frames[q].source)
+            for q in queries
+        ]
+        return SceneIndex(frames, 0, wanted, galleries)
+
+    def _frames(self, crops: list[Crop], people: np.ndarray) -> list[Frame]:
+        return [
+            Frame(
+                name=crop.name,
+                bboxes=np.array([[0, 0, crop.width, crop.height]], np.float32),
+                person_ids=np.array([person], np.int64),
+                source=f'{self.crops_file}, {crop.cell(self.boxes)}',
+                camera=crop.camera,
+            )
+            for crop, person in zip(crops, people, strict=True)
+        ]
+
+
+def crop_folder(boxes: str) -> str:
+    """Folder, inside that of the data set, that the crops are unpacked to."""
+    return f'cuhk03_release/images_{boxes}'
+
+
+def _arrays(crops: list[Crop], people: np.ndarray) -> TestCrops:
+    return TestCrops(
+        people=people,
+        cameras=np.array([crop.camera for crop in crops], np.int64),
+        views=np.array([crop.view for crop in crops], np.int64),
+        bboxes=np.array([[0, 0, c.width, c.height] for c in crops], np.float32).reshape(-1, 4),
+    )
