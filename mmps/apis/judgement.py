@@ -9,11 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from mmps.evaluation.functional import calibrate_pairs
-from mmps.evaluation.functional.stranger_pairs import (
-    Pictures,
-    labelled_pictures,
-    pairs_by_label,
-)
+from mmps.evaluation.functional.calibration import Pictures, labelled_pictures, pairs_by_label
 from mmps.utils.errors import UserError
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from mmps.evaluation.functional.bootstrap import Comparison, Interval
-from mmps.evaluation.functional.split_summary import SplitSummary
+from mmps.evaluation.functional.protocols import SplitSummary
 
 COLUMNS = ('search/mAP', 'search/top1', 'search/top5', 'search/top10', 'det/AP', 'det/recall')
 SIGNIFICANCE = 0.05

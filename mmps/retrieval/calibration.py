@@ -14,8 +14,8 @@ from mmps.evaluation.functional.calibration import (
     Calibration,
     calibrate_marks,
     calibrate_pairs,
+    pairs_in_frames,
 )
-from mmps.evaluation.functional.stranger_pairs import pairs_in_frames
 from mmps.utils.files import write_json
 
 from .errors import GalleryError, ModelMismatchError

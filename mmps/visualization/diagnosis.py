@@ -11,8 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 from matplotlib.patches import Patch
 
-from mmps.evaluation.functional.breakdowns import Breakdown
-from mmps.evaluation.functional.search_loss import Part, SearchLoss
+from mmps.evaluation.functional.diagnosis import Breakdown, Part, SearchLoss
 from mmps.utils.files import whole_file
 
 REACHED = '#e3e7ec'
@@ -52,7 +51,7 @@ def save_diagnosis(
     Args:
         path: File to write.
         loss: The diagnosis.
-        breakdowns: As :func:`~mmps.evaluation.functional.breakdowns.break_down` gives them.
+        breakdowns: As :func:`~mmps.evaluation.functional.diagnosis.break_down` gives them.
         key: Name of the result, e.g. ``search/mAP``.
     """
     figure = Figure(figsize=(13, 10.6), dpi=100, facecolor='white')

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from mmps.evaluation.functional.annotations import SearchAnnotations
 from mmps.evaluation.functional.predictions import SearchPredictions
-from mmps.evaluation.functional.top_matches import Match, top_matches
+from mmps.evaluation.functional.search import Match, top_matches
 
 from .cell import BODY, CAPTION, CELL_HEIGHT, CELL_WIDTH, Cell, draw_cell
 from .draw import (
@@ -61,7 +61,7 @@ def save_ranking_sheets(
         queries: Rows of the queries to draw. Default: 24, evenly spaced over all.
         top_k: Matches per query.
         rows_per_sheet: Queries per sheet.
-        **options: Of the metric; see :func:`~mmps.evaluation.functional.top_matches.top_matches`.
+        **options: Of the metric; see :func:`~mmps.evaluation.functional.search.top_matches`.
 
     Returns:
         The files, in the order of the queries.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mmps.evaluation.functional import SearchAnnotations, SearchPredictions
-from mmps.evaluation.functional.search_loss import Part
+from mmps.evaluation.functional.diagnosis import Part
 
 from .search_oracle import iou_of, threshold_of
 

@@ -235,7 +235,7 @@ def test_what_does_not_fit(searcher, gallery):
 
 
 def test_the_line_is_checked_on_people_held_back():
-    from mmps.evaluation.functional.stranger_pairs import labelled_pictures
+    from mmps.evaluation.functional.calibration import labelled_pictures
 
     easy, hard = (labelled_pictures(*labelled(240, 3, dim)) for dim in (32, 2))
     shares = check_line(easy, halvings=3)

@@ -10,7 +10,7 @@ from mmps.apis.model_tag import model_tag
 from mmps.apis.network import TorchNetwork, build_model
 from mmps.apis.preprocessing import test_steps as steps_of
 from mmps.evaluation.functional import load_predictions
-from mmps.evaluation.functional.top_matches import top_matches
+from mmps.evaluation.functional.search import top_matches
 from mmps.retrieval import Gallery, ModelMismatchError, Where
 from mmps.sources import read_image
 from mmps.utils.checkpoint import CheckpointError

@@ -5,7 +5,7 @@ import pytest
 from helpers.galleries import model_tag
 
 from mmps.benchmark.search_sets import Size, random_test_set
-from mmps.evaluation.functional.top_matches import top_matches
+from mmps.evaluation.functional.search import top_matches
 from mmps.retrieval import Gallery, IndexedFrame, exact_search
 
 SIZE = Size(images=40, boxes=120, labelled=90, people=6, queries=15, detections=400, dim=64)

@@ -5,9 +5,7 @@ import numpy as np
 import pytest
 from helpers.search_cases import random_annotations, random_predictions
 
-from mmps.evaluation.functional.breakdowns import break_down
-from mmps.evaluation.functional.diagnosis import diagnose_search
-from mmps.evaluation.functional.search_loss import Part
+from mmps.evaluation.functional.diagnosis import Part, break_down, diagnose_search
 from mmps.visualization.diagnosis import COLOURS, REACHED, interval_label, save_diagnosis
 
 MACHADO = {

@@ -93,8 +93,8 @@ def check(arguments: argparse.Namespace) -> None:
     """Print how labels and frames of half of the people hold for the other half."""
     from mmps.apis.judgement import check_line
     from mmps.evaluation.functional import calibrate_pairs
-    from mmps.evaluation.functional.calibration_check import check_calibration
-    from mmps.evaluation.functional.stranger_pairs import (
+    from mmps.evaluation.functional.calibration import (
+        check_calibration,
         labelled_pictures,
         pairs_by_label,
         pairs_in_scenes,

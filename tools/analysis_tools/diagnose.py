@@ -69,7 +69,7 @@ def ranking_options(protocols, annotations, key: str) -> dict:
 
 def print_table(loss, key: str) -> None:
     """One line per part, in mAP points."""
-    from mmps.evaluation.functional.search_loss import Part
+    from mmps.evaluation.functional.diagnosis import Part
 
     reached = loss.mean_average_precision
     print(f'{key} {reached:.2%}, {len(loss.queries)} searches')
@@ -101,7 +101,7 @@ def draw_rankings(config, annotations, predictions, loss, folder: str, options: 
 
 def save(annotations, loss, arguments, options: dict) -> None:
     """The JSON file and the picture."""
-    from mmps.evaluation.functional.breakdowns import break_down, diagnosis_report
+    from mmps.evaluation.functional.diagnosis import break_down, diagnosis_report
     from mmps.utils.files import write_json
     from mmps.visualization.diagnosis import save_diagnosis
 

@@ -3,9 +3,8 @@
 from .annotations import SearchAnnotations, SearchGalleries
 from .bootstrap import Comparison, Interval, bootstrap_intervals, compare_results
 from .calibration import Calibration, FalseMatch, calibrate_marks, calibrate_pairs
-from .coco_detection import evaluate_coco
 from .context_matching import ContextMatching
-from .detection import evaluate_detection
+from .detection import evaluate_coco, evaluate_detection
 from .predictions import (
     SearchPredictions,
     align_predictions,
@@ -13,10 +12,8 @@ from .predictions import (
     save_predictions,
     with_ground_truth_boxes,
 )
-from .protocols import SearchProtocols
-from .search import evaluate_search, rank_queries
-from .search_result import SearchResult
-from .split_summary import SplitSummary, summarise_splits
+from .protocols import SearchProtocols, SplitSummary, summarise_splits
+from .search import SearchResult, evaluate_search, rank_queries
 
 __all__ = [
     'Calibration',

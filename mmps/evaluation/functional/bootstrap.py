@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .search_result import SearchResult
+from .search import SearchResult
 
 CHUNK_VALUES = 2**20
 """Draws held at a time."""

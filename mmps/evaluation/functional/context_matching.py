@@ -12,10 +12,9 @@ from typing import Literal
 
 import numpy as np
 
-from .annotations import SearchAnnotations
+from .annotations import SearchAnnotations, gather_slices
 from .matching import box_iou
 from .predictions import SearchPredictions
-from .ragged import gather_slices
 from .similarities import Similarities
 
 SAME_PERSON_IOU = 0.5

@@ -7,8 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from .annotations import SearchAnnotations, SearchGalleries
-from .ragged import gather_slices, splits_of
+from .annotations import SearchAnnotations, SearchGalleries, gather_slices, splits_of
 
 EVERYWHERE = 'all'
 """Gallery of every test image, for test sets that list galleries of a fixed size."""

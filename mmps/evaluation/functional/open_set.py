@@ -12,13 +12,12 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from .annotations import SearchAnnotations
+from .annotations import SearchAnnotations, splits_of
 from .bootstrap import Interval, draws
 from .galleries import Gallery
 from .matching import IouRule, match_people
 from .predictions import SearchPredictions
-from .ragged import splits_of
-from .ranking import rank_galleries
+from .search import rank_galleries
 from .similarities import Similarities
 
 FALSE_ALARMS = (0.01, 0.1)

@@ -13,8 +13,14 @@ import numpy as np
 from mmps.utils.files import whole_file
 from mmps.utils.image_folder import difference, same_name
 
-from .annotations import SearchAnnotations, as_array, check_length, check_splits
-from .ragged import gather_slices, splits_of
+from .annotations import (
+    SearchAnnotations,
+    as_array,
+    check_length,
+    check_splits,
+    gather_slices,
+    splits_of,
+)
 
 NORM_TOLERANCE = 1e-2
 """Largest |norm - 1| of an embedding; leaves room for embeddings computed in float16."""

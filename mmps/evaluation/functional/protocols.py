@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from statistics import fmean, stdev
 from typing import Any, Literal, get_args
 
 import numpy as np
 
-from .annotations import SearchAnnotations
-from .camera_pairs import by_query_camera, camera_galleries
-from .coco_detection import evaluate_coco
+from .annotations import SearchAnnotations, gather_slices
 from .context_matching import ContextMatching
-from .detection import evaluate_detection
+from .detection import evaluate_coco, evaluate_detection
 from .galleries import Gallery, make_gallery
-from .matching import IouRule, check_iou_rule
+from .matching import IouRule, box_iou, check_iou_rule
 from .open_set import OpenSetResult, open_set_metrics, search_open_set
 from .predictions import (
     SearchPredictions,
@@ -21,9 +21,81 @@ from .predictions import (
     keep_confident,
     with_ground_truth_boxes,
 )
-from .query_source import queries_from_detections
-from .ranking import rank_galleries
-from .search_result import SearchResult
+from .search import SearchResult, rank_galleries
+
+
+def camera_galleries(annotations: SearchAnnotations, gallery_size: int | str) -> dict[int, Gallery]:
+    """For each camera the gallery of its images alone.
+
+    Args:
+        annotations: Ground truth.
+        gallery_size: Which explicit protocol to take the images from; see
+            :func:`~mmps.evaluation.functional.galleries.make_gallery`.
+
+    Raises:
+        ValueError: The camera of an image is unknown.
+    """
+    return {
+        camera: make_gallery(annotations, gallery_size=gallery_size, camera=camera)
+        for camera in np.unique(annotations.cameras).tolist()
+    }
+
+
+def by_query_camera(
+    annotations: SearchAnnotations, results: dict[int, SearchResult]
+) -> dict[str, SearchResult]:
+    """Divide the results of :func:`camera_galleries` by the camera of the query.
+
+    A search with nobody to find in the camera says nothing about it and is left out.
+
+    Returns:
+        ``'_c1_c2'`` (query camera, gallery camera) to the searches of that pair; pairs without any
+        are missing.
+    """
+    pairs = {}
+    for query_camera in np.unique(annotations.cameras[annotations.query_images]).tolist():
+        for gallery_camera, result in results.items():
+            here = annotations.cameras[annotations.query_images[result.queries]] == query_camera
+            searches = result[here & (result.positives > 0)]
+            if len(searches):
+                pairs[f'_c{query_camera}_c{gallery_camera}'] = searches
+    return pairs
+
+
+def queries_from_detections(
+    annotations: SearchAnnotations, predictions: SearchPredictions
+) -> tuple[SearchPredictions, np.ndarray]:
+    """Describe each query by the detection that overlaps its box most, as AlignPS and PSTR do.
+
+    Of detections with the same IoU the one with the highest score is taken.
+
+    Args:
+        annotations: Ground truth.
+        predictions: In the order of ``annotations``, cut at the score threshold.
+
+    Returns:
+        Predictions with the new query embeddings, and (Q,) bool: whether any detection overlaps the
+        query. One that nothing overlaps keeps its embedding.
+    """
+    owners, rows = gather_slices(predictions.image_splits, annotations.query_images)
+    bboxes = predictions.bboxes[rows]
+    iou = box_iou(annotations.query_bboxes[owners], bboxes)
+    # the box itself as the last key, so that the order of the detections never matters
+    order = np.lexsort((*bboxes.T, -predictions.scores[rows], -iou, owners))
+    order = order[iou[order] > 0]
+    queries, first = np.unique(owners[order], return_index=True)
+    embeddings = predictions.query_embeddings.copy()
+    embeddings[queries] = predictions.embeddings[rows[order[first]]]
+    detected = np.zeros(len(embeddings), bool)
+    detected[queries] = True
+    context = predictions.query_context_embeddings
+    if context is not None and predictions.query_context_splits is not None:
+        context = context.copy()
+        context[predictions.query_context_splits[:-1]] = embeddings
+    return replace(
+        predictions, query_embeddings=embeddings, query_context_embeddings=context
+    ), detected
+
 
 DETECTION_IOU = 0.5
 STRICT_IOU = 0.75
@@ -233,3 +305,37 @@ class SearchProtocols:
         if detected is None or self.undetected_queries == 'zero':
             return results
         return {name: result[detected[result.queries]] for name, result in results.items()}
+
+
+@dataclass(frozen=True)
+class SplitSummary:
+    """What is reported of a protocol with several splits.
+
+    Attributes:
+        mean: By key, the mean over the splits.
+        deviation: By key, the sample standard deviation over the splits (n - 1 in its
+            denominator): how far a split lies from the mean, not how sure the mean is.
+    """
+
+    mean: dict[str, float]
+    deviation: dict[str, float]
+
+
+def summarise_splits(splits: Mapping[int, Mapping[str, float]]) -> SplitSummary:
+    """Mean and deviation of every key that all splits have, in the order of the first.
+
+    Args:
+        splits: By number of the split, its metrics.
+
+    Raises:
+        ValueError: Fewer than two splits.
+    """
+    if len(splits) < 2:
+        raise ValueError(f'{len(splits)} split given; mean and deviation need two at least')
+    first, *others = splits.values()
+    common = [key for key in first if all(key in metrics for metrics in others)]
+    values = {key: [metrics[key] for metrics in splits.values()] for key in common}
+    return SplitSummary(
+        mean={key: fmean(found) for key, found in values.items()},
+        deviation={key: stdev(found) for key, found in values.items()},
+    )

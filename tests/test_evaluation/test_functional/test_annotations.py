@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mmps.evaluation.functional import SearchAnnotations, SearchGalleries
+from mmps.evaluation.functional.annotations import gather_slices, splits_of
 
 
 def annotations(**changes):
@@ -109,3 +110,19 @@ def test_bad_galleries_are_refused(arrays, message):
 def test_galleries_must_fit_the_test_set(galleries, message):
     with pytest.raises(ValueError, match=message):
         annotations(galleries={50: galleries})
+
+
+def test_slices_are_listed_in_the_given_order_with_repeats_and_empty_groups():
+    splits = np.array([0, 2, 2, 5])
+    owners, rows = gather_slices(splits, np.array([2, 1, 0, 2]))
+    assert owners.tolist() == [0, 0, 0, 2, 2, 3, 3, 3]
+    assert rows.tolist() == [2, 3, 4, 0, 1, 2, 3, 4]
+
+
+def test_no_group_gives_no_row():
+    owners, rows = gather_slices(np.array([0, 2]), np.zeros(0, np.int64))
+    assert len(owners) == len(rows) == 0
+
+
+def test_splits_invert_owners():
+    assert splits_of(np.array([0, 0, 2]), 4).tolist() == [0, 2, 2, 3, 3]

@@ -11,13 +11,13 @@ from mmps.evaluation.functional import (
     Calibration,
     SearchAnnotations,
     SearchPredictions,
-    stranger_pairs,
 )
-from mmps.evaluation.functional.calibration import calibrate_marks, calibrate_pairs
-from mmps.evaluation.functional.calibration_check import check_calibration
-from mmps.evaluation.functional.stranger_pairs import (
+from mmps.evaluation.functional.calibration import (
     Pictures,
     StrangerPairs,
+    calibrate_marks,
+    calibrate_pairs,
+    check_calibration,
     labelled_pictures,
     pairs_by_label,
     pairs_in_frames,
@@ -136,13 +136,13 @@ def test_intervals_hold_as_often_as_they_say():
 
 
 def test_people_with_many_pictures_do_not_outweigh_others(monkeypatch):
-    monkeypatch.setattr(stranger_pairs, 'MOST_PICTURES', 60)
+    monkeypatch.setattr('mmps.evaluation.functional.calibration.MOST_PICTURES', 60)
     ids = np.repeat(np.arange(20), [101] + [3] * 19)
     embeddings = unit(np.random.default_rng(0).standard_normal((len(ids), 4)))
     pairs, _ = pairs_by_label(pictures_of(embeddings, ids))
     assert len(pairs) < 60 * 59 / 2
     assert np.bincount(pairs.owners.ravel()).max() < 5 * np.bincount(pairs.owners.ravel()).min()
-    monkeypatch.setattr(stranger_pairs, 'MOST_PICTURES', 10)
+    monkeypatch.setattr('mmps.evaluation.functional.calibration.MOST_PICTURES', 10)
     pairs, _ = pairs_by_label(pictures_of(embeddings, ids))
     assert len(pairs) == 45
 

@@ -106,7 +106,7 @@ def test_equals_the_oracle(seed, gallery, k1, k2, similarity, given_context, wei
         context_matching=ContextMatching(k1, k2, similarity),
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr('mmps.evaluation.functional.ranking.FEW', 2 if few else 0)
+        patch.setattr('mmps.evaluation.functional.search.FEW', 2 if few else 0)
         (result,) = rank_queries(annotations, predictions, **options)
     aps, ranks = search_oracle(annotations, predictions, **options)
     np.testing.assert_allclose(result.average_precision, aps, atol=1e-6)

@@ -6,6 +6,15 @@ from functools import partial
 import numpy as np
 import pytest
 from helpers.one_query import ABSENT, BOX, HERE, OTHER, PERSON, SOMEBODY, one_query
+from helpers.search_cases import (
+    random_annotations,
+    random_galleries,
+    random_options,
+    random_predictions,
+)
+from helpers.search_oracle import search_oracle
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mmps.evaluation.functional import (
     SearchAnnotations,
@@ -14,6 +23,7 @@ from mmps.evaluation.functional import (
     rank_queries,
     with_ground_truth_boxes,
 )
+from mmps.evaluation.functional.search import top_matches
 
 make = partial(one_query, size=2)
 
@@ -216,3 +226,165 @@ def test_a_perfect_ranking_is_exactly_one():
         for options in (dict(), dict(cross_camera=True), dict(iou_thr=0.75)):
             metrics = evaluate_search(annotations, predictions, **options)
             assert metrics == {'mAP': 1.0, 'top1': 1.0, 'top5': 1.0, 'top10': 1.0}
+
+
+def random_case(rng, images=8, searches=None, ties=False):
+    """A test set with galleries of 3 and 6 images; ``searches`` of random queries, or all once."""
+    annotations = random_annotations(rng, images=images)
+    galleries = {size: random_galleries(rng, annotations, size, searches) for size in (3, 6)}
+    annotations = replace(annotations, galleries=galleries)
+    return annotations, random_predictions(rng, annotations, ties=ties)
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    images=st.integers(1, 9),
+    gallery=st.sampled_from([0, 6]),
+    ties=st.booleans(),
+    iou_thr=st.sampled_from(['adaptive', 0.5, 0.75]),
+)
+def test_equals_the_oracle(seed, images, gallery, ties, iou_thr):
+    rng = np.random.default_rng(seed)
+    annotations = random_annotations(rng, images=images, gallery=gallery)
+    predictions = random_predictions(rng, annotations, ties=ties)
+    options = random_options(rng, gallery)
+    (result,) = rank_queries(annotations, predictions, [iou_thr], **options)
+    aps, ranks = search_oracle(annotations, predictions, iou_thr=iou_thr, **options)
+    np.testing.assert_allclose(result.average_precision, aps, atol=1e-9)
+    np.testing.assert_array_equal(result.first_rank, ranks)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    gallery=st.sampled_from([3, 6, 'all']),
+    searches=st.sampled_from([None, 1, 3, 12]),
+    ties=st.booleans(),
+    few=st.booleans(),
+)
+def test_explicit_searches_equal_the_oracle(seed, gallery, searches, ties, few):
+    """Queries that are searched several times, or not at all, in any order."""
+    rng = np.random.default_rng(seed)
+    case = random_case(rng, searches=searches, ties=ties)
+    options = random_options(rng, gallery)
+    # the way that galleries of few images are searched, for all or for none
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('mmps.evaluation.functional.search.FEW', 2 if few else 0)
+        (result,) = rank_queries(*case, **options)
+    aps, ranks = search_oracle(*case, **options)
+    np.testing.assert_allclose(result.average_precision, aps, atol=1e-9)
+    np.testing.assert_array_equal(result.first_rank, ranks)
+    assert (np.diff(result.queries) >= 0).all()
+    assert len(result.queries) == (searches or case[0].num_queries)
+
+
+FAR = [60.0, 10.0, 90.0, 90.0]
+
+
+def make_case(detections):
+    """The person in images 0 (the query), 1 and 2; nobody known in 3. Detections: image, box,
+    similarity to the query."""
+    found = [[rest for image, *rest in detections if image == number] for number in range(4)]
+    return one_query([HERE, HERE, HERE, []], found, cameras=[1, 1, 2, 3])
+
+
+def test_hand_computed_top_matches():
+    case = make_case(
+        [
+            (0, BOX, 1.0),  # the query's own image is not searched
+            (1, BOX, 0.7),  # right
+            (1, FAR, 0.9),  # right person's image, wrong place
+            (2, BOX, 0.5),  # the person again, but less similar than the next
+            (2, BOX, 0.6),  # right
+            (3, FAR, 0.8),  # nobody known
+        ]
+    )
+    (matches,) = top_matches(*case, [0])
+    shown = [(match.image, round(match.similarity, 6), match.correct) for match in matches]
+    assert shown == [
+        (1, 0.9, False),
+        (3, 0.8, False),
+        (1, 0.7, True),
+        (2, 0.6, True),
+        (2, 0.5, False),
+    ]
+    np.testing.assert_array_equal(matches[0].bbox, FAR)
+    assert [match.image for match in top_matches(*case, [0], top_k=2)[0]] == [1, 3]
+
+
+def test_wrong_stands_before_right_where_both_are_as_similar():
+    (matches,) = top_matches(*make_case([(1, BOX, 0.5), (3, FAR, 0.5)]), [0])
+    assert [match.correct for match in matches] == [False, True]
+
+
+def test_cross_camera_leaves_out_the_query_camera():
+    case = make_case([(1, BOX, 0.9), (2, BOX, 0.5)])
+    (matches,) = top_matches(*case, [0], cross_camera=True)
+    assert [match.image for match in matches] == [2]
+
+
+def test_confidence_weighting_demotes_doubtful_matches():
+    annotations, predictions = make_case([(1, BOX, 0.9), (2, BOX, 0.8)])
+    predictions.scores[0] = 0.6
+    (matches,) = top_matches(annotations, predictions, [0], confidence_weighting=True)
+    shown = [(match.image, round(match.similarity, 6)) for match in matches]
+    assert shown == [(2, 0.8), (1, 0.54)]
+
+
+def test_unconfident_detections_are_dropped():
+    annotations, predictions = make_case([(1, BOX, 0.9), (2, BOX, 0.5)])
+    predictions.scores[0] = 0.3
+    (matches,) = top_matches(annotations, predictions, [0])
+    assert [match.image for match in matches] == [2]
+    assert len(top_matches(annotations, predictions, [0], score_thr=0.1)[0]) == 2
+
+
+def test_query_that_does_not_exist():
+    with pytest.raises(ValueError, match='queries: row 1 is 3, but there are 1 queries'):
+        top_matches(*make_case([(1, BOX, 0.9)]), [0, 3])
+
+
+@pytest.mark.parametrize('cross_camera', [False, True])
+@pytest.mark.parametrize('seed', range(5))
+def test_agrees_with_the_metric(seed, cross_camera):
+    """First right rank and number of images found are those of the metric, on random cases."""
+    rng = np.random.default_rng(seed)
+    images, people = 12, 40
+    image = np.sort(rng.integers(0, images, people))
+    corner = rng.uniform(0, 200, (people, 2))
+    boxes = np.concatenate([corner, corner + rng.uniform(20, 60, (people, 2))], 1)
+    ids = rng.integers(-1, 6, people)
+    queries = np.flatnonzero(ids >= 0)[:8]
+    names = [f'i{i}' for i in range(images)]
+    splits = np.searchsorted(image, range(images + 1))
+    annotations = SearchAnnotations(
+        names,
+        rng.integers(1, 4, images),
+        splits,
+        boxes,
+        ids,
+        image[queries],
+        boxes[queries],
+        ids[queries],
+    )
+
+    def unit(rows):
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+    predictions = SearchPredictions(
+        names,
+        splits,
+        boxes + rng.normal(0, 2, boxes.shape),
+        rng.uniform(0.3, 1, people),
+        unit(rng.normal(size=(people, 4))),
+        unit(rng.normal(size=(len(queries), 4))),
+    )
+    (metric,) = rank_queries(annotations, predictions, cross_camera=cross_camera)
+    rankings = top_matches(
+        annotations, predictions, range(len(queries)), top_k=people, cross_camera=cross_camera
+    )
+    for query, matches in enumerate(rankings):
+        right = [rank for rank, match in enumerate(matches, 1) if match.correct]
+        assert len(right) == metric.found[query]
+        assert min(right, default=0) == metric.first_rank[query]

@@ -22,7 +22,7 @@ from mmps.evaluation.functional import (
     SearchProtocols,
     rank_queries,
 )
-from mmps.evaluation.functional.ragged import gather_slices
+from mmps.evaluation.functional.annotations import gather_slices
 from mmps.evaluation.functional.similarities import Similarities
 
 SEEDS = dict(seed=st.integers(0, 2**32 - 1))
@@ -193,7 +193,7 @@ def test_ties_do_not_depend_on_how_similarities_are_computed(dim, monkeypatch):
         monkeypatch.setattr('mmps.evaluation.functional.similarities.CHUNK_VALUES', chunk)
         unchanged()
     with monkeypatch.context() as patch:
-        patch.setattr('mmps.evaluation.functional.ranking.FEW', 2)
+        patch.setattr('mmps.evaluation.functional.search.FEW', 2)
         unchanged()
     original = Similarities.rows
 
