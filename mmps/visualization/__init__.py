@@ -1,12 +1,15 @@
 """Pictures of what a data set holds and of what a model found."""
 
-from .attention import draw_attention
-from .cell import Cell
-from .draw import finish_picture, read_image, write_image
-from .hits import blur_others, draw_hits, draw_match
-from .ranking import draw_ranking_sheet, save_ranking_sheets
-from .scene import draw_packed, draw_people
-from .similarity_matrix import draw_similarity_matrix
+from .draw import Cell, draw_packed, draw_people, finish_picture, read_image, write_image
+from .sheets import (
+    blur_others,
+    draw_attention,
+    draw_hits,
+    draw_match,
+    draw_ranking_sheet,
+    draw_similarity_matrix,
+    save_ranking_sheets,
+)
 from .video import write_video
 
 __all__ = [

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from mmps.apis.judgement import Judgement
 from mmps.retrieval import GalleryInfo, Hit
 from mmps.sources import format_offset, format_time
-from mmps.visualization.cell import CELL_HEIGHT, CELL_WIDTH
+from mmps.visualization.draw import CELL_HEIGHT, CELL_WIDTH
 
 from .scenes import hit_name, source_name
 from .session import Marks, Session

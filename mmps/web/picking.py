@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmps.visualization.cell import CELL_HEIGHT, CELL_WIDTH, crop_in_context
-from mmps.visualization.labels import place_labels
+from mmps.visualization.draw import CELL_HEIGHT, CELL_WIDTH, crop_in_context, place_labels
 
 from .markup import area, box_style, count, data_address, escape, truth
 from .pictures import to_jpeg

@@ -14,8 +14,7 @@ import numpy as np
 
 from mmps.retrieval.ids import frame_id
 from mmps.sources import format_offset, printable, read_frame, read_frame_at
-from mmps.visualization.cell import CELL_HEIGHT, CELL_WIDTH, crop_in_context
-from mmps.visualization.draw import ACCENT, outline
+from mmps.visualization.draw import ACCENT, CELL_HEIGHT, CELL_WIDTH, crop_in_context, outline
 
 from .pictures import LONGEST_SIDE, to_jpeg
 

@@ -4,8 +4,7 @@ import pytest
 from helpers.coloured_people import coloured_scene
 
 from mmps.visualization import write_image
-from mmps.visualization.cell import CELL_HEIGHT, CELL_WIDTH
-from mmps.visualization.draw import ACCENT
+from mmps.visualization.draw import ACCENT, CELL_HEIGHT, CELL_WIDTH
 from mmps.web.scenes import GoneError, _Cache
 
 from .conftest import GREEN, LEFT, MIDDLE

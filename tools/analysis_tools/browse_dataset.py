@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> None:
     from tqdm import tqdm
 
     from mmps.visualization import draw_packed, write_image
-    from mmps.visualization.ranking import spread
+    from mmps.visualization.sheets import spread
 
     arguments = parse_arguments(argv)
     config = load_config(arguments.config, arguments.cfg_options)

@@ -103,7 +103,7 @@ def save(annotations, loss, arguments, options: dict) -> None:
     """The JSON file and the picture."""
     from mmps.evaluation.functional.diagnosis import break_down, diagnosis_report
     from mmps.utils.files import write_json
-    from mmps.visualization.diagnosis import save_diagnosis
+    from mmps.visualization.charts import save_diagnosis
 
     breakdowns = break_down(annotations, loss)
     report = diagnosis_report(annotations, loss, breakdowns)

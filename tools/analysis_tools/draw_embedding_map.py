@@ -162,9 +162,8 @@ def pictures_of(people: Embedded, rows: Sequence[int]) -> dict[int, np.ndarray]:
 def main(argv: list[str] | None = None) -> None:
     arguments = parse_arguments(argv)
 
-    from mmps.visualization.embedding_map import save_embedding_map
-    from mmps.visualization.projection import pca, tsne
-    from mmps.visualization.ranking import spread
+    from mmps.visualization.embedding_map import pca, save_embedding_map, tsne
+    from mmps.visualization.sheets import spread
 
     try:
         load = of_predictions if arguments.source.endswith('.npz') else of_gallery

@@ -6,7 +6,7 @@ import pytest
 from helpers.search_cases import random_annotations, random_predictions
 
 from mmps.evaluation.functional.diagnosis import Part, break_down, diagnose_search
-from mmps.visualization.diagnosis import COLOURS, REACHED, interval_label, save_diagnosis
+from mmps.visualization.charts import COLOURS, REACHED, interval_label, save_diagnosis
 
 MACHADO = {
     # Machado, Oliveira and Fernandes 2009, severity 1, for linear RGB

@@ -1,7 +1,18 @@
+"""Maps keep neighbours, and show groups in colours."""
+
+import cv2
 import numpy as np
 import pytest
 
-from mmps.visualization.projection import affinities, gradient, pca, tsne
+from mmps.visualization.embedding_map import (
+    NAMED,
+    affinities,
+    gradient,
+    named_groups,
+    pca,
+    save_embedding_map,
+    tsne,
+)
 
 
 def groups(count, size, dim, spread, seed=0):
@@ -73,3 +84,21 @@ def test_the_same_map_every_time_and_for_few():
     rows, _ = groups(2, 5, 4, 0.2)
     assert (tsne(rows) == tsne(rows)).all()
     assert tsne(rows[:2]).shape == (2, 2) and np.isfinite(tsne(rows[:5])).all()
+
+
+def test_the_largest_groups_are_named():
+    labels = ['b', 'a', 'b', None, 'a', 'c']
+    assert named_groups(labels) == ['a', 'b', 'c']
+    assert len(named_groups([str(n) for n in range(100)])) == NAMED
+
+
+def test_an_embedding_map(tmp_path):
+    points = np.random.default_rng(0).normal(size=(30, 2))
+    labels = ['one'] * 10 + ['two'] * 10 + [None] * 10
+    picture = np.zeros((40, 20, 3), np.uint8)
+    picture[:] = (0, 255, 0)
+    save_embedding_map(tmp_path / 'map.png', points, labels, 'Map', {3: picture})
+    drawn = cv2.imread(str(tmp_path / 'map.png'))
+    for colour in ((235, 99, 37), (38, 38, 220), (225, 213, 203)):  # one, two, others
+        assert (drawn == colour).all(2).sum() > 30
+    assert (drawn == (0, 255, 0)).all(2).sum() > 400
