@@ -23,7 +23,7 @@ def _child(attribute: str, *locations: str) -> Registry:
 DATASETS = _child('DATASETS', 'mmdet.datasets', 'mmps.datasets')
 DATA_SAMPLERS = _child('DATA_SAMPLERS', 'mmdet.datasets.samplers', 'mmps.datasets')
 TRANSFORMS = _child('TRANSFORMS', 'mmdet.datasets.transforms', 'mmps.datasets.transforms')
-MODELS = _child('MODELS', 'mmdet.models', 'mmps.models', 'mmps.deployment')
+MODELS = _child('MODELS', 'mmdet.models', 'mmps.models', 'mmps.deployment.exported_model')
 TASK_UTILS = _child('TASK_UTILS', 'mmdet.models')
 METRICS = _child('METRICS', 'mmdet.evaluation', 'mmps.evaluation.metrics')
 HOOKS = _child('HOOKS', 'mmdet.engine.hooks', 'mmps.engine')

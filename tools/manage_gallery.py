@@ -8,7 +8,7 @@ from dataclasses import asdict
 from mmps.cli.common import run_tool
 from mmps.cli.search import add_filter_arguments, where_of
 from mmps.sources import format_time
-from mmps.sources.times import EARLIEST, LATEST
+from mmps.sources.provenance import EARLIEST, LATEST
 from mmps.utils.errors import UserError
 
 

@@ -4,14 +4,13 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from mmps.apis.backends import default_backend
-from mmps.apis.network import needs_checkpoint
-from mmps.apis.published_config import published_config
+from mmps.apis.network import default_backend, needs_checkpoint
 from mmps.cli.common import add_run_arguments, load_run_config, run_tool
 from mmps.cli.search import model_parser
 from mmps.engine.amp import cpu_has_bfloat16
 from mmps.formats.from_config import search_evaluator
 from mmps.published import find_model, is_model_name
+from mmps.published.models import published_config
 from mmps.utils.config import require_entries
 from mmps.utils.errors import UserError
 from mmps.utils.memory import keep_freed_memory

@@ -1,8 +1,7 @@
 """Find people, and find a person again: the interface for programs and notebooks."""
 
-from .index_report import IndexReport
 from .people import People
-from .search_result import Query, SearchResult
+from .results import IndexReport, Query, SearchResult
 from .searcher import AmbiguousQueryError, PersonSearcher
 
 __all__ = [

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from mmps.apis.people import People
+from mmps.apis.preprocessing import Prepared, Preprocessing, model_tag, plain_steps
+from mmps.deployment.two_files import DetectorFile, ReIDFile
+from mmps.retrieval import ModelTag
 from mmps.utils.errors import UserError
 
 if TYPE_CHECKING:
     from mmengine.config import Config
 
-    from mmps.apis.preprocessing import Prepared
-    from mmps.retrieval import ModelTag
+    from mmps.published import PublishedModel
 
 
 class Network(Protocol):
@@ -104,8 +106,6 @@ class TorchNetwork(Network):
     ) -> None:
         from mmengine.registry import init_default_scope
 
-        from mmps.apis.model_tag import model_tag
-        from mmps.apis.preprocessing import Preprocessing
         from mmps.utils.memory import keep_freed_memory
 
         config = read_config(config)
@@ -198,3 +198,223 @@ def _people(instances) -> People:
 
 def _array(tensor) -> np.ndarray:
     return tensor.float().cpu().numpy()
+
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+
+class OnnxNetwork(Network):
+    """An exported file, run by ONNX Runtime; a :class:`mmps.apis.network.Network`.
+
+    What a gallery knows of it is the model it was exported from, so that galleries are shared with
+    PyTorch; a file in int8 is a model of its own.
+
+    Args:
+        config: Path, or a config that has been read; the one the file was exported with.
+        path: The file, written by ``tools/deployment/export_onnx.py``.
+        options: See :class:`mmps.deployment.OnnxRuntime`.
+
+    Attributes:
+        tag: Which model it is.
+        model: The model.
+
+    Raises:
+        UserError: The file is damaged, or was exported with other preprocessing than the config's.
+    """
+
+    backend = 'onnxruntime'
+
+    def __init__(
+        self,
+        config: str | os.PathLike | Config,
+        path: str | os.PathLike,
+        device: str = 'auto',
+        **options: str | int,
+    ) -> None:
+        from mmps.deployment.exported_model import ExportedPersonSearch
+
+        config = read_config(config)
+        self.model = ExportedPersonSearch(path, self.backend, device=device, **options)
+        if self.model.file.steps != plain_steps(config):
+            raise UserError(
+                f'model {path} was exported with other preprocessing than the test pipeline of '
+                f'{config.filename}: {list(self.model.file.steps)}; export it again'
+            )
+        self.preprocessing = Preprocessing(config)
+        self.tag: ModelTag = self.model.file.tag
+
+    def __call__(
+        self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray] | None = None
+    ) -> list[People]:
+        """See :class:`mmps.apis.network.Network`."""
+        if not images:
+            return []
+        batch = self.preprocessing(images, boxes)
+        if boxes is None:
+            found = (sample.pred_instances for sample in self.model(**batch))
+            return [
+                People(*(one[key].numpy() for key in ('bboxes', 'scores', 'embeddings')))
+                for one in found
+            ]
+        return [
+            People(
+                np.asarray(given, np.float32).reshape(-1, 4),
+                np.ones(len(given), np.float32),
+                sample.query_instances.embeddings.numpy(),
+            )
+            for given, sample in zip(boxes, self.model.embed(**batch), strict=True)
+        ]
+
+
+class OpenVINONetwork(OnnxNetwork):
+    """The same by OpenVINO; options: see :class:`mmps.deployment.OpenVINORuntime`."""
+
+    backend = 'openvino'
+
+
+if TYPE_CHECKING:
+    from mmps.published import PublishedModel
+
+
+class TwoNetworks(Network):
+    """A detector and a re-ID network in ONNX files or OpenVINO's IR; see :class:`Network`.
+
+    What :class:`~mmps.models.detectors.TwoStepPersonSearch` predicts with two exported parts.
+
+    Args:
+        detector: Finds people.
+        reid: Embeds each, cut out of the image.
+        name: For the gallery.
+        max_people: Found in an image at most, the most certain first.
+        fingerprint: Of the model that both were exported from, whose galleries are shared; None: of
+            the re-ID network's files, which alone decide what an embedding is.
+
+    Attributes:
+        tag: Which model it is.
+    """
+
+    def __init__(
+        self,
+        detector: DetectorFile,
+        reid: ReIDFile,
+        name: str,
+        *,
+        max_people: int = 100,
+        fingerprint: str | None = None,
+    ) -> None:
+        self.detector = detector
+        self.reid = reid
+        self.max_people = max_people
+        self.tag = ModelTag(fingerprint or reid.digest, reid.embed_dim, name)
+
+    @classmethod
+    def of_model(
+        cls, model: PublishedModel, score_thr: float = 0.0, **options: str | int | None
+    ) -> TwoNetworks:
+        """The networks of a published model, whose files are fetched if they are missing.
+
+        Args:
+            model: One whose parts are both exported.
+            score_thr: People found with a lower score are not embedded, nor those below the model's
+                own threshold.
+            options: For both files: backend, device, threads; None: as the model says.
+        """
+        config = model.resolved()
+        given = {key: value for key, value in options.items() if value is not None}
+        detector, reid = (
+            {key: value for key, value in config[part].items() if key != 'type'} | given
+            for part in ('detector', 'reid')
+        )
+        lowest = detector.get('score_thr', config.get('score_thr', 0.05))
+        detector['score_thr'] = max(lowest, score_thr)
+        kept = {key: config[key] for key in ('max_people',) if key in config}
+        files = DetectorFile(**detector), ReIDFile(**reid)
+        return cls(*files, model.name, fingerprint=model.fingerprint, **kept)
+
+    def __call__(
+        self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray] | None = None
+    ) -> list[People]:
+        """See :class:`Network`."""
+        if boxes is not None:
+            given = [np.asarray(own, np.float32).reshape(-1, 4) for own in boxes]
+            found = [(own, np.ones(len(own), np.float32)) for own in given]
+        else:
+            found = [
+                (own[: self.max_people], scores[: self.max_people])
+                for own, scores in self.detector.find(images)
+            ]
+        crops = [self.reid.cut(image, own) for image, (own, _) in zip(images, found, strict=True)]
+        rows = self.reid.embed_crops(np.concatenate(crops)) if crops else []
+        ends = np.cumsum([len(one) for one in crops])
+        split = np.split(rows, ends[:-1]) if crops else []
+        return [People(*people, own) for people, own in zip(found, split, strict=True)]
+
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+    from mmps.published import PublishedModel
+
+BACKENDS = {
+    'torch': TorchNetwork,
+    'onnxruntime': OnnxNetwork,
+    'openvino': OpenVINONetwork,
+}
+"""What runs a network: each is made from config, checkpoint and device."""
+
+FRAMES_AT_ONCE = 8
+"""Of two networks in files, where nobody says otherwise: enough for all cores to have one."""
+
+
+def default_backend(checkpoint: str | os.PathLike | None) -> str:
+    """What runs a checkpoint, or an exported model, which is named ``.onnx``."""
+    return 'onnxruntime' if os.fspath(checkpoint or '').endswith('.onnx') else 'torch'
+
+
+def open_network(
+    config: str | os.PathLike | Config,
+    checkpoint: str | os.PathLike | None,
+    device: str,
+    backend: str | None,
+) -> tuple[Network, int]:
+    """The network of a config and a checkpoint, and how many images it takes at once.
+
+    Raises:
+        UserError: See :class:`PersonSearcher`.
+        ValueError: There is no such backend.
+    """
+    from mmps.utils.checkpoint import existing_file
+
+    if checkpoint is not None:
+        checkpoint = existing_file(checkpoint)  # before anything that takes longer
+    backend = default_backend(checkpoint) if backend is None else backend
+    if backend not in BACKENDS:
+        raise ValueError(f'backend={backend!r}: there are {", ".join(BACKENDS)}')
+    if checkpoint is None and backend != 'torch':
+        raise UserError(f'backend {backend} needs an exported model in place of the checkpoint')
+    config = read_config(config)
+    network = BACKENDS[backend](config, checkpoint, device)
+    return network, config.test_dataloader.get('batch_size', 1)
+
+
+def open_published(
+    model: PublishedModel, device: str, backend: str | None, score_thr: float = 0.0
+) -> tuple[Network, int]:
+    """The network of a published model, and how many images it takes at once.
+
+    Nobody found with a score below ``score_thr`` will be asked for.
+
+    Raises:
+        UserError: A file is missing or damaged, or the backend cannot run it.
+    """
+    if model.is_two_files:
+        if backend == 'torch':
+            raise UserError(f'{model.name} is exported: there are onnxruntime and openvino')
+        network = TwoNetworks.of_model(model, score_thr, backend=backend, device=device)
+        return network, FRAMES_AT_ONCE
+    from mmps.published.models import published_config
+
+    if backend not in (None, 'torch'):
+        raise UserError(f'{model.name} runs in PyTorch; export it to run it by {backend}')
+    return TorchNetwork(published_config(model), None, device, model.name), 1

@@ -4,13 +4,30 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmps.apis.tables import data_frame
 from mmps.utils.files import whole_file
+
+if TYPE_CHECKING:
+    import pandas
+
+
+def data_frame(columns: Mapping[str, Sequence]) -> pandas.DataFrame:
+    """A table with these columns.
+
+    Raises:
+        ImportError: pandas is not installed; the message says how to.
+    """
+    try:
+        import pandas
+    except ImportError as error:
+        raise ImportError("to_pandas needs pandas: pip install 'mmps[gallery]'") from error
+    return pandas.DataFrame(columns)
+
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,14 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmps.apis.backends import open_network, open_published
-from mmps.apis.batching import map_batched
-from mmps.apis.boxes import check_box
-from mmps.apis.index_report import IndexReport
-from mmps.apis.indexing import index_files, index_live
+from mmps.apis.indexing import index_files, index_live, map_batched
 from mmps.apis.judgement import Judgement, calibrate_labelled
+from mmps.apis.network import open_network, open_published
 from mmps.apis.people import People
-from mmps.apis.search_result import Query, SearchResult
+from mmps.apis.results import IndexReport, Query, SearchResult
 from mmps.published import find_model, is_model_name
 from mmps.retrieval import Gallery, Where
 from mmps.sources import (
@@ -33,6 +30,26 @@ from mmps.sources import (
     new_files,
 )
 from mmps.utils.errors import UserError
+
+
+def check_box(box: Sequence[float], image: np.ndarray) -> np.ndarray:
+    """A box (4,) float32 xyxy, cut at the edges of an image (h, w, 3).
+
+    Raises:
+        ValueError: It is not a box, or nothing is left of it.
+    """
+    height, width = image.shape[:2]
+    bbox = np.asarray(box, np.float32)
+    if bbox.shape != (4,) or not np.isfinite(bbox).all():
+        raise ValueError(f'box {box}: four numbers are needed, x1, y1, x2, y2 in pixels')
+    cut = np.clip(bbox, 0, np.array([width, height] * 2, np.float32))
+    if (cut[2:] - cut[:2] < 1).any():
+        raise ValueError(
+            f'box {bbox.tolist()}: it is empty or outside the image of {width} x {height} pixels; '
+            'give x1, y1, x2, y2'
+        )
+    return cut
+
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -73,8 +90,8 @@ class PersonSearcher:
         checkpoint: The weights; for another backend than ``torch`` the exported model. None for a
             published model, which names its own.
         device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda:0``, ...
-        backend: One of :data:`~mmps.apis.backends.BACKENDS`; None:
-            :func:`~mmps.apis.backends.default_backend`.
+        backend: One of :data:`~mmps.apis.network.BACKENDS`; None:
+            :func:`~mmps.apis.network.default_backend`.
         batch_size: Images per pass of the network. None: as many as the config tests with, which
             makes embeddings equal to those of ``tools/test.py`` to the last bit.
         score_thr: People found with a lower score are left out. None: 0.5, or what a published

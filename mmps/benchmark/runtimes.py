@@ -54,12 +54,11 @@ def run(arguments: argparse.Namespace) -> list[Measurement]:
 
 
 def _steps(arguments, model, config, folder: Path) -> dict[str, Callable[[], object]]:
-    from mmps.apis.preprocessing import Preprocessing
+    from mmps.apis.preprocessing import Preprocessing, model_file
     from mmps.deployment import ExportedPersonSearch, write_onnx
-    from mmps.deployment.exportable import ExportablePersonSearch
+    from mmps.deployment.export import ExportablePersonSearch, write_int8
     from mmps.deployment.exported_model import network_inputs
-    from mmps.deployment.model_file import INPUTS, model_file
-    from mmps.deployment.quantization import write_int8
+    from mmps.deployment.runtimes import INPUTS
 
     batch = scenes(arguments)
     for sample in batch['data_samples']:

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 
-from mmps.apis.backends import BACKENDS
+from mmps.apis.network import BACKENDS
 from mmps.apis.searcher import PersonSearcher
 from mmps.cli.common import config_parser
 from mmps.published import is_model_name, list_models

@@ -2,16 +2,381 @@
 
 from __future__ import annotations
 
+import copy
+import logging
+import math
 import os
 import warnings
+from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from mmcv.ops import RoIAlign, nms, roi_align
+from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
+from torch import Tensor, nn
 
-from mmps.deployment.exportable import ExportablePersonSearch
-from mmps.deployment.model_file import INPUTS, OUTPUTS, ModelFile, require
-from mmps.deployment.operators import OPSET, register_onnx_forms
+from mmps.deployment.exported_model import Preprocess, network_inputs
+from mmps.deployment.runtimes import INPUTS, OUTPUTS, ModelFile
+from mmps.models.backbones.densenet import DenseBlock
 from mmps.models.detectors import PersonSearch
+from mmps.models.layers.fast import RegionAlign
+from mmps.models.necks.stn import STN, SpatialTransformer
+from mmps.utils.errors import UserError, require_extra
+
+OPSET = 20
+"""Version of ONNX's operators that files are written in."""
+
+
+@torch.library.custom_op('mmps::suppress', mutates_args=())
+def suppress(
+    boxes: Tensor,
+    scores: Tensor,
+    max_per_class: Tensor,
+    iou_threshold: float,
+    score_threshold: float,
+) -> Tensor:
+    """Non-maximum suppression as ONNX defines it.
+
+    Args:
+        boxes: ``(b, n, 4)`` xyxy.
+        scores: ``(b, c, n)``; only those above ``score_threshold`` count.
+        max_per_class: ``()`` int64, the best so many are kept.
+        iou_threshold: A box that overlaps a better one of its class by more is dropped.
+        score_threshold: See ``scores``.
+
+    Returns:
+        ``(k, 3)`` int64: batch, class, box; the best first within batch and class.
+    """
+    kept = [torch.empty(0, 3, dtype=torch.int64, device=boxes.device)]
+    for batch, classes in enumerate(scores):
+        for label, row in enumerate(classes):
+            (candidates,) = torch.where(row > score_threshold)
+            _, order = nms(boxes[batch][candidates], row[candidates], iou_threshold)
+            index = candidates[order[: int(max_per_class)]]
+            place = torch.tensor([batch, label], device=index.device).expand(len(index), 2)
+            kept.append(torch.cat([place, index[:, None]], 1))
+    return torch.cat(kept)
+
+
+@torch.library.custom_op('mmps::align', mutates_args=())
+def align(
+    x: Tensor, rois: Tensor, height: int, width: int, scale: float, samples: int, aligned: bool
+) -> Tensor:
+    """Average RoIAlign: map ``(b, c, h, w)``, RoIs ``(n, 5)`` (image, xyxy) to ``(n, c, height,
+    width)``.
+    """
+    return roi_align(x.contiguous(), rois, (height, width), scale, samples, 'avg', aligned)
+
+
+def register_onnx_forms() -> None:
+    """Tell the exporter what to write for the operators above."""
+    from torch.onnx import register_custom_op_symbolic, symbolic_helper
+
+    def constant(graph, value):
+        return graph.op('Constant', value_t=torch.tensor(value))
+
+    @symbolic_helper.parse_args('v', 'v', 'v', 'f', 'f')
+    def suppress_in_onnx(graph, boxes, scores, max_per_class, iou_threshold, score_threshold):
+        return graph.op(
+            'NonMaxSuppression',
+            boxes,
+            scores,
+            graph.op('Reshape', max_per_class, constant(graph, [1])),
+            constant(graph, [iou_threshold]),
+            constant(graph, [score_threshold]),
+        )
+
+    @symbolic_helper.parse_args('v', 'v', 'i', 'i', 'f', 'i', 'b')
+    def align_in_onnx(graph, x, rois, height, width, scale, samples, aligned):
+        images = graph.op('Gather', rois, constant(graph, 0), axis_i=1)
+        return graph.op(
+            'RoiAlign',
+            x,
+            graph.op('Gather', rois, constant(graph, [1, 2, 3, 4]), axis_i=1),
+            graph.op('Cast', images, to_i=7),  # int64
+            coordinate_transformation_mode_s='half_pixel' if aligned else 'output_half_pixel',
+            mode_s='avg',
+            output_height_i=height,
+            output_width_i=width,
+            sampling_ratio_i=samples,
+            spatial_scale_f=scale,
+        )
+
+    register_custom_op_symbolic('mmps::suppress', suppress_in_onnx, OPSET)
+    register_custom_op_symbolic('mmps::align', align_in_onnx, OPSET)
+
+
+def traceable(model: nn.Module) -> nn.Module:
+    """The model with traceable forms, which share its weights, for what cannot be traced; in place.
+
+    Raises:
+        UserError: There is no such form; the message names the key of the config.
+    """
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if type(child) in _TRACEABLE:
+                setattr(parent, name, _TRACEABLE[type(child)](child))
+    return model
+
+
+class _Align(nn.Module):
+    """:class:`RegionAlign` as one operator."""
+
+    def __init__(self, align: RegionAlign):
+        super().__init__()
+        layer = align.layer
+        if not (isinstance(layer, RoIAlign) and layer.pool_mode == 'avg'):
+            raise UserError(
+                f'roi_layer={type(layer).__name__} cannot be exported, only RoIAlign with '
+                "pool_mode='avg' can"
+            )
+        self.output_size = layer.output_size
+        self.how = layer.spatial_scale, layer.sampling_ratio, layer.aligned
+
+    def forward(self, x: Tensor, rois: Tensor) -> Tensor:
+        return torch.ops.mmps.align(x, rois, *self.output_size, *self.how)
+
+
+class _SingleRoIExtractor(nn.Module):
+    """mmdet's extractor from one map, which asks whether there are regions."""
+
+    def __init__(self, extractor: SingleRoIExtractor):
+        super().__init__()
+        if extractor.num_inputs != 1:
+            raise UserError(
+                f'featmap_strides of {extractor.num_inputs} maps cannot be exported, only RoI '
+                'extractors of one map can'
+            )
+        self.num_inputs = 1
+        self.roi_layers = extractor.roi_layers
+
+    def forward(self, maps: Sequence[Tensor], rois: Tensor) -> Tensor:
+        return self.roi_layers[0](maps[0], rois)
+
+
+class _DenseBlock(nn.Module):
+    """:class:`DenseBlock` layer after layer."""
+
+    def __init__(self, block: DenseBlock):
+        super().__init__()
+        self.layers = nn.ModuleList(block.values())
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = torch.cat([x, layer(x)], 1)
+        return x
+
+
+class _AdaptiveAvgPool(nn.Module):
+    """``nn.AdaptiveAvgPool2d`` of a map whose size is not known yet, as two matrix products."""
+
+    def __init__(self, pool: nn.AdaptiveAvgPool2d):
+        super().__init__()
+        size = pool.output_size
+        self.output_size = (size, size) if isinstance(size, int) else size
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows, columns = (
+            self._shares(bins, x.shape[axis], x)
+            for bins, axis in zip(self.output_size, (2, 3), strict=True)
+        )
+        return rows @ x @ columns.T
+
+    @staticmethod
+    def _shares(bins: int, length: int, x: Tensor) -> Tensor:
+        """What each of ``length`` cells adds to each bin, ``(bins, length)``."""
+        number = torch.arange(bins, device=x.device)[:, None]
+        start, end = number * length // bins, ((number + 1) * length + bins - 1) // bins
+        cells = torch.arange(length, device=x.device)
+        return ((cells >= start) & (cells < end)).to(x.dtype) / (end - start)
+
+
+class _SpatialTransformer(nn.Module):
+    """:class:`SpatialTransformer`; in float32, for few runtimes sample in float64."""
+
+    def __init__(self, transformer: SpatialTransformer):
+        super().__init__()
+        self.transformer = transformer
+
+    def theta(self, x: Tensor) -> Tensor:
+        return self.transformer.theta(x)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        theta = self.theta(x)
+        return _warp(x, theta), theta
+
+
+class _STN(STN):
+    """:class:`STN` with the traceable form above."""
+
+    def __init__(self, neck: STN):
+        nn.Module.__init__(self)
+        self.transformer = neck.transformer
+
+    def warp(self, inputs: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], Tensor]:
+        theta = self.transformer.theta(inputs[0])
+        return tuple(_warp(x, theta) for x in inputs), theta
+
+
+def _warp(x: Tensor, theta: Tensor) -> Tensor:
+    """As :func:`mmps.models.necks.stn.warp`, positions in float64 as there."""
+    across, down = (
+        (torch.arange(length, device=x.device, dtype=torch.float64) * 2 + 1) / length - 1
+        for length in (x.shape[3], x.shape[2])
+    )
+    theta = theta.double()[:, None, None]  # (n, 1, 1, 2, 3)
+    grid = theta[..., 0] * across[:, None] + theta[..., 1] * down[:, None, None] + theta[..., 2]
+    return F.grid_sample(x, grid.float(), padding_mode='border', align_corners=False)
+
+
+_TRACEABLE: dict[type[nn.Module], Callable[[nn.Module], nn.Module]] = {
+    SingleRoIExtractor: _SingleRoIExtractor,
+    RegionAlign: _Align,
+    DenseBlock: _DenseBlock,
+    nn.AdaptiveAvgPool2d: _AdaptiveAvgPool,
+    SpatialTransformer: _SpatialTransformer,
+    STN: _STN,
+}
+
+
+class ExportablePersonSearch(nn.Module):
+    """Images and boxes in, people and embeddings out: :meth:`PersonSearch.predict` in tensors.
+
+    Everything with weights is the model's own. What stands between is written for whole batches,
+    without decisions that depend on the data, which a trace would freeze.
+
+    Args:
+        model: The model, which is left as it is.
+
+    Raises:
+        UserError: The model has a part that cannot be exported; the message names its key.
+    """
+
+    def __init__(self, model: PersonSearch):
+        super().__init__()
+        if not model.roi_head.repool:
+            raise UserError('model.roi_head.repool=False cannot be exported')
+        self.model = traceable(copy.deepcopy(model).eval())
+
+    def forward(
+        self, images: Tensor, sizes: Tensor, boxes: Tensor, box_images: Tensor, detect: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Everybody in the images, and the embeddings of further boxes.
+
+        Args:
+            images: ``(b, h, w, 3)`` uint8, channels as the file's metadata say, resized, each in
+                the upper left corner; height and width are multiples of ``size_divisor``.
+            sizes: ``(b, 2)`` int64, height and width of each without the padding.
+            boxes: ``(m, 4)`` float32 xyxy in pixels of ``images``, ``m`` may be 0.
+            box_images: ``(m,)`` int64, the image of each box.
+            detect: ``()`` bool; false: nobody is looked for, the boxes are embedded only.
+
+        Returns:
+            ``people_images (n,)`` int64, ``people_boxes (n, 4)`` in pixels of ``images``,
+            ``people_scores (n,)``, ``people_embeddings (n, d)``, best first within an image, and
+            ``box_embeddings (m, d)``.
+        """
+        x, frame = self.model.extract_frame(self._normalised(images, sizes))
+        limits = sizes.flip(1).repeat(1, 2).to(torch.float32)
+        proposals = self._propose(x[0], limits, detect)
+        found, scores = self._detect(x, proposals, limits, detect)
+        boxes_in_frame = boxes if frame is None else frame.to_warped(boxes, box_images)
+        wanted = torch.cat([found, _rois(box_images, boxes_in_frame)])
+        embeddings = self._embed(x, wanted)
+        index, people = found[:, 0].to(torch.int64), found[:, 1:]
+        if frame is not None:
+            people = frame.to_image(people, index)
+        people = people.minimum(limits[index]).clamp(min=0)
+        count = found.shape[0]
+        return index, people, scores, embeddings[:count], embeddings[count:]
+
+    def _normalised(self, images: Tensor, sizes: Tensor) -> Tensor:
+        """As mmdet's ``DetDataPreprocessor`` does: the padding is zero after normalisation."""
+        preprocessor = self.model.data_preprocessor
+        x = images.permute(0, 3, 1, 2).to(torch.float32)
+        if preprocessor._channel_conversion:
+            x = x.flip(1)
+        x = (x - preprocessor.mean) / preprocessor.std
+        rows = torch.arange(images.shape[1], device=x.device) < sizes[:, :1]
+        columns = torch.arange(images.shape[2], device=x.device) < sizes[:, 1:]
+        inside = rows[:, None, :, None] & columns[:, None, None, :]
+        return torch.where(inside, x, 0.0)
+
+    def _propose(self, x: Tensor, limits: Tensor, detect: Tensor) -> Tensor:
+        """RoIs ``(k, 5)`` of the images with limits ``(b, 4)``: mmdet's ``RPNHead.predict``.
+
+        One for each image if nobody is looked for.
+        """
+        head = self.model.rpn_head
+        test_cfg = head.test_cfg
+        (logits,), (deltas,) = head((x,))
+        scores = logits.permute(0, 2, 3, 1).reshape(x.shape[0], -1).sigmoid()
+        anchors = head.prior_generator.single_level_grid_priors(x.shape[-2:], 0, device=x.device)
+        scores, best = scores.sort(dim=1, descending=True)
+        scores, best = scores[:, : test_cfg.nms_pre], best[:, : test_cfg.nms_pre]
+        deltas = deltas.permute(0, 2, 3, 1).reshape(x.shape[0], -1, 4)
+        deltas = deltas.gather(1, best[..., None].expand(-1, -1, 4))
+        boxes = _decoded(head.bbox_coder, anchors[best], deltas, limits[:, None])
+        sides = boxes[..., 2:] - boxes[..., :2]
+        scores = torch.where((sides > test_cfg.get('min_bbox_size', -1)).all(-1), scores, -1.0)
+        most = torch.where(detect, test_cfg.max_per_img, 1)
+        kept = torch.ops.mmps.suppress(
+            boxes, scores[:, None], most, test_cfg.nms.iou_threshold, -0.5
+        )
+        return _rois(kept[:, 0], boxes[kept[:, 0], kept[:, 2]])
+
+    def _detect(
+        self, x: tuple[Tensor, ...], rois: Tensor, limits: Tensor, detect: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """RoIs ``(n, 5)`` in the frame of the features and their scores: ``predict_bbox`` of mmdet
+        with its ``multiclass_nms``.
+        """
+        head, test_cfg = self.model.roi_head, self.model.roi_head.test_cfg
+        results = head._heads(head.extract_regions(x, rois))
+        scores = results['cls_score'].softmax(1)[:, 0]
+        images = rois[:, 0].to(torch.int64)
+        boxes = _decoded(
+            head.bbox_head.bbox_coder, rois[:, 1:], results['bbox_pred'], limits[images]
+        )
+        # Images take the place of classes, among which boxes do not suppress each other.
+        own = detect & (images == torch.arange(limits.shape[0], device=images.device)[:, None])
+        kept = torch.ops.mmps.suppress(
+            boxes[None],
+            torch.where(own, scores, -1.0)[None],
+            images.new_full((), test_cfg.max_per_img),
+            test_cfg.nms.iou_threshold,
+            test_cfg.score_thr,
+        )
+        return _rois(kept[:, 1], boxes[kept[:, 2]]), scores[kept[:, 2]]
+
+    def _embed(self, x: tuple[Tensor, ...], rois: Tensor) -> Tensor:
+        """As :meth:`PersonSearchRoIHead.embed`."""
+        head = self.model.roi_head
+        # One more, which is dropped, for not every runtime takes none.
+        rois = torch.cat([rois, rois.new_tensor([[0.0, 0.0, 0.0, 16.0, 16.0]])])
+        regions = head.reid_network or head.extract_regions
+        return head.reid_head(regions(x, rois))[:-1]
+
+
+def _rois(images: Tensor, boxes: Tensor) -> Tensor:
+    return torch.cat([images.to(boxes.dtype)[:, None], boxes], 1)
+
+
+def _decoded(coder: nn.Module, boxes: Tensor, deltas: Tensor, limits: Tensor) -> Tensor:
+    """Boxes ``(..., 4)`` moved by ``deltas``, within 0 and ``limits``, broadcastable.
+
+    mmdet's ``decode`` clips to one image only and asks whether there are boxes.
+    """
+    deltas = deltas * deltas.new_tensor(coder.stds) + deltas.new_tensor(coder.means)
+    corner, opposite = boxes[..., :2], boxes[..., 2:]
+    sides = opposite - corner
+    centres = (corner + opposite) * 0.5 + sides * deltas[..., :2]
+    # mmdet's bound on how much a box may grow or shrink.
+    most = math.log(1000 / 16)
+    half = sides * deltas[..., 2:].clamp(-most, most).exp() * 0.5
+    return torch.cat([centres - half, centres + half], -1).clamp(min=0).minimum(limits)
+
 
 DYNAMIC = {
     'images': {0: 'images', 1: 'height', 2: 'width'},
@@ -39,7 +404,7 @@ def write_onnx(model: PersonSearch, path: str | os.PathLike, file: ModelFile) ->
         UserError: The model has a part that cannot be exported.
         ImportError: onnx is not installed.
     """
-    require('onnx')
+    require_extra('onnx', 'export')
     register_onnx_forms()
     with warnings.catch_warnings(), torch.no_grad():
         # Of its being the older exporter, and of shapes that are fixed, as those of regions are.
@@ -66,3 +431,51 @@ def _example(divisor: int) -> tuple[Tensor, ...]:
         [[10.0, 10.0, 60.0, 90.0], [30.0, 5.0, 80.0, 80.0], [0.0, 0.0, 40.0, 90.0]]
     )
     return images, sizes, boxes, torch.tensor([0, 1, 1]), torch.tensor(True)
+
+
+def write_int8(
+    path: str | os.PathLike,
+    out: str | os.PathLike,
+    preprocess: Preprocess,
+    images: Sequence[np.ndarray],
+) -> None:
+    """Write the int8 form of an exported file, its convolutions quantised statically.
+
+    Weights get 7 bits: the products of 8 saturate on CPUs without VNNI.
+
+    Args:
+        path: What :func:`write_onnx` wrote.
+        out: A new file.
+        preprocess: Of the model.
+        images: (h, w, 3) uint8 BGR, from which the range of each activation is taken.
+    """
+    require_extra('onnxruntime', 'export')
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
+
+    file = ModelFile.read(path)
+
+    class Reader(CalibrationDataReader):
+        def __init__(self) -> None:
+            self._left: Iterator[np.ndarray] = iter(images)
+
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            image = next(self._left, None)
+            if image is None:
+                return None
+            batch = preprocess([image], [np.zeros((0, 4), np.float32)])
+            return network_inputs(**batch, size_divisor=file.size_divisor)
+
+    logging.disable(logging.WARNING)  # of every bias that is no constant, and may stay in float32
+    try:
+        quantize_static(
+            os.fspath(path),
+            os.fspath(out),
+            Reader(),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=['Conv'],
+            per_channel=True,
+            reduce_range=True,
+        )
+    finally:
+        logging.disable(logging.NOTSET)
+    file.in_precision('int8').write(out)

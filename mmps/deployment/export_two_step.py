@@ -13,11 +13,9 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from mmps.deployment.model_file import require
-from mmps.deployment.operators import OPSET, register_onnx_forms
-from mmps.deployment.stand_ins import traceable
+from mmps.deployment.export import OPSET, register_onnx_forms, traceable
 from mmps.models.detectors import TwoStepPersonSearch
-from mmps.utils.errors import UserError
+from mmps.utils.errors import UserError, require_extra
 from mmps.utils.files import whole_file
 
 
@@ -104,7 +102,7 @@ def write_two_step(
         UserError: A part cannot be exported; the message names it.
         ImportError: onnx is not installed.
     """
-    require('onnx')
+    require_extra('onnx', 'export')
     detector_file, reid_file = (out.with_suffix(f'.{part}.onnx') for part in ('detector', 'reid'))
     how = _detector_input(model)
     detector = ExportableDetector(model.detector, model.person_label, model.score_thr)

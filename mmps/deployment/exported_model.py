@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -13,10 +13,12 @@ from mmengine.model import BaseModel
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from mmps.deployment.model_file import ModelFile
-from mmps.deployment.runtimes import OnnxRuntime, OpenVINORuntime, Runtime
+from mmps.deployment.runtimes import ModelFile, OnnxRuntime, OpenVINORuntime, Runtime
 from mmps.deployment.two_files import DetectorFile, ReIDFile
 from mmps.registry import MODELS
+
+Preprocess = Callable[[Sequence[np.ndarray], Sequence[np.ndarray]], dict[str, list]]
+"""Images (h, w, 3) uint8 BGR, and boxes of each, to a batch as a data loader makes it."""
 
 RUNTIMES = {'onnxruntime': OnnxRuntime, 'openvino': OpenVINORuntime}
 

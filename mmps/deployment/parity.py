@@ -13,7 +13,7 @@ from mmengine.structures import InstanceData
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
-from mmps.apis.preprocessing import Preprocessing
+from mmps.deployment.exported_model import Preprocess
 from mmps.utils.errors import UserError
 
 BATCHES = (1, 2, 3)
@@ -75,7 +75,7 @@ NEAR = 20.0
 def compare(
     model: nn.Module,
     exported: nn.Module,
-    preprocessing: Preprocessing,
+    preprocess: Preprocess,
     images: Sequence[np.ndarray],
 ) -> Parity:
     """Run both on images (h, w, 3) uint8 BGR, whole and in parts, alone and in batches."""
@@ -84,7 +84,7 @@ def compare(
     given_cosine = 1.0
     for batch in _batches(images):
         boxes = [np.float32(GIVEN) * np.tile(image.shape[1::-1], 2) for image in batch]
-        inputs = preprocessing(batch, boxes)
+        inputs = preprocess(batch, boxes)
         ours, theirs = (_predict(network, inputs) for network in (model, exported))
         for one, other in zip(ours, theirs, strict=True):
             given = one.query_instances.embeddings, other.query_instances.embeddings

@@ -2,16 +2,84 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cache
-from typing import Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from mmps.deployment.model_file import OUTPUTS, require
-from mmps.utils.errors import UserError
+from mmps.retrieval import ModelTag
+from mmps.utils.errors import UserError, require_extra
+
+if TYPE_CHECKING:
+    pass
+
+INPUTS = ('images', 'sizes', 'boxes', 'box_images', 'detect')
+OUTPUTS = ('people_images', 'people_boxes', 'people_scores', 'people_embeddings', 'box_embeddings')
+KEY = 'mmps'
+"""Under which ONNX's metadata hold the rest, as JSON."""
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """How images have to come in, and which model it is.
+
+    Attributes:
+        tag: Which model made the embeddings.
+        size_divisor: Height and width of ``images`` are multiples of it.
+        steps: What the test pipeline does to an image before, such as ``Resize``.
+        precision: ``float32`` or ``int8``.
+    """
+
+    tag: ModelTag
+    size_divisor: int
+    steps: tuple[dict[str, Any], ...]
+    precision: str = 'float32'
+
+    def in_precision(self, precision: str) -> ModelFile:
+        """The same model computed otherwise, which is another one to a gallery."""
+        tag = ModelTag(
+            f'{self.tag.fingerprint}-{precision}',
+            self.tag.embed_dim,
+            f'{self.tag.name}, {precision}',
+        )
+        return replace(self, tag=tag, precision=precision)
+
+    def write(self, path: str | os.PathLike) -> None:
+        """Add it to an ONNX file."""
+        import onnx
+
+        model = onnx.load(path)
+        onnx.helper.set_model_props(model, {KEY: json.dumps(asdict(self))})
+        onnx.save(model, path)
+
+    @classmethod
+    def read(cls, path: str | os.PathLike) -> ModelFile:
+        """What a file says.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            UserError: It is no model that ``export_onnx.py`` wrote.
+        """
+        onnx = require_extra('onnx', 'export')
+        if not Path(path).is_file():
+            raise FileNotFoundError(f'model {path} does not exist')
+        try:
+            properties = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+            content = json.loads(properties[KEY])
+            tag = ModelTag(**content.pop('tag'))
+            return cls(tag=tag, **{**content, 'steps': tuple(content['steps'])})
+        except Exception as error:  # onnx has no exception of its own for what is not protobuf
+            raise UserError(
+                f'model {path} is damaged, or was not written by tools/deployment/export_onnx.py: '
+                f'{type(error).__name__}: {error}'
+            ) from error
+
 
 PRECISIONS = {'float32': 'f32', 'bfloat16': 'bf16'}
 """What OpenVINO can compute in, and its names for that."""
@@ -56,7 +124,7 @@ class OnnxRuntime:
         *,
         outputs: Sequence[str] | None = OUTPUTS,
     ) -> None:
-        ort = require('onnxruntime')
+        ort = require_extra('onnxruntime', 'export')
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
@@ -100,7 +168,7 @@ def _openvino_core():
     """One for the process: with the last core its plug-in is unloaded, which other objects of
     OpenVINO's that are still there do not survive.
     """
-    return require('openvino').Core()
+    return require_extra('openvino', 'export').Core()
 
 
 class OpenVINORuntime:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from mmps.sources.times import check_time
+from mmps.sources.provenance import check_time
 
 from .records import IndexedFrame, Value
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from mmps.evaluation.functional.calibration import Calibration
-from mmps.sources.times import check_time
+from mmps.sources.provenance import check_time
 
 from .calibration import (
     CALIBRATION,

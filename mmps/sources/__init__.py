@@ -1,13 +1,30 @@
 """Images, folders and videos as a stream of frames; knows nothing of models or galleries."""
 
-from .files import absolute, counted, find_files, is_address, without_password
-from .frame import MAX_PIXELS, Frame, Problem, printable
-from .images import as_image, check_header, decode_image, read_image
+from .images import (
+    MAX_PIXELS,
+    Frame,
+    Problem,
+    absolute,
+    as_image,
+    check_header,
+    decode_image,
+    is_address,
+    printable,
+    read_image,
+    without_password,
+)
 from .live import LiveFrames, LiveSource, is_live, new_files
 from .prefetch import Prefetch, Worker
-from .provenance import Provenance
-from .reading import Reading, count_frames, read_frame, read_frame_at, read_sources
-from .times import check_time, format_offset, format_time, parse_time
+from .provenance import Provenance, check_time, format_offset, format_time, parse_time
+from .reading import (
+    Reading,
+    count_frames,
+    counted,
+    find_files,
+    read_frame,
+    read_frame_at,
+    read_sources,
+)
 from .videos import read_video, video_info
 
 __all__ = [

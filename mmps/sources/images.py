@@ -3,15 +3,126 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from mmps.sources.files import is_address, without_password
-from mmps.sources.frame import MAX_PIXELS, check_size
 from mmps.utils.image_decoding import decode_upright
 from mmps.utils.image_files import header_of
+
+MAX_PIXELS = 89_478_485
+"""Default limit of the size of an image: a quarter of a GiB, from where on Pillow, too, suspects a
+decompression bomb."""
+
+_THINNEST = 100
+"""No scene is so many times as long as it is wide; resized, nothing would be left of its width."""
+
+
+_ADDRESS = re.compile(r'([a-z][a-z0-9+.-]+):/+(.*)', re.IGNORECASE | re.DOTALL)
+_SECRETS = 'user|pass|pwd|pin|token|key|auth|secret|sig|code'
+_CHANNEL = re.compile(rf'(?!.*({_SECRETS}))\w+=\d{{1,3}}', re.IGNORECASE)
+_SECRET = re.compile(rf'((?:{_SECRETS})[a-z]*)=.*?(?=_[a-z]+=|[/;&]|$)', re.IGNORECASE)
+_HOST = re.compile(r'([^:/@]*|\[[^]/]*\])(:\d*)?(?=[/?#]|$)')
+
+
+def check_size(width: int, height: int, max_pixels: int = MAX_PIXELS) -> None:
+    """Raise `ValueError` for what is too large or too thin to be a scene."""
+    if width * height > max_pixels:
+        raise ValueError(f'{width} x {height} pixels, more than the limit of {max_pixels}')
+    if max(width, height) > _THINNEST * min(width, height):
+        raise ValueError(f'{width} x {height} pixels are too thin for a scene')
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One image, or one frame of a video.
+
+    Attributes:
+        image: (h, w, 3) uint8 BGR.
+        source: Absolute path of the file.
+        frame: Number of the frame in a video, from 0; 0 for an image.
+        offset: Seconds from the start of the video; None for an image.
+        time: Seconds since the epoch (UTC) when it was taken, if known.
+        camera: Name of the camera, if known.
+        metadata: Whatever else the file's name tells, or the user.
+    """
+
+    image: np.ndarray
+    source: str
+    frame: int = 0
+    offset: float | None = None
+    time: float | None = None
+    camera: str | None = None
+    metadata: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a file, or a part of it, gave no frames.
+
+    Attributes:
+        source: The path.
+        message: What is wrong with it.
+        frame: Number of the frame that it is about; None: the whole file or folder.
+    """
+
+    source: str
+    message: str
+    frame: int | None = None
+
+    def __str__(self) -> str:
+        place = '' if self.frame is None else f', frame {self.frame}'
+        return f'{printable(self.source)}{place}: {self.message}'
+
+
+OnProblem = Callable[[Problem], None]
+
+
+def absolute(source: str | os.PathLike) -> str:
+    """The absolute path, the same for all ways to write it; of an address, its name without user,
+    password and query.
+
+    Links keep their names, except where ``..`` comes in, whose meaning depends on them.
+    """
+    path = os.fspath(source)
+    if is_address(path):
+        return without_password(path)
+    return os.path.realpath(path) if '..' in Path(path).parts else os.path.abspath(path)
+
+
+def is_address(source: str | os.PathLike) -> bool:
+    """Whether a source is that of a stream or on a server, such as ``rtsp://HOST/NAME``."""
+    path = os.fspath(source)
+    return bool(_ADDRESS.match(path)) and not os.path.lexists(path)
+
+
+def without_password(address: str) -> str:
+    """An address that may be shown: without user and password.
+
+    Of its query stay short numbers, which tell the channels of a recorder apart.
+    """
+    if not (match := _ADDRESS.match(address)):
+        return address
+    scheme, rest = match.groups()
+    place = re.split(r'[?#]', rest)[0]
+    if '@' in place:
+        place = place.rpartition('@')[2]
+    elif not _HOST.match(rest):  # what looks like the query is a part of the password
+        place = re.split(r'[?#]', rest.rpartition('@')[2])[0]
+    place = _SECRET.sub(r'\1=', place)
+    query = rest.rpartition('@')[2].partition('#')[0].partition('?')[2]
+    channels = '&'.join(part for part in query.split('&') if _CHANNEL.fullmatch(part))
+    return f'{scheme}://{place}' + (f'?{channels}' if channels else '')
+
+
+def printable(path: str) -> str:
+    """A path on one line, whatever characters its name has."""
+    return path if path.isprintable() else repr(path)
+
 
 _LARGEST_PIXEL, _LARGEST_HEADER = 8, 2**24
 """Bytes of a pixel with 16-bit colours and alpha, and of what may stand around the pixels."""

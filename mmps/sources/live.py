@@ -12,9 +12,8 @@ from dataclasses import dataclass, field, replace
 
 import av
 
-from mmps.sources.files import absolute, find_files, is_address
-from mmps.sources.frame import Frame, OnProblem, Problem
-from mmps.sources.reading import Reading
+from mmps.sources.images import Frame, OnProblem, Problem, absolute, is_address
+from mmps.sources.reading import Reading, find_files
 from mmps.sources.video_file import BrokenVideoError, VideoFile
 from mmps.sources.videos import Sampling
 

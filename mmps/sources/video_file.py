@@ -17,7 +17,7 @@ import numpy as np
 from av.stream import Discard, Disposition
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from mmps.sources.frame import MAX_PIXELS, check_size
+from mmps.sources.images import MAX_PIXELS, check_size
 
 _DECLARES_LENGTH = ('avi', 'matroska', 'flv', 'asf')
 """Containers whose length is stated at their beginning; others' are estimates of FFmpeg's."""

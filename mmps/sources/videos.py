@@ -14,7 +14,7 @@ from itertools import chain, islice
 import av
 import numpy as np
 
-from mmps.sources.frame import MAX_PIXELS
+from mmps.sources.images import MAX_PIXELS
 from mmps.sources.video_file import BrokenVideoError, Clock, VideoFile, VideoInfo, opened
 
 __all__ = [

@@ -12,7 +12,7 @@ import gradio as gr
 from mmps.retrieval import Where, why_nobody
 from mmps.sources import parse_time
 from mmps.utils.errors import UserError
-from mmps.web import markup, picking
+from mmps.web import markup
 from mmps.web.scenes import GoneError
 from mmps.web.service import SearchService
 from mmps.web.session import Session
@@ -190,7 +190,7 @@ class Handlers:
         return markup.downloads(*self._service.export(session, bool(blur_others)))
 
     def _changed(self, session: Session, form: Controls) -> tuple:
-        parts = picking.picker(session), picking.exemplars(session)
+        parts = markup.picker(session), markup.exemplars(session)
         return (session, *parts, *self._found(session, form))
 
     def _searched(self, session: Session, form: Controls) -> tuple:
@@ -202,7 +202,7 @@ class Handlers:
             empty = why_nobody(self._service.gallery, session.where)
         judged = self._service.judgement(session)
         results = markup.results(session, form.view == WHOLE_SCENE, empty, judged)
-        return picking.jump(session), markup.period(session), results, ''
+        return markup.jump(session), markup.period(session), results, ''
 
 
 def _time(label: str, text: str | None) -> float | None:

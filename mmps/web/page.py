@@ -7,7 +7,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from mmps.web import markup, picking
+from mmps.web import markup
 from mmps.web.handlers import ADD, MOST_HITS, WHOLE_SCENE, Handlers
 from mmps.web.session import Session
 
@@ -53,7 +53,7 @@ def build_page(handlers: Handlers) -> gr.Blocks:
         headline = _html('', elem_id='headline')
         with gr.Row():
             with gr.Column(scale=3, min_width=320):
-                picker = _html(picking.picker(Session()), 'picker.js', elem_id='picker')
+                picker = _html(markup.picker(Session()), 'picker.js', elem_id='picker')
                 jump = _html('', elem_id='jump')
                 exemplars = _html('', 'buttons.js', elem_id='exemplars')
                 listing = _listing(handlers)

@@ -15,8 +15,7 @@ from mmps.apis import People, Query, SearchResult
 from mmps.apis.judgement import Judgement
 from mmps.retrieval import refined_query
 from mmps.sources import MAX_PIXELS, check_header, decode_image
-from mmps.web.pictures import LONGEST_SIDE, cut_out, to_jpeg
-from mmps.web.scenes import Scenes, hit_name
+from mmps.web.scenes import LONGEST_SIDE, Scenes, cut_out, hit_name, to_jpeg
 from mmps.web.session import Exemplar, Marks, Picture, Session
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from mmps.apis import PersonSearcher
-from mmps.apis.model_tag import model_tag
 from mmps.apis.network import TorchNetwork, build_model
+from mmps.apis.preprocessing import model_tag
 from mmps.apis.preprocessing import test_steps as steps_of
 from mmps.evaluation.functional import load_predictions
 from mmps.evaluation.functional.search import top_matches

@@ -7,8 +7,8 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmps.apis.published_config import published_config
 from mmps.published import find_model
+from mmps.published.models import published_config
 from mmps.registry import MODELS
 from mmps.testing.scenes import random_scenes
 from mmps.testing.tiny_models import CONFIGS

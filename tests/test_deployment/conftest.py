@@ -3,8 +3,8 @@ import torch
 from helpers.exports import decided, exportable_config
 from mmengine.registry import init_default_scope
 
+from mmps.apis.preprocessing import model_file
 from mmps.deployment import write_onnx
-from mmps.deployment.model_file import model_file
 from mmps.registry import MODELS
 
 

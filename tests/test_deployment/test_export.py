@@ -5,10 +5,10 @@ import pytest
 import torch
 from helpers.exports import decided, exportable_config, pictures
 
-from mmps.apis.preprocessing import Preprocessing
+from mmps.apis.preprocessing import Preprocessing, model_file
 from mmps.deployment import ExportedPersonSearch, write_onnx
-from mmps.deployment.model_file import INPUTS, OUTPUTS, model_file
 from mmps.deployment.parity import compare
+from mmps.deployment.runtimes import INPUTS, OUTPUTS
 from mmps.registry import MODELS
 from mmps.testing.tiny_models import PLUS
 from mmps.utils.errors import UserError

@@ -3,10 +3,10 @@ import pytest
 import torch
 from helpers.exports import exportable_config, pictures
 
-from mmps.apis.network import TorchNetwork
+from mmps.apis.network import OnnxNetwork, OpenVINONetwork, TorchNetwork
 from mmps.apis.preprocessing import Preprocessing
-from mmps.deployment import ModelFile, OnnxNetwork, OpenVINONetwork
-from mmps.deployment.quantization import write_int8
+from mmps.deployment import ModelFile
+from mmps.deployment.export import write_int8
 from mmps.utils.errors import UserError
 
 IMAGES = pictures((200, 150), (150, 180))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mmps.sources import Provenance, check_time, format_offset, format_time, parse_time
-from mmps.sources.times import exif_time
+from mmps.sources.provenance import exif_time
 from mmps.utils.errors import UserError
 
 

@@ -10,7 +10,7 @@ from helpers.galleries import model_tag, random_frame
 
 from mmps.retrieval import Gallery, Where
 from mmps.sources import format_time
-from mmps.sources.times import LATEST
+from mmps.sources.provenance import LATEST
 from mmps.utils.errors import UserError
 
 

@@ -14,9 +14,9 @@ from helpers.prw_files import write_tiny_prw
 from mmengine.registry import init_default_scope
 
 from mmps.apis import PersonSearcher
-from mmps.apis.published_config import published_config
 from mmps.evaluation.functional import load_predictions
 from mmps.published import MODELS_VARIABLE, find_model, model_folder, model_names
+from mmps.published.models import published_config
 from mmps.registry import MODELS
 from mmps.retrieval import Gallery
 from mmps.testing.tiny_models import CONFIGS

@@ -8,7 +8,7 @@ from mmps.apis import People
 from mmps.apis.judgement import Judgement
 from mmps.evaluation.functional import FalseMatch
 from mmps.retrieval import GalleryInfo, Hit, Where
-from mmps.web import markup, picking
+from mmps.web import markup
 from mmps.web.session import Exemplar, Marks, Picture, Session
 
 HOSTILE = '<img src=x onerror="alert(1)">\'${alert(2)}{{x}}`\n..'
@@ -63,8 +63,8 @@ def session(hit):
 
 def test_what_comes_from_files_stays_text(session, hit):
     pages = [
-        picking.exemplars(session),
-        picking.picker(Session().refused(HOSTILE, HOSTILE)),
+        markup.exemplars(session),
+        markup.picker(Session().refused(HOSTILE, HOSTILE)),
         markup.period(Session(problem=HOSTILE)),
         markup.results(replace(session, problem=HOSTILE), whole_scenes=False),
         markup.results(session, whole_scenes=False),
@@ -127,7 +127,7 @@ def picture():
 
 
 def test_people_come_by_number_and_the_small_ones_lie_on_top(picture):
-    tags = Tags(picking.picker(Session(picture))).tags
+    tags = Tags(markup.picker(Session(picture))).tags
     boxes = [given for tag, given in tags if tag == 'button']
     assert [box['data-person'] for box in boxes] == ['0', '1', '2']
     heights = [int(box['style'].rpartition('z-index:')[2]) for box in boxes]
@@ -137,17 +137,17 @@ def test_people_come_by_number_and_the_small_ones_lie_on_top(picture):
 
 
 def test_the_picture_says_who_is_chosen(picture):
-    assert '3 people were found. Choose one.' in picking.picker(Session(picture))
-    assert 'Person 2 of 3 is chosen.' in picking.picker(Session(picture, chosen=1))
-    assert 'One person was found. Click' in picking.picker(
+    assert '3 people were found. Choose one.' in markup.picker(Session(picture))
+    assert 'Person 2 of 3 is chosen.' in markup.picker(Session(picture, chosen=1))
+    assert 'One person was found. Click' in markup.picker(
         Session(replace(picture, people=picture.people[:1]))
     )
 
 
 def test_the_way_to_the_hits(session):
-    assert picking.jump(Session()) == ''
-    assert '<a href="#results">2 hits ' in picking.jump(session)
-    assert '<a href="#results">1 hit ' in picking.jump(replace(session, hits=session.hits[:1]))
+    assert markup.jump(Session()) == ''
+    assert '<a href="#results">2 hits ' in markup.jump(session)
+    assert '<a href="#results">1 hit ' in markup.jump(replace(session, hits=session.hits[:1]))
 
 
 INFO = GalleryInfo(

@@ -2,7 +2,7 @@
 
 import argparse
 
-from mmps.apis.backends import default_backend
+from mmps.apis.network import default_backend
 from mmps.cli.common import run_tool
 from mmps.cli.search import build_searcher, searcher_parser
 from mmps.sources import as_image, printable

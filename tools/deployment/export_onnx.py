@@ -66,7 +66,7 @@ def find_images(config, arguments, count: int) -> list:
 
 def export_two_step(config, arguments, model, preprocessing, images) -> None:
     """Write both networks, and keep them if they find and embed what PyTorch does."""
-    from mmps.apis.model_tag import model_tag
+    from mmps.apis.preprocessing import model_tag
     from mmps.deployment.export_two_step import write_two_step
     from mmps.deployment.parity import compare
     from mmps.published import find_model
@@ -101,9 +101,8 @@ def main(argv: list[str] | None = None) -> None:
     from mmengine.registry import init_default_scope
 
     from mmps.apis.network import build_model
-    from mmps.apis.preprocessing import Preprocessing
+    from mmps.apis.preprocessing import Preprocessing, model_file
     from mmps.deployment import ExportedPersonSearch, write_onnx
-    from mmps.deployment.model_file import model_file
     from mmps.deployment.parity import compare
     from mmps.models.detectors import TwoStepPersonSearch
     from mmps.utils.files import whole_file
@@ -121,7 +120,7 @@ def main(argv: list[str] | None = None) -> None:
         parity.require()
     print(f'{arguments.out}: {arguments.out.stat().st_size / 1e6:.1f} MB; {parity}')
     if arguments.int8:
-        from mmps.deployment.quantization import write_int8
+        from mmps.deployment.export import write_int8
 
         calibration = find_images(config, arguments, arguments.num_calibration)
         with whole_file(arguments.int8) as temporary:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,8 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mmps import visualization
-from mmps.apis.tables import data_frame
-from mmps.sources import as_image, format_offset, format_time, read_frame
+from mmps.apis.people import data_frame
+from mmps.sources import Problem, as_image, counted, format_offset, format_time, read_frame
 from mmps.utils.files import whole_file
 from mmps.visualization import (
     Cell,
@@ -217,3 +218,53 @@ def _place(hit: Hit) -> list[str]:
     name = Path(hit.source).stem
     lines = [name if hit.offset is None else f'{name} {format_offset(hit.offset)}']
     return lines if hit.time is None else [*lines, format_time(hit.time)[:19]]
+
+
+@dataclass(frozen=True)
+class IndexReport:
+    """What came of indexing.
+
+    Attributes:
+        frames: Images and frames of videos that were added, those without people included.
+        people: People found in them.
+        known: Those that were there already, and were passed over.
+        problems: Why files or frames were left out.
+        seconds: How long it took.
+        passed_over: Files in folders that are neither images nor videos, by their suffix.
+    """
+
+    frames: int
+    people: int
+    known: int
+    problems: tuple[Problem, ...]
+    seconds: float
+    passed_over: Counter[str] = field(default_factory=Counter)
+
+    def __add__(self, later: IndexReport) -> IndexReport:
+        """This and what was done after it."""
+        return IndexReport(
+            self.frames + later.frames,
+            self.people + later.people,
+            self.known + later.known,
+            tuple(dict.fromkeys((*self.problems, *later.problems))),
+            self.seconds + later.seconds,
+            self.passed_over + later.passed_over,
+        )
+
+    @property
+    def failed(self) -> bool:
+        """Whether nothing could be read at all."""
+        return bool(self.problems) and not self.frames and not self.known
+
+    def __str__(self) -> str:
+        rate = f', {self.frames / self.seconds:.1f}/s' if self.frames else ''
+        lines = [
+            f'{self.frames} images added in {self.seconds:.0f} s{rate}, {self.people} people'
+            + (f'; {self.known} were there already' if self.known else '')
+        ]
+        if self.passed_over:
+            lines.append(f'passed over: {counted(self.passed_over)}')
+        if self.problems:
+            lines.append(f'{len(self.problems)} problems, what they concern was left out:')
+            lines += [f'  {problem}' for problem in self.problems]
+        return '\n'.join(lines)
