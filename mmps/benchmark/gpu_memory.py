@@ -7,26 +7,19 @@ once. A GPU needs more: its context, workspaces of its convolutions, and gaps be
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from unittest.mock import patch
 
-from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
-from mmps.models.backbones import densenet
-from mmps.models.layers.fast import RegionAlign
-from mmps.models.roi_heads import person_search_roi_head
+from mmps.models.layers import fast
 
 
 @contextmanager
-def layers_of_a_gpu(model: nn.Module) -> Iterator[None]:
-    """Let a model take none of the ways that are there for CPUs."""
-    with ExitStack() as stack:
-        stack.enter_context(patch.object(densenet, 'in_float32', lambda x: False))
-        for module in model.modules():
-            if isinstance(module, RegionAlign):
-                stack.enter_context(patch.object(module, 'as_rows', False))
-        stack.enter_context(patch.dict(person_search_roi_head.REGIONS_AT_ONCE, clear=True))
+def layers_of_a_gpu() -> Iterator[None]:
+    """Let models take none of the ways that are there for CPUs."""
+    regions = patch.dict(fast.REGIONS_AT_ONCE, clear=True)
+    with fast.plain_layers('dense_block', 'region_align'), regions:
         yield
 
 

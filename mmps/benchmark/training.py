@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> list[Measurement]:
 
     if arguments.gpu_memory:
         held = sum(tensor.nbytes for tensor in model.state_dict().values()) / 2**20
-        with layers_of_a_gpu(model):
+        with layers_of_a_gpu():
             peak = peak_of_tensors(step)
         return [Measurement('tensors alive at once, at most', held + peak, 'MiB')]
     return measure(

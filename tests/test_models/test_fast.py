@@ -1,39 +1,170 @@
+"""Fast forms beside the plain ones: whole networks, then each form."""
+
+import copy
+import runpy
+
 import pytest
 import torch
+import torch.nn.functional as F
 from helpers.norms import randomise_norms
+from helpers.slim_person_search import build, losses, predict
 from mmcv.ops import RoIAlign, RoIPool
 from torch import nn
 
 from mmps.models.backbones import DenseNet
 from mmps.models.backbones.densenet import DenseBlock, Transition
-from mmps.models.backbones.googlenet import ConvNormReLU
-from mmps.models.layers.fast import RegionAlign, align_regions, can_fold, extract
+from mmps.models.backbones.googlenet import ConvNormReLU, Inception
+from mmps.models.layers import fast
+from mmps.models.layers.fast import RegionAlign, align_regions, can_fold, extract, plain_layers
 from mmps.models.roi_heads.region_network import FineRoIExtractor
+from mmps.testing.scenes import random_scenes
+from mmps.testing.tiny_models import PLUS
+
+RUNNING = dict(
+    model__backbone__norm_eval=True,
+    model__roi_head__shared_head__norm_eval=True,
+)
+GOOGLENET = dict(
+    model__backbone=dict(type='GoogLeNet', norm_eval=True, _delete_=True),
+    model__roi_head__shared_head=dict(type='GoogLeNetIdentification', _delete_=True),
+    model__neck__in_channels=832,
+    model__rpn_head__in_channels=832,
+    model__roi_head__bbox_roi_extractor__out_channels=832,
+    model__roi_head__bbox_head__in_channels=1024,
+)
+RESNET = dict(
+    model__backbone=dict(
+        type='ResNet',
+        depth=18,
+        num_stages=3,
+        strides=(1, 2, 2),
+        dilations=(1, 1, 1),
+        out_indices=(2,),
+        _delete_=True,
+    ),
+    model__roi_head__shared_head=dict(type='ResLayer', depth=18, stride=1, _delete_=True),
+    model__neck__in_channels=256,
+    model__rpn_head__in_channels=256,
+    model__roi_head__bbox_roi_extractor__out_channels=256,
+    model__roi_head__bbox_head__in_channels=512,
+)
+NETWORKS = {
+    'statistics of the batch': {},
+    'running statistics': RUNNING,
+    're-ID network of its own': RUNNING | PLUS,
+    'checkpointing': RUNNING | dict(model__backbone__with_cp=True),
+    'GoogLeNet': GOOGLENET,
+    'ResNet': RESNET,
+}
+USED = {
+    'statistics of the batch': {'norm_conv_pool', 'embedding_bag', 'dense_block', 'conv_norm'},
+    'GoogLeNet': {'embedding_bag', 'conv_norm'},
+    'ResNet': {'embedding_bag'},
+}
+"""What of the fast forms a network goes through; the others as the first."""
 
 
-def concatenating(block, x):
-    """The definition: every layer sees the concatenation of everything before it."""
-    for layer in block.values():
-        x = torch.cat([x, layer(x)], 1)
-    return x
+def two_steps(overrides, start):
+    """Losses, weights and gradients of a seeded training of two steps, and what it finds then."""
+    model = build(**overrides)
+    model.load_state_dict(start)
+    torch.manual_seed(0)
+    optimiser = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
+    found = {}
+    for step in range(2):
+        parts = losses(model.train(), [[0, 1, -1], [2, 3]])
+        total, named = model.parse_losses(parts)
+        optimiser.zero_grad()
+        total.backward()
+        optimiser.step()
+        found |= {f'{name} {step}': value.detach() for name, value in named.items()}
+        found |= {f'{n} grad {step}': p.grad.clone() for n, p in model.named_parameters()}
+    found |= {name: value.clone() for name, value in model.state_dict().items()}
+    for i, sample in enumerate(predict(model, random_scenes([[0, 1], []], queries=[[1], []]))):
+        found |= {f'{name} {i}': value for name, value in sample.pred_instances.items()}
+        found[f'queries {i}'] = sample.query_instances.embeddings
+    return found
 
 
-def gradients(block, function, x, weights):
+@pytest.mark.parametrize('name', NETWORKS)
+def test_whole_networks_are_the_plain_ones(name, monkeypatch):
+    used = set()
+    for module, function in (
+        *((fast, each) for each in ('dense_block', 'norm_conv_pool', 'conv_norm')),
+        (F, 'embedding_bag'),
+    ):
+        original = getattr(module, function)
+        monkeypatch.setattr(
+            module, function, lambda *a, f=function, o=original, **k: used.add(f) or o(*a, **k)
+        )
+    # Weights are drawn in the order of their memory, which channels-last changes.
+    model = build(**NETWORKS[name])
+    # Scores far apart, so that rounding does not change which proposals are drawn.
+    nn.init.normal_(model.rpn_head.rpn_cls.weight)
+    start = copy.deepcopy(model.state_dict())
+    with plain_layers():
+        expected = two_steps(NETWORKS[name], start)
+    assert not used
+    found = two_steps(NETWORKS[name], start)
+    assert used == USED.get(name, USED['statistics of the batch'])
+    assert found.keys() == expected.keys()
+    for key, value in expected.items():
+        scale = float(value.abs().max()) if value.numel() else 0.0
+        torch.testing.assert_close(found[key], value, atol=1e-4 + 1e-3 * scale, rtol=0, msg=key)
+
+
+@pytest.mark.parametrize(
+    ('value', 'off'),
+    [
+        ('', set()),
+        ('0', set()),
+        ('1', set(fast.FORMS)),
+        ('folding, parts', {'folding', 'parts'}),
+    ],
+)
+def test_the_switch_is_read_from_the_environment(value, off, monkeypatch):
+    monkeypatch.setenv('MMPS_PLAIN_LAYERS', value)
+    is_on = runpy.run_path(fast.__file__)['is_on']
+    assert {form for form in fast.FORMS if not is_on(form)} == off
+
+
+def test_forms_that_are_not_there(monkeypatch):
+    monkeypatch.setenv('MMPS_PLAIN_LAYERS', 'folding,speed')
+    with pytest.raises(ValueError, match='MMPS_PLAIN_LAYERS=folding,speed: 1, 0 or some of dense'):
+        runpy.run_path(fast.__file__)
+
+
+def test_forms_come_back():
+    with pytest.raises(KeyError), plain_layers('parts'):
+        assert not fast.is_on('parts') and fast.is_on('folding')
+        raise KeyError
+    assert fast.is_on('parts')
+
+
+def test_memory_format_is_that_of_the_switch():
+    for forms, expected in ((('channels_last',), False), (('parts',), True)):
+        with plain_layers(*forms):
+            weight = build().backbone.features.conv0.weight
+        assert weight.is_contiguous(memory_format=torch.channels_last) == expected
+
+
+def gradients(block, x, weights):
     x = x.clone().requires_grad_()
     block.zero_grad()
-    out = function(x)
+    out = block(x)
     (out * weights).sum().backward()
     return {'out': out.detach(), 'x': x.grad, **{n: p.grad for n, p in block.named_parameters()}}
 
 
 @pytest.mark.parametrize('memory_format', [torch.contiguous_format, torch.channels_last])
-def test_function_has_the_values_and_gradients_of_the_definition(memory_format):
+def test_dense_block_has_the_values_and_gradients_of_the_plain_one(memory_format):
     block = randomise_norms(DenseBlock(6, 3, 4))
     block.denselayer1.norm1.bias.data[0] = 1
     x = torch.randn(2, 6, 5, 7).contiguous(memory_format=memory_format)
     weights = torch.randn(2, 18, 5, 7)
-    found = gradients(block, block, x, weights)
-    expected = gradients(block, lambda x: concatenating(block, x), x, weights)
+    found = gradients(block, x, weights)
+    with plain_layers('dense_block'):
+        expected = gradients(block, x, weights)
     assert found.keys() == expected.keys() and len(found) == 2 + 3 * 6
     for name, value in expected.items():
         scale = float(value.abs().max())
@@ -47,7 +178,8 @@ def test_statistics_of_the_batch_are_used_in_training_mode():
     x = torch.randn(2, 6, 5, 7)
     out = block(x)
     assert block.denselayer1.norm1.num_batches_tracked == 1
-    torch.testing.assert_close(out, concatenating(block, x))
+    with plain_layers():
+        assert torch.equal(out, block(x))
 
 
 def test_keeps_little_for_the_backward_pass():
@@ -72,6 +204,7 @@ MODULES = {
     'pooling transition': (lambda: Transition(12), (12, 9, 7)),
     'last transition': (lambda: Transition(12, pool=False), (12, 9, 7)),
     'convolution, norm, ReLU': (lambda: ConvNormReLU(3, 8, 3, stride=2, padding=1), (3, 9, 7)),
+    'inception': (lambda: Inception(12, (4, 3, 4, 3, 4, 4)), (12, 9, 7)),
     'stem': (lambda: DenseNet((1, 1, 1), 4, 0.5, 8), (3, 64, 32)),
 }
 
@@ -84,12 +217,12 @@ def test_folded_equals_layer_after_layer(name, memory_format):
     x = torch.randn(2, *shape).contiguous(memory_format=memory_format)
     with torch.no_grad():
         assert can_fold(x, module)
-        fast = module(x)
-    # In float64 nothing is folded.
-    exact = module.double()(x.double())
-    if isinstance(fast, tuple):
-        (fast,), (exact,) = fast, exact
-    torch.testing.assert_close(fast.double(), exact, atol=1e-5, rtol=1e-5)
+        found = module(x)
+        with plain_layers():
+            expected = module.double()(x.double())
+    if isinstance(found, tuple):
+        (found,), (expected,) = found, expected
+    torch.testing.assert_close(found.double(), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_folds_only_what_needs_neither_gradients_nor_statistics():
@@ -103,6 +236,8 @@ def test_folds_only_what_needs_neither_gradients_nor_statistics():
             assert not can_fold(x, block.eval())
     assert can_fold(x, block.requires_grad_(False))
     assert not can_fold(x.requires_grad_(), block)
+    with plain_layers('folding'):
+        assert not can_fold(x.detach(), block)
 
 
 def regions(count=40):
@@ -155,16 +290,14 @@ def test_every_layer_of_an_extractor_and_maps_of_16_bits():
 
 
 @pytest.mark.parametrize('form', [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize('as_rows', [True, False])
-def test_regions_have_the_memory_format_of_the_maps(form, as_rows):
+@pytest.mark.parametrize('off', ['region_align', 'folding'])
+def test_regions_have_the_memory_format_of_the_maps(form, off):
     layer = dict(type='RoIAlign', output_size=4, sampling_ratio=1)
     extractor = align_regions(FineRoIExtractor(layer, out_channels=8, fine_channels=4))
-    for part in extractor.modules():
-        if isinstance(part, RegionAlign):
-            part.as_rows = as_rows
     maps = torch.randn(2, 8, 20, 30), torch.randn(2, 4, 40, 60)
     maps = tuple(feats.contiguous(memory_format=form) for feats in maps)
-    assert extract(extractor, maps, regions()).is_contiguous(memory_format=form)
+    with plain_layers(off):
+        assert extract(extractor, maps, regions()).is_contiguous(memory_format=form)
 
 
 def test_a_box_that_is_not_a_number_holds_nothing():

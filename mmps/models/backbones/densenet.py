@@ -1,3 +1,5 @@
+"""DenseNet (Huang et al., CVPR 2017): its stem, and its last block as identification network."""
+
 from collections import OrderedDict
 from collections.abc import Sequence
 
@@ -5,21 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmps.models.layers.fast import (
-    DenseBlockFunction,
-    affine,
-    can_fold,
-    fold_after,
-    fold_before,
-    in_float32,
-    uses_running_statistics,
-)
+from mmps.models.layers import fast
 from mmps.models.layers.staged import StagedModule
 from mmps.registry import MODELS
 
-
-def _for_each(value: float | Sequence[float], blocks: Sequence[int]) -> Sequence[float]:
-    return value if isinstance(value, Sequence) else [value] * len(blocks)
+BOTTLENECK = 4  # width of the 1 x 1 convolution, in growth rates (DenseNet-BC)
 
 
 @MODELS.register_module()
@@ -28,12 +20,16 @@ class DenseNet(StagedModule):
 
     An image ``(n, 3, h, w)`` becomes one map ``(n, out_channels, h / 16, w / 16)`` when there are
     three blocks; the defaults are DenseNet-121's, with ``out_channels`` = 512 (paper, section III,
-    "Global features"). The last dense block is the identification network,
-    :class:`DenseNetIdentification`. Parameter names are torchvision's.
+    "Global features"). Parameter names are torchvision's.
 
     A map is coarse: at stride 16 a person of 80 pixels is five cells tall. ``fine_block`` returns a
     second one for re-ID, the block's output before its transition, at stride 4 for block 1, 8 for
     block 2; ``fine_channels`` is its width.
+
+    Example:
+        >>> stem = DenseNet(block_layers=(1, 1, 1), growth_rate=4, init_channels=8, fine_block=2)
+        >>> [tuple(x.shape) for x in stem(torch.rand(1, 3, 96, 64))]
+        [(1, 4, 6, 4), (1, 10, 12, 8)]
 
     Args:
         block_layers: Number of dense layers in each block.
@@ -43,6 +39,10 @@ class DenseNet(StagedModule):
         fine_block: Number of the block whose output is returned as a second map, or None.
         frozen_stages, norm_eval, with_cp, init_cfg: See :class:`StagedModule`; stage 1 is the
             first convolution, stage 2 the first block with its transition, and so on.
+
+    Raises:
+        ValueError: There is no such ``fine_block``, or there are fewer stages than
+            ``frozen_stages``.
     """
 
     def __init__(
@@ -58,31 +58,24 @@ class DenseNet(StagedModule):
         init_cfg: dict | list | None = None,
     ):
         super().__init__(frozen_stages, norm_eval, with_cp, init_cfg)
+        count = len(block_layers)
         layers = OrderedDict(
             conv0=nn.Conv2d(3, init_channels, 7, stride=2, padding=3, bias=False),
             norm0=nn.BatchNorm2d(init_channels),
             relu0=nn.ReLU(inplace=True),
             pool0=nn.MaxPool2d(3, stride=2, padding=1),
         )
+        rates, shares = _for_each(growth_rate, count), _for_each(compression, count)
         channels = init_channels
-        blocks = zip(
-            block_layers,
-            _for_each(growth_rate, block_layers),
-            _for_each(compression, block_layers),
-            strict=True,
-        )
+        blocks = zip(block_layers, rates, shares, strict=True)
         for i, (num_layers, rate, share) in enumerate(blocks, start=1):
             layers[f'denseblock{i}'] = block = DenseBlock(channels, num_layers, rate)
-            layers[f'transition{i}'] = transition = Transition(
-                block.out_channels, share, pool=i < len(block_layers)
-            )
-            channels = transition.out_channels
+            layers[f'transition{i}'] = Transition(block.out_channels, share, pool=i < count)
+            channels = layers[f'transition{i}'].out_channels
         self.features = nn.Sequential(layers)
         self.out_channels = channels
-        if fine_block is not None and fine_block not in range(1, len(block_layers) + 1):
-            raise ValueError(
-                f'DenseNet: fine_block={fine_block}, but there are {len(block_layers)} blocks'
-            )
+        if fine_block is not None and fine_block not in range(1, count + 1):
+            raise ValueError(f'DenseNet: fine_block={fine_block}, but there are {count} blocks')
         self.fine_block = fine_block
         self.fine_channels = fine_block and layers[f'denseblock{fine_block}'].out_channels
         self.freeze_stages()
@@ -104,93 +97,10 @@ class DenseNet(StagedModule):
 
     def _first_stage(self, x: Tensor) -> Tensor:
         conv, norm, relu, pool = first = self.stages()[0]
-        if not can_fold(x, *first):
+        if not fast.can_fold(x, *first):
             return self.run_stage(first, x)
-        folded = fold_after(conv, norm)
-        x = F.conv2d(x, folded.weight, folded.bias, conv.stride, conv.padding)
         # ReLU and largest value commute; this way it has a quarter of the positions.
-        return relu(pool(x))
-
-
-BOTTLENECK = 4  # width of the 1 x 1 convolution, in growth rates (DenseNet-BC)
-
-
-class DenseLayer(nn.Module):
-    """Norm-ReLU-conv twice (1 x 1 bottleneck, 3 x 3), the unit of a dense block."""
-
-    def __init__(self, in_channels: int, growth_rate: int):
-        super().__init__()
-        width = BOTTLENECK * growth_rate
-        self.norm1 = nn.BatchNorm2d(in_channels)
-        self.conv1 = nn.Conv2d(in_channels, width, 1, bias=False)
-        self.norm2 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, growth_rate, 3, padding=1, bias=False)
-        self.relu = nn.ReLU(inplace=True)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.conv1(self.relu(self.norm1(x)))
-        return self.conv2(self.relu(self.norm2(x)))
-
-    def fixed(self) -> list[Tensor]:
-        """What :class:`DenseBlockFunction` takes of a layer whose norms use their running
-        statistics.
-        """
-        first, second = affine(self.norm1), affine(self.norm2)
-        return [*first, self.conv1.weight, *second, self.conv2.weight]
-
-
-class DenseBlock(nn.ModuleDict):
-    """Layers that each see the concatenation of everything before them.
-
-    ``(n, in_channels, h, w)`` -> ``(n, in_channels + num_layers * growth_rate, h, w)``. Parameter
-    names are torchvision's (``denselayer1.norm1.weight``).
-    """
-
-    def __init__(self, in_channels: int, num_layers: int, growth_rate: int):
-        super().__init__(
-            {
-                f'denselayer{i + 1}': DenseLayer(in_channels + i * growth_rate, growth_rate)
-                for i in range(num_layers)
-            }
-        )
-        self.out_channels = in_channels + num_layers * growth_rate
-
-    def forward(self, x: Tensor) -> Tensor:
-        if x.device.type == 'cpu' and in_float32(x) and uses_running_statistics(self):
-            fixed = (tensor for layer in self.values() for tensor in layer.fixed())
-            return DenseBlockFunction.apply(x, *fixed)
-        for layer in self.values():
-            x = torch.cat([x, layer(x)], 1)
-        return x
-
-
-class Transition(nn.Sequential):
-    """Norm-ReLU-1 x 1 conv that keeps a share of the channels; 2 x 2 average pooling if
-    ``pool``.
-    """
-
-    def __init__(self, in_channels: int, compression: float = 0.5, pool: bool = True):
-        self.out_channels = int(in_channels * compression)
-        layers = OrderedDict(
-            norm=nn.BatchNorm2d(in_channels),
-            relu=nn.ReLU(inplace=True),
-            conv=nn.Conv2d(in_channels, self.out_channels, 1, bias=False),
-        )
-        if pool:
-            layers['pool'] = nn.AvgPool2d(2)
-        super().__init__(layers)
-
-    def forward(self, x: Tensor) -> Tensor:
-        folded = None
-        if can_fold(x, self):
-            folded = fold_before(*affine(self.norm), self.conv.weight)
-            x = x.permute(0, 2, 3, 1).clamp(folded.low, folded.high).permute(0, 3, 1, 2)
-        else:
-            x = self.relu(self.norm(x))
-        # Pooling and a 1 x 1 convolution commute; this way it has a quarter of the positions.
-        if 'pool' in self._modules:
-            x = self.pool(x)
-        return F.conv2d(x, folded.weight, folded.bias) if folded else self.conv(x)
+        return relu(pool(fast.conv_norm(x, conv, norm)))
 
 
 @MODELS.register_module()
@@ -200,6 +110,11 @@ class DenseNetIdentification(StagedModule):
     ``(n, in_channels, h, w)`` -> ``(n, in_channels + num_layers * growth_rate, h, w)``;
     DenseNet-121: 512 -> 1024 (paper, section III, "Local features"). Parameter names are
     torchvision's.
+
+    Example:
+        >>> network = DenseNetIdentification(in_channels=4, num_layers=2, growth_rate=4)
+        >>> network(torch.rand(5, 4, 14, 14)).shape
+        torch.Size([5, 12, 14, 14])
 
     Args:
         in_channels: Channels of the region features.
@@ -223,14 +138,9 @@ class DenseNetIdentification(StagedModule):
         super().__init__(frozen_stages, norm_eval, with_cp, init_cfg)
         dense = DenseBlock(in_channels, num_layers, growth_rate)
         self.out_channels = dense.out_channels
-        self.features = nn.Sequential(
-            OrderedDict(
-                {
-                    f'denseblock{block}': dense,
-                    f'norm{block + 1}': nn.BatchNorm2d(dense.out_channels),
-                }
-            )
-        )
+        norm = nn.BatchNorm2d(dense.out_channels)
+        layers = {f'denseblock{block}': dense, f'norm{block + 1}': norm}
+        self.features = nn.Sequential(OrderedDict(layers))
         self.freeze_stages()
 
     def stages(self) -> Sequence[Sequence[nn.Module]]:
@@ -238,3 +148,80 @@ class DenseNetIdentification(StagedModule):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.run_stage(self.features, x), inplace=True)
+
+
+class DenseBlock(nn.ModuleDict):
+    """Layers that each see the concatenation of everything before them.
+
+    ``(n, in_channels, h, w)`` -> ``(n, in_channels + num_layers * growth_rate, h, w)``. Parameter
+    names are torchvision's (``denselayer1.norm1.weight``).
+
+    Example:
+        >>> DenseBlock(in_channels=8, num_layers=3, growth_rate=4)(torch.rand(2, 8, 5, 7)).shape
+        torch.Size([2, 20, 5, 7])
+    """
+
+    def __init__(self, in_channels: int, num_layers: int, growth_rate: int):
+        super().__init__(
+            {
+                f'denselayer{i + 1}': DenseLayer(in_channels + i * growth_rate, growth_rate)
+                for i in range(num_layers)
+            }
+        )
+        self.out_channels = in_channels + num_layers * growth_rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        if fast.can_fuse(x, self):
+            return fast.dense_block(x, self)
+        for layer in self.values():
+            x = torch.cat([x, layer(x)], 1)
+        return x
+
+
+class DenseLayer(nn.Module):
+    """Norm-ReLU-conv twice (1 x 1 bottleneck, 3 x 3), the unit of a dense block.
+
+    Example:
+        >>> DenseLayer(in_channels=8, growth_rate=4)(torch.rand(2, 8, 5, 7)).shape
+        torch.Size([2, 4, 5, 7])
+    """
+
+    def __init__(self, in_channels: int, growth_rate: int):
+        super().__init__()
+        width = BOTTLENECK * growth_rate
+        self.norm1 = nn.BatchNorm2d(in_channels)
+        self.conv1 = nn.Conv2d(in_channels, width, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, growth_rate, 3, padding=1, bias=False)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv1(self.relu(self.norm1(x)))
+        return self.conv2(self.relu(self.norm2(x)))
+
+
+class Transition(nn.Sequential):
+    """Norm-ReLU-1 x 1 conv that keeps a share of the channels; 2 x 2 average pooling if ``pool``.
+
+    Example:
+        >>> Transition(in_channels=12)(torch.rand(2, 12, 8, 6)).shape
+        torch.Size([2, 6, 4, 3])
+    """
+
+    def __init__(self, in_channels: int, compression: float = 0.5, pool: bool = True):
+        self.out_channels = int(in_channels * compression)
+        layers = OrderedDict(
+            norm=nn.BatchNorm2d(in_channels),
+            relu=nn.ReLU(inplace=True),
+            conv=nn.Conv2d(in_channels, self.out_channels, 1, bias=False),
+        )
+        if pool:
+            layers['pool'] = nn.AvgPool2d(2)
+        super().__init__(layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return fast.norm_conv_pool(x, *self) if fast.is_on('folding') else super().forward(x)
+
+
+def _for_each(value: float | Sequence[float], blocks: int) -> Sequence[float]:
+    return value if isinstance(value, Sequence) else [value] * blocks

@@ -1,24 +1,25 @@
+"""GoogLeNet (Szegedy et al., CVPR 2015): its stem, and its last modules for identification."""
+
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmps.models.layers.fast import can_fold, fold_after
+from mmps.models.layers import fast
 from mmps.models.layers.staged import StagedModule
 from mmps.registry import MODELS
-
-
-def _halve() -> nn.MaxPool2d:
-    return nn.MaxPool2d(3, stride=2, ceil_mode=True)
 
 
 @MODELS.register_module()
 class GoogLeNet(StagedModule):
     """The stem of GoogLeNet: up to inception 4e, ``(n, 3, h, w)`` -> ``(n, 832, h / 16, w / 16)``.
 
-    Inception 5a and 5b are the identification network, :class:`GoogLeNetIdentification`. Parameter
-    names are torchvision's, whose published weights expect images scaled to [-1, 1].
+    Parameter names are torchvision's, whose published weights expect images scaled to [-1, 1].
+
+    Example:
+        >>> (x,) = GoogLeNet()(torch.rand(1, 3, 64, 32))
+        >>> x.shape
+        torch.Size([1, 832, 4, 2])
 
     Args:
         frozen_stages, norm_eval, with_cp, init_cfg: See :class:`StagedModule`; stages: the
@@ -60,66 +61,15 @@ class GoogLeNet(StagedModule):
         return (x,)
 
 
-class ConvNormReLU(nn.Module):
-    """Convolution without bias, batch norm and ReLU under torchvision's GoogLeNet names and
-    epsilon.
-    """
-
-    def __init__(
-        self, in_channels: int, out_channels: int, kernel: int, stride: int = 1, padding: int = 0
-    ):
-        super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding, bias=False)
-        self.bn = nn.BatchNorm2d(out_channels, eps=0.001)
-        self.relu = nn.ReLU(inplace=True)
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not can_fold(x, self):
-            return self.relu(self.bn(self.conv(x)))
-        folded = fold_after(self.conv, self.bn)
-        return F.conv2d(x, folded.weight, folded.bias, self.conv.stride, self.conv.padding).relu_()
-
-
-class Inception(nn.Module):
-    """Four branches side by side: 1 x 1; two reduced 3 x 3; pooled 1 x 1.
-
-    The third branch has 3 x 3 kernels where the GoogLeNet paper has 5 x 5, because the published
-    ImageNet weights have them so.
-
-    Args:
-        in_channels: Channels of the input.
-        widths: Output channels of: 1 x 1; reduction and 3 x 3; reduction and second 3 x 3; pooled 1
-            x 1.
-    """
-
-    def __init__(self, in_channels: int, widths: tuple[int, int, int, int, int, int]):
-        super().__init__()
-        one, reduce_three, three, reduce_five, five, pooled = widths
-        self.branch1 = ConvNormReLU(in_channels, one, 1)
-        self.branch2 = nn.Sequential(
-            ConvNormReLU(in_channels, reduce_three, 1),
-            ConvNormReLU(reduce_three, three, 3, padding=1),
-        )
-        self.branch3 = nn.Sequential(
-            ConvNormReLU(in_channels, reduce_five, 1),
-            ConvNormReLU(reduce_five, five, 3, padding=1),
-        )
-        self.branch4 = nn.Sequential(
-            nn.MaxPool2d(3, stride=1, padding=1, ceil_mode=True),
-            ConvNormReLU(in_channels, pooled, 1),
-        )
-        self.out_channels = one + three + five + pooled
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.cat([self.branch1(x), self.branch2(x), self.branch3(x), self.branch4(x)], 1)
-
-
 @MODELS.register_module()
 class GoogLeNetIdentification(StagedModule):
-    """GoogLeNet's inception 5a and 5b on region features: ``(n, 832, h, w)`` -> ``(n, 1024, h,
-    w)``.
+    """Inception 5a and 5b on region features: ``(n, 832, h, w)`` -> ``(n, 1024, h, w)``.
 
     Parameter names are torchvision's.
+
+    Example:
+        >>> GoogLeNetIdentification()(torch.rand(2, 832, 7, 7)).shape
+        torch.Size([2, 1024, 7, 7])
 
     Args:
         frozen_stages, norm_eval, with_cp, init_cfg: See :class:`StagedModule`; one stage.
@@ -144,3 +94,66 @@ class GoogLeNetIdentification(StagedModule):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.run_stage(*self.stages(), x)
+
+
+class Inception(nn.Module):
+    """Four branches side by side: 1 x 1; two reduced 3 x 3; pooled 1 x 1.
+
+    The third branch has 3 x 3 kernels where the GoogLeNet paper has 5 x 5, because the published
+    ImageNet weights have them so.
+
+    Example:
+        >>> Inception(16, widths=(8, 4, 8, 2, 4, 4))(torch.rand(2, 16, 5, 7)).shape
+        torch.Size([2, 24, 5, 7])
+
+    Args:
+        in_channels: Channels of the input.
+        widths: Output channels of: 1 x 1; reduction and 3 x 3; reduction and second 3 x 3; pooled
+            1 x 1.
+    """
+
+    def __init__(self, in_channels: int, widths: tuple[int, int, int, int, int, int]):
+        super().__init__()
+        one, reduce_three, three, reduce_five, five, pooled = widths
+        self.branch1 = ConvNormReLU(in_channels, one, 1)
+        self.branch2 = nn.Sequential(
+            ConvNormReLU(in_channels, reduce_three, 1),
+            ConvNormReLU(reduce_three, three, 3, padding=1),
+        )
+        self.branch3 = nn.Sequential(
+            ConvNormReLU(in_channels, reduce_five, 1),
+            ConvNormReLU(reduce_five, five, 3, padding=1),
+        )
+        self.branch4 = nn.Sequential(
+            nn.MaxPool2d(3, stride=1, padding=1, ceil_mode=True),
+            ConvNormReLU(in_channels, pooled, 1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.branch1(x), self.branch2(x), self.branch3(x), self.branch4(x)], 1)
+
+
+class ConvNormReLU(nn.Module):
+    """Convolution without bias, batch norm and ReLU, with names and epsilon of torchvision.
+
+    Example:
+        >>> ConvNormReLU(3, 8, kernel=3, padding=1)(torch.rand(2, 3, 5, 7)).shape
+        torch.Size([2, 8, 5, 7])
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int, stride: int = 1, padding: int = 0
+    ):
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding, bias=False)
+        self.bn = nn.BatchNorm2d(out_channels, eps=0.001)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if fast.can_fold(x, self):
+            return self.relu(fast.conv_norm(x, self.conv, self.bn))
+        return self.relu(self.bn(self.conv(x)))
+
+
+def _halve() -> nn.MaxPool2d:
+    return nn.MaxPool2d(3, stride=2, ceil_mode=True)

@@ -6,6 +6,7 @@ from mmdet.models.detectors import TwoStageDetector
 from mmdet.structures import DetDataSample, SampleList
 from torch import Tensor
 
+from mmps.models.layers import fast
 from mmps.models.necks.stn import STN, AffineFrame
 from mmps.models.pretrained import load_detector, load_imagenet_weights
 from mmps.registry import MODELS
@@ -65,7 +66,7 @@ class PersonSearch(TwoStageDetector):
             self.requires_grad_(False)
             for part in self.roi_head.reid_parts():
                 part.requires_grad_(True)
-        if channels_last:
+        if channels_last and fast.is_on('channels_last'):
             self.to(memory_format=torch.channels_last)
         if compile_networks:
             networks = self.backbone, self.roi_head.shared_head, self.roi_head.reid_network

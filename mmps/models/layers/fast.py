@@ -1,10 +1,14 @@
-"""Batch norm that uses its running statistics, folded into the convolution beside it.
+"""Fast forms of layers, and the one switch that turns them off.
 
-Folding is exact up to rounding. It happens in each call, on weights that are small beside the maps,
-so that nothing has to be prepared, kept in step with the weights or undone.
+Each form computes what plain PyTorch or mmcv computes, up to rounding, and the plain form stands
+where the fast one is called. ``MMPS_PLAIN_LAYERS=1`` in the environment lets all networks take
+their plain forms; names of :data:`FORMS` instead of the 1, separated by commas, turn off these
+alone. docs/fast_layers.md says what each gains.
 """
 
-from typing import NamedTuple
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
@@ -14,23 +18,59 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 
+FORMS = {
+    'dense_block': 'dense blocks without copies of their maps, on CPUs',
+    'folding': 'batch norm folded into the convolution beside it, and pooling before it',
+    'region_align': 'RoIAlign as an embedding bag, on CPUs',
+    'channels_last': 'convolutions in channels-last memory format',
+    'parts': 'few regions at once through an identification network',
+}
+"""The fast forms by name."""
+
+
+def _forms(names: str) -> frozenset[str]:
+    """Those that ``MMPS_PLAIN_LAYERS=names`` turns off."""
+    if names in ('', '0', '1'):
+        return frozenset(FORMS if names == '1' else ())
+    chosen = frozenset(name.strip() for name in names.split(','))
+    if chosen - FORMS.keys():
+        raise ValueError(
+            f'MMPS_PLAIN_LAYERS={names}: 1, 0 or some of {", ".join(FORMS)} expected, separated '
+            'by commas'
+        )
+    return chosen
+
+
+_off = _forms(os.environ.get('MMPS_PLAIN_LAYERS', ''))
+
+
+def is_on(form: str) -> bool:
+    """Whether networks may take the fast form of this name."""
+    return form not in _off
+
+
+@contextmanager
+def plain_layers(*forms: str) -> Iterator[None]:
+    """Turn fast forms off, all of them if none is named, for networks built and run inside.
+
+    Example:
+        >>> with plain_layers():
+        ...     is_on('folding')
+        False
+    """
+    global _off
+    before, _off = _off, _off | _forms(','.join(forms) or '1')
+    try:
+        yield
+    finally:
+        _off = before
+
+
+# Batch norm with running statistics, folded into the convolution beside it. It happens in each
+# call, on weights that are small beside the maps: nothing is prepared, kept in step or undone.
+
 _DEAD = 1e-20
 """A norm that scales a channel by less gives a constant: no activation is large enough."""
-
-
-class Folded(NamedTuple):
-    """A convolution with bias, and the bounds between which its input is clamped.
-
-    Attributes:
-        weight: As of the convolution.
-        bias: ``(out_channels,)``.
-        low, high: ``(in_channels,)``, None without bounds.
-    """
-
-    weight: Tensor
-    bias: Tensor
-    low: Tensor | None = None
-    high: Tensor | None = None
 
 
 def uses_running_statistics(*modules: nn.Module) -> bool:
@@ -39,36 +79,54 @@ def uses_running_statistics(*modules: nn.Module) -> bool:
     return not any(norm.training or norm.running_var is None for norm in norms)
 
 
-def in_float32(x: Tensor) -> bool:
-    """Whether ``x`` is, and stays, in the precision for which folding is accurate."""
-    return x.dtype == torch.float32 and not torch.is_autocast_enabled(x.device.type)
-
-
 def can_fold(x: Tensor, *modules: nn.Module) -> bool:
-    """Whether ``modules`` may process ``x`` folded: norms use running statistics, and nobody needs
-    a gradient.
+    """Whether ``modules`` may process ``x`` folded: in float32, with norms that use running
+    statistics, and without a gradient.
     """
-    if not in_float32(x) or not uses_running_statistics(*modules):
+    if not is_on('folding') or not _in_float32(x) or not uses_running_statistics(*modules):
         return False
     if not torch.is_grad_enabled():
         return True
     return not (x.requires_grad or any(p.requires_grad for m in modules for p in m.parameters()))
 
 
-def affine(norm: _BatchNorm) -> tuple[Tensor, Tensor]:
+def conv_norm(x: Tensor, conv: nn.Conv2d, norm: _BatchNorm) -> Tensor:
+    """``norm(conv(x))``; the convolution has no bias."""
+    scale, shift = _affine(norm)
+    weight = conv.weight * scale.view(-1, 1, 1, 1)
+    return F.conv2d(x, weight, shift, conv.stride, conv.padding)
+
+
+def norm_conv_pool(
+    x: Tensor, norm: _BatchNorm, relu: nn.ReLU, conv: nn.Conv2d, pool: nn.Module | None = None
+) -> Tensor:
+    """``pool(conv(relu(norm(x))))`` with a 1 x 1 convolution, folded where that may be."""
+    if can_fold(x, norm, conv):
+        weight, bias, low, high = _fold_before(*_affine(norm), conv.weight)
+        x = x.permute(0, 2, 3, 1).clamp(low, high).permute(0, 3, 1, 2)
+    else:
+        weight, bias = conv.weight, None
+        x = relu(norm(x))
+    # Average pooling and a 1 x 1 convolution commute; this way it has a quarter of the positions.
+    if pool is not None:
+        x = pool(x)
+    return F.conv2d(x, weight, bias)
+
+
+def _in_float32(x: Tensor) -> bool:
+    """Whether ``x`` is, and stays, in the precision for which folding is accurate."""
+    return x.dtype == torch.float32 and not torch.is_autocast_enabled(x.device.type)
+
+
+def _affine(norm: _BatchNorm) -> tuple[Tensor, Tensor]:
     """Scale and shift ``(channels,)`` that the norm applies."""
     scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
     return scale, norm.bias - norm.running_mean * scale
 
 
-def fold_after(conv: nn.Conv2d, norm: _BatchNorm) -> Folded:
-    """``norm(conv(x))``; the convolution has no bias."""
-    scale, shift = affine(norm)
-    return Folded(conv.weight * scale.view(-1, 1, 1, 1), shift)
-
-
-def fold_before(scale: Tensor, shift: Tensor, weight: Tensor) -> Folded:
-    """``conv(relu(scale * x + shift))`` of a 1 x 1 convolution ``weight (out, in, 1, 1)``.
+def _fold_before(scale: Tensor, shift: Tensor, weight: Tensor) -> tuple[Tensor, ...]:
+    """``conv(relu(scale * x + shift))`` of a 1 x 1 convolution ``weight (out, in, 1, 1)``: weight
+    and bias ``(out,)`` of one whose input is clamped between two bounds ``(in,)``.
 
     ``relu(scale * x + shift)`` is ``scale * (x.clamp(min=t) - t)`` with ``t = -shift / scale``
     (``max=t`` where the scale is negative): the scale goes into the weight and the constant into
@@ -79,7 +137,7 @@ def fold_before(scale: Tensor, shift: Tensor, weight: Tensor) -> Folded:
     threshold = -shift / scale
     bias = weight.flatten(1) @ torch.where(dead, shift.clamp(min=0), shift)
     infinity = torch.tensor(torch.inf, device=scale.device)
-    return Folded(
+    return (
         weight * scale.view(1, -1, 1, 1),
         bias,
         torch.where(scale > 0, threshold, -infinity),
@@ -87,15 +145,36 @@ def fold_before(scale: Tensor, shift: Tensor, weight: Tensor) -> Folded:
     )
 
 
-PER_LAYER = 6
+# Dense blocks without copies of their activations.
+
+_PER_LAYER = 6
 """Scale and shift of the first norm, first weight; the same of the second."""
 
-ROWS_AT_ONCE = 1600
+_ROWS_AT_ONCE = 1600
 """Positions of the map that go through a 1 x 1 convolution together: their activations stay in the
 cache."""
 
 
-class DenseBlockFunction(torch.autograd.Function):
+def can_fuse(x: Tensor, block: nn.ModuleDict) -> bool:
+    """Whether :func:`dense_block` is for ``x``: in float32 on a CPU, with norms that use running
+    statistics.
+    """
+    on_cpu = is_on('dense_block') and x.device.type == 'cpu' and _in_float32(x)
+    return on_cpu and uses_running_statistics(block)
+
+
+def dense_block(x: Tensor, block: nn.ModuleDict) -> Tensor:
+    """A :class:`DenseBlock` on ``x (n, c, h, w)``, with gradients."""
+    parameters = (
+        tensor
+        for layer in block.values()
+        for norm, conv in ((layer.norm1, layer.conv1), (layer.norm2, layer.conv2))
+        for tensor in (*_affine(norm), conv.weight)
+    )
+    return _DenseBlock.apply(x, *parameters)
+
+
+class _DenseBlock(torch.autograd.Function):
     """Layers of norm-ReLU-1 x 1 conv-norm-ReLU-3 x 3 conv whose norms are fixed scales and shifts.
 
     One channels-last map ``(n, h, w, c)`` holds the input and what each layer adds to it, and one
@@ -107,7 +186,7 @@ class DenseBlockFunction(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor, *parameters: Tensor) -> Tensor:
-        """Map ``(n, c, h, w)``, and :data:`PER_LAYER` tensors for each layer."""
+        """Map ``(n, c, h, w)``, and :data:`_PER_LAYER` tensors for each layer."""
         n, channels, h, w = x.shape
         layers = _per_layer(parameters)
         block = x.new_empty(n, h, w, channels + sum(len(layer[-1]) for layer in layers))
@@ -131,7 +210,7 @@ class DenseBlockFunction(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, ...]:
         block, *saved = ctx.saved_tensors
-        count = len(saved) // (PER_LAYER + 1)
+        count = len(saved) // (_PER_LAYER + 1)
         kept, layers = saved[:count], _per_layer(saved[count:])
         # Not the caller's tensor, which may be used elsewhere: gradients are added to it.
         grads = torch.empty_like(block).copy_(grad.permute(0, 2, 3, 1))
@@ -147,7 +226,7 @@ class DenseBlockFunction(torch.autograd.Function):
 
 
 def _per_layer(parameters: tuple[Tensor, ...] | list[Tensor]) -> list[tuple[Tensor, ...]]:
-    return list(zip(*(parameters[i::PER_LAYER] for i in range(PER_LAYER)), strict=True))
+    return list(zip(*(parameters[i::_PER_LAYER] for i in range(_PER_LAYER)), strict=True))
 
 
 def _bottleneck(
@@ -160,10 +239,10 @@ def _bottleneck(
     out: Tensor,
 ) -> None:
     """Norm-ReLU-1 x 1 conv-norm-ReLU of a map ``(n, h, w, c)`` into ``out (n, h, w, width)``."""
-    weight, bias, low, high = fold_before(scale1, shift1, weight1)
+    weight, bias, low, high = _fold_before(scale1, shift1, weight1)
     matrix = (weight.flatten(1) * scale2[:, None]).T
     bias = torch.addcmul(shift2, bias, scale2)
-    parts = (rows.flatten(0, 2).split(ROWS_AT_ONCE) for rows in (x, out))
+    parts = (rows.flatten(0, 2).split(_ROWS_AT_ONCE) for rows in (x, out))
     for seen, made in zip(*parts, strict=True):
         torch.addmm(bias, seen.clamp(low, high), matrix, out=made).relu_()
 
@@ -200,6 +279,31 @@ def _layer_backward(
         grad_middle.sum(0),
         grad_weight2,
     ]
+
+
+# Regions of a map.
+
+REGIONS_AT_ONCE = {'cpu': 32}
+"""Regions that go through an identification network together, by type of device: on CPUs as many
+as stay in the cache, which is several times faster than all of them; elsewhere 512, whose layers
+take a GPU longer than it takes to launch them."""
+RECOMPUTED_AT_ONCE = 128
+"""The same, at most, with activation checkpointing, which computes their activations again at
+once."""
+
+
+def in_parts(rois: Tensor, recomputed: bool) -> tuple[Tensor, ...]:
+    """RoIs ``(n, 5)`` in as many at a time as are fast.
+
+    Args:
+        recomputed: Whether the network computes its activations again in the backward pass.
+    """
+    if not is_on('parts'):
+        return (rois,)
+    count = REGIONS_AT_ONCE.get(rois.device.type, 512)
+    if torch.is_grad_enabled() and recomputed:
+        count = min(count, RECOMPUTED_AT_ONCE)
+    return rois.split(count)
 
 
 def memory_format(x: Tensor) -> torch.memory_format:
@@ -256,7 +360,8 @@ class RegionAlign(nn.Module):
         """Map ``(b, c, h, w)`` and RoIs ``(n, 5)`` (image index, xyxy in image pixels) to regions
         ``(n, c, *output_size)``.
         """
-        if not self.as_rows or x.device.type != 'cpu' or x.dtype != torch.float32:
+        fast = self.as_rows and is_on('region_align')
+        if not fast or x.device.type != 'cpu' or x.dtype != torch.float32:
             return self.layer(x.contiguous(), rois)
         rows = x.permute(0, 2, 3, 1).flatten(0, 2)
         positions, weights = self._taps(rois, x.shape[-2:])

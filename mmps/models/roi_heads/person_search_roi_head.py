@@ -11,7 +11,8 @@ from mmdet.utils import InstanceList
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from mmps.models.layers.fast import align_regions, extract, uses_running_statistics
+from mmps.models.layers import fast
+from mmps.models.layers.fast import align_regions, extract
 from mmps.models.roi_heads.region_network import RegionFocus
 from mmps.registry import MODELS
 
@@ -38,15 +39,6 @@ class BoxJitter:
         centre = (boxes[:, :2] + boxes[:, 2:]) / 2 + self.shift * noise[0] * size
         half = size * (1 + self.scale * noise[1]) / 2
         return torch.cat([centre - half, centre + half], 1)
-
-
-REGIONS_AT_ONCE = {'cpu': 32}
-"""Regions that go through the identification network together, by type of device: on CPUs as many
-as stay in the cache, which is several times faster than all of them; elsewhere 512, whose layers
-take a GPU longer than it takes to launch them."""
-RECOMPUTED_AT_ONCE = 128
-"""The same, at most, with activation checkpointing, which computes their activations again at once.
-"""
 
 
 @MODELS.register_module()
@@ -147,7 +139,7 @@ class PersonSearchRoIHead(StandardRoIHead):
         ]
         rois = bbox2roi([sampled.priors for sampled in samples])
         # Statistics of a part would not be those of the batch.
-        in_parts = uses_running_statistics(self.shared_head)
+        in_parts = fast.uses_running_statistics(self.shared_head)
         parts = self._in_parts(rois) if in_parts else [rois]
         feats = torch.cat([self.extract_regions(x, some) for some in parts])
         results = self._heads(feats)
@@ -261,7 +253,4 @@ class PersonSearchRoIHead(StandardRoIHead):
         return list(torch.cat(embeddings).split([len(b) for b in boxes]))
 
     def _in_parts(self, rois: Tensor) -> tuple[Tensor, ...]:
-        count = REGIONS_AT_ONCE.get(rois.device.type, 512)
-        if torch.is_grad_enabled() and getattr(self.shared_head, 'with_cp', False):
-            count = min(count, RECOMPUTED_AT_ONCE)
-        return rois.split(count)
+        return fast.in_parts(rois, recomputed=getattr(self.shared_head, 'with_cp', False))
