@@ -28,7 +28,7 @@ $(INSTALLED): setup.py mmps/utils/environment.py constraints/cpu.txt tools/misc/
 	$(PIP) install 'setuptools>=80,<82' wheel packaging ninja psutil
 	$(PIP) install -c $(CONSTRAINTS) torch numpy
 	tools/misc/install_mmcv.sh $(BIN)/python $(MMCV) $(CONSTRAINTS)
-	$(PIP) install --no-build-isolation -c $(CONSTRAINTS) -e '.[mm,tensorboard,gallery,milvus,demo,heic,export,tests]'
+	$(PIP) install --no-build-isolation -c $(CONSTRAINTS) -e '.[mm,tensorboard,gallery,milvus,demo,heic,plots,export,tests]'
 	$(BIN)/python -m mmps.utils.collect_env --check
 	touch $@
 

@@ -24,6 +24,7 @@ setup(
         'milvus': ['pymilvus'],
         'demo': ['gradio>=6', 'pillow<13'],
         'heic': ['pillow-heif'],
+        'plots': ['scikit-learn'],
         'export': ['onnx', 'onnxruntime', 'onnxscript', 'openvino'],
         'tests': [
             'hypothesis',

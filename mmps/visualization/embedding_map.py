@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
+from mmps.utils.errors import require_extra
 from mmps.utils.files import whole_file
 
 INK, MUTED, OTHERS = '#111827', '#64748b', '#cbd5e1'
@@ -18,9 +19,58 @@ _COLOURS = (
     '#2563eb', '#dc2626', '#16a34a', '#d97706', '#9333ea', '#0891b2', '#be185d', '#4d7c0f',
     '#7c2d12', '#1e3a8a', '#0f766e', '#6b21a8',
 )  # fmt: skip
-_MARKERS = 'os^D'
-NAMED = len(_COLOURS) * 2
+_MARKERS = 'os'
+NAMED = len(_COLOURS) * len(_MARKERS)
 """Groups that have a colour and marker of their own; the largest get them."""
+
+
+def pca(embeddings: np.ndarray) -> tuple[np.ndarray, float]:
+    """The plane on which embeddings differ most.
+
+    Args:
+        embeddings: (n, D).
+
+    Returns:
+        (n, 2) float64, and the share of the variance that it shows. The sign of each axis is such
+        that the entry of the largest size is positive.
+    """
+    centred = np.asarray(embeddings, np.float64) - np.mean(embeddings, 0, dtype=np.float64)
+    left, sizes, _ = np.linalg.svd(centred, full_matrices=False)
+    points = np.zeros((len(centred), 2))
+    points[:, : min(2, len(sizes))] = (left * sizes)[:, :2]
+    largest = points[abs(points).argmax(0), [0, 1]]
+    total = (sizes**2).sum()
+    share = float((sizes[:2] ** 2).sum() / total) if total > 0 else 1.0
+    return points * np.where(largest < 0, -1, 1), share
+
+
+def tsne(embeddings: np.ndarray, perplexity: float = 20.0) -> np.ndarray:
+    """A plane on which neighbours stay neighbours; distances between groups mean little.
+
+    scikit-learn's t-SNE (van der Maaten and Hinton, JMLR 2008) of Euclidean distances, which for
+    unit norm order people as similarities do. It starts from :func:`pca` and a fixed seed.
+
+    Args:
+        embeddings: (n, D).
+        perplexity: About how many neighbours count; at most a third of n.
+
+    Returns:
+        (n, 2) float64.
+
+    Raises:
+        UserError: scikit-learn is not installed.
+    """
+    require_extra('sklearn', 'plots')
+    from sklearn.manifold import TSNE
+
+    count = len(embeddings)
+    points, _ = pca(embeddings)
+    if count < 4:
+        return points
+    start = points / max(points[:, 0].std(), 1e-12) * 1e-4
+    perplexity = min(perplexity, (count - 1) / 3)
+    found = TSNE(perplexity=perplexity, init=start, random_state=0)
+    return found.fit_transform(np.asarray(embeddings, np.float64)).astype(np.float64)
 
 
 def named_groups(labels: Sequence[str | None]) -> list[str]:
@@ -52,12 +102,12 @@ def save_embedding_map(
     rest = np.array([label is None for label in labels], bool)
     axes.scatter(*points[rest].T, s=14, color=OTHERS, linewidths=0)
     for number, name in enumerate(named):
-        chosen = labels == name
+        chosen, (colour, marker) = labels == name, _look(number)
         axes.scatter(
             *points[chosen].T,
             s=34,
-            color=_COLOURS[number % len(_COLOURS)],
-            marker=_MARKERS[number // len(_COLOURS)],
+            color=colour,
+            marker=marker,
             edgecolors='white',
             linewidths=0.6,
         )
@@ -75,7 +125,7 @@ def save_embedding_map(
 def _picture(
     picture: np.ndarray, point: np.ndarray, centre: np.ndarray, label: str | None, named: list[str]
 ) -> AnnotationBbox:
-    colour = _COLOURS[named.index(label) % len(_COLOURS)] if label in named else MUTED
+    colour = _look(named.index(label))[0] if label in named else MUTED
     away = point - centre
     away = away / max(np.linalg.norm(away), 1e-12)
     return AnnotationBbox(
@@ -90,20 +140,10 @@ def _picture(
 
 
 def _legend(figure: Figure, named: list[str], others: bool) -> None:
-    marks = [
-        Line2D(
-            [],
-            [],
-            linestyle='',
-            marker=_MARKERS[number // len(_COLOURS)],
-            color=_COLOURS[number % len(_COLOURS)],
-            markersize=6,
-        )
-        for number in range(len(named))
-    ]
+    marks = [_mark(*_look(number), 6) for number in range(len(named))]
     names = [name if len(name) <= 18 else f'{name[:17]}…' for name in named]
     if others:
-        marks.append(Line2D([], [], linestyle='', marker='o', color=OTHERS, markersize=5))
+        marks.append(_mark(OTHERS, 'o', 5))
         names.append('others')
     figure.legend(
         marks, names, loc='upper left', bbox_to_anchor=(0.825, 0.93), frameon=False, fontsize=9,
@@ -111,90 +151,10 @@ def _legend(figure: Figure, named: list[str], others: bool) -> None:
     )  # fmt: skip
 
 
-_EXAGGERATION, _EARLY, _STEPS = 12.0, 250, 750
-_TOLERANCE = 1e-5
+def _mark(colour: str, marker: str, size: int) -> Line2D:
+    return Line2D([], [], linestyle='', marker=marker, color=colour, markersize=size)
 
 
-def pca(embeddings: np.ndarray) -> tuple[np.ndarray, float]:
-    """The plane on which embeddings differ most.
-
-    Args:
-        embeddings: (n, D).
-
-    Returns:
-        (n, 2) float64, and the share of the variance that it shows. The sign of each axis is such
-        that the entry of the largest size is positive.
-    """
-    centred = np.asarray(embeddings, np.float64) - np.mean(embeddings, 0, dtype=np.float64)
-    left, sizes, _ = np.linalg.svd(centred, full_matrices=False)
-    points = np.zeros((len(centred), 2))
-    points[:, : min(2, len(sizes))] = (left * sizes)[:, :2]
-    largest = points[abs(points).argmax(0), [0, 1]]
-    total = (sizes**2).sum()
-    share = float((sizes[:2] ** 2).sum() / total) if total > 0 else 1.0
-    return points * np.where(largest < 0, -1, 1), share
-
-
-def tsne(embeddings: np.ndarray, perplexity: float = 20.0) -> np.ndarray:
-    """A plane on which neighbours stay neighbours; distances between groups mean little.
-
-    Exact t-SNE (van der Maaten and Hinton, JMLR 2008) of Euclidean distances, which for unit norm
-    order people as similarities do. It starts from :func:`pca` and draws no random numbers. Time
-    and memory grow with the square of n.
-
-    Args:
-        embeddings: (n, D).
-        perplexity: About how many neighbours count; at most a third of n.
-
-    Returns:
-        (n, 2) float64.
-    """
-    count = len(embeddings)
-    points, _ = pca(embeddings)
-    if count < 4:
-        return points
-    joint = affinities(embeddings, min(perplexity, (count - 1) / 3))
-    points = points / max(points[:, 0].std(), 1e-12) * 1e-4
-    rate = max(count / _EXAGGERATION / 4, 50.0)
-    step, gains = np.zeros_like(points), np.ones_like(points)
-    for number in range(_STEPS):
-        early = number < _EARLY
-        slope = gradient(joint * (_EXAGGERATION if early else 1.0), points)
-        gains = np.where(slope * step < 0, gains + 0.2, gains * 0.8).clip(0.01)
-        step = (0.5 if early else 0.8) * step - rate * gains * slope
-        points = points + step
-        points -= points.mean(0)
-    return points
-
-
-def affinities(embeddings: np.ndarray, perplexity: float) -> np.ndarray:
-    """How much each person is a neighbour of each other: (n, n), symmetric, with a sum of 1.
-
-    Every person's own neighbourhood, a Gaussian, has the given perplexity.
-    """
-    x = np.asarray(embeddings, np.float64)
-    squares = (x**2).sum(1)
-    distances = np.maximum(squares[:, None] + squares - 2 * x @ x.T, 0)
-    np.fill_diagonal(distances, np.inf)
-    distances -= distances.min(1, keepdims=True)
-    low, high = np.zeros(len(x)), np.full(len(x), np.inf)
-    precision = np.ones(len(x))
-    for _ in range(60):
-        shares = np.exp(-distances * precision[:, None])
-        shares /= shares.sum(1, keepdims=True)
-        entropy = -(shares * np.log(shares, where=shares > 0, out=np.zeros_like(shares))).sum(1)
-        excess = entropy - np.log(perplexity)
-        if (abs(excess) < _TOLERANCE).all():
-            break
-        low, high = np.where(excess > 0, precision, low), np.where(excess > 0, high, precision)
-        precision = np.where(np.isinf(high), 2 * precision, (low + high) / 2)
-    return (shares + shares.T) / (2 * len(x))
-
-
-def gradient(joint: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Slope (n, 2) of the Kullback-Leibler divergence between affinities and a plane's."""
-    squares = (points**2).sum(1)
-    heavy = 1 / (1 + np.maximum(squares[:, None] + squares - 2 * points @ points.T, 0))
-    np.fill_diagonal(heavy, 0)
-    pull = (joint - heavy / heavy.sum()) * heavy
-    return 4 * (pull.sum(1, keepdims=True) * points - pull @ points)
+def _look(number: int) -> tuple[str, str]:
+    """Colour and marker of a group."""
+    return _COLOURS[number % len(_COLOURS)], _MARKERS[number // len(_COLOURS)]

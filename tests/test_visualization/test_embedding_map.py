@@ -1,13 +1,14 @@
 """Maps keep neighbours, and show groups in colours."""
 
+import sys
+
 import cv2
 import numpy as np
 import pytest
 
+from mmps.utils.errors import UserError
 from mmps.visualization.embedding_map import (
     NAMED,
-    affinities,
-    gradient,
     named_groups,
     pca,
     save_embedding_map,
@@ -37,37 +38,6 @@ def test_pca_says_what_it_leaves_out():
     assert pca(np.ones((3, 4)))[1] == 1.0
 
 
-def test_neighbourhoods_have_the_perplexity_asked_for():
-    rows, _ = groups(3, 10, 8, 0.1)
-    joint = affinities(rows, 5.0)
-    assert joint.sum() == pytest.approx(1) and (joint == joint.T).all()
-    assert (np.diag(joint) == 0).all()
-    # of a lattice everybody's neighbourhood is alike, and so is its own share of the sum
-    circle = np.exp(2j * np.pi * np.arange(12) / 12)
-    joint = affinities(np.stack([circle.real, circle.imag], 1), 4.0)
-    shares = joint * 12
-    entropy = -(shares[0, 1:] * np.log(shares[0, 1:])).sum()
-    assert np.exp(entropy) == pytest.approx(4.0, rel=1e-3)
-
-
-def test_gradient_is_that_of_the_divergence():
-    rng = np.random.default_rng(2)
-    joint, points = affinities(rng.normal(size=(6, 4)), 2.0), rng.normal(size=(6, 2))
-
-    def divergence(plane):
-        heavy = 1 / (1 + ((plane[:, None] - plane) ** 2).sum(-1))
-        np.fill_diagonal(heavy, 0)
-        there = joint > 0
-        return (joint[there] * np.log(joint[there] / (heavy / heavy.sum())[there])).sum()
-
-    slope = gradient(joint, points)
-    for index in np.ndindex(points.shape):
-        step = np.zeros_like(points)
-        step[index] = 1e-6
-        numeric = (divergence(points + step) - divergence(points - step)) / 2e-6
-        assert slope[index] == pytest.approx(numeric, abs=1e-7)
-
-
 def test_neighbours_stay_neighbours_where_a_plane_cannot_show_them():
     rows, labels = groups(8, 12, 16, 0.12)
 
@@ -84,6 +54,16 @@ def test_the_same_map_every_time_and_for_few():
     rows, _ = groups(2, 5, 4, 0.2)
     assert (tsne(rows) == tsne(rows)).all()
     assert tsne(rows[:2]).shape == (2, 2) and np.isfinite(tsne(rows[:5])).all()
+
+
+def test_people_who_all_look_alike_have_a_map():
+    assert np.isfinite(tsne(np.ones((12, 4)))).all()
+
+
+def test_a_missing_library_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'sklearn', None)
+    with pytest.raises(UserError, match=r"sklearn is not installed: pip install 'mmps\[plots\]'"):
+        tsne(np.eye(5))
 
 
 def test_the_largest_groups_are_named():

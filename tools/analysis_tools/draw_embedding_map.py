@@ -58,7 +58,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         '--max-people',
         type=int,
         default=1000,
-        help='spread evenly over all; time grows with the square (default: %(default)s)',
+        help='spread evenly over all (default: %(default)s)',
     )
     return parser.parse_args(argv)
 
