@@ -104,7 +104,7 @@ def _draw_total(axes: Axes, loss: SearchLoss, shown: list[Part], key: str) -> No
         for part in shown
     ]
     axes.legend(
-        handles=handles, loc='upper left', bbox_to_anchor=(-0.006, -0.78), ncols=4, frameon=False,
+        handles=handles, loc='upper left', bbox_to_anchor=(-0.006, -0.78), ncols=3, frameon=False,
         fontsize=10.5, handlelength=1.1, handleheight=1.1, columnspacing=2.2, borderpad=0,
     )  # fmt: skip
 
