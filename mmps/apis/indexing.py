@@ -27,6 +27,7 @@ from mmps.sources import (
     count_frames,
     read_sources,
 )
+from mmps.utils.memory import keep_freed_memory
 
 Item, Result = TypeVar('Item'), TypeVar('Result')
 
@@ -118,6 +119,7 @@ def index_files(
         stop: Set to end early; what was read until then is stored.
     """
     start = time.perf_counter()
+    keep_freed_memory()  # that of a frame serves the next ones
     named = set(files)
     known = frozenset(entry for entry in gallery.known() if entry[0] in named)
     reading = reading.skipping(known)
@@ -161,6 +163,7 @@ def index_live(
     The others are those of :func:`index_files`.
     """
     start = time.perf_counter()
+    keep_freed_memory()
     sources = [LiveSource(address) for address in addresses]
     for source in sources:
         numbers = [frame for _, frame in gallery.known(source.name)]

@@ -14,6 +14,7 @@ import numpy as np
 from mmps.benchmark.measurement import Measurement, peak_memory
 from mmps.sources import video_info
 from mmps.utils.errors import UserError
+from mmps.utils.memory import keep_freed_memory
 
 _CLIP = 20
 """Seconds that are encoded; a longer video repeats them."""
@@ -108,6 +109,7 @@ def _read(reader: str, path: str, fps: float) -> dict:
 
     from mmps.sources import Reading, read_sources
 
+    keep_freed_memory()  # as indexing does
     loaded, start, busy = peak_memory(), time.perf_counter(), time.process_time()
     taken = 0
     if reader == 'mmps':
