@@ -1,10 +1,9 @@
 import re
 
 from mmengine.logging import print_log
-from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
-from mmps.utils.checkpoint import load_state_dict, weights_of
+from mmps.utils.checkpoint import load_state_dict
 
 # What the published classification networks have beyond stem and identification network.
 _CLASSIFIER = ('classifier.', 'fc.', 'aux1.', 'aux2.')
@@ -87,7 +86,7 @@ def load_detector(model: nn.Module, checkpoint: str) -> None:
 
 def _read(checkpoint: str) -> dict[str, Tensor]:
     try:
-        state = weights_of(CheckpointLoader.load_checkpoint(checkpoint, 'cpu'), checkpoint)
+        state = load_state_dict(checkpoint)
     except (OSError, RuntimeError) as error:
         raise OSError(
             f'{checkpoint}: the ImageNet weights cannot be read ({error}). Without internet access '

@@ -1,4 +1,10 @@
-"""Which checkpoint to take, and whether it fits the model."""
+"""Checkpoints: which one to take, reading it without running it, and whether it fits the model.
+
+A checkpoint is a pickle, and a pickle can hold any program. PyTorch reads one without running it;
+mmengine falls back to running it where that fails, and runs downloads by default. Importing this
+module sets PyTorch's switch against that, ``TORCH_FORCE_WEIGHTS_ONLY_LOAD``, for all of the process
+and for those that it starts.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +14,18 @@ import re
 import zipfile
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import IO, Any
-from urllib.parse import urlsplit
+from typing import Any
 
 import mmengine.runner.checkpoint
 import numpy as np
 import torch
-from mmengine.dist import barrier, get_rank
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
-from mmps.utils.environment import version_tuple
 from mmps.utils.errors import UserError
+
+os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
 
 
 def _history_method(owner: Any, name: str) -> Callable:
@@ -31,18 +36,14 @@ def _history_method(owner: Any, name: str) -> Callable:
     raise pickle.UnpicklingError(f'GLOBAL {spelled}')
 
 
-# What mmengine keeps of the log, and the NumPy arrays in it. mmengine's own list has ``getattr``
-# itself, with which a file could put anything it can reach in the place of those ways to average.
+# What mmengine keeps of the log, and the NumPy arrays in it.
 _ARRAY_FUNCTIONS = (np.empty(0).__reduce__()[0], np.float64(0).__reduce__()[0])
-_SAFE_TYPES: list[Any] = [
-    HistoryBuffer,
-    np.ndarray,
-    np.dtype,
-    *{type(np.dtype(kind)) for kind in (np.bool_, np.int32, np.int64, np.float32, np.float64)},
-    *_ARRAY_FUNCTIONS,
-]
-if version_tuple(torch.__version__) >= (2, 6):
-    _SAFE_TYPES += [
+torch.serialization.add_safe_globals(
+    [
+        HistoryBuffer,
+        np.ndarray,
+        np.dtype,
+        *{type(np.dtype(kind)) for kind in (np.bool_, np.int32, np.int64, np.float32, np.float64)},
         (_history_method, 'builtins.getattr'),
         # Where NumPy 1 and 2 have them, whichever wrote the file.
         *(
@@ -51,35 +52,57 @@ if version_tuple(torch.__version__) >= (2, 6):
             for package in ('core', '_core')
         ),
     ]
-else:  # which cannot have one function stand in for another
-    _SAFE_TYPES.append(getattr)
-torch.serialization.add_safe_globals(_SAFE_TYPES)
+)
+# mmengine's own list has ``getattr`` itself, with which a file could put anything it can reach in
+# the place of those ways to average. After a read mmengine forbids all of its list again.
+mmengine.runner.checkpoint.get_torch_safe_globals = list
 
 _REFUSED = re.compile(r'GLOBAL (\S+)')
 # torch's message advises to read the file without protection before it says what is wrong.
 _REASON = re.compile(r'WeightsUnpickler error:\s*(.+)')
-# torchvision's names end in the first digits of the file's SHA-256.
-_HASH = re.compile(r'-([0-9a-f]{8,})\.')
 
 
 class CheckpointError(UserError, ValueError):
     """A file is no checkpoint that can be read; the message names it."""
 
 
+@CheckpointLoader.register_scheme('', force=True)
 def read_checkpoint(
-    path: str | os.PathLike, map_location: str | torch.device | Callable | None = 'cpu'
+    filename: str | os.PathLike, map_location: str | torch.device | Callable | None = 'cpu'
 ) -> Any:
     """What ``torch.save`` wrote, if it is made of tensors and plain values only.
 
+    mmengine reads local files by it too, for ``--resume`` and ``load_from``.
+
     Args:
-        path: A local file.
+        filename: A local file.
         map_location: As for ``torch.load``.
 
     Raises:
         FileNotFoundError: There is no such file.
         CheckpointError: The file is damaged, or would have to run code to be read.
     """
-    return _read(existing_file(path), map_location)
+    path = existing_file(filename)
+    try:
+        return torch.load(path, map_location=map_location, weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: str | Path, error: Exception) -> CheckpointError:
+    """One sentence that names the file, instead of what torch says."""
+    if refused := _REFUSED.search(str(error)):
+        return CheckpointError(
+            f'checkpoint {path} is refused: to read it, {refused[1]} would have to be run or '
+            'built, and a checkpoint needs nothing but tensors and plain values. Get one without '
+            'it; or, if you trust whoever made it, rewrite it once: torch.save({"state_dict": '
+            'torch.load(FILE, weights_only=False)["state_dict"]}, NEW_FILE)'
+        )
+    reason = _REASON.search(str(error))
+    return CheckpointError(
+        f'checkpoint {path} cannot be read, it is damaged or of another kind: '
+        f'{reason[1] if reason else error}'
+    )
 
 
 def existing_file(path: str | os.PathLike) -> Path:
@@ -92,53 +115,6 @@ def existing_file(path: str | os.PathLike) -> Path:
     if not path.is_file():
         raise FileNotFoundError(f'checkpoint {path} does not exist')
     return path
-
-
-def _read(source: Path | IO[bytes], map_location: Any = None, weights_only: object = None) -> Any:
-    """Signature of mmengine's function; ``weights_only`` is true, whatever it asks for."""
-    path = source if isinstance(source, str | os.PathLike) else 'from a store'
-    try:
-        return torch.load(source, map_location=map_location, weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
-        refused = _REFUSED.search(str(error))
-        if not refused:
-            reason = _REASON.search(str(error))
-            raise CheckpointError(
-                f'checkpoint {path} cannot be read, it is damaged or of another kind: '
-                f'{reason[1] if reason else error}'
-            ) from error
-        raise CheckpointError(
-            f'checkpoint {path} is refused: to read it, {refused[1]} would have to be run or '
-            'built, and a checkpoint needs nothing but tensors and plain values. Get one without '
-            'it; or, if you trust whoever made it, rewrite it once: torch.save({"state_dict": '
-            'torch.load(FILE, weights_only=False)["state_dict"]}, NEW_FILE)'
-        ) from error
-
-
-@CheckpointLoader.register_scheme('', force=True)
-def load_from_local(filename: str, map_location: Any = None) -> Any:
-    """mmengine's hook for paths; see :func:`read_checkpoint`."""
-    return read_checkpoint(filename, map_location)
-
-
-@CheckpointLoader.register_scheme(('http://', 'https://'), force=True)
-def load_from_http(filename: str, map_location: Any = None) -> Any:
-    """mmengine's hook for addresses: fetched once, by one process of each machine.
-
-    The file is kept where torch keeps its downloads, and checked where its name holds its hash.
-    """
-    path = Path(torch.hub.get_dir(), 'checkpoints', Path(urlsplit(filename).path).name)
-    if int(os.environ.get('LOCAL_RANK', get_rank())) == 0 and not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        digits = _HASH.search(path.name)
-        torch.hub.download_url_to_file(filename, str(path), digits and digits[1])
-    barrier()
-    return read_checkpoint(path, map_location)
-
-
-# All other schemes end in these: torchvision:// and its like in the first, stores in the second.
-mmengine.runner.checkpoint.load_from_http = load_from_http
-mmengine.runner.checkpoint._safe_torch_load = _read
 
 
 def newest_checkpoint(work_dir: str | Path) -> Path | None:
@@ -160,11 +136,18 @@ def newest_checkpoint(work_dir: str | Path) -> Path | None:
 def load_state_dict(path: str) -> dict[str, Tensor]:
     """The weights in a checkpoint, by the names that the unwrapped model gives them.
 
+    Args:
+        path: A file, or an address as mmengine's ``load_from`` takes it.
+
     Raises:
         FileNotFoundError: There is no such file.
         CheckpointError: The file is not a checkpoint, is cut short, or would have to run code.
     """
-    return weights_of(CheckpointLoader.load_checkpoint(path, 'cpu', logger='silent'), path)
+    try:
+        checkpoint = CheckpointLoader.load_checkpoint(path, 'cpu', logger='silent')
+    except pickle.UnpicklingError as error:  # of an address, which mmengine reads
+        raise _unreadable(path, error) from error
+    return weights_of(checkpoint, path)
 
 
 def weights_of(checkpoint: Any, path: str) -> dict[str, Tensor]:

@@ -16,14 +16,14 @@ REQUIREMENTS = {
     'h5py': 'h5py',
     'matplotlib': 'matplotlib',
     'tqdm': 'tqdm',
-    'cv2': 'opencv-python',
+    'cv2': 'opencv-python>=4.11',
     'PIL': 'pillow>=11.2',
     'simplejpeg': 'simplejpeg',
     'av': 'av>=15',
     'pycocotools': 'pycocotools',
     'requests': 'requests',
     'yaml': 'pyyaml',
-    'torch': 'torch>=2.4',
+    'torch': 'torch>=2.6',
 }
 #: The same for MMDetection and its siblings, which several distributions provide: ``setup.py``
 #: offers them as an extra, so that an installation under another name is not installed over.

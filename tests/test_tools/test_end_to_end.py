@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from mmps.evaluation.functional import load_predictions
+from mmps.utils.checkpoint import read_checkpoint
 from mmps.utils.errors import UserError
 from mmps.visualization import read_image
 
@@ -29,7 +30,7 @@ def test_training_leaves_a_checkpoint(trained):
 def test_resume_goes_on_where_the_training_stopped(trained, config_file, load_tool):
     options = ('--resume', '--cfg-options', 'train_cfg.max_epochs=2')
     run(load_tool('train.py'), config_file, '--work-dir', trained, *options)
-    checkpoint = torch.load(trained / 'epoch_2.pth', weights_only=False)
+    checkpoint = read_checkpoint(trained / 'epoch_2.pth')
     assert checkpoint['meta']['epoch'] == 2
     assert checkpoint['meta']['iter'] == 4
 

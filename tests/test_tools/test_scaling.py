@@ -14,6 +14,7 @@ from mmps.models.detectors import PersonSearch
 from mmps.models.layers.fast import RegionAlign
 from mmps.registry import MODELS
 from mmps.testing.scenes import random_scenes
+from mmps.utils.checkpoint import read_checkpoint
 
 TABLES = 'roi_head.reid_head.criterion.'
 EMA = dict(type='EMAHook', momentum=0.1)
@@ -38,7 +39,7 @@ def train(load_tool, config, work_dir, *options):
 
 
 def load(work_dir, epoch):
-    return torch.load(work_dir / f'epoch_{epoch}.pth', weights_only=False)
+    return read_checkpoint(work_dir / f'epoch_{epoch}.pth')
 
 
 def without_prefix(averaged):

@@ -163,7 +163,7 @@ def refuse(checkpoint, match, load_tool, config, *options):
 def test_training_refuses_a_checkpoint_that_would_run_code(
     options, work_dir, ema_config, tmp_path, load_tool
 ):
-    content = torch.load(work_dir / 'epoch_1.pth', weights_only=False)
+    content = read_checkpoint(work_dir / 'epoch_1.pth')
     path = tmp_path / 'strange.pth'
     torch.save(content | {'note': tmp_path}, path)
     options = [option.format(path) for option in options]
