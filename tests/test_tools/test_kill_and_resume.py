@@ -12,7 +12,7 @@ import torch
 from mmps.engine import AtomicLocalBackend
 from mmps.models.detectors import PersonSearch
 from mmps.models.losses import OIMLoss
-from mmps.testing.random_kills import AIMS, differences, train_with_kills
+from mmps.utils.checkpoint import read_checkpoint
 
 EPOCHS = 3
 
@@ -84,6 +84,11 @@ def run(*arguments, **keywords):
     return process.exitcode
 
 
+@pytest.fixture(scope='module')
+def tool(load_tool):
+    return load_tool('misc/kill_and_resume.py')
+
+
 def options(*more):
     return ('--cfg-options', f'train_cfg.max_epochs={EPOCHS}', *more)
 
@@ -92,24 +97,24 @@ def options(*more):
 def uninterrupted(config_file, load_tool):
     work_dir = config_file.parent / 'uninterrupted'
     assert run(load_tool, config_file, work_dir, *options()) == 0
-    checkpoint = torch.load(work_dir / f'epoch_{EPOCHS}.pth', weights_only=False)
+    checkpoint = read_checkpoint(work_dir / f'epoch_{EPOCHS}.pth')
     assert checkpoint['state_dict']['roi_head.reid_head.criterion.lut'].norm() > 0
     assert checkpoint['state_dict']['roi_head.reid_head.criterion.queue_pointer'] > 0
     return work_dir
 
 
 @pytest.mark.parametrize('moment', MOMENTS)
-def test_ends_with_the_same_bits(moment, uninterrupted, config_file, tmp_path, load_tool):
+def test_ends_with_the_same_bits(moment, uninterrupted, config_file, tmp_path, load_tool, tool):
     killed = run(load_tool, config_file, tmp_path, *options(), prepare=MOMENTS[moment])
     assert killed == -signal.SIGKILL
     # Other workers than before: augmentation does not depend on them.
     workers = 'train_dataloader.num_workers=2'
     assert run(load_tool, config_file, tmp_path, '--resume', *options(workers)) == 0
-    assert differences(uninterrupted, tmp_path) == []
+    assert tool.differences(uninterrupted, tmp_path) == []
 
 
 class Forked:
-    """A training that `train_with_kills` can watch."""
+    """A training that the tool can watch."""
 
     def __init__(self, *arguments):
         self.process = start(*arguments)
@@ -119,20 +124,22 @@ class Forked:
         return self.process.exitcode
 
 
-def test_killed_at_random_moments(uninterrupted, config_file, tmp_path, load_tool, capsys):
+def test_killed_at_random_moments(uninterrupted, config_file, tmp_path, load_tool, tool, capsys):
     """One kill of each kind; ``tools/misc/kill_and_resume.py`` does many."""
     seed = random.randrange(1 << 32)
     print(f'seed {seed}')  # pytest shows it where the test fails
     last, but_one = (
         (uninterrupted / f'epoch_{epoch}.pth').stat().st_mtime for epoch in (EPOCHS, EPOCHS - 1)
     )
-    trained = train_with_kills(
+    trained = tool.train_with_kills(
         lambda work_dir: Forked(load_tool, config_file, work_dir, '--resume', *options()),
         tmp_path,
         f'epoch_{EPOCHS}.pth',
         period=last - but_one,
-        kills=len(AIMS),
+        kills=len(tool.AIMS),
         rng=random.Random(seed),
     )
-    assert capsys.readouterr().out.count('kill ') == len(AIMS)
-    assert [differences(uninterrupted, work_dir) for work_dir in trained] == [[]] * len(trained)
+    assert capsys.readouterr().out.count('kill ') == len(tool.AIMS)
+    assert [tool.differences(uninterrupted, work_dir) for work_dir in trained] == [[]] * len(
+        trained
+    )
