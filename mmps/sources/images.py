@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from mmps.utils.image_decoding import decode_upright
-from mmps.utils.image_files import header_of
+from mmps.utils.image_files import header_of, is_truncated
 
 MAX_PIXELS = 89_478_485
 """Default limit of the size of an image: a quarter of a GiB, from where on Pillow, too, suspects a
@@ -176,6 +176,8 @@ def check_header(content: bytes, max_pixels: int = MAX_PIXELS) -> None:
             f'an animation of {header.frames} pictures; save one of them, or all as a video '
             '(animated GIF and .apng are read as videos)'
         )
+    if is_truncated(content):
+        raise ValueError(f'the image: truncated after {len(content)} bytes')
 
 
 def check_image(image: np.ndarray, max_pixels: int = MAX_PIXELS) -> np.ndarray:

@@ -11,11 +11,11 @@ import numpy as np
 from mmps.utils.image_files import (
     NEEDS_HEIF,
     has_gaps,
+    header_of,
     heif_is_known,
     is_truncated,
     kind_of,
     tiff_tags,
-    unchecked_header,
 )
 
 _STORED = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
@@ -52,12 +52,14 @@ def decode_upright(content: bytes) -> np.ndarray:
     Raises:
         ValueError: The file is truncated, damaged as far as its decoder notices, or not an image.
     """
-    kind, header = kind_of(content), unchecked_header(content)
+    kind = kind_of(content)
+    try:
+        header = header_of(content)
+    except ValueError:  # whether it can be decoded all the same, its decoder knows
+        header = None
     orientation = header.orientation if header else 1
     if kind == 'jpeg':
         image = _jpeg(content)
-    elif is_truncated(content):
-        raise ValueError(f'truncated after {len(content)} bytes')
     elif kind == 'heic' and not heif_is_known():
         raise ValueError(NEEDS_HEIF)
     elif kind == 'heic' or (kind == 'tiff' and not _opencv_turns_alike(content, orientation)):
@@ -65,7 +67,7 @@ def decode_upright(content: bytes) -> np.ndarray:
     else:
         image = _with_opencv(content, deep=kind in _DEEP)
         if image is None and kind in ('png', 'webp'):
-            raise ValueError('cannot be decoded')
+            raise _undecodable(content)
         if image is None:
             return _with_pillow(content)
         if kind == 'tiff' and _tiff_tag(content) is not None:
@@ -85,14 +87,18 @@ def _jpeg(content: bytes) -> np.ndarray:
         return simplejpeg.decode_jpeg(content, 'BGR', strict=True)
     except ValueError as error:
         said = str(error)
-    if is_truncated(content):
-        raise ValueError(f'truncated after {len(content)} bytes')
-    if not _ANOTHER_KIND.match(said) and not _is_harmless(said, content):
-        raise ValueError(f'the JPEG data are damaged ({said})')
     image = _with_opencv(content)
     if image is None:
-        raise ValueError(f'cannot be decoded ({said})')
+        raise _undecodable(content, f'the JPEG data are damaged ({said})')
+    if not _ANOTHER_KIND.match(said) and not _is_harmless(said, content):
+        raise ValueError(f'the JPEG data are damaged ({said})')
     return image
+
+
+def _undecodable(content: bytes, otherwise: str = 'cannot be decoded') -> ValueError:
+    return ValueError(
+        f'truncated after {len(content)} bytes' if is_truncated(content) else otherwise
+    )
 
 
 def _is_harmless(warning: str, content: bytes) -> bool:

@@ -18,14 +18,18 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+import cv2
+import numpy as np
+
 if TYPE_CHECKING:
     from PIL import Image
 
 JPEG_SIGNATURE = b'\xff\xd8\xff'
 PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
 _TIFF_SIGNATURES = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
-_JPEG_ENDING = b'\xff\xd9'
 _PNG_ENDING = b'\x00\x00\x00\x00IEND\xaeB`\x82'
+_ENDINGS = b'\xff\xd9', _PNG_ENDING
+_LONGEST_ENDING = 12
 # In entropy-coded data 0xFF is followed by 0x00 or a restart marker; any other pair is a marker.
 _JPEG_MARKER = re.compile(rb'\xff[\x02-\xcf\xd8-\xfe]')
 _JPEG_END, _JPEG_SCAN = 0xD9, 0xDA
@@ -79,29 +83,32 @@ def read_header(path: Path) -> ImageHeader:
         raise FileNotFoundError(f'{path}: no such image')
     with open(path, 'rb') as file:
         header = _header(file, str(path))
-    if not _has_ending(path) and is_truncated(path.read_bytes()):
+        file.seek(-min(_LONGEST_ENDING, path.stat().st_size), 2)
+        whole = file.read().endswith(_ENDINGS)
+    if not whole and is_truncated(path.read_bytes()):
         raise ValueError(f'{path}: truncated after {path.stat().st_size} bytes')
     return header
 
 
 def header_of(content: bytes, name: str = 'the image') -> ImageHeader:
-    """The same of an image that is in memory.
+    """The size and orientation of an image that is in memory.
 
     Raises:
-        ValueError: Not an image, or truncated; the message calls it ``name``.
+        ValueError: Not an image; the message calls it ``name``.
     """
-    header = _header(BytesIO(content), name)
-    if is_truncated(content):
-        raise ValueError(f'{name}: truncated after {len(content)} bytes')
-    return header
+    return _header(BytesIO(content), name)
 
 
-def unchecked_header(content: bytes) -> ImageHeader | None:
-    """The same, of whatever is there of a file; None if it is no image that Pillow knows."""
-    try:
-        return _header(BytesIO(content), 'the image')
-    except ValueError:
-        return None
+def is_truncated(content: bytes) -> bool:
+    """Whether the bytes of a JPEG or PNG file stop before the image does.
+
+    Where the last bytes are not those of a whole file, the image is decoded. Files of another kind
+    are never called truncated.
+    """
+    if content.endswith(_ENDINGS) or kind_of(content) not in ('jpeg', 'png'):
+        return False
+    small = cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_IGNORE_ORIENTATION
+    return cv2.imdecode(np.frombuffer(content, np.uint8), small) is None
 
 
 def exif_of(path: Path) -> Image.Exif:
@@ -415,27 +422,6 @@ def _leads_to_end(content: bytes, position: int) -> bool:
     return False
 
 
-def _has_ending(path: Path) -> bool:
-    """Whether the last bytes are those of a whole JPEG or PNG file, as they are in nearly all."""
-    with open(path, 'rb') as file:
-        file.seek(-min(len(_PNG_ENDING), path.stat().st_size), 2)
-        tail = file.read()
-    return tail.endswith((_JPEG_ENDING, _PNG_ENDING))
-
-
-def is_truncated(content: bytes) -> bool:
-    """Whether the bytes of a JPEG or PNG file stop before the image does.
-
-    OpenCV decodes such a file without an error and fills the rest with grey. Files of another kind
-    are never called truncated.
-    """
-    if content.startswith(JPEG_SIGNATURE):
-        return not _jpeg_end(content)
-    if content.startswith(PNG_SIGNATURE):
-        return not _png_ends(content)
-    return False
-
-
 def _jpeg_end(content: bytes) -> int:
     """Where the first image in a JPEG file ends; 0 if it does not."""
     # Segments are stepped over by their length: a thumbnail inside one has its own end marker.
@@ -446,13 +432,3 @@ def _jpeg_end(content: bytes) -> int:
             return position
         position += int.from_bytes(content[position : position + 2], 'big')
     return 0
-
-
-def _png_ends(content: bytes) -> bool:
-    position = len(PNG_SIGNATURE)
-    while position + 12 <= len(content):
-        kind = content[position + 4 : position + 8]
-        position += 12 + int.from_bytes(content[position : position + 4], 'big')
-        if kind == b'IEND':
-            return position <= len(content)
-    return False

@@ -4,6 +4,7 @@ import pytest
 from helpers.picture_files import encoded, exif_block, with_chunk
 from PIL import Image
 
+from mmps.utils.image_decoding import decode_upright
 from mmps.utils.image_files import _header, is_truncated, read_header
 
 
@@ -31,18 +32,22 @@ def test_every_truncation_is_noticed(image, form):
     assert not is_truncated(content)
     assert not is_truncated(content + bytes(50))
     signature = 8 if form == 'png' else 3
-    for length in range(signature, len(content)):
-        # The last byte of a PNG belongs to a checksum, so that it counts there too.
+    for length in range(signature, len(content), 7):
         assert is_truncated(content[:length]), length
+        with pytest.raises(ValueError, match='truncated'):
+            decode_upright(content[:length])
+    # The last byte of a PNG belongs to a checksum, so that it counts there too.
+    assert is_truncated(content[:-1])
 
 
-def test_thumbnail_does_not_hide_a_truncation(image):
+def test_a_thumbnail_does_not_hide_a_truncation(image):
     content, thumbnail = encode(image, '.jpg'), encode(image[:8, :8], '.jpg')
     segment = b'\xff\xe1' + (len(thumbnail) + 2).to_bytes(2, 'big') + thumbnail
     content = content[:2] + segment + content[2:]
     assert not is_truncated(content)
-    for length in range(len(segment) + 2, len(content)):
-        assert is_truncated(content[:length])
+    for length in range(len(segment) + 2, len(content), 7):
+        with pytest.raises(ValueError, match='truncated|damaged'):
+            decode_upright(content[:length])
 
 
 def test_other_kinds_of_file_are_left_to_the_decoder(image):

@@ -17,7 +17,6 @@ from mmengine.structures import InstanceData
 
 from mmps.registry import TRANSFORMS
 from mmps.utils.image_decoding import decode_upright
-from mmps.utils.image_files import is_truncated
 
 
 class BrokenImageError(OSError):
@@ -74,11 +73,6 @@ class LoadSceneImage(LoadImageFromFile):
         return self._as_mmcv(path, content)
 
     def _as_mmcv(self, path: str, content: bytes) -> np.ndarray:
-        if is_truncated(content):
-            raise BrokenImageError(
-                f'{path}: truncated after {len(content)} bytes; fetch or unpack the file again',
-                path,
-            )
         try:
             image = mmcv.imfrombytes(content, flag=self.color_type, backend=self.imdecode_backend)
         except (cv2.error, OSError, ValueError) as error:
