@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import shlex
 import socket
-import subprocess
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -19,9 +18,8 @@ from mmengine.runner import Runner
 import mmps
 from mmps.models.losses import OIMLoss
 from mmps.registry import HOOKS
-from mmps.utils.collect_env import collect_env
+from mmps.utils.collect_env import checkout, collect_env, git
 from mmps.utils.files import whole_file, write_json
-from mmps.utils.git import GitState, git_state
 from mmps.utils.training_log import RECORD
 
 BEFORE_LOGGER = 55
@@ -162,30 +160,16 @@ class RunRecordHook(Hook):
 
 def _checkouts(folder: Path) -> list[dict[str, Any]]:
     """The checkouts of mmps and of the working folder, which may hold the user's own configs."""
-    found: dict[Path, GitState] = {}
-    for place in (Path(mmps.__file__).parent, Path.cwd()):
-        try:
-            state = git_state(place)
-        except (OSError, subprocess.SubprocessError):  # no git here: a run is no reason to need it
-            continue
-        if state is not None:
-            found[state.root] = state
-    return [_describe(state, folder) for state in found.values()]
-
-
-def _describe(state: GitState, folder: Path) -> dict[str, Any]:
-    entry: dict[str, Any] = {
-        'root': str(state.root),
-        'commit': state.commit,
-        'dirty': bool(state.changed),
-    }
-    if state.changed:
-        entry['changed'] = list(state.changed[:100])
-        diff = state.diff()
+    states = [checkout(Path(mmps.__file__).parent), checkout(Path.cwd())]
+    found = {state['root']: state for state in states if state is not None}
+    for root, state in found.items():
+        diff = git(root, 'diff', 'HEAD', '--no-color', '--no-ext-diff') if state['changed'] else ''
         if len(diff) > _LARGEST_DIFF:
-            entry['diff'] = f'not kept: {len(diff)} characters'
+            state['diff'] = f'not kept: {len(diff)} characters'
         elif diff:
-            entry['diff'] = f'uncommitted_{state.root.name}.diff'
-            with whole_file(folder / entry['diff']) as temporary:
-                temporary.write_text(diff, 'utf-8', 'surrogateescape')
-    return entry
+            state['diff'] = f'uncommitted_{Path(root).name}.diff'
+            with whole_file(folder / state['diff']) as temporary:
+                temporary.write_text(diff, 'utf-8')
+        state['dirty'] = bool(state['changed'])
+        state['changed'] = state['changed'][:100]
+    return list(found.values())

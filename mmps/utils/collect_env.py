@@ -1,6 +1,7 @@
 """Everything a bug report needs: ``python -m mmps.utils.collect_env``.
 
-mmengine has a function for this, but it needs a sound environment; this one is for broken ones.
+It also works in a broken environment, where mmengine's own report ends in a traceback, and says
+what is broken.
 """
 
 import argparse
@@ -8,59 +9,86 @@ import importlib
 import importlib.metadata
 import os
 import platform
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from mmps.utils.environment import MM_REQUIREMENTS, REQUIREMENTS, diagnose
-from mmps.utils.git import git_state
 from mmps.version import __version__
 
 _ROOT = Path(__file__).resolve().parents[2]
-_DISTRIBUTIONS = {
-    'opencv': ('opencv-python', 'opencv-python-headless', 'opencv-contrib-python'),
-    'mmengine': ('onedl-mmengine', 'mmengine'),
-    'mmcv': ('onedl-mmcv', 'mmcv', 'mmcv-lite'),
-    'mmdet': ('onedl-mmdetection', 'mmdet'),
-    'torchvision': ('torchvision',),
-}
-_VARIABLES = (
-    'CUDA_VISIBLE_DEVICES',
-    'CUDA_HOME',
-    'OMP_NUM_THREADS',
-    'MKL_NUM_THREADS',
-    'PYTHONPATH',
-)
+_VARIABLES = ('CUDA_VISIBLE_DEVICES', 'OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'PYTHONPATH')
 
 
 def collect_env() -> dict[str, str]:
     """Describe machine, packages and checkout.
 
     Returns:
-        Label to value, in the order to print. An entry that cannot be read holds the error instead.
+        Label to value, in the order to print. What cannot be read holds the error instead.
     """
-    entries: dict[str, Callable[[], str]] = {
-        'mmps': lambda: f'{__version__} ({_ROOT})',
-        'git': _git_state,
-        'platform': platform.platform,
-        'Python': lambda: f'{sys.version.split()[0]} ({sys.executable})',
-        'CPU': _cpu,
-        'memory': _memory,
-        'compilers': _compilers,
-        'torch build': _torch_build,
-        'GPU': _gpus,
-        'mmcv operators': _operators,
-    }
-    modules = {**REQUIREMENTS, **MM_REQUIREMENTS}
-    entries |= {name: lambda name=name: _version(name) for name in modules}
-    entries |= {
-        f'{name} from': lambda names=names: _distributions(names)
-        for name, names in _DISTRIBUTIONS.items()
-    }
-    report = {label: _guarded(entry) for label, entry in entries.items()}
+    report = {'mmps': f'{__version__} ({_ROOT})', 'platform': platform.platform()}
+    report['CPU'] = f'{cpu_name()}, {usable_cores()} usable cores of {os.cpu_count()}'
+    if (_ROOT / '.git').exists() and (state := checkout(_ROOT)):
+        changed = f'{len(state["changed"])} files changed' if state['changed'] else 'clean'
+        report['git'] = f'{state["commit"]}, {changed}'
+    # Where two distributions hold one module, they mix their files: both are named.
+    distributions = importlib.metadata.packages_distributions()
+    for module in (*REQUIREMENTS, *MM_REQUIREMENTS, 'torchvision'):
+        for name in sorted(set(distributions.get(module, ()))):
+            report[name] = importlib.metadata.version(name)
+    for label, entry in (('mmcv operators', _operators), ('mmengine', _mmengine)):
+        try:
+            report |= entry()
+        except Exception as error:  # the report has to survive whatever is broken
+            report[label] = f'unknown ({type(error).__name__}: {error})'
     return report | {name: os.environ[name] for name in _VARIABLES if name in os.environ}
+
+
+def cpu_name() -> str:
+    """What the processor is called."""
+    if Path('/proc/cpuinfo').is_file():
+        for line in Path('/proc/cpuinfo').read_text().splitlines():
+            if line.startswith('model name'):
+                return line.partition(':')[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def usable_cores() -> int | None:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+
+
+def checkout(folder: Path) -> dict[str, Any] | None:
+    """The git checkout that a folder is in.
+
+    Returns:
+        ``root``, ``commit`` and ``changed``, the files that differ from it; None where there is no
+        checkout, or no git.
+    """
+    try:
+        root, commit = git(folder, 'rev-parse', '--show-toplevel', 'HEAD').splitlines()
+        changed = git(folder, 'status', '--porcelain').splitlines()
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return dict(root=root, commit=commit, changed=changed)
+
+
+def git(folder: str | Path, *arguments: str) -> str:
+    """What a git command prints.
+
+    Raises:
+        OSError, subprocess.SubprocessError: git is missing or fails.
+    """
+    result = subprocess.run(
+        ('git', '-C', str(folder), *arguments),
+        capture_output=True,
+        text=True,
+        errors='replace',
+        timeout=20,
+        check=True,
+    )
+    return result.stdout
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -83,91 +111,18 @@ def main(argv: list[str] | None = None) -> int:
     return 1 if problems else 0
 
 
-def _guarded(entry: Callable[[], str]) -> str:
-    try:
-        return entry()
-    except Exception as error:  # the report has to survive whatever is broken
-        return f'unknown ({type(error).__name__}: {error})'
-
-
-def _run(*command: str) -> str:
-    return subprocess.run(
-        command, cwd=_ROOT, capture_output=True, text=True, timeout=10, check=True
-    ).stdout.strip()
-
-
-def _git_state() -> str:
-    state = git_state(_ROOT) if (_ROOT / '.git').exists() else None
-    if state is None:
-        return 'not a checkout'
-    changed = f'{len(state.changed)} files changed' if state.changed else 'clean'
-    return f'{state.commit[:10]} of {state.date}, {changed}'
-
-
-def _cpu() -> str:
-    name = platform.processor() or platform.machine()
-    cpuinfo = Path('/proc/cpuinfo')
-    if cpuinfo.exists():
-        lines = [line for line in cpuinfo.read_text().splitlines() if line.startswith('model name')]
-        name = lines[0].partition(':')[2].strip() if lines else name
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
-    return f'{name}, {usable} usable cores of {os.cpu_count()}'
-
-
-def _memory() -> str:
-    return f'{os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30:.1f} GiB'
-
-
-def _compilers() -> str:
-    found = [name for name in ('c++', 'nvcc', 'ninja') if shutil.which(name)]
-    return '\n'.join(f'{name}: {_release(_run(name, "--version"))}' for name in found) or 'none'
-
-
-def _release(output: str) -> str:
-    """The telling line of a version message: nvcc's first lines are its copyright."""
-    lines = output.splitlines()
-    return next((line for line in lines if 'release' in line), lines[0])
-
-
-def _torch_build() -> str:
+def _operators() -> dict[str, str]:
     import torch
-
-    return f'CUDA {torch.version.cuda or "none"}, {torch.get_num_threads()} threads'
-
-
-def _gpus() -> str:
-    import torch
-
-    if not torch.cuda.is_available():
-        return 'none'
-    devices = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
-    return '\n'.join(
-        f'{d.name}, {d.total_memory / 2**30:.0f} GiB, sm_{d.major}{d.minor}' for d in devices
-    )
-
-
-def _operators() -> str:
-    import torch  # noqa: F401  # the operators need torch's libraries to be loaded
 
     operators = importlib.import_module('mmcv._ext')
-    return f'{operators.get_compiler_version()}, CUDA {operators.get_compiling_cuda_version()}'
+    built = f'{operators.get_compiler_version()}, CUDA {operators.get_compiling_cuda_version()}'
+    return {'mmcv operators': built, 'threads': str(torch.get_num_threads())}
 
 
-def _version(name: str) -> str:
-    if name == 'pycocotools':  # has no __version__
-        return importlib.metadata.version(name)
-    return importlib.import_module(name).__version__
+def _mmengine() -> dict[str, str]:
+    from mmengine.utils.dl_utils import collect_env
 
-
-def _distributions(names: tuple[str, ...]) -> str:
-    """Which distributions of a module are installed; where there are two, they mix their files."""
-    found = []
-    for name in names:
-        try:
-            found.append(f'{name} {importlib.metadata.version(name)}')
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return ', '.join(found) or 'none'
+    return {label: str(value) for label, value in collect_env().items()}
 
 
 if __name__ == '__main__':

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mmps.utils.errors import UserError
 
-_SCALARS = Path('vis_data', 'scalars.json')
 RECORD = 'run.json'
 """What ``RunRecordHook`` writes about each run, beside its log."""
+_SCALARS = 'vis_data/scalars.json'
 _NOT_CURVES = {'epoch', 'iter', 'step'}
-
-Curve = list[tuple[int, float]]
 
 
 @dataclass
@@ -23,7 +20,6 @@ class TrainingLog:
     """Curves of one training.
 
     Attributes:
-        work_dir: Where it was read from.
         curves: Name to its points: iteration and value, of training and validation.
         validated: Names that come from validations.
         runs: How many runs it took: 1 and the times it was resumed.
@@ -33,8 +29,7 @@ class TrainingLog:
         data_seconds: The part of it spent waiting for data.
     """
 
-    work_dir: Path
-    curves: dict[str, Curve] = field(default_factory=dict)
+    curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     validated: set[str] = field(default_factory=set)
     runs: int = 0
     epochs: int = 0
@@ -56,12 +51,6 @@ class TrainingLog:
         return None
 
 
-@dataclass
-class _Run:
-    start: int
-    rows: list[tuple[int, dict[str, Any]]]
-
-
 def read_training_log(work_dir: Path) -> TrainingLog:
     """Join the runs of a work dir: where they overlap, the later one is what became of the model.
 
@@ -71,54 +60,49 @@ def read_training_log(work_dir: Path) -> TrainingLog:
     Raises:
         UserError: There is no log of a training in it, or one is damaged.
     """
-    files = sorted(work_dir.glob(f'*/{_SCALARS}')) or sorted(work_dir.glob(str(_SCALARS)))
+    files = sorted(work_dir.glob(f'*/{_SCALARS}')) or sorted(work_dir.glob(_SCALARS))
     runs = [run for run in map(_read_run, files) if run is not None]
     if not runs:
         raise UserError(f'{work_dir}: no log of a training (looked for */{_SCALARS})')
-    log = TrainingLog(work_dir, runs=len(runs))
-    for number, run in enumerate(runs):
-        until = min((later.start for later in runs[number + 1 :]), default=None)
-        _add(log, run, until)
+    log = TrainingLog(runs=len(runs))
+    for number, (start, rows) in enumerate(runs):
+        until = min((later for later, _ in runs[number + 1 :]), default=float('inf'))
+        _add(log, start, [(iteration, row) for iteration, row in rows if iteration <= until])
     return log
 
 
-def _read_run(path: Path) -> _Run | None:
-    """The lines of one run with the iterations they were written after; None without training."""
-    rows: list[tuple[int, dict[str, Any]]] = []
-    iteration = None
-    for row in _lines(path):
+def _read_run(path: Path) -> tuple[int, list[tuple[int, dict[str, Any]]]] | None:
+    """The iteration that a run started at, and its lines with the iterations they were written
+    after; None of a run without training.
+    """
+    rows: list[tuple[int | None, dict[str, Any]]] = []
+    iteration, lines = None, path.read_text().splitlines()
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            if number == len(lines):  # the last line of a killed run may be cut short
+                break
+            raise UserError(f'{path}, line {number}: not JSON ({error})') from error
         iteration = row.get('iter', iteration)
         rows.append((iteration, row))
     trained = [number for number, row in rows if 'iter' in row]
     if not trained:
         return None
-    record = path.parents[1] / RECORD
     # Without a record the first line is taken to cover as many steps as the second.
     start = max(trained[0] - (trained[1] - trained[0] if len(trained) > 1 else 1), 0)
+    record = path.parents[1] / RECORD
     if record.is_file():
         start = json.loads(record.read_text()).get('start_iteration', start)
-    return _Run(start, [(start if number is None else number, row) for number, row in rows])
+    return start, [(start if number is None else number, row) for number, row in rows]
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    lines = path.read_text().splitlines()
-    for number, line in enumerate(lines, 1):
-        try:
-            yield json.loads(line)
-        except json.JSONDecodeError as error:
-            if number < len(lines):  # the last line of a killed run may be cut short
-                raise UserError(f'{path}, line {number}: not JSON ({error})') from error
-
-
-def _add(log: TrainingLog, run: _Run, until: int | None) -> None:
-    """Add the lines of a run up to the iteration at which a later run went on."""
-    before = run.start
-    for iteration, row in run.rows:
-        if until is not None and iteration > until:
-            break
+def _add(log: TrainingLog, start: int, rows: list[tuple[int, dict[str, Any]]]) -> None:
+    """Add the lines of a run, in the order in which they were written."""
+    for iteration, row in rows:
         training = 'iter' in row
         if training:
-            steps, before = iteration - before, iteration
+            steps, start = iteration - start, iteration
             log.steps += steps
             log.seconds += steps * row.get('time', 0.0)
             log.data_seconds += steps * row.get('data_time', 0.0)

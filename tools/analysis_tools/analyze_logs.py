@@ -65,6 +65,29 @@ def print_table(name: str, log, keys: list[str] | None) -> None:
         print(f'  {key:<{width}}{log.curves[key][-1][1]:>12.4g}', *cells, sep='')
 
 
+def draw(path: str, names: list[str], logs: list, keys: list[str]) -> None:
+    """A panel per curve, with a line per training that has it."""
+    from matplotlib.figure import Figure
+
+    from mmps.utils.files import whole_file
+
+    columns = min(3, len(keys))
+    rows = -(-len(keys) // columns)
+    figure = Figure(figsize=(4.6 * columns, 3.3 * rows), dpi=100, layout='constrained')
+    panels = figure.subplots(rows, columns, squeeze=False).flat
+    for key, panel in zip(keys, panels, strict=False):
+        for place, (name, log) in enumerate(zip(names, logs, strict=True)):
+            if key in log.curves:
+                panel.plot(*zip(*log.curves[key], strict=True), f'C{place}.-', label=name)
+        panel.set(title=key, xlabel='iteration')
+        panel.grid(alpha=0.3)
+        panel.legend()
+    for panel in panels:
+        panel.remove()
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, format='png')
+
+
 def main(argv: list[str] | None = None) -> None:
     arguments = parse_arguments(argv)
 
@@ -77,10 +100,8 @@ def main(argv: list[str] | None = None) -> None:
     for name, log in zip(names, logs, strict=True):
         print_table(name, log, arguments.keys)
     if arguments.plot:
-        from mmps.visualization.training_curves import save_training_curves
-
         keys = arguments.keys or [k for k in DEFAULT_PLOT if any(k in log.curves for log in logs)]
-        save_training_curves(arguments.plot, logs, names, keys)
+        draw(arguments.plot, names, logs, keys)
         print(f'curves: {arguments.plot}')
 
 

@@ -4,9 +4,19 @@ Optimizer, log and the tables of the loss go; weights and config stay; the name 
 """
 
 import argparse
+import hashlib
+import io
+import re
 from pathlib import Path
+from typing import Any
 
 from mmps.cli.common import run_tool
+from mmps.utils.errors import UserError
+from mmps.utils.files import whole_file
+
+# Where the training ran, which says nothing about the model.
+PRIVATE = ('work_dir', 'load_from', 'resume', 'launcher')
+TIMESTAMP = re.compile(r'_\d{8}_\d{6}$')
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -29,17 +39,106 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def publish(
+    checkpoint: Path, out: Path, name: str | None, trained_weights: bool, keep_tables: bool
+) -> tuple[Path, dict[str, Any]]:
+    """Write ``out/NAME-HASH.pth``, HASH being the first 8 digits of the file's SHA-256.
+
+    It holds ``state_dict`` and ``meta``: config, classes, versions, how long it was trained and, as
+    far as the log beside the checkpoint tells, its metrics. Before it gets its name it is read
+    back, with tensors and plain values only, and loaded into the model of that config.
+
+    Returns:
+        The file, and what its ``meta`` holds.
+
+    Raises:
+        UserError: The checkpoint does not say how to build the model, or lacks what was asked for.
+    """
+    import torch
+    from mmengine.config import Config
+    from mmengine.registry import init_default_scope
+
+    from mmps.registry import MODELS
+    from mmps.utils.checkpoint import check_state_dict, loss_prefixes, read_checkpoint, weights_of
+
+    content = read_checkpoint(checkpoint)
+    state = weights_of(content, str(checkpoint))
+    meta = content.get('meta', {}) if 'state_dict' in content else {}
+    if 'cfg' not in meta:
+        raise UserError(f'{checkpoint} holds no config; give a checkpoint that train.py has saved')
+    if trained_weights:
+        state |= averaged_weights(content, checkpoint)
+    config = Config.fromstring(meta['cfg'], file_format='.py')
+    init_default_scope(config.get('default_scope', 'mmps'))
+    model = MODELS.build(config.model)
+    check_state_dict(model, state, str(checkpoint))
+    dropped = () if keep_tables else loss_prefixes(model)
+    state = {k: v.contiguous() for k, v in state.items() if not k.startswith(dropped)}
+    meta = published_meta(meta, config, checkpoint)
+    buffer = io.BytesIO()
+    torch.save({'meta': meta, 'state_dict': state}, buffer)
+    name = name or TIMESTAMP.sub('', content['meta']['experiment_name'])
+    path = out / f'{name}-{hashlib.sha256(buffer.getbuffer()).hexdigest()[:8]}.pth'
+    with whole_file(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
+        again = read_checkpoint(temporary)
+        model = MODELS.build(Config.fromstring(again['meta']['cfg'], file_format='.py').model)
+        check_state_dict(model, again['state_dict'], str(temporary))
+        model.load_state_dict(again['state_dict'], strict=False)
+    return path, meta
+
+
+def averaged_weights(content: dict[str, Any], checkpoint: Path) -> dict[str, Any]:
+    """The weights that were averaged: mmengine saves them as the average's, and vice versa."""
+    if 'ema_state_dict' not in content:
+        raise UserError(f'{checkpoint} holds no moving average of the weights, only the weights')
+    state, prefix = content['ema_state_dict'], 'module.'
+    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+
+
+def published_meta(meta: dict[str, Any], config: Any, checkpoint: Path) -> dict[str, Any]:
+    """What the published file says of the model beside its weights."""
+    import torch
+
+    from mmps.version import __version__
+
+    for key in PRIVATE:
+        config.pop(key, None)
+    kept = {
+        'cfg': config.pretty_text,
+        'dataset_meta': meta.get('dataset_meta', {}),
+        'mmps_version': __version__,
+        'mmengine_version': meta['mmengine_version'],
+        'torch_version': str(torch.__version__),
+        'epoch': meta['epoch'],
+        'iter': meta['iter'],
+        'seed': meta['seed'],
+    }
+    metrics = validated_metrics(checkpoint.parent, meta['iter'])
+    return kept | ({'metrics': metrics} if metrics else {})
+
+
+def validated_metrics(work_dir: Path, iteration: int) -> dict[str, float]:
+    """What the validation of this very state found; empty where there is no log of it."""
+    from mmps.utils.training_log import read_training_log
+
+    try:
+        log = read_training_log(work_dir)
+    except UserError:
+        return {}
+    points = {key: dict(log.curves[key]) for key in sorted(log.validated)}
+    return {key: values[iteration] for key, values in points.items() if iteration in values}
+
+
 def main(argv: list[str] | None = None) -> None:
     arguments = parse_arguments(argv)
-
-    from mmps.utils.publish import publish
 
     path, meta = publish(
         arguments.checkpoint,
         arguments.out or arguments.checkpoint.parent,
         arguments.name,
-        trained_weights=arguments.trained_weights,
-        keep_tables=arguments.keep_tables,
+        arguments.trained_weights,
+        arguments.keep_tables,
     )
     megabytes = arguments.checkpoint.stat().st_size / 1e6, path.stat().st_size / 1e6
     print(f'{path}: {megabytes[1]:.1f} MB of {megabytes[0]:.1f} MB, epoch {meta["epoch"]}')
