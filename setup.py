@@ -20,7 +20,7 @@ setup(
     extras_require={
         'mm': list(ENVIRONMENT['MM_REQUIREMENTS'].values()),
         'tensorboard': ['tensorboard'],
-        'gallery': ['lancedb', 'pandas'],
+        'gallery': ['lancedb'],
         'milvus': ['pymilvus'],
         'demo': ['gradio>=6', 'pillow<13'],
         'heic': ['pillow-heif'],

@@ -15,7 +15,7 @@ import numpy as np
 import mmps
 from mmps.benchmark.measurement import Measurement
 from mmps.evaluation.functional import SearchAnnotations, SearchPredictions, save_predictions
-from mmps.formats.coco.writer import write_coco
+from mmps.formats.coco import write_coco
 from mmps.formats.loading import FOLDER_VARIABLE, SETTLED_NS
 from mmps.formats.scene_index import Frame, Query, SceneIndex
 

@@ -1,4 +1,4 @@
-"""Arguments and output that the converters of people's own data have in common."""
+"""Arguments and output that the converters of data sets have in common."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ import numpy as np
 
 from mmps.evaluation.functional.annotations import UNLABELLED
 from mmps.formats import FORMATS, SceneFiles, scene_files
-from mmps.formats.coco.scenes import SPLITS
+from mmps.formats.coco import SPLITS
+from mmps.formats.converters.annotated_images import Annotations, Tally
 from mmps.formats.converters.own_data import convert_own_data
-from mmps.formats.converters.tagged_images import TaggedImage
-from mmps.formats.converters.tally import Tally
 from mmps.formats.scene_index import SceneIndex
 from mmps.utils.errors import UserError
 
@@ -79,25 +78,27 @@ def add_arguments(parser: argparse.ArgumentParser, *, named: bool = True) -> Non
         )
 
 
-def convert(read: Callable[[Tally], list[TaggedImage]], arguments: argparse.Namespace) -> None:
+def convert(
+    read: Callable[[Annotations], None], arguments: argparse.Namespace, *, out: Path, images: Path
+) -> None:
     """Read, convert, and print what was read and written, what was left out, and what comes next.
 
     Args:
         read: Reads the annotations.
-        arguments: With ``images`` and ``out`` filled in.
+        arguments: Of :func:`add_arguments`.
+        out: Where to write if they do not say.
+        images: The folder of images if they do not say.
 
     Raises:
         UserError: Something is wrong with the annotations.
     """
-    tally = Tally()
+    out, images = arguments.out or out, arguments.images or images
+    options = {k: v for k, v in vars(arguments).items() if k in ('unlabelled', 'camera_pattern')}
+    annotations = Annotations(images, **options)
     try:
+        read(annotations)
         conversion = convert_own_data(
-            read(tally),
-            arguments.images,
-            arguments.out,
-            tally=tally,
-            test_share=arguments.test_share,
-            seed=arguments.seed,
+            annotations, out, test_share=arguments.test_share, seed=arguments.seed
         )
     except ValueError as error:
         raise UserError(error) from error
@@ -106,10 +107,10 @@ def convert(read: Callable[[Tally], list[TaggedImage]], arguments: argparse.Name
     if any(str(number) != name for name, number in conversion.cameras.items()):
         names = sorted((number, name) for name, number in conversion.cameras.items())
         print('cameras: ' + ', '.join(f'{number} = {name}' for number, name in names))
-    print_tally(tally)
+    print_tally(annotations.tally)
     print(
         f'train with model.roi_head.reid_head.num_ids={conversion.splits["train"].num_ids}; the '
-        f'data set is\n{dataset_config(arguments.out, arguments.images)}'
+        f'data set is\n{dataset_config(out, images)}'
     )
 
 

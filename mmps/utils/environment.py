@@ -14,6 +14,8 @@ REQUIREMENTS = {
     'numpy': 'numpy',
     'scipy': 'scipy',
     'h5py': 'h5py',
+    'pandas': 'pandas',
+    'msgspec': 'msgspec>=0.20',
     'matplotlib': 'matplotlib',
     'tqdm': 'tqdm',
     'cv2': 'opencv-python>=4.11',

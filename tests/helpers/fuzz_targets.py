@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from mmps.evaluation.functional import SearchPredictions, load_predictions, save_predictions
-from mmps.formats.coco import CocoPersonSearchFiles
-from mmps.formats.coco.writer import write_coco
+from mmps.formats.coco import CocoPersonSearchFiles, write_coco
+from mmps.formats.converters.annotated_images import Annotations
 from mmps.formats.converters.csv_boxes import read_csv_boxes
-from mmps.formats.converters.tally import Tally
 from mmps.formats.cuhk03 import CUHK03Files
 from mmps.formats.cuhk_sysu import CUHKSYSUFiles
 from mmps.formats.loading import read_scenes
@@ -98,7 +97,9 @@ def _write_table(root: Path) -> None:
 
 def _load_table(root: Path, _: bool) -> list[tuple]:
     lines = []
-    for image in read_csv_boxes(root / 'boxes.csv', tally=Tally()):
+    annotations = Annotations(None)
+    read_csv_boxes(root / 'boxes.csv', annotations)
+    for image in annotations.images.values():
         lines += [(image.name, image.camera, b.bbox, b.person, b.is_query) for b in image.boxes]
         if not image.boxes:
             lines.append((image.name, image.camera, (), None, False))

@@ -6,8 +6,8 @@ from helpers.prw_files import write_tiny_prw
 from mmps.datasets import CocoPersonSearchDataset
 from mmps.formats import FORMATS, scene_files
 from mmps.formats.coco import CocoPersonSearchFiles
+from mmps.formats.converters.annotated_images import Tally
 from mmps.formats.converters.official import convert_split
-from mmps.formats.converters.tally import Tally
 from mmps.formats.prw import PRWFiles
 from mmps.registry import DATASETS
 
@@ -66,7 +66,7 @@ def test_it_is_registered_and_a_format():
 
 def test_errors_come_from_the_files(root):
     (root / 'train.json').write_text('{"images": 3}')
-    with pytest.raises(ValueError, match=r'train\.json: images: 3 is not a list'):
+    with pytest.raises(ValueError, match=r'train\.json: images: Expected `array`, got `int`'):
         CocoPersonSearchDataset(data_root=str(root))
     with pytest.raises(FileNotFoundError, match=r'c5s1_000004\.jpg: this image is listed but'):
         CocoPersonSearchDataset(data_root=str(root), test_mode=True)

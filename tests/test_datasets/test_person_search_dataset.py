@@ -11,8 +11,8 @@ from torch.utils.data import DataLoader
 
 from mmps.datasets import CocoPersonSearchDataset, CUHKSYSUDataset, PRWDataset, SeededIndex
 from mmps.datasets.transforms import BrokenImageError
+from mmps.formats.converters.annotated_images import Tally
 from mmps.formats.converters.official import convert_split
-from mmps.formats.converters.tally import Tally
 from mmps.formats.cuhk_sysu import read_images
 from mmps.formats.loading import read_scenes
 from mmps.formats.prw import PRWFiles

@@ -10,32 +10,20 @@ from pathlib import Path
 from mmps.cli.common import run_tool
 
 
-def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    from mmps.cli.convert import add_arguments
+def main(argv: list[str] | None = None) -> None:
+    from mmps.cli.convert import add_arguments, convert
+    from mmps.formats.converters.csv_boxes import read_csv_boxes
 
     parser = argparse.ArgumentParser(description='Convert a table of boxes to COCO style.')
     parser.add_argument('table', type=Path, help='the CSV file')
     add_arguments(parser)
     arguments = parser.parse_args(argv)
-    arguments.out = arguments.out or arguments.table.parent
-    arguments.images = arguments.images or arguments.table.parent / 'images'
-    return arguments
-
-
-def main(argv: list[str] | None = None) -> None:
-    from mmps.cli.convert import convert
-    from mmps.formats.converters.csv_boxes import read_csv_boxes
-
-    arguments = parse_arguments(argv)
+    folder = arguments.table.parent
     convert(
-        lambda tally: read_csv_boxes(
-            arguments.table,
-            arguments.images,
-            tally=tally,
-            unlabelled=('', *arguments.unlabelled),
-            camera_pattern=arguments.camera_pattern,
-        ),
+        lambda annotations: read_csv_boxes(arguments.table, annotations),
         arguments,
+        out=folder,
+        images=folder / 'images',
     )
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from mmps.cli.common import run_tool
 
 
-def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    from mmps.cli.convert import add_arguments
+def main(argv: list[str] | None = None) -> None:
+    from mmps.cli.convert import add_arguments, convert
+    from mmps.formats.converters.cvat import export_folder, export_images, read_cvat
 
     parser = argparse.ArgumentParser(description='Convert exports of CVAT to COCO style.')
     parser.add_argument('exports', type=Path, nargs='+', help='instances_*.json')
@@ -23,26 +24,13 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         'so that it is an identity within one camera only',
     )
     add_arguments(parser)
-    return parser.parse_args(argv)
-
-
-def main(argv: list[str] | None = None) -> None:
-    from mmps.cli.convert import convert
-    from mmps.formats.converters.cvat import export_folder, export_images, read_cvat
-
-    arguments = parse_arguments(argv)
-    arguments.out = arguments.out or export_folder(arguments.exports[0])
-    arguments.images = arguments.images or export_images(arguments.exports)
+    arguments = parser.parse_args(argv)
+    exports, attribute = arguments.exports, arguments.person_attribute
     convert(
-        lambda tally: read_cvat(
-            arguments.exports,
-            arguments.images,
-            tally=tally,
-            attribute=arguments.person_attribute,
-            unlabelled=arguments.unlabelled,
-            camera_pattern=arguments.camera_pattern,
-        ),
+        lambda annotations: read_cvat(exports, annotations, attribute=attribute),
         arguments,
+        out=export_folder(exports[0]),
+        images=export_images(exports),
     )
 
 

@@ -26,8 +26,8 @@ def main(argv: list[str] | None = None) -> None:
     require_entries(config, arguments.config, ('train_dataloader', 'test_dataloader'))
 
     from mmps.cli.convert import dataset_config, files_of, print_tally, summary
+    from mmps.formats.converters.annotated_images import Tally
     from mmps.formats.converters.official import convert_split
-    from mmps.formats.converters.tally import Tally
 
     tally = Tally()
     try:

@@ -27,8 +27,8 @@ def main(argv: list[str] | None = None) -> None:
     require_entries(config, arguments.config, ('train_dataloader', 'test_dataloader'))
 
     from mmps.cli.convert import files_of, print_tally, summary
-    from mmps.formats.converters.prw_layout import write_prw_layout
-    from mmps.formats.converters.tally import Tally
+    from mmps.formats.converters.annotated_images import Tally
+    from mmps.formats.converters.official import write_prw_layout
 
     tally = Tally()
     try:

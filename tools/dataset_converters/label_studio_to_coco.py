@@ -10,8 +10,9 @@ from pathlib import Path
 from mmps.cli.common import run_tool
 
 
-def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    from mmps.cli.convert import add_arguments
+def main(argv: list[str] | None = None) -> None:
+    from mmps.cli.convert import add_arguments, convert
+    from mmps.formats.converters.label_studio import read_label_studio
 
     parser = argparse.ArgumentParser(description='Convert an export of Label Studio to COCO style.')
     parser.add_argument('export', type=Path, help='the file, exported as "JSON"')
@@ -26,27 +27,14 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     add_arguments(parser)
     arguments = parser.parse_args(argv)
-    arguments.out = arguments.out or arguments.export.parent
-    arguments.images = arguments.images or arguments.export.parent / 'images'
-    return arguments
-
-
-def main(argv: list[str] | None = None) -> None:
-    from mmps.cli.convert import convert
-    from mmps.formats.converters.label_studio import read_label_studio
-
-    arguments = parse_arguments(argv)
+    folder = arguments.export.parent
     convert(
-        lambda tally: read_label_studio(
-            arguments.export,
-            arguments.images,
-            arguments.person_from,
-            tally=tally,
-            image_key=arguments.image_key,
-            unlabelled=arguments.unlabelled,
-            camera_pattern=arguments.camera_pattern,
+        lambda annotations: read_label_studio(
+            arguments.export, annotations, arguments.person_from, image_key=arguments.image_key
         ),
         arguments,
+        out=folder,
+        images=folder / 'images',
     )
 
 

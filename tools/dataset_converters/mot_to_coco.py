@@ -10,8 +10,9 @@ from pathlib import Path
 from mmps.cli.common import run_tool
 
 
-def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    from mmps.cli.convert import add_arguments
+def main(argv: list[str] | None = None) -> None:
+    from mmps.cli.convert import add_arguments, convert
+    from mmps.formats.converters.mot import read_mot
 
     parser = argparse.ArgumentParser(description='Convert MOT sequences to COCO style.')
     parser.add_argument(
@@ -44,22 +45,11 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--test', type=Path, nargs='+', default=[], help='sequences to test with')
     add_arguments(parser, named=False)
     arguments = parser.parse_args(argv)
-    parent = arguments.sequences[0].parent
-    arguments.out = arguments.out or parent
-    arguments.images = arguments.images or parent
-    return arguments
-
-
-def main(argv: list[str] | None = None) -> None:
-    from mmps.cli.convert import convert
-    from mmps.formats.converters.mot import read_mot
-
-    arguments = parse_arguments(argv)
+    folder = arguments.sequences[0].parent
     convert(
-        lambda tally: read_mot(
+        lambda annotations: read_mot(
             arguments.sequences,
-            arguments.images,
-            tally=tally,
+            annotations,
             shared_ids=arguments.shared_ids,
             classes=arguments.classes,
             first_pixel=1 if arguments.one_based else 0,
@@ -68,6 +58,8 @@ def main(argv: list[str] | None = None) -> None:
             test=arguments.test,
         ),
         arguments,
+        out=folder,
+        images=folder,
     )
 
 

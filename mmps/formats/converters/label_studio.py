@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import math
-from collections.abc import Collection, Iterable, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+from urllib.parse import unquote, unquote_plus
 
-from mmps.formats.coco.scenes import PERSON
-from mmps.formats.json_file import JsonObject, as_number, read_json, shown
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from mmps.formats.coco import PERSON
+from mmps.formats.json_file import Text, convert_json, read_json
 from mmps.utils.image_folder import ImageFolder
 
-from .label_studio_addresses import TaskImages
-from .tagged_images import (
+from .annotated_images import (
     ROTATED,
-    TaggedBox,
-    TaggedImage,
-    camera_of_path,
+    AnnotatedBox,
+    AnnotatedImage,
+    Annotations,
+    Box,
+    Tally,
     measure_images,
-    person_of_value,
     turned_box,
 )
-from .tally import Tally
 
 NOT_ANNOTATED = 'tasks without a finished annotation, left out'
 SEVERAL = 'tasks annotated several times, ground truth or else the last one taken'
@@ -32,167 +37,214 @@ OTHER_SIZES = (
 )
 OTHER_REGIONS = 'regions of type {}, which are no boxes, left out'
 
-MOST_PERCENT = 1000
-_TASK = '{"data": {"image": "..."}, "annotations": [...]}'
-_ANNOTATION = '{"result": [...]}'
-_RESULT = '{"id": "...", "type": "rectanglelabels", "from_name": "...", "value": {...}}'
+Size = tuple[int, int]
+_Percent = Annotated[float, Meta(ge=-1000, le=1000)]
+"""Of a side of the image; regions may reach beyond it."""
+
+
+class _Rectangle(Struct):
+    x: _Percent
+    y: _Percent
+    width: _Percent
+    height: _Percent
+    rotation: float | None = None
+
+    def around(self, size: Size) -> Box:
+        """It is turned clockwise around its upper left corner, in pixels."""
+        x, width = (share / 100 * size[0] for share in (self.x, self.width))
+        y, height = (share / 100 * size[1] for share in (self.y, self.height))
+        return turned_box((x, y, x + width, y + height), self.turned, (x, y))
+
+    @property
+    def turned(self) -> float:
+        return (self.rotation or 0.0) % 360
+
+
+class _Ellipse(Struct):
+    x: _Percent
+    y: _Percent
+    radiusX: _Percent  # noqa: N815 (Label Studio's name)
+    radiusY: _Percent  # noqa: N815
+    rotation: float | None = None
+
+    def around(self, size: Size) -> Box:
+        """It has a centre, and is turned clockwise around it, in pixels."""
+        x, across = (share / 100 * size[0] for share in (self.x, self.radiusX))
+        y, down = (share / 100 * size[1] for share in (self.y, self.radiusY))
+        angle = math.radians(self.rotation or 0.0)
+        cos, sin = math.cos(angle), math.sin(angle)
+        half_width = math.hypot(across * cos, down * sin)
+        half_height = math.hypot(across * sin, down * cos)
+        return x - half_width, y - half_height, x + half_width, y + half_height
+
+
+class _Polygon(Struct):
+    points: Annotated[list[tuple[_Percent, _Percent]], Meta(min_length=1)]
+
+    def around(self, size: Size) -> Box:
+        xs = [x / 100 * size[0] for x, _ in self.points]
+        ys = [y / 100 * size[1] for _, y in self.points]
+        return min(xs), min(ys), max(xs), max(ys)
+
+
+_SHAPES = {'rectangle': _Rectangle, 'ellipse': _Ellipse, 'polygon': _Polygon}
 _LABELS = 'labels'
-_SHAPES = ('rectangle', 'ellipse', 'polygon')
 _SAYS_MORE = frozenset(
-    ('choices', 'datetime', _LABELS, 'number', 'pairwise', 'ranker', 'rating', 'relation')
+    ('', 'choices', 'datetime', _LABELS, 'number', 'pairwise', 'ranker', 'rating', 'relation')
     + ('taxonomy', 'textarea')
 )
 """Types of results that are no regions, but say something about one or about the whole image."""
 
-Box = tuple[float, float, float, float]
-Size = tuple[int, int]
+
+class _Result(Struct):
+    id: str = ''
+    type: str = ''
+    from_name: str = ''
+    original_width: int | None = None
+    original_height: int | None = None
+    image_rotation: float | None = None
+    value: dict[str, Any] = {}
+    source: str = ''
+
+    @property
+    def kind(self) -> str:
+        return self.type.lower()
+
+    @property
+    def content(self) -> list[Any]:
+        """What it says: the values of its labels, choices, texts or numbers."""
+        content = self.value.get('text' if self.kind == 'textarea' else self.kind)
+        if content is None and self.kind.endswith(_LABELS):
+            content = self.value.get(_LABELS)
+        return content if isinstance(content, list) else [content]
+
+
+class _Annotation(Struct):
+    result: list[_Result]
+    was_cancelled: bool | None = None
+    ground_truth: bool | None = None
+
+
+class _Task(Struct):
+    data: dict[str, Any] = {}
+    annotations: list[_Annotation] | UnsetType = UNSET
 
 
 def read_label_studio(
-    path: Path,
-    image_root: Path,
-    person_from: str,
-    *,
-    tally: Tally,
-    image_key: str = 'image',
-    unlabelled: Collection[str] = ('', '-1', '-2'),
-    camera_pattern: str | None = None,
-) -> list[TaggedImage]:
+    path: Path, annotations: Annotations, person_from: str, *, image_key: str = 'image'
+) -> None:
     """Read an export of the kind "JSON".
 
-    Of each task: ``data[image_key]`` and ``annotations[]`` with ``.result[]``, ``.was_cancelled``
-    and ``.ground_truth``. Of each result: ``id``, ``type``, ``from_name``, ``original_width``,
-    ``original_height``, ``image_rotation`` and ``value``. Rectangles, ellipses and polygons, with
-    labels of their own or without, become boxes; other results with their ``id`` say more about
-    them. Regions of other types are counted.
-
-    Coordinates are per cent of the image, and become pixels of the file, whatever size is stated.
+    Rectangles, ellipses and polygons, with labels of their own or without, become boxes; other
+    results with their ``id`` say more about them. Regions of other types are counted. Coordinates
+    are per cent of the image, and become pixels of the file, whatever size is stated.
 
     Where labels are not the people, those called "person", in any case, are people, or the only
-    one there is.
+    one there is. The file of an image is the longest end of its path or address that is in the
+    folder of images; see :class:`TaskImages`.
 
     Args:
         path: The file.
-        image_root: Folder of images. The name of an image is the longest end of its path or address
-            that is in it; see :class:`~.label_studio_addresses.TaskImages`.
+        annotations: Filled with the images of its tasks.
         person_from: ``name`` of the control that says who it is: the labels themselves, or choices,
             a text area or a number per region.
-        tally: Counts what is not read.
         image_key: Key of the image in a task's ``data``.
-        unlabelled: Values that stand for "nobody knows who".
-        camera_pattern: See :func:`~.tagged_images.camera_of_path`.
 
     Raises:
         FileNotFoundError: The file or an image is missing.
         ValueError: The file is not such an export, or the control does not occur.
     """
-    tasks = read_json(path)
-    if not isinstance(tasks, list):
-        raise ValueError(f'{path}: {shown(tasks)} is not a list of tasks; export as "JSON"')
-    folder = ImageFolder(image_root)
-    addresses = TaskImages(folder)
-    images: dict[str, TaggedImage] = {}
-    regions: list[tuple[TaggedImage, list[JsonObject]]] = []
+    tasks = read_json(path, list[_Task] | dict[str, Any])
+    if isinstance(tasks, dict):
+        raise ValueError(f'{path}: an object is not a list of tasks; export as "JSON"')
+    files = TaskImages(annotations.folder)
+    images: list[tuple[AnnotatedImage, list[_Result]]] = []
     for number, task in enumerate(tasks):
-        entry = JsonObject.check(task, path, f'[{number}]', _TASK)
-        chosen = _annotation(entry, tally)
-        if chosen is None:
-            continue
-        name = _image_name(entry, image_key, folder, addresses)
-        if name in images:
-            raise ValueError(f'{entry.where}: image {name!r} is in {images[name].source} as well')
-        images[name] = TaggedImage(name, entry.where, camera_of_path(name, camera_pattern))
-        regions.append((images[name], chosen.objects('result', _RESULT)))
-    is_person = _person_labels(path, [r for _, results in regions for r in results], person_from)
-    sizes = measure_images(image_root, list(images))
-    for (image, results), image.size in zip(regions, sizes, strict=True):
-        people = _people(results, person_from, unlabelled)
+        where = f'{path}: [{number}]'
+        results = _results(task, where, annotations.tally)
+        if results is not None:
+            address = convert_json(
+                task.data.get(image_key), Text, path, f'[{number}].data.{image_key}'
+            )
+            name = files.find(address)
+            if name is None:
+                raise FileNotFoundError(
+                    f'{where}.data.{image_key}: no image of {address!r} in '
+                    f'{annotations.folder.root}; {annotations.folder.explain(address)}'
+                )
+            camera = annotations.camera_of(name)
+            images.append((annotations.add_image(name, where, camera), results))
+    is_person = _person_labels(path, [r for _, results in images for r in results], person_from)
+    sizes = measure_images(annotations.folder, list(annotations.images))
+    for (image, results), size in zip(images, sizes, strict=True):
+        image.size = size
+        people = _people(results, person_from, annotations)
         labels = _labels(results, person_from)
         for result in results:
-            bbox = _box(result, image.size, labels, is_person, tally)
-            if bbox is not None:
-                person = people.get(result.text('id'))
-                image.boxes.append(TaggedBox(bbox, person, result.where))
-    return list(images.values())
+            shape = _SHAPES.get(result.kind.removesuffix(_LABELS))
+            if result.kind in _SAYS_MORE:
+                continue
+            here = labels.get(result.id, ())
+            if shape is None:
+                annotations.tally.add(OTHER_REGIONS.format(result.kind), result.source)
+            elif here and not any(is_person[label] for label in here):
+                annotations.tally.add(OTHER_LABELS, result.source)
+            else:
+                bbox = _box(path, result, shape, size, annotations.tally)
+                person = people.get(result.id)
+                image.boxes.append(AnnotatedBox(bbox, person, result.source))
 
 
-def _annotation(task: JsonObject, tally: Tally) -> JsonObject | None:
-    """The annotation of a task that counts."""
-    if not task.has('annotations'):
+def _results(task: _Task, where: str, tally: Tally) -> list[_Result] | None:
+    """What the annotation of a task that counts says; None if there is none."""
+    if task.annotations is UNSET:
         raise ValueError(
-            f'{task.at("annotations")}: missing; export as "JSON", not as "JSON-MIN", from Label '
-            'Studio 1.0 or newer'
+            f'{where}.annotations: missing; export as "JSON", not as "JSON-MIN", from Label Studio '
+            '1.0 or newer'
         )
-    done = [
-        entry
-        for entry in task.objects('annotations', _ANNOTATION)
-        if not entry.flag('was_cancelled', False)
-    ]
+    done = [n for n, entry in enumerate(task.annotations) if not entry.was_cancelled]
     if not done:
-        tally.add(NOT_ANNOTATED, task.where)
+        tally.add(NOT_ANNOTATED, where)
         return None
     if len(done) > 1:
-        tally.add(SEVERAL, task.where)
-    return next((entry for entry in done if entry.flag('ground_truth', False)), done[-1])
-
-
-def _image_name(task: JsonObject, key: str, folder: ImageFolder, addresses: TaskImages) -> str:
-    data = JsonObject.check(
-        task.content.get('data'), task.path, f'{task.position}.data', '{"image": "..."}'
-    )
-    address = data.text(key)
-    name = addresses.find(address)
-    if name is None:
-        raise FileNotFoundError(
-            f'{data.at(key)}: no image of {address!r} in {folder.root}; {folder.explain(address)}'
-        )
-    return name
-
-
-def _kind(result: JsonObject) -> str:
-    return result.text('type', '').lower()
-
-
-def _content(result: JsonObject) -> list[Any]:
-    """What a result says: the values of its labels, choices, texts or numbers."""
-    kind = _kind(result)
-    value = _value(result).content
-    content = value.get('text' if kind == 'textarea' else kind)
-    if content is None:
-        content = value.get(_LABELS) if kind.endswith(_LABELS) else None
-    return content if isinstance(content, list) else [content]
+        tally.add(SEVERAL, where)
+    chosen = next((n for n in done if task.annotations[n].ground_truth), done[-1])
+    results = task.annotations[chosen].result
+    for number, result in enumerate(results):
+        result.source = f'{where}.annotations[{chosen}].result[{number}]'
+    return results
 
 
 def _people(
-    results: list[JsonObject], person_from: str, unlabelled: Collection[str]
+    results: Sequence[_Result], person_from: str, annotations: Annotations
 ) -> dict[str, str | None]:
     """The person of each region, by the region's id."""
     people: dict[str, str | None] = {}
     for result in results:
-        if result.text('from_name', '') != person_from:
-            continue
-        region, values = result.text('id'), _content(result)
-        if len(values) > 1 or region in people:
-            raise ValueError(f'{result.where}: {shown(values)} names several people for one box')
-        people[region] = person_of_value(values[0] if values else None, result.where, unlabelled)
+        if result.from_name == person_from:
+            values = result.content
+            if len(values) > 1 or result.id in people:
+                raise ValueError(
+                    f'{result.source}: {values!r:.60} names several people for one box'
+                )
+            value = values[0] if values else None
+            people[result.id] = annotations.person_of(value, result.source)
     return people
 
 
-def _labels(results: Iterable[JsonObject], person_from: str) -> dict[str, set[str]]:
+def _labels(results: Sequence[_Result], person_from: str) -> dict[str, set[str]]:
     """The labels of each region, by its id, but for those that are people."""
     labels: dict[str, set[str]] = {}
     for result in results:
-        if _kind(result).endswith(_LABELS) and result.text('from_name', '') != person_from:
-            texts = {text for text in _content(result) if isinstance(text, str)}
-            labels.setdefault(result.text('id'), set()).update(texts)
+        if result.kind.endswith(_LABELS) and result.from_name != person_from:
+            texts = {text for text in result.content if isinstance(text, str)}
+            labels.setdefault(result.id, set()).update(texts)
     return labels
 
 
-def _person_labels(
-    path: Path, results: Collection[JsonObject], person_from: str
-) -> Mapping[str, bool]:
+def _person_labels(path: Path, results: Sequence[_Result], person_from: str) -> Mapping[str, bool]:
     """Label -> whether it is that of people."""
-    controls = {r.text('from_name') for r in results if r.has('from_name')}
+    controls = {result.from_name for result in results} - {''}
     if person_from not in controls:
         raise ValueError(
             f'{path}: no control is called {person_from!r}; there are '
@@ -200,9 +252,7 @@ def _person_labels(
         )
     labels = set[str]().union(*_labels(results, person_from).values())
     people = {label: label.strip().lower() == PERSON for label in labels}
-    named_by_label = any(
-        r.text('from_name', '') == person_from and _kind(r).endswith(_LABELS) for r in results
-    )
+    named_by_label = any(r.from_name == person_from and r.kind.endswith(_LABELS) for r in results)
     if named_by_label or any(people.values()):
         return people
     if len(people) > 1:
@@ -213,93 +263,106 @@ def _person_labels(
     return dict.fromkeys(people, True)
 
 
-def _value(result: JsonObject) -> JsonObject:
-    return JsonObject.check(
-        result.content.get('value'), result.path, f'{result.position}.value', '{"x": 50.8}'
-    )
-
-
 def _box(
-    result: JsonObject,
+    path: Path,
+    result: _Result,
+    kind: type[_Rectangle | _Ellipse | _Polygon],
     size: Size,
-    labels: Mapping[str, Collection[str]],
-    is_person: Mapping[str, bool],
     tally: Tally,
-) -> Box | None:
-    """The box, xyxy in pixels, of a result that is a person's region; None for any other."""
-    kind = _kind(result)
-    if kind in _SAYS_MORE or not kind:
-        return None
-    shape = kind.removesuffix(_LABELS)
-    if shape not in _SHAPES:
-        tally.add(OTHER_REGIONS.format(kind), result.where)
-        return None
-    here = labels.get(result.text('id'), ())
-    if here and not any(is_person[label] for label in here):
-        tally.add(OTHER_LABELS, result.where)
-        return None
-    if result.number('image_rotation', 0.0):
+) -> Box:
+    """The box in pixels of a person's region."""
+    if not result.id:
+        raise ValueError(f'{result.source}.id: missing')
+    if result.image_rotation:
         raise ValueError(
-            f'{result.at("image_rotation")}: the image was turned while it was annotated; turn the '
-            'file instead and annotate it again'
+            f'{result.source}.image_rotation: the image was turned while it was annotated; turn '
+            'the file instead and annotate it again'
         )
-    stated = tuple(result.integer(f'original_{side}', None) for side in ('width', 'height'))
+    stated = result.original_width, result.original_height
     if None not in stated and stated != size:
-        tally.add(OTHER_SIZES, result.where)
-    value = _value(result)
-    if shape != 'rectangle':
-        tally.add(OUTLINES, result.where)
-    if shape == 'polygon':
-        return _around_polygon(value, size)
-    if shape == 'ellipse':
-        return _around_ellipse(value, size)
-    return _around_rectangle(value, size, result, tally)
+        tally.add(OTHER_SIZES, result.source)
+    place = result.source.removeprefix(f'{path}: ')
+    region = convert_json(result.value, kind, path, f'{place}.value')
+    if not isinstance(region, _Rectangle):
+        tally.add(OUTLINES, result.source)
+    elif region.turned:
+        tally.add(ROTATED, result.source)
+    return region.around(size)
 
 
-def _around_rectangle(value: JsonObject, size: Size, result: JsonObject, tally: Tally) -> Box:
-    """A rotated one is turned clockwise around its upper left corner, in pixels."""
-    x, width = (_share(value, key) * size[0] for key in ('x', 'width'))
-    y, height = (_share(value, key) * size[1] for key in ('y', 'height'))
-    degrees = value.number('rotation', 0.0) % 360
-    if not degrees:
-        return x, y, x + width, y + height
-    tally.add(ROTATED, result.where)
-    return turned_box((x, y, x + width, y + height), degrees, (x, y))
+_UPLOAD = re.compile(r'(^|(?<=[/\\]))[0-9a-f]{8}-(?=[^/\\]*$)')
+_WEB = re.compile(r'https?://', re.IGNORECASE)
 
 
-def _around_ellipse(value: JsonObject, size: Size) -> Box:
-    """An ellipse has a centre, two radii, and is turned clockwise around its centre, in pixels."""
-    x, across = (_share(value, key) * size[0] for key in ('x', 'radiusX'))
-    y, down = (_share(value, key) * size[1] for key in ('y', 'radiusY'))
-    angle = math.radians(value.number('rotation', 0.0))
-    cos, sin = math.cos(angle), math.sin(angle)
-    half_width, half_height = (
-        math.hypot(across * cos, down * sin),
-        math.hypot(across * sin, down * cos),
-    )
-    return x - half_width, y - half_height, x + half_width, y + half_height
+class TaskImages:
+    """The files that the addresses in tasks mean.
+
+    Label Studio writes ``/data/upload/1/0123abcd-NAME`` (without escapes, and without the
+    characters of a name that Django leaves out) and ``/data/local-files/?d=PATH`` (escaped), and
+    passes on what it was given: addresses of the web (escaped, with queries of their servers), of
+    cloud storage (not escaped), and paths, also of Windows. Whoever writes task files by hand
+    escapes or not. So an address is read in each way, and the longest end of a path that is a file
+    counts; of several equally long ones that of the likelier way.
+
+    Args:
+        folder: Where the files are. The eight digits that an upload puts before a name may be
+            missing there.
+    """
+
+    def __init__(self, folder: ImageFolder) -> None:
+        self._folder = folder
+        self._uploaded: dict[str, list[str]] | None = None
+
+    def find(self, address: str) -> str | None:
+        """The file that an address means, or None."""
+        best: str | None = None
+        for path in _readings(address):
+            for candidate in dict.fromkeys((path, _UPLOAD.sub('', path))):
+                name = self._folder.find_end(candidate)
+                if name is not None and (best is None or name.count('/') > best.count('/')):
+                    best = name
+        return best or self._find_uploaded(address)
+
+    def _find_uploaded(self, address: str) -> str | None:
+        """The one file whose name would be this one after an upload."""
+        name = re.split(r'[/\\]', address)[-1]
+        if not _UPLOAD.match(name):
+            return None
+        if self._uploaded is None:
+            self._uploaded = {}
+            for file in self._folder.files():
+                # what Django's get_valid_filename makes of a name
+                kept = re.sub(r'[^-\w.]', '', file.rpartition('/')[2].strip().replace(' ', '_'))
+                self._uploaded.setdefault(kept, []).append(file)
+        files = self._uploaded.get(_UPLOAD.sub('', name), [])
+        return files[0] if len(files) == 1 else None
 
 
-def _around_polygon(value: JsonObject, size: Size) -> Box:
-    points = value.values('points')
-    xs, ys = [], []
-    for number, point in enumerate(points):
-        where = value.at(f'points[{number}]')
-        if not isinstance(point, list) or len(point) != 2:
-            raise ValueError(f'{where}: {shown(point)} is not [x, y] in per cent')
-        xs.append(_checked_share(as_number(point[0], f'{where}[0]'), f'{where}[0]') * size[0])
-        ys.append(_checked_share(as_number(point[1], f'{where}[1]'), f'{where}[1]') * size[1])
-    if not points:
-        raise ValueError(f'{value.at("points")}: a polygon without a corner')
-    return min(xs), min(ys), max(xs), max(ys)
+def _readings(address: str) -> Iterator[str]:
+    """What an address may mean, the likeliest first."""
+    path, mark, query = address.partition('?')
+    values = re.split(r'(?:^|&)([^=&]*)=', query)[1:] if mark else []
+    named = dict(zip(values[::2], values[1::2], strict=True))
+    if 'd' in named and path.rstrip('/').endswith('local-files'):
+        # A name may hold "&" and "#" itself, if whoever wrote the address escaped nothing.
+        yield from _decoded(re.split(r'(?:^|&)d=', query, maxsplit=1)[1])
+        yield from _decoded(named['d'])
+        yield from _decoded(named['d'].partition('#')[0])
+    elif _WEB.match(address):
+        yield from _decoded(path.partition('#')[0])
+        yield from _decoded(path)
+    # Nothing is escaped in an upload, a path or the address of a file in cloud storage.
+    yield address
+    yield path
+    for text in (path, path.partition('#')[0], address, *named.values()):
+        yield from _decoded(text)
+    if 'fileuri' in named:
+        try:
+            yield base64.urlsafe_b64decode(unquote(named['fileuri']) + '==').decode()
+        except (binascii.Error, ValueError):
+            return
 
 
-def _share(value: JsonObject, key: str) -> float:
-    return _checked_share(value.number(key), value.at(key))
-
-
-def _checked_share(percent: float, where: str) -> float:
-    """A share of a side of the image; boxes may reach a little beyond it."""
-    if abs(percent) > MOST_PERCENT:
-        raise ValueError(f'{where}: {percent:g} is not a share of the image in per cent')
-    return percent / 100
+def _decoded(text: str) -> Iterator[str]:
+    """A text without its escapes, as it stands, and without those that were escaped twice."""
+    yield from (unquote(text), text, unquote_plus(text), unquote(unquote(text)))

@@ -6,14 +6,14 @@ import configparser
 import csv
 import io
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from mmps.formats.coco.scenes import PERSON
+from mmps.formats.coco import PERSON
 from mmps.formats.scene_index import LARGEST_ID
 
-from .tagged_images import TaggedBox, TaggedImage
-from .tally import Tally
+from .annotated_images import AnnotatedBox, AnnotatedImage, Annotations, Tally
 
 IGNORED = 'rows marked as not to be considered, left out'
 OTHER_CLASSES = 'rows of other classes, left out'
@@ -32,16 +32,15 @@ _WORLD_COLUMNS = 10
 
 def read_mot(
     sequences: Sequence[Path],
-    image_root: Path,
+    annotations: Annotations,
     *,
-    tally: Tally,
     shared_ids: bool = False,
     classes: Collection[int] | None = None,
     first_pixel: int = 0,
     first_frame: int | None = None,
     every: int = 1,
     test: Collection[Path] = (),
-) -> list[TaggedImage]:
+) -> None:
     """Read ``gt/gt.txt``, ``gt/labels.txt``, ``seqinfo.ini`` and the images of each sequence.
 
     Of a row of ``gt.txt``: frame, id, x, y, width, height, and, where there are such columns, conf
@@ -52,8 +51,7 @@ def read_mot(
 
     Args:
         sequences: Their folders.
-        image_root: A folder that holds them all; names of images are relative to it.
-        tally: Counts what is not read.
+        annotations: Filled with their images; its folder of images holds them all.
         shared_ids: Whether an id means the same person in every sequence. In the challenges it does
             not: tracks of different videos have nothing to do with each other.
         classes: Classes that are people to find. None: those that ``labels.txt`` calls person or
@@ -78,45 +76,116 @@ def read_mot(
     unknown = set(test) - set(sequences)
     if unknown:
         raise ValueError(f'{unknown.pop()}: to test with, but not among the sequences')
-    images = []
     for sequence in sequences:
-        prefix = '' if shared_ids else f'{sequence.name}/'
         split = None if not test else 'test' if sequence in test else 'train'
-        frames = _frames(sequence, image_root, split)
+        frames = _frames(sequence, annotations.image_root, split)
         rows = _rows(sequence / 'gt' / 'gt.txt')
         shift = _shift(sequence, frames, rows, first_frame)
         people = _people_classes(sequence) if classes is None else classes
-        for number, row, source in rows:
-            box = _box(row, prefix, people, first_pixel, source, tally)
+        for row in rows:
+            box = row.box('' if shared_ids else f'{sequence.name}/', people, annotations.tally)
             if box is not None:
-                frames[number - shift].boxes.append(box)
+                x1, y1, x2, y2 = (value - first_pixel for value in box.bbox)
+                box = AnnotatedBox((x1, y1, x2, y2), box.person, box.source)
+                frames[row.frame - shift].boxes.append(box)
         taken = [frames[number] for number in sorted(frames)][::every]
-        tally.add(THINNED, str(sequence), len(frames) - len(taken))
-        images += taken
-    return images
+        annotations.tally.add(THINNED, str(sequence), len(frames) - len(taken))
+        annotations.images.update((image.name, image) for image in taken)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A row of ``gt.txt`` with its frame, and its file and line."""
+
+    frame: int
+    values: list[str]
+    source: str
+
+    def box(self, prefix: str, classes: Collection[int], tally: Tally) -> AnnotatedBox | None:
+        """The person of the row, called ``prefix`` and the id, or None where it does not count."""
+        values, source = self.values, self.source
+        if len(values) > 6 and _number(values[6], 'conf', source) == 0:
+            tally.add(IGNORED, source)
+            return None
+        if len(values) >= _WORLD_COLUMNS:
+            tally.add(WORLD, source)
+        elif len(values) > 7 and _whole(values[7], 'class', source) not in (NO_CLASS, *classes):
+            tally.add(OTHER_CLASSES, source)
+            return None
+        person = _whole(values[1], 'id', source)
+        names = ('x', 'y', 'width', 'height')
+        x, y, width, height = map(_number, values[2:6], names, [source] * 4)
+        if width < 0 or height < 0:
+            raise ValueError(f'{source}: a box of {width:g} x {height:g}; a row is {_COLUMNS}')
+        name = None if person < 0 else f'{prefix}{person}'
+        return AnnotatedBox((x, y, x + width, y + height), name, source)
+
+
+def _rows(path: Path) -> list[_Row]:
+    rows = []
+    text = _read_text(path, 'these annotations of the sequence are missing')
+    try:
+        for number, values in enumerate(csv.reader(io.StringIO(text), strict=True), 1):
+            while values and not values[-1].strip():
+                values.pop()  # a comma at the end of a line begins no column
+            if values:
+                source = f'{path}, line {number}'
+                if len(values) < 6:
+                    raise ValueError(f'{source}: {len(values)} values; a row is {_COLUMNS}')
+                rows.append(_Row(_whole(values[0], 'frame', source), values, source))
+    except csv.Error as error:
+        raise ValueError(f'{path}: not rows of numbers ({error})') from None
+    return rows
+
+
+def _read_text(path: Path, missing: str) -> str:
+    try:
+        return path.read_bytes().decode('utf-8-sig')
+    except FileNotFoundError:
+        raise FileNotFoundError(f'{path}: {missing}') from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{path}: byte {error.start} is not text') from None
+
+
+def _number(text: str, name: str, source: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not abs(value) <= LARGEST_ID:
+        raise ValueError(f'{source}: {name} {text!r} is not a number; a row is {_COLUMNS}')
+    return value
+
+
+def _whole(text: str, name: str, source: str) -> int:
+    value = _number(text, name, source)
+    if not value.is_integer():
+        raise ValueError(f'{source}: {name} {text!r} is not a whole number')
+    return int(value)
 
 
 def _shift(
-    sequence: Path,
-    frames: Mapping[int, TaggedImage],
-    rows: Sequence[tuple[int, list[str], str]],
-    first_frame: int | None,
+    sequence: Path, frames: Collection[int], rows: Sequence[_Row], first_frame: int | None
 ) -> int:
     """What has to be taken from the frame of a row to get the number of its picture."""
-    shift = 0 if first_frame is None else first_frame - min(frames)
-    outside = next((row for row in rows if row[0] - shift not in frames), None)
-    numbered = f'its pictures are numbered from {min(frames)} to {max(frames)}'
-    if rows:
-        counted = [number for number, *_ in rows]
-        numbered += f' and its rows from {min(counted)} to {max(counted)}'
+    first = min(frames)
+    shift = 0 if first_frame is None else first_frame - first
+    if not rows:
+        return shift
+    counted = [row.frame for row in rows]
+    numbered = (
+        f'its pictures are numbered from {first} to {max(frames)} and its rows from '
+        f'{min(counted)} to {max(counted)}'
+    )
+    outside = next((row for row in rows if row.frame - shift not in frames), None)
     if outside is not None:
         raise ValueError(
-            f'{outside[2]}: there is no image of frame {outside[0]} in {sequence}; {numbered}; say '
-            'which frame the first picture is with --first-frame'
+            f'{outside.source}: there is no image of frame {outside.frame} in {sequence}; '
+            f'{numbered}; say which frame the first picture is with --first-frame'
         )
     # Rows of this form count from 1, so that such pictures belong to the rows after their own,
     # unless the rows count from 0 as well and nobody is in the first picture.
-    if first_frame is None and rows and min(frames) == 0 and min(counted) > 0:
+    if first_frame is None and first == 0 and min(counted) > 0:
         raise ValueError(
             f'{sequence}: {numbered}, so that boxes may lie on the picture after their own; say '
             'which frame the first picture is, with --first-frame 1 (or 0, if nobody is in it)'
@@ -129,10 +198,7 @@ def _people_classes(sequence: Path) -> Collection[int]:
     path = sequence / 'gt' / 'labels.txt'
     if not path.is_file():
         return (PEDESTRIAN,)
-    try:
-        lines = path.read_bytes().decode('utf-8-sig').splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(f'{path}: byte {error.start} is not text') from None
+    lines = _read_text(path, 'no such file').splitlines()
     labels = [line.strip().strip('"\'').strip() for line in lines]
     people = [number for number, label in enumerate(labels, 1) if label.lower() in PEOPLE]
     if not people:
@@ -143,24 +209,24 @@ def _people_classes(sequence: Path) -> Collection[int]:
     return people
 
 
-def _frames(sequence: Path, image_root: Path, split: str | None) -> dict[int, TaggedImage]:
+def _frames(sequence: Path, image_root: Path, split: str | None) -> dict[int, AnnotatedImage]:
     """The images of a sequence by frame number."""
     info = _sequence_info(sequence / 'seqinfo.ini')
-    folder, suffix = sequence / info.get('imdir', 'img1'), info.get('imext', '')
+    folder, suffix = sequence / info.get('imdir', 'img1'), info.get('imext', '').lower()
     try:
         relative = folder.resolve().relative_to(image_root.resolve()).as_posix()
     except ValueError:
         raise ValueError(f'{sequence} is not in the folder of images, {image_root}') from None
     if not folder.is_dir():
         raise FileNotFoundError(f'{folder}: this folder of images is missing')
-    frames: dict[int, TaggedImage] = {}
+    frames: dict[int, AnnotatedImage] = {}
     for file in sorted(folder.iterdir()):
-        if file.stem.isdecimal() and file.suffix.lower() == (suffix or file.suffix).lower():
+        if file.stem.isdecimal() and suffix in ('', file.suffix.lower()):
             number = int(file.stem)
             if number in frames:
                 raise ValueError(f'{file}: frame {number} has another image beside this one')
             name = f'{relative}/{file.name}'
-            frames[number] = TaggedImage(name, str(file), sequence.name, split)
+            frames[number] = AnnotatedImage(name, str(file), sequence.name, split)
     length = info.get('seqlength', str(len(frames)))
     if not frames or length != str(len(frames)):
         raise ValueError(
@@ -179,72 +245,3 @@ def _sequence_info(path: Path) -> dict[str, str]:
         return dict(parser['Sequence'])
     except (configparser.Error, KeyError, UnicodeDecodeError) as error:
         raise ValueError(f'{path}: not a file with a section [Sequence] ({error})') from None
-
-
-def _rows(path: Path) -> list[tuple[int, list[str], str]]:
-    """Frame, values, and file and line of each row."""
-    try:
-        text = path.read_bytes().decode('utf-8-sig')
-    except FileNotFoundError:
-        raise FileNotFoundError(f'{path}: these annotations of the sequence are missing') from None
-    except UnicodeDecodeError as error:
-        raise ValueError(f'{path}: byte {error.start} is not text') from None
-    rows = []
-    try:
-        for number, row in enumerate(csv.reader(io.StringIO(text), strict=True), 1):
-            while row and not row[-1].strip():
-                row.pop()  # a comma at the end of a line begins no column
-            if row:
-                source = f'{path}, line {number}'
-                if len(row) < 6:
-                    raise ValueError(f'{source}: {len(row)} values; a row is {_COLUMNS}')
-                rows.append((_whole(row[0], 'frame', source), row, source))
-    except csv.Error as error:
-        raise ValueError(f'{path}: not rows of numbers ({error})') from None
-    return rows
-
-
-def _box(
-    row: list[str],
-    prefix: str,
-    classes: Collection[int],
-    first_pixel: int,
-    source: str,
-    tally: Tally,
-) -> TaggedBox | None:
-    """The person of a row, or None for a row that does not count."""
-    if len(row) > 6 and _number(row[6], 'conf', source) == 0:
-        tally.add(IGNORED, source)
-        return None
-    if len(row) >= _WORLD_COLUMNS:
-        tally.add(WORLD, source)
-    elif len(row) > 7 and _whole(row[7], 'class', source) not in (NO_CLASS, *classes):
-        tally.add(OTHER_CLASSES, source)
-        return None
-    person = _whole(row[1], 'id', source)
-    x, y, width, height = (
-        _number(value, name, source)
-        for value, name in zip(row[2:6], ('x', 'y', 'width', 'height'), strict=True)
-    )
-    if width < 0 or height < 0:
-        raise ValueError(f'{source}: a box of {width:g} x {height:g}; a row is {_COLUMNS}')
-    x, y = x - first_pixel, y - first_pixel
-    name = None if person < 0 else f'{prefix}{person}'
-    return TaggedBox((x, y, x + width, y + height), name, source)
-
-
-def _number(text: str, name: str, source: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not abs(value) <= LARGEST_ID:
-        raise ValueError(f'{source}: {name} {text!r} is not a number; a row is {_COLUMNS}')
-    return value
-
-
-def _whole(text: str, name: str, source: str) -> int:
-    value = _number(text, name, source)
-    if not value.is_integer():
-        raise ValueError(f'{source}: {name} {text!r} is not a whole number')
-    return int(value)

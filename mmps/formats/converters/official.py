@@ -1,21 +1,37 @@
-"""Data sets in their authors' files, as COCO-style JSON."""
+"""Data sets in their authors' files as COCO-style JSON, and any data set in PRW's layout."""
 
 from __future__ import annotations
 
+import csv
+import itertools
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
-from mmps.formats.coco.writer import write_coco
+import numpy as np
+from PIL import Image
+from scipy.io import savemat
+from tqdm import tqdm
+
+from mmps.evaluation.functional.annotations import UNLABELLED
+from mmps.formats.coco import UNKNOWN_CAMERA, write_coco
 from mmps.formats.loading import load_scenes
-from mmps.formats.scene_index import SceneFiles, SceneIndex
+from mmps.formats.scene_index import Frame, SceneFiles, SceneIndex
+from mmps.utils.image_decoding import decode_upright
+from mmps.utils.image_folder import ImageFolder
 
-from .tagged_images import measure_images
-from .tally import Tally
+from .annotated_images import NO_AREA, Tally, measure_images
 
-NO_AREA = 'boxes without area, left out'
+REENCODED = 'images written anew as JPEG, because PRW has no other kind'
+ROUNDED = 'boxes with fractions or outside the image, cut as PRW is read: to whole pixels, at 0'
+GALLERIES = 'galleries left out, PRW searches every image'
+JPEG_QUALITY = 95
+
+_PRW_UNLABELLED = -2
 
 
 def convert_split(files: SceneFiles, path: Path, tally: Tally) -> SceneIndex:
-    """Write one split of a data set; reading it back gives the index that is returned.
+    """Write one split of a data set in COCO style; reading it back gives the index returned.
 
     Raises:
         FileNotFoundError: A file or an image of the data set is missing.
@@ -24,6 +40,136 @@ def convert_split(files: SceneFiles, path: Path, tally: Tally) -> SceneIndex:
     index, removed = load_scenes(files)
     tally.add(NO_AREA, ''.join(removed[:1]), len(removed))
     files.prepare()
-    sizes = measure_images(files.image_root, [frame.name for frame in index.frames])
+    sizes = measure_images(ImageFolder(files.image_root), [frame.name for frame in index.frames])
     write_coco(path, index, test_mode=files.test_mode, sizes=sizes)
     return index
+
+
+def write_prw_layout(
+    out: Path,
+    files: Mapping[str, SceneFiles],
+    *,
+    tally: Tally,
+    unknown_camera: int | None = None,
+) -> dict[str, SceneIndex]:
+    """Write ``frames/``, ``annotations/``, the lists of frames and ids, and ``query_info.txt``.
+
+    Frames get PRW's names, ``c{camera}s1_{number}.jpg``; ``names.csv`` keeps the old ones. Training
+    ids count from 1, test ids stay. ``out`` appears when it is whole.
+
+    Args:
+        out: Folder to make.
+        files: What to read, by ``'train'`` and ``'test'``.
+        tally: Counts what PRW's layout cannot hold.
+        unknown_camera: Camera of the frames whose camera is unknown.
+
+    Returns:
+        What was read, by split.
+
+    Raises:
+        FileExistsError: ``out`` exists.
+        FileNotFoundError: A file or an image is missing.
+        ValueError: A file is unreadable or a camera is unknown.
+    """
+    if out.exists():
+        raise FileExistsError(f'{out} exists; give a folder that does not, or remove it')
+    splits = {split: load_scenes(source)[0] for split, source in files.items()}
+    serial = itertools.count()
+    names = {
+        split: {
+            frame.name: f'c{_camera(frame, unknown_camera)}s1_{next(serial):06d}'
+            for frame in index.frames
+        }
+        for split, index in splits.items()
+    }
+    for source in files.values():
+        source.prepare()
+    temporary = out.with_name(f'.{out.name}.tmp')
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        for folder in ('frames', 'annotations'):
+            (temporary / folder).mkdir(parents=True)
+        for split, index in splits.items():
+            _write_split(temporary, split, index, names[split], files[split].image_root, tally)
+        with open(temporary / 'names.csv', 'w', newline='') as file:
+            writer = csv.writer(file)
+            writer.writerow(('prw_name', 'name', 'split'))
+            for split, pairs in names.items():
+                writer.writerows((f'{new}.jpg', old, split) for old, new in pairs.items())
+        temporary.rename(out)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return splits
+
+
+def _camera(frame: Frame, unknown_camera: int | None) -> int:
+    if frame.camera != UNKNOWN_CAMERA:
+        return frame.camera
+    if unknown_camera is None:
+        raise ValueError(
+            f'{frame.source}: the camera is unknown, and the names of PRW begin with it; give its '
+            'cam_id, or a number for all such images'
+        )
+    return unknown_camera
+
+
+def _write_split(
+    out: Path,
+    split: str,
+    index: SceneIndex,
+    names: Mapping[str, str],
+    image_root: Path,
+    tally: Tally,
+) -> None:
+    """Write images, annotations and lists of one split, whose frames get the ``names``."""
+    folder = ImageFolder(image_root)
+    first_id = 0 if split == 'test' else 1
+    for frame in tqdm(index.frames, f'Writing {split} frames', delay=2, leave=False):
+        name = names[frame.name]
+        _write_image(Path(folder.path(frame.name)), out / 'frames' / f'{name}.jpg', tally)
+        for row in np.flatnonzero((frame.bboxes != np.trunc(frame.bboxes.clip(min=0))).any(1)):
+            tally.add(ROUNDED, f'{frame.source} (row {row})')
+        unlabelled = frame.person_ids == UNLABELLED
+        ids = np.where(unlabelled, _PRW_UNLABELLED, frame.person_ids + first_id)
+        rows = np.column_stack([ids, _xywh(frame.bboxes)]).astype(np.float64)
+        savemat(out / 'annotations' / f'{name}.jpg.mat', {'box_new': rows})
+    cells = np.empty((len(names), 1), object)
+    cells[:, 0] = list(names.values())
+    savemat(out / f'frame_{split}.mat', {f'img_index_{split}': cells})
+    if split == 'train':
+        ids = np.arange(1, index.num_ids + 1)
+    else:
+        ids = np.unique([person for frame in index.frames for person in frame.person_ids])
+        lines = [
+            (query.person_id, *_xywh(query.bbox[None])[0].tolist(), names[query.image_name])
+            for query in index.queries
+        ]
+        text = ''.join(' '.join(map(str, line)) + '\n' for line in lines)
+        (out / 'query_info.txt').write_text(text)
+    key = 'ID_train' if split == 'train' else 'ID_test2'
+    ids = ids[ids != UNLABELLED].astype(np.float64)
+    savemat(out / f'ID_{split}.mat', {key: ids[None]})
+    tally.add(GALLERIES, ', '.join(map(str, index.galleries)), len(index.galleries))
+
+
+def _write_image(source: Path, target: Path, tally: Tally) -> None:
+    if not source.is_file():
+        raise FileNotFoundError(f'{source}: this image is missing')
+    if source.suffix.lower() in ('.jpg', '.jpeg'):
+        shutil.copyfile(source, target)
+        return
+    tally.add(REENCODED, str(source))
+    try:
+        upright = decode_upright(source.read_bytes())
+    except ValueError as error:
+        raise ValueError(f'{source}: not a readable image ({error})') from None
+    Image.fromarray(upright[:, :, ::-1]).save(target, 'JPEG', quality=JPEG_QUALITY)
+
+
+def _xywh(bboxes: np.ndarray) -> np.ndarray:
+    """(n, 4) xyxy -> (n, 4) xywh inside the upper and left edge.
+
+    PRW's files are read by moving a corner without its opposite, so none may lie beyond 0.
+    """
+    corners = bboxes.astype(np.float64).clip(min=0)
+    return np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], 1)

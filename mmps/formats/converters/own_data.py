@@ -1,21 +1,19 @@
-"""Images that somebody annotated, as a training and a test file in COCO style."""
+"""Annotated images as a training and a test file in COCO style, which share no person."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from mmps.evaluation.functional.annotations import UNLABELLED
-from mmps.formats.coco.scenes import SPLITS, UNKNOWN_CAMERA
-from mmps.formats.coco.writer import write_coco
+from mmps.formats.coco import SPLITS, UNKNOWN_CAMERA, write_coco
 from mmps.formats.scene_index import Frame, Query, SceneIndex, first_per_camera
 
-from .identity_split import split_by_identity
-from .tagged_images import TaggedImage, fit_boxes, numbered
-from .tally import Tally
+from .annotated_images import AnnotatedImage, Annotations, Tally, fit_boxes, numbered
 
 MOVED = 'labelled people in an image of the other split, unlabelled there'
 SHARED = 'people in both splits, as the annotations say'
@@ -23,6 +21,9 @@ SPLIT_MADE = 'images split by people, because the annotations do not say'
 TRAINING_QUERIES = 'marked queries in training images, not used'
 LONELY = 'queries of people who are in no other test image'
 QUERIES_MADE = 'queries chosen, the first box of each person in each camera'
+
+STARTS = 20
+"""Splits that are tried, each from another person."""
 
 
 @dataclass(frozen=True)
@@ -33,34 +34,24 @@ class Conversion:
         splits: Index by ``'train'`` and ``'test'``; training ids as in the file.
         paths: The files.
         cameras: Number of each camera that had a name.
-        tally: What was left out or decided.
     """
 
     splits: dict[str, SceneIndex]
     paths: dict[str, Path]
     cameras: dict[str, int]
-    tally: Tally
 
 
 def convert_own_data(
-    images: Sequence[TaggedImage],
-    image_root: Path,
-    out: Path,
-    *,
-    tally: Tally,
-    test_share: float = 0.3,
-    seed: int = 0,
+    annotations: Annotations, out: Path, *, test_share: float = 0.3, seed: int = 0
 ) -> Conversion:
     """Write ``train.json`` and ``test.json``.
 
-    Images without a split are split by people, see :func:`~.identity_split.split_by_identity`.
-    Without a marked query the test set gets one for each person in each camera.
+    Images without a split are split by people, see :func:`split_by_identity`. Without a marked
+    query the test set gets one for each person in each camera.
 
     Args:
-        images: What was annotated; changed in place.
-        image_root: Folder that the names of the images are relative to.
+        annotations: What was annotated; changed in place.
         out: Folder to write to.
-        tally: What was left out so far; goes on counting.
         test_share: Share of the people to test with, where no split is given.
         seed: Of that split.
 
@@ -68,9 +59,10 @@ def convert_own_data(
         FileNotFoundError: An image is missing.
         ValueError: The annotations contradict themselves or cannot be split.
     """
+    images, tally = list(annotations.images.values()), annotations.tally
     if not images:
         raise ValueError('the annotations name no image')
-    fit_boxes(images, image_root, tally)
+    fit_boxes(annotations)
     people = numbered(box.person for i in images for box in i.boxes if box.person is not None)
     cameras = numbered((i.camera for i in images if i.camera is not None), start=1)
     own_people = _decide_split(images, people, test_share, seed, tally)
@@ -101,7 +93,7 @@ def convert_own_data(
             sizes=[image.size for image in images if image.split == split],
             names={key: pairs for key, pairs in names.items() if pairs},
         )
-    return Conversion(splits, paths, cameras, tally)
+    return Conversion(splits, paths, cameras)
 
 
 def _names(numbers: Mapping[str, int]) -> list[tuple[int, str]]:
@@ -110,7 +102,7 @@ def _names(numbers: Mapping[str, int]) -> list[tuple[int, str]]:
 
 
 def _decide_split(
-    images: Sequence[TaggedImage],
+    images: Sequence[AnnotatedImage],
     people: Mapping[str, int],
     test_share: float,
     seed: int,
@@ -119,19 +111,19 @@ def _decide_split(
     """Give each image a split, and tell whose ids count in which split."""
     everybody = set(people.values())
     known = [[people[b.person] for b in i.boxes if b.person is not None] for i in images]
-    undecided = next((image for image in images if image.split is None), None)
-    if undecided is None:
+    undecided = [image for image in images if image.split is None]
+    decided = [image for image in images if image.split is not None]
+    if undecided and decided:
+        raise ValueError(
+            f'{undecided[0].source}: no split, but {decided[0].source} has one; give every image '
+            'one or none'
+        )
+    if decided:
         seen: dict[str, set[int]] = {split: set() for split in SPLITS}
         for image, ids in zip(images, known, strict=True):
             seen[image.split].update(ids)
         tally.add(SHARED, images[0].source, len(seen['train'] & seen['test']))
         return dict.fromkeys(SPLITS, everybody)
-    decided = next((image for image in images if image.split is not None), None)
-    if decided is not None:
-        raise ValueError(
-            f'{undecided.source}: no split, but {decided.source} has one; give every image one or '
-            'none'
-        )
     queries = {people[b.person] for i in images for b in i.boxes if b.is_query and b.person}
     test_ids, is_test = split_by_identity(known, test_share, seed, queries)
     for image, tested in zip(images, is_test, strict=True):
@@ -141,7 +133,7 @@ def _decide_split(
 
 
 def _frame(
-    image: TaggedImage,
+    image: AnnotatedImage,
     people: Mapping[str, int],
     cameras: Mapping[str, int],
     own_people: set[int],
@@ -164,19 +156,22 @@ def _frame(
 
 
 def _queries(
-    images: Sequence[TaggedImage], frames: Sequence[Frame], people: Mapping[str, int], tally: Tally
+    images: Sequence[AnnotatedImage],
+    frames: Sequence[Frame],
+    people: Mapping[str, int],
+    tally: Tally,
 ) -> list[Query]:
     """The marked queries of the test images, or else one per person and camera."""
     marked = []
-    for image in images:
-        for box in image.boxes:
-            if box.is_query and box.person is None:
-                raise ValueError(f'{box.source}: a query of an unlabelled person; give the person')
-            if box.is_query and image.split == 'test':
-                bbox = np.array(box.bbox, np.float32)
-                marked.append(Query(image.name, bbox, people[box.person], box.source))
-            elif box.is_query:
-                tally.add(TRAINING_QUERIES, box.source)
+    flagged = [(image, box) for image in images for box in image.boxes if box.is_query]
+    for image, box in flagged:
+        if box.person is None:
+            raise ValueError(f'{box.source}: a query of an unlabelled person; give the person')
+        if image.split == 'test':
+            bbox = np.array(box.bbox, np.float32)
+            marked.append(Query(image.name, bbox, people[box.person], box.source))
+        else:
+            tally.add(TRAINING_QUERIES, box.source)
     if not marked:
         made = first_per_camera(frames)
         if not made:
@@ -191,3 +186,88 @@ def _queries(
         if not any(query.person_id in frame.person_ids for frame in shown):
             tally.add(LONELY, query.source)
     return marked
+
+
+def split_by_identity(
+    people: Sequence[Collection[int]],
+    test_share: float,
+    seed: int,
+    tested: Collection[int] = (),
+) -> tuple[set[int], list[bool]]:
+    """Choose test people, and for each image whether it is a test image.
+
+    People who are seen together go to the same side as far as possible: a test set starts with
+    somebody drawn at random, and grows by whoever shares the largest part of their company with it.
+    An image goes to the side that most of its people are on. Draws, and images of nobody known, are
+    dealt out so that the test set gets its share of the images. Of several such splits the one is
+    taken in which fewest people are in an image of the other side, of those that leave neither side
+    without an image if there are any.
+
+    Args:
+        people: Ids of the labelled people in each image.
+        test_share: Share of the people to test with, 0..1.
+        seed: Of everything random.
+        tested: People who have to be on the test side, e.g. because they are queries.
+
+    Returns:
+        Ids of the test people, and one bool for each image.
+
+    Raises:
+        ValueError: Fewer than two people, or a share that leaves one side empty.
+    """
+    ids = sorted({person for image in people for person in image})
+    wanted = max(round(test_share * len(ids)), len(set(tested)))
+    if not 0 < wanted < len(ids):
+        raise ValueError(
+            f'{len(ids)} labelled people cannot be split with a test share of {test_share}; both '
+            'training and test need some'
+        )
+    rng = np.random.default_rng(seed)
+    column = {person: number for number, person in enumerate(ids)}
+    pairs = [(row, column[person]) for row, image in enumerate(people) for person in set(image)]
+    # (I, N) 1 where an image shows a person, and (N, N) how often two people are seen together
+    shown = csr_array((np.ones(len(pairs)), np.array(pairs).T), shape=(len(people), len(ids)))
+    company = (shown.T @ shown).tolil()
+    company.setdiag(0)
+    company = company.tocsr()
+    first = sorted(column[person] for person in set(tested))
+    splits = [_grow(company, first, wanted, rng) for _ in range(STARTS)]
+    images = round(test_share * len(people))
+
+    def cost(columns: list[int]) -> tuple[bool, float]:
+        there, elsewhere = _sides(shown, columns)
+        tested, drawn = int((there > elsewhere).sum()), int((there == elsewhere).sum())
+        tested = max(tested, min(tested + drawn, images))
+        return not 0 < tested < len(people), float(np.minimum(there, elsewhere).sum())
+
+    chosen = min(splits, key=cost)
+    there, elsewhere = _sides(shown, chosen)
+    is_test = there > elsewhere
+    undecided = rng.permutation(np.flatnonzero(there == elsewhere))
+    is_test[undecided[: max(images - int(is_test.sum()), 0)]] = True
+    return {ids[column] for column in chosen}, is_test.tolist()
+
+
+def _grow(company: csr_array, first: list[int], wanted: int, rng: np.random.Generator) -> list[int]:
+    """Columns of ``wanted`` people to test with, ``first`` among them."""
+    total = np.maximum(company.sum(1), 1)
+    lots = rng.permutation(len(total))  # decide between equals
+    shared = np.zeros(len(total))
+    free = np.ones(len(total), bool)
+    chosen: list[int] = []
+    while len(chosen) < wanted:
+        part = np.where(free, shared / total, -1)
+        best = np.flatnonzero(part == part.max())
+        drawn = int(best[np.argmin(lots[best])])
+        chosen.append(first[len(chosen)] if len(chosen) < len(first) else drawn)
+        free[chosen[-1]] = False
+        shared += company[[chosen[-1]]].toarray().ravel()
+    return chosen
+
+
+def _sides(shown: csr_array, columns: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    """(I,) and (I,) how many people of each image are to be tested, and how many are not."""
+    tested = np.zeros(shown.shape[1])
+    tested[columns] = 1
+    there = shown @ tested
+    return there, shown.sum(1) - there

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mmps.formats.converters.annotated_images import Annotations
 from mmps.formats.converters.csv_boxes import NO_LINE_END, NOT_USED, read_csv_boxes
-from mmps.formats.converters.tally import Tally
 
 HEADER = 'image,x1,y1,x2,y2,person_id\n'
 
@@ -15,9 +15,9 @@ HEADER = 'image,x1,y1,x2,y2,person_id\n'
 def read(tmp_path, content, image_root=None, **options):
     path = tmp_path / 'boxes.csv'
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    tally = Tally()
-    images = read_csv_boxes(path, image_root, tally=tally, **options)
-    return images, tally
+    annotations = Annotations(image_root, **options)
+    read_csv_boxes(path, annotations)
+    return list(annotations.images.values()), annotations.tally
 
 
 def plain(images):
@@ -96,7 +96,7 @@ def test_what_is_not_read_is_counted(tmp_path):
         ('a.jpg,1,2,3,4,7\n', 'line 1: the first line has to name the columns; missing: image, x1'),
         (
             HEADER.replace('x2', 'w') + 'a,1,2,3,4,7\n',
-            'line 1: .*missing: x2; there: "image, x1, y',
+            'line 1: .*missing: x2; there: image, x1, y',
         ),
         (HEADER.replace('\n', ',x1\n') + 'a,1,2,3,4,7,1\n', "line 1: column 'x1' occurs twice"),
         (HEADER + 'a.jpg,1,2,3,4\n', 'line 2: 5 values for 6 columns'),
@@ -110,8 +110,8 @@ def test_what_is_not_read_is_counted(tmp_path):
         (HEADER + 'a.jpg,5,2,3,4,7\n', 'line 2: the box 5, 2, 3, 4 ends before it starts'),
         (HEADER + 'a.jpg,,,,,7\n', "line 2: person '7' has no box"),
         (HEADER + 'a.jpg,1,2,3,4,#REF!\n', 'line 2: person_id is #REF!, an error of the spread'),
-        (HEADER + 'nan,1,2,3,4,7\n', 'line 2: image "" is not the name of a file'),
-        (HEADER + ',1,2,3,4,7\n', 'line 2: image "" is not the name of a file'),
+        (HEADER + 'nan,1,2,3,4,7\n', "line 2: image '' is not the name of a file"),
+        (HEADER + ',1,2,3,4,7\n', "line 2: image '' is not the name of a file"),
         (HEADER + 'a\0.jpg,1,2,3,4,7\n', 'line 2: '),
         (HEADER + '"a.jpg,1,2,3,4,7\n', 'line 2: not a line of a CSV file'),
         (HEADER + '"a"b.jpg,1,2,3,4,7\n', 'line 2: not a line of a CSV file'),
@@ -148,7 +148,7 @@ def test_errors_in_optional_columns(tmp_path, rows, message):
 
 def test_a_missing_table(tmp_path):
     with pytest.raises(FileNotFoundError, match='none.csv: no such table'):
-        read_csv_boxes(tmp_path / 'none.csv', tally=Tally())
+        read_csv_boxes(tmp_path / 'none.csv', Annotations(None))
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,15 @@
 import json
 import math
+from base64 import urlsafe_b64encode
+from pathlib import Path
+from urllib.parse import quote, quote_plus
 
 import pytest
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
+from mmps.formats.converters.annotated_images import ROTATED, Annotations
 from mmps.formats.converters.label_studio import (
     NOT_ANNOTATED,
     OTHER_LABELS,
@@ -11,10 +17,10 @@ from mmps.formats.converters.label_studio import (
     OTHER_SIZES,
     OUTLINES,
     SEVERAL,
+    TaskImages,
     read_label_studio,
 )
-from mmps.formats.converters.tagged_images import ROTATED
-from mmps.formats.converters.tally import Tally
+from mmps.utils.image_folder import ImageFolder
 
 
 def result(region, kind, control, **value):
@@ -71,9 +77,9 @@ def read(tmp_path):
     def read(content, person_from='person', **options):
         path = tmp_path / 'export.json'
         path.write_text(json.dumps(content))
-        tally = Tally()
-        images = tmp_path / 'images'
-        return read_label_studio(path, images, person_from, tally=tally, **options), tally
+        annotations = Annotations(tmp_path / 'images')
+        read_label_studio(path, annotations, person_from, **options)
+        return list(annotations.images.values()), annotations.tally
 
     return read
 
@@ -165,7 +171,7 @@ def test_another_key_of_the_image(read):
     content = export()[1:]
     content[0]['data'] = {'photo': 'c.jpg'}
     assert len(read(content, image_key='photo')[0]) == 1
-    with pytest.raises(ValueError, match=r'\[0\].data.image: missing; the object has photo'):
+    with pytest.raises(ValueError, match=r'\[0\].data.image: Expected `str`, got `null`'):
         read(content)
 
 
@@ -189,22 +195,23 @@ TEXT = (0, 'annotations', 0, 'result', 1)
 @pytest.mark.parametrize(
     ('apply', 'message'),
     [
-        (edit(0, to=7), r'export.json: \[0\]: 7 is not an object such as {"data"'),
+        (edit(0, to=7), r'export.json: \[0\]: Expected `object`, got `int`'),
         (edit(0, 'annotations', to=None), r'\[0\].annotations: missing; export as "JSON", not'),
-        (edit(0, 'data', to=None), r'\[0\].data: null is not an object'),
-        (edit(0, 'annotations', 0, 'result', to='x'), r'\[0\].annotations\[0\].result: "x" is not'),
-        (edit(*RESULT, 'original_width', to='x'), r'result\[0\].original_width: "x" is text'),
-        (edit(*RESULT, 'image_rotation', to=90), r'result\[0\].image_rotation: the image was tu'),
-        (edit(*RESULT, 'value', 'x', to='5'), r'result\[0\].value.x: "5" is text'),
+        (edit(0, 'data', to=None), r'\[0\].data.image: Expected `str`, got `null`'),
         (
-            edit(*RESULT, 'value', 'x', to=5000),
-            r'result\[0\].value.x: 5000 is not a share of the i',
+            edit(0, 'annotations', 0, 'result', to='x'),
+            r'\[0\].annotations\[0\].result: Expected `arr',
         ),
-        (edit(*RESULT, 'value', to=5), r'result\[0\].value: 5 is not an object'),
+        (edit(*RESULT, 'original_width', to='x'), r'result\[0\].original_width: Expected `int'),
+        (edit(*RESULT, 'image_rotation', to=90), r'result\[0\].image_rotation: the image was tu'),
+        (edit(*RESULT, 'value', 'x', to='?'), r'result\[0\].value.x: Expected `float`, got `str`'),
+        (edit(*RESULT, 'value', 'x', to=5000), r'result\[0\].value.x: Expected `float` <= 1000'),
+        (edit(*RESULT, 'value', 'x', to=None), r'result\[0\].value: .* missing required field `x`'),
+        (edit(*RESULT, 'value', to=5), r'result\[0\].value: Expected `object`, got `int`'),
         (edit(*RESULT, 'id', to=None), r'result\[0\].id: missing'),
         (edit(*TEXT, 'value', 'text', to=['a', 'b']), r'result\[1\]: .*names several people'),
         (edit(*TEXT, 'value', 'text', to=[[1]]), r'result\[1\]: \[1\] does not name a person'),
-        (edit(1, 'data', 'image', to='hall/a b.jpg'), r"\[1\]: image 'hall/a b.jpg' is in .*\[0\]"),
+        (edit(1, 'data', 'image', to='hall/a b.jpg'), r"\[1\]: image 'hall/a b.jpg' occurs.*\[0\]"),
     ],
 )
 def test_errors_name_position_and_fix(read, apply, message):
@@ -222,7 +229,9 @@ def test_the_controls_there_are_are_named(read):
 
 
 def test_another_kind_of_export(read):
-    with pytest.raises(ValueError, match='is not a list of tasks; export as "JSON"'):
+    with pytest.raises(
+        ValueError, match='export.json: an object is not a list of tasks; export as "JSON"'
+    ):
         read({'images': []})
 
 
@@ -280,10 +289,10 @@ def test_regions_that_are_no_boxes_are_counted(read, kind):
 @pytest.mark.parametrize(
     ('value', 'message'),
     [
-        (dict(points=[]), 'value.points: a polygon without a corner'),
-        (dict(points=[[1, 2], [3]]), r'value.points\[1\]: \[3\] is not \[x, y\] in per cent'),
-        (dict(points=[[1, 'x']]), r'value.points\[0\]\[1\]: "x" is text'),
-        (dict(points=[[1, 2000]]), r'value.points\[0\]\[1\]: 2000 is not a share'),
+        (dict(points=[]), 'value.points: Expected `array` of length >= 1'),
+        (dict(points=[[1, 2], [3]]), r'value.points\[1\]: Expected `array` of length 2'),
+        (dict(points=[[1, 'x']]), r'value.points\[0\]\[1\]: Expected `float`, got `str`'),
+        (dict(points=[[1, 2000]]), r'value.points\[0\]\[1\]: Expected `float` <= 1000'),
     ],
 )
 def test_polygons_that_are_none(read, value, message):
@@ -362,3 +371,125 @@ def test_per_cent_of_a_picture_as_it_is_displayed(read, tmp_path):
     images, _ = read(export())
     assert images[1].size == (100, 200)
     assert images[1].boxes[0].bbox == (10, 40, 40, 120)
+
+
+def images_of(root, *names):
+    for name in names:
+        path = Path(root, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return TaskImages(ImageFolder(root))
+
+
+@pytest.mark.parametrize(
+    ('address', 'name'),
+    [
+        ('/data/local-files/?d=hall/cam+1.png', 'hall/cam+1.png'),
+        ('/data/local-files/?d=hall/cam%2B1.png', 'hall/cam+1.png'),
+        ('/data/local-files/?d=hall/cam%201.png', 'hall/cam 1.png'),
+        ('/data/local-files/?d=hall/cam+1.png', 'hall/cam 1.png'),
+        ('/data/local-files/?d=hall/cam 1.png', 'hall/cam 1.png'),
+        ('/data/local-files/?d=hall/100%25.png', 'hall/100%.png'),
+        ('/data/local-files/?d=hall/100%.png', 'hall/100%.png'),
+        ('/data/local-files/?d=hall/cam%25201.png', 'hall/cam%201.png'),
+        ('/data/local-files/?d=hall/cam%201.png', 'hall/cam%201.png'),
+        ('/data/local-files/?d=a/hall/one&two.png', 'hall/one&two.png'),
+        ('/data/local-files/?d=a/hall/what?.png', 'hall/what?.png'),
+        ('/data/local-files/?d=a/hall/no#1.png', 'hall/no#1.png'),
+        ('/data/local-files/?project=3&d=hall/a.png&x=y', 'hall/a.png'),
+        ('/data/local-files/?id=7&d=hall/a.png', 'hall/a.png'),
+        ('/data/local-files/?d=C:\\pictures\\hall\\a.png', 'hall/a.png'),
+        ('http://127.0.0.1:8080/data/local-files/?d=hall/a.png', 'hall/a.png'),
+        ('/data/upload/1/0123abcd-no#1.png', 'no#1.png'),
+        ('/data/upload/1/0123abcd-what?.png', 'what?.png'),
+        ('/data/upload/1/0123abcd-100%25.png', '100%25.png'),
+        ('/data/upload/1/0123abcd-a%20b.png', 'a b.png'),
+        ('/data/upload/1/0123abcd-a.png', '0123abcd-a.png'),
+        ('/data/upload/1/0123abcd-cam_1.png', 'hall/cam 1.png'),
+        ('/data/upload/1/0123abcd-cam1.png', 'cam#1.png'),
+        ('https://host/files/hall/a.png?token=5', 'hall/a.png'),
+        ('https://host/files/hall/a%20b.png', 'hall/a b.png'),
+        ('https://host/files/hall/a.png?d=200x200#top', 'hall/a.png'),
+        ('https://host/get?file=hall%2Fa.png&size=5', 'hall/a.png'),
+        ('s3://bucket/hall/no#1+2%3.png', 'hall/no#1+2%3.png'),
+        ('gs://bucket/hall/a?b.png', 'hall/a?b.png'),
+        ('azure-blob://box/hall/a.png', 'hall/a.png'),
+        ('C:\\Users\\me\\hall\\a b#1.png', 'hall/a b#1.png'),
+        ('file:///C:/hall/a%20b.png', 'hall/a b.png'),
+        ('hall/a;b=c.png', 'hall/a;b=c.png'),
+        ('//server/share/hall/a.png', 'hall/a.png'),
+        (
+            f'/tasks/5/resolve/?fileuri={urlsafe_b64encode(b"s3://bucket/hall/a.png").decode()}',
+            'hall/a.png',
+        ),
+    ],
+)
+def test_what_an_address_means(tmp_path, address, name):
+    assert images_of(tmp_path, name, 'b.png').find(address) == name
+
+
+def test_the_likelier_of_two_files(tmp_path):
+    images = images_of(tmp_path, 'a b.png', 'a%20b.png', 'a+b.png')
+    for start, name in (
+        ('/data/local-files/?d=', 'a b.png'),  # Label Studio escapes it
+        ('https://host/', 'a b.png'),
+        ('/data/upload/1/', 'a%20b.png'),  # which it does not do here
+        ('s3://bucket/', 'a%20b.png'),
+    ):
+        assert images.find(f'{start}a%20b.png') == name
+        assert images.find(f'{start}a+b.png') == 'a+b.png'
+
+
+def test_the_longest_end_of_all_readings(tmp_path):
+    images = images_of(tmp_path, 'a.png', 'hall/a.png')
+    assert images.find('/data/local-files/?d=hall/a.png') == 'hall/a.png'
+    assert images.find('/data/local-files/?d=hall%2Fa.png') == 'hall/a.png'
+    assert images.find('https://host/hall/a.png?x=y/a.png') == 'hall/a.png'
+
+
+def test_what_is_no_address_of_a_file(tmp_path):
+    images = images_of(tmp_path, 'cam 1.png', 'cam_1.png.bak', 'lift/cam#1.png', 'lift/cam+1.png')
+    for address in (
+        '',
+        '?',
+        '?d',
+        '?d=',
+        '/data/local-files/?d=x',
+        'x?fileuri=%%%',
+        'x?fileuri=aaa',
+    ):
+        assert images.find(address) is None
+    assert images.find('/data/upload/1/0123abcd-cam1.png') is None  # two files may be meant
+
+
+NAMES = st.text(
+    st.characters(exclude_categories=('Cs', 'Cc'), exclude_characters='/\\'), min_size=1, max_size=8
+).map(lambda name: f'{name}.png')
+ADDRESSES = {
+    'upload': lambda name: f'/data/upload/12/0123abcd-{name}',
+    'local': lambda name: f'/data/local-files/?d=up/hall/{quote(name)}',
+    'local, not escaped': lambda name: f'/data/local-files/?d=up/hall/{name}',
+    'local, of a form': lambda name: f'/data/local-files/?d={quote_plus(f"up/hall/{name}")}',
+    'web': lambda name: f'https://host/up/hall/{quote(name)}?token=5&d=3',
+    'cloud': lambda name: f's3://bucket/up/hall/{name}',
+    'windows': lambda name: f'C:\\up\\hall\\{name}',
+    'path': lambda name: f'/up/hall/{name}',
+}
+
+
+@settings(max_examples=200, deadline=None)
+@given(name=NAMES, kind=st.sampled_from(sorted(ADDRESSES)))
+@example('%41#?&+ =;d=.png', 'upload')
+@example('%41#?&+ =;d=.png', 'local')
+@example('a&d=b.png', 'local, not escaped')
+@example('%2541.png', 'web')
+@example('%41?x=y#z.png', 'cloud')
+def test_any_name_in_any_kind_of_address(tmp_path_factory, name, kind):
+    assume(len(name.encode()) < 100)
+    root = tmp_path_factory.mktemp('a')
+    images = images_of(root, f'hall/{name}', 'other.png')
+    if kind == 'upload':
+        images = images_of(root / 'hall')
+        assert images.find(ADDRESSES[kind](name)) == name
+    else:
+        assert images.find(ADDRESSES[kind](name)) == f'hall/{name}'

@@ -1,8 +1,8 @@
 import pytest
 from PIL import Image
 
+from mmps.formats.converters.annotated_images import Annotations
 from mmps.formats.converters.mot import IGNORED, OTHER_CLASSES, THINNED, WORLD, read_mot
-from mmps.formats.converters.tally import Tally
 
 GT = '1,5,10,20,30,40,1,1,0.9\n3,5,11.5,20,30,40,1,1,1\n1,6,1,2,3,4,0,1,1\n3,7,1,2,3,4,1,3,1\n'
 INFO = '[Sequence]\nname=hall\nimDir=img1\nframeRate=30\nseqLength=3\nimWidth=60\nimExt=.jpg\n'
@@ -21,8 +21,9 @@ def write(root, name, gt=GT, info=INFO, frames=(1, 2, 3), folder='img1'):
 
 
 def read(root, *sequences, **options):
-    tally = Tally()
-    return read_mot(sequences, root, tally=tally, **options), tally
+    annotations = Annotations(root)
+    read_mot(sequences, annotations, **options)
+    return list(annotations.images.values()), annotations.tally
 
 
 def people(images):

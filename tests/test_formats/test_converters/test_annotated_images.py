@@ -1,24 +1,22 @@
-import math
-
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from mmps.formats.converters.tagged_images import (
+from mmps.formats.converters.annotated_images import (
     CLIPPED,
     NO_AREA,
     OUTSIDE,
     REPEATED,
-    TaggedBox,
-    TaggedImage,
-    camera_of_path,
+    AnnotatedBox,
+    AnnotatedImage,
+    Annotations,
+    Tally,
     fit_boxes,
     measure_images,
     numbered,
-    person_of_value,
 )
-from mmps.formats.converters.tally import Tally
+from mmps.utils.image_folder import ImageFolder
 
 
 def picture(path, size=(40, 30), turned=None):
@@ -49,8 +47,8 @@ def test_tally():
         ('a/cam-12/x.jpg', r'cam-(\w+)', '12'),
     ],
 )
-def test_camera_of_path(name, pattern, camera):
-    assert camera_of_path(name, pattern) == camera
+def test_camera_of_a_name(name, pattern, camera):
+    assert Annotations(None, camera_pattern=pattern).camera_of(name) == camera
 
 
 @pytest.mark.parametrize(
@@ -64,7 +62,7 @@ def test_camera_of_path(name, pattern, camera):
 )
 def test_patterns_that_find_no_camera(pattern, message):
     with pytest.raises(ValueError, match=message):
-        camera_of_path('x.jpg', pattern)
+        Annotations(None, camera_pattern=pattern).camera_of('x.jpg')
 
 
 def test_numbers_stay_and_names_get_ranks():
@@ -106,51 +104,53 @@ def test_numbers_stay_and_names_get_ranks():
         ('jose\u0301', 'jos\u00e9'),
     ],
 )
-def test_person_of_value(value, person):
-    assert person_of_value(value, 'x.json: [3]', ['-1', '?']) == person
+def test_person_of_a_value(value, person):
+    annotations = Annotations(None, unlabelled=['-1', '?'])
+    assert annotations.person_of(value, 'x.json: [3]') == person
 
 
-@pytest.mark.parametrize('value', [True, [7], {'a': 1}, 'a\ud800', math.inf])
+@pytest.mark.parametrize('value', [True, [7], {'a': 1}])
 def test_values_that_are_no_name(value):
     with pytest.raises(ValueError, match=r'^x\.json: \[3\]: '):
-        person_of_value(value, 'x.json: [3]', [])
+        Annotations(None).person_of(value, 'x.json: [3]')
 
 
 @pytest.mark.parametrize(('turned', 'size'), [(None, (40, 30)), (3, (40, 30)), (6, (30, 40))])
 def test_size_is_that_of_the_image_as_it_is_shown(tmp_path, turned, size):
     path = picture(tmp_path / 'a.jpg', turned=turned)
-    assert measure_images(tmp_path, ['a.jpg']) == [size]
+    assert measure_images(ImageFolder(tmp_path), ['a.jpg']) == [size]
     assert cv2.imread(str(path)).shape[1::-1] == size
 
 
 def test_missing_and_broken_images_are_named(tmp_path):
     picture(tmp_path / 'a.jpg')
     with pytest.raises(FileNotFoundError, match=r'c\.jpg: .* missing \(2 of 3 are\)'):
-        measure_images(tmp_path, ['a.jpg', 'c.jpg', 'd.jpg'])
+        measure_images(ImageFolder(tmp_path), ['a.jpg', 'c.jpg', 'd.jpg'])
     (tmp_path / 'b.jpg').write_text('no image')
     with pytest.raises(ValueError, match=r'b\.jpg: not an image'):
-        measure_images(tmp_path, ['a.jpg', 'b.jpg'])
+        measure_images(ImageFolder(tmp_path), ['a.jpg', 'b.jpg'])
 
 
 def test_boxes_are_fitted_and_everything_left_out_is_counted(tmp_path):
     picture(tmp_path / 'a.jpg')
     boxes = [
-        TaggedBox((1, 2, 3, 4), 'anna', 'line 1'),
-        TaggedBox((-5, 2, 3, 99), 'anna', 'line 2', is_query=True),
-        TaggedBox((40, 2, 50, 4), 'anna', 'line 3'),
-        TaggedBox((5, 5, 5, 9), 'anna', 'line 4'),
-        TaggedBox((1, 2, 3, 4), 'anna', 'line 5', is_query=True),
-        TaggedBox((1, 2, 3, 4), None, 'line 6'),
+        AnnotatedBox((1, 2, 3, 4), 'anna', 'line 1'),
+        AnnotatedBox((-5, 2, 3, 99), 'anna', 'line 2', is_query=True),
+        AnnotatedBox((40, 2, 50, 4), 'anna', 'line 3'),
+        AnnotatedBox((5, 5, 5, 9), 'anna', 'line 4'),
+        AnnotatedBox((1, 2, 3, 4), 'anna', 'line 5', is_query=True),
+        AnnotatedBox((1, 2, 3, 4), None, 'line 6'),
     ]
-    image, tally = TaggedImage('a.jpg', 'x', boxes=boxes), Tally()
-    fit_boxes([image], tmp_path, tally)
+    image = AnnotatedImage('a.jpg', 'x', boxes=boxes)
+    annotations = Annotations(tmp_path, images={'a.jpg': image})
+    fit_boxes(annotations)
     assert image.size == (40, 30)
     assert [(box.bbox, box.person, box.is_query) for box in image.boxes] == [
         ((1, 2, 3, 4), 'anna', True),  # marked the second time
         ((0, 2, 3, 30), 'anna', True),
         ((1, 2, 3, 4), None, False),
     ]
-    assert tally.lines() == [
+    assert annotations.tally.lines() == [
         f'1 {remark} (first: line {line})'
         for remark, line in ((CLIPPED, 2), (OUTSIDE, 3), (NO_AREA, 4), (REPEATED, 5))
     ]
@@ -158,6 +158,8 @@ def test_boxes_are_fitted_and_everything_left_out_is_counted(tmp_path):
 
 def test_shares_instead_of_pixels_are_noticed(tmp_path):
     picture(tmp_path / 'a.jpg')
-    boxes = [TaggedBox(tuple(np.array([0.1, 0.2, 0.5, 1.0])), 'anna', 'x.csv, line 2')]
+    boxes = [AnnotatedBox(tuple(np.array([0.1, 0.2, 0.5, 1.0])), 'anna', 'x.csv, line 2')]
     with pytest.raises(ValueError, match='x.csv, line 2: .* at most 1; give pixels, not shares'):
-        fit_boxes([TaggedImage('a.jpg', 'x', boxes=boxes)], tmp_path, Tally())
+        fit_boxes(
+            Annotations(tmp_path, images={'a.jpg': AnnotatedImage('a.jpg', 'x', boxes=boxes)})
+        )
