@@ -129,3 +129,9 @@ def test_targets_of_make_exist():
     for page in PAGES:
         named = re.findall(r'(?:`|^|&& )make ([a-z-]+)', page.read_text(), re.MULTILINE)
         assert set(named) <= targets
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+def test_modules_that_are_run_exist(page):
+    names = set(re.findall(r'python -m ([\w.]+)', page.read_text()))
+    assert all(importlib.util.find_spec(name) for name in names)
