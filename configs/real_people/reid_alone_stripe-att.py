@@ -1,4 +1,6 @@
 # Attention behind the network for re-ID instead of before it.
-_base_ = 'reid_alone_no-att.py'
+_base_ = 'reid_alone.py'
 
-model = dict(roi_head=dict(reid_head=dict(stripe_attention=True)))
+model = dict(
+    roi_head=dict(reid_network=dict(attention=None), reid_head=dict(stripe_attention=True))
+)

@@ -1,6 +1,7 @@
 # The set that tools/misc/make_synthetic_dataset.py renders, in PRW's layout.
-_base_ = 'prw.py'
+_base_ = 'scenes.py'
 
+dataset_type = 'PRWDataset'
 data_root = 'data/synthetic_prw'
 scale = (480, 270)
 
@@ -19,13 +20,13 @@ train_dataloader = dict(
     batch_size=4,
     num_workers=0,
     persistent_workers=False,
-    dataset=dict(data_root=data_root, pipeline=train_pipeline),
+    dataset=dict(type=dataset_type, data_root=data_root, pipeline=train_pipeline),
 )
 val_dataloader = dict(
     batch_size=4,
     num_workers=0,
     persistent_workers=False,
-    dataset=dict(data_root=data_root, pipeline=test_pipeline),
+    dataset=dict(type=dataset_type, data_root=data_root, pipeline=test_pipeline),
 )
 test_dataloader = val_dataloader
 val_evaluator = dict(cross_camera=True)
