@@ -25,14 +25,13 @@ settings.load_profile(os.environ.get('HYPOTHESIS_PROFILE', 'fixed'))
 FORKS = {
     'test_checks.py',
     'test_global_batch_norm.py',
+    'test_grid.py',
     'test_kill_and_resume.py',
     'test_oim_distributed.py',
     'test_oim_statistics.py',
     'test_person_search_distributed.py',
     'test_resuming.py',
-    'test_run_grid.py',
     'test_scaling.py',
-    'test_scheduler.py',
 }
 """Files whose tests fork this process."""
 THREADS = {

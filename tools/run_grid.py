@@ -25,8 +25,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--work-dir', type=Path, help='default: work_dirs/grids/NAME_OF_THE_GRID')
     parser.add_argument('--only', metavar='PATTERN', help='only runs whose name matches this regex')
     parser.add_argument(
-        '--list', action='store_true', help='show what is to be done for each run, and do nothing'
+        '--list', action='store_true', help='show how far each run is, and do nothing'
     )
+    parser.add_argument('--jobs', type=int, default=1, help='runs at the same time (default: 1)')
     where = parser.add_mutually_exclusive_group()
     where.add_argument('--gpus', type=int, default=1, help='GPUs per run on this machine')
     where.add_argument(
@@ -50,59 +51,45 @@ def select(runs: list, pattern: str | None) -> list:
     return selected
 
 
-def show(runs: list, launcher) -> None:
-    """Print the next command of each run."""
-    for run in runs:
-        step = run.next_step()
-        print(f'{run.name}: {step or "complete"}')
-        if step:
-            print(f'    {shlex.join(launcher.command(run, step))}')
-
-
-def prepare(grid, folder: Path, launcher) -> None:
-    """Run the commands that the grid asks for, one process at a time."""
-    from mmps.utils.grid.lock import RunLock
-
-    if not grid.prepare:
-        return
-    lock = RunLock.take(folder)
-    if lock is None:
-        raise UserError(f'{folder}: {RunLock.holder(folder)} is still preparing; start again later')
+def prepare(grid, folder: Path) -> None:
+    """Run the commands that the grid asks for; processes that start together take turns."""
+    folder.mkdir(parents=True, exist_ok=True)
     for script, *arguments in grid.prepare:
-        command = launcher.tool(script, *arguments)
+        command = [sys.executable, str(TOOLS / script), *map(str, arguments)]
         print(f'$ {shlex.join(command)}', flush=True)
-        status = subprocess.run(command, pass_fds=[lock.descriptor]).returncode
+        status = subprocess.run(['flock', str(folder / 'lock'), *command]).returncode
         if status:
             raise UserError(f'{shlex.join(command)} ended with exit status {status}')
-    lock.release()
 
 
 def main(argv: list[str] | None = None) -> None:
     arguments = parse_arguments(argv)
 
-    from mmps.utils.grid import Launcher, load_grid, make_runs, work_through, write_report
+    from mmps.cli.grid import load_grid, make_runs, work_through, write_report
 
     grid = load_grid(arguments.config)
     folder = arguments.work_dir or Path('work_dirs/grids') / Path(arguments.config).stem
     runs = make_runs(grid, folder, arguments.cfg_options)
     selected = select(runs, arguments.only)
-    launcher = Launcher(TOOLS, arguments.gpus, arguments.slurm)
     if arguments.list:
-        show(selected, launcher)
+        for run in selected:
+            print(f'{run.name}: {run.state()}')
         return
     # Terminated, it takes what it started along.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    prepare(grid, folder, launcher)
+    prepare(grid, folder)
     failures = work_through(
         selected,
-        launcher,
-        at_once=len(selected) if arguments.slurm else 1,
+        TOOLS,
+        jobs=len(selected) if arguments.slurm else arguments.jobs,
+        gpus=arguments.gpus,
+        partition=arguments.slurm or '',
         say=partial(print, flush=True),
         after_run=partial(write_report, grid, runs, folder),
     )
     print(f'\n{write_report(grid, runs, folder)}\n{folder}/tables.md, {folder}/tables.json')
     if failures:
-        lines = '\n  '.join(map(str, failures))
+        lines = '\n  '.join(failures)
         raise UserError(f'{len(failures)} of {len(selected)} runs failed:\n  {lines}')
 
 

@@ -23,6 +23,7 @@ REQUIREMENTS = {
     'simplejpeg': 'simplejpeg',
     'av': 'av>=15',
     'pycocotools': 'pycocotools',
+    'msgspec': 'msgspec',
     'requests': 'requests',
     'yaml': 'pyyaml',
     'torch': 'torch>=2.6',

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
+from mmps.cli.grid import load_grid, make_runs
 from mmps.registry import MODELS
 from mmps.testing.tiny_models import CONFIGS
-from mmps.utils.grid import load_grid, make_runs
 
 GRIDS = CONFIGS / 'grids'
 
@@ -63,7 +63,7 @@ def test_runs_on_real_people_start_from_what_ran_before_them():
         sources = [run.config.get('load_from'), run.config.model.get('detector_from')]
         assert {Path(source) for source in sources if source} <= done
         started += sum(map(bool, sources))
-        done.add(run.checkpoint)
+        done.add(run.folder / f'train/epoch_{run.config.train_cfg.max_epochs}.pth')
     assert started == len(runs) - 2
 
 

@@ -1,0 +1,565 @@
+"""Grids, with tools of a few lines each: they take no time and leave the files of the real ones.
+
+Runs are worked through in spite of failures, kills and others who work on them too.
+"""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from mmps.cli.grid import Run, _summary, load_grid, make_runs, work_through, write_report
+from mmps.utils.errors import UserError
+
+TOOLS = Path(__file__).parents[2] / 'tools'
+HEAD = """
+import json, runpy, sys, time
+from pathlib import Path
+config = runpy.run_path(sys.argv[1])
+stub = config['stub']
+option = lambda name: Path(sys.argv[sys.argv.index(name) + 1])
+def whole(path, write):
+    path.parent.mkdir(exist_ok=True)
+    write(path.with_suffix('.tmp'))
+    path.with_suffix('.tmp').rename(path)
+if stub.get('fails') == Path(__file__).stem:
+    sys.exit('error: out of luck')
+"""
+TRAIN = """
+work_dir = option('--work-dir')
+assert '--resume' in sys.argv
+done = len(list(work_dir.glob('epoch_*.pth')))
+for epoch in range(done + 1, config['train_cfg']['max_epochs'] + 1):
+    time.sleep(stub.get('epoch_seconds', 0))
+    whole(work_dir / f'epoch_{epoch}.pth', lambda path: path.touch())
+    (work_dir / 'last_checkpoint').write_text(f'/elsewhere/epoch_{epoch}.pth')
+    with open(work_dir / 'history', 'a') as history:
+        history.write(f'{epoch} ')
+"""
+SCRIPT = """
+work_dir = Path(next(a for a in sys.argv if a.endswith('train')))
+whole(work_dir / 'epoch_3.pth', lambda path: path.touch())
+(work_dir / 'last_checkpoint').write_text('epoch_3.pth')
+"""
+TEST = """
+assert any(Path(argument).is_file() for argument in sys.argv if argument.endswith('final.pth'))
+whole(option('--out'), lambda path: path.write_text('predictions'))
+"""
+EVALUATE = """
+assert Path(sys.argv[2]).read_text() == 'predictions'
+value = stub.get('score', 0.5) + 0.1 * config['randomness']['seed']
+whole(option('--out'), lambda path: path.write_text(json.dumps({'search/mAP': value})))
+"""
+CONFIG = """
+train_cfg = dict(max_epochs=3)
+test_dataloader = dict(dataset=dict(scale=(480, 270)))
+stub = dict()
+"""
+
+
+@pytest.fixture
+def stub_tools(tmp_path):
+    """A folder of tools like the project's."""
+    folder = tmp_path / 'tools'
+    (folder / 'analysis_tools').mkdir(parents=True)
+    (folder / 'train.py').write_text(HEAD + TRAIN)
+    (folder / 'test.py').write_text(HEAD + TEST)
+    (folder / 'analysis_tools/eval_search.py').write_text(HEAD + EVALUATE)
+    for script in [*TOOLS.glob('*.sh'), TOOLS / 'grid.mk']:
+        (folder / script.name).symlink_to(script)
+    return folder
+
+
+@pytest.fixture
+def grid_file(tmp_path):
+    """Write a grid of configs that do nothing and give its path."""
+
+    def write(text):
+        (tmp_path / 'a.py').write_text(CONFIG)
+        (tmp_path / 'b.py').write_text(CONFIG)
+        path = tmp_path / 'grid.py'
+        path.write_text(textwrap.dedent(text))
+        return path
+
+    return write
+
+
+def test_experiments_share_seeds_and_options(grid_file):
+    path = grid_file("""
+        seeds = [3, 4]
+        options = {'stub.score': 0.1}
+        _rows = dict(a='A', b='B')
+        experiments = [
+            *[dict(config=f'{name}.py', row=row, column='PRW') for name, row in _rows.items()],
+            dict(name='c', config='a.py', seeds=[0], options={'stub.score': 0.2}),
+        ]
+        """)
+    a, b, c = load_grid(path).experiments
+    assert (a.name, a.config, a.row, a.column) == ('a', f'{path.parent}/a.py', 'A', 'PRW')
+    assert b.seeds == (3, 4)
+    assert (c.name, c.config, c.seeds) == ('c', f'{path.parent}/a.py', (0,))
+    runs = make_runs(load_grid(path), path.parent, {})
+    assert [run.config.stub.score for run in runs] == [0.1] * 4 + [0.2]
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('seeds = [0]', 'grid .*grid.py: .*missing required field `experiments`'),
+        ('experiments = []', 'experiments is empty'),
+        (
+            "experiments = [dict(name='a')]",
+            r'missing required field `config` - at .*experiments\[0\]',
+        ),
+        ("experiments = [dict(config='a.py', seed=0)]", r'unknown field `seed` - at .*\[0\]'),
+        ("experiments = [dict(config='a.py')]\nexperimnets = []", 'unknown field `experimnets`'),
+        ("experiments = [dict(config='a.py'), dict(config='a.py')]", 'two experiments are named a'),
+        ("experiments = [dict(config='a.py', name='a b')]", "an experiment is named 'a b'"),
+        ("experiments = [dict(config='a.py', seeds=[1, 1])]", r'seeds of a is \(1, 1\)'),
+        ("experiments = [dict(config='a.py')]\nseeds = []", r'seeds of a is \(\)'),
+        ("experiments = [dict(config='a.py', seeds=[0.5])]", r'`int`, got `float` - at .*seeds'),
+        ("experiments = [dict(config='a.py')]\nbase = 'c'", "base is 'c', which is no experiment"),
+        (
+            "experiments = [dict(config='a.py')]\ntables = [dict(title='T', metric='m')]",
+            r'missing required field `columns` - at .*tables\[0\]',
+        ),
+        (
+            "experiments = [dict(config='a.py')]\n"
+            "tables = [dict(title='T', metric='m', columns=['x'], rows=dict(r=[1, 2]))]",
+            "row r of 'T' has 2 numbers, not 1",
+        ),
+    ],
+)
+def test_what_is_wrong_is_named(grid_file, text, message):
+    with pytest.raises(UserError, match=message):
+        load_grid(grid_file(text))
+
+
+SEEDS = "experiments = [dict(config='a.py', seeds=[0, 7], options=dict(stub=dict(score=0.3)))]"
+
+
+@pytest.fixture
+def runs(grid_file, tmp_path):
+    return make_runs(load_grid(grid_file(SEEDS)), tmp_path / 'out', {'stub.fails': 'test'})
+
+
+def test_one_run_per_seed_with_all_options(runs, tmp_path):
+    assert [run.folder for run in runs] == [tmp_path / 'out/a_seed0', tmp_path / 'out/a_seed7']
+    assert runs[1].config.randomness.seed == 7
+    assert runs[1].config.stub == dict(score=0.3, fails='test')
+
+
+def test_next_step_follows_from_the_files(runs):
+    run = runs[0]
+    assert run.next_step() == 'train'
+    (run.folder / 'train').mkdir(parents=True)
+    (run.folder / 'final.pth').symlink_to('train/epoch_3.pth')
+    assert run.next_step() == 'train'
+    (run.folder / 'train/epoch_3.pth').write_bytes(b'')
+    assert run.next_step() == 'test'
+    (run.folder / 'predictions.npz').write_bytes(b'')
+    assert run.next_step() == 'evaluate'
+    assert run.metrics() == {}
+    (run.folder / 'metrics.json').write_text('{"search/mAP": 0.5}')
+    assert run.next_step() is None
+    assert run.metrics() == {'search/mAP': 0.5}
+
+
+def test_the_same_settings_are_accepted_and_others_named(runs, grid_file, tmp_path):
+    grid = load_grid(grid_file(SEEDS))
+    options = {'stub.fails': 'train', 'train_cfg.val_interval': 2}
+    for run in runs:
+        run.write_config()
+        run.check_config()
+    make_runs(grid, tmp_path / 'out', options)  # nothing was begun
+    for run in runs:
+        (run.folder / 'train.log').write_text('')
+        run.check_config()
+    with pytest.raises(UserError) as caught:
+        make_runs(grid, tmp_path / 'out', options)
+    message = str(caught.value)
+    assert f'{tmp_path}/out/a_seed0 was begun with other settings' in message
+    assert "stub.fails was 'test', is 'train'" in message
+    assert "train_cfg.val_interval was 'absent', is 2" in message
+    for run in runs:
+        (run.folder / 'config.py').unlink()
+    make_runs(grid, tmp_path / 'out', options)
+
+
+def test_a_config_for_the_tools_is_the_config(tmp_path):
+    config = Config.fromfile(TOOLS.parent / 'configs/ps_densenet121_att_prw.py')
+    Run('a', tmp_path, config).write_config()
+    assert Config.fromfile(tmp_path / 'config.py').to_dict() == config.to_dict()
+
+
+def test_a_training_is_where_its_log_says(runs):
+    run = runs[0]
+    run.folder.mkdir(parents=True)
+    assert run.state() == 'train'
+    log = run.folder / 'train.log'
+    log.write_text(LINES)
+    assert run.state() == 'train Epoch(train) [1][ 20/ 40]  lr: 1.0e-03  eta: 1 day, 0:02:20'
+    log.write_text(LINES + '$ python tools/train.py a.py --resume\nresuming\n')
+    assert run.state() == 'train'
+    (run.folder / 'metrics.json').write_text('{}')
+    assert run.state() == 'complete'
+
+
+LINES = """$ python tools/train.py a.py --resume
+11/23 10:00:00 - mmengine - INFO - Epoch(train) [1][10/40]  lr: 1.0e-03  eta: 0:02:30  x: 1
+11/23 10:00:10 - mmengine - INFO - Epoch(train) [1][ 20/ 40]  lr: 1.0e-03  eta: 1 day, 0:02:20  x: 1
+"""
+
+
+def test_options_that_do_not_fit(grid_file, tmp_path):
+    grid = load_grid(grid_file("experiments = [dict(config='a.py')]"))
+    with pytest.raises(UserError, match=r'do not fit config .*a.py \(experiment a\)'):
+        make_runs(grid, tmp_path / 'out', {'train_cfg.max_epochs.unit': 3})
+
+
+def test_missing_config(grid_file, tmp_path):
+    grid = load_grid(grid_file("experiments = [dict(config='none.py')]"))
+    with pytest.raises(UserError, match='none.py does not exist'):
+        make_runs(grid, tmp_path / 'out', {})
+
+
+TWO = """
+seeds = [1]
+experiments = [dict(config='a.py'), dict(config='b.py', options=dict(stub=dict(score=0.3)))]
+"""
+
+
+@pytest.fixture
+def make(grid_file, tmp_path):
+    def runs(text, **options):
+        return make_runs(load_grid(grid_file(text)), tmp_path / 'out', options)
+
+    return runs
+
+
+def history(run):
+    return (run.folder / 'train/history').read_text().split()
+
+
+def is_free(run):
+    return subprocess.run(['flock', '-n', run.folder / 'lock', 'true']).returncode == 0
+
+
+def wait_for(condition):
+    limit = time.monotonic() + 600
+    while not condition():
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+
+
+def silent(line):
+    pass
+
+
+def start(runs, tools):
+    """Work through runs in another process."""
+    process = get_context('fork').Process(
+        target=work_through, args=(runs, tools), kwargs=dict(say=silent)
+    )
+    process.start()
+    return process
+
+
+def test_all_runs_end_with_metrics(make, stub_tools):
+    runs, said, reports = make(TWO), [], []
+    failures = work_through(
+        runs, stub_tools, say=said.append, after_run=lambda: reports.append(len(said))
+    )
+    assert failures == []
+    assert [run.metrics()['search/mAP'] for run in runs] == pytest.approx([0.6, 0.4])
+    a, b = (run.folder for run in runs)
+    assert said == [
+        '0 of 2 runs are complete already',
+        f'[0/2] a_seed1: train, log in {a}/train.log',
+        f'[0/2] a_seed1: test, log in {a}/test.log',
+        f'[0/2] a_seed1: evaluate, log in {a}/evaluate.log',
+        '[1/2] a_seed1: complete',
+        f'[1/2] b_seed1: train, log in {b}/train.log',
+        f'[1/2] b_seed1: test, log in {b}/test.log',
+        f'[1/2] b_seed1: evaluate, log in {b}/evaluate.log',
+        '[2/2] b_seed1: complete',
+    ]
+    assert reports == [5, 9]
+    logs = [(run.folder / 'evaluate.log').read_bytes() for run in runs]
+    again = []
+    assert work_through(runs, stub_tools, say=again.append) == []
+    assert [(run.folder / 'evaluate.log').read_bytes() for run in runs] == logs
+    assert again == ['2 of 2 runs are complete already']
+
+
+@pytest.fixture
+def commands(make, stub_tools, tmp_path):
+    """The command lines of a run, with short paths."""
+
+    def of(**options):
+        (run,) = make("experiments = [dict(config='a.py')]")
+        # Whatever is started ends well and leaves what comes of it.
+        for tool in ('train', 'test'):
+            for script in stub_tools.glob(f'*_{tool}.sh'):
+                text = HEAD.replace('sys.argv[1]', "next(a for a in sys.argv if a.endswith('.py'))")
+                text += {'train': SCRIPT, 'test': TEST}[tool]
+                script.unlink()
+                script.write_text(f'#!{sys.executable}\n{text}')
+                script.chmod(0o755)
+        assert work_through([run], stub_tools, say=silent, **options) == []
+        short = [(str(stub_tools), 'tools'), (str(run.folder), 'run'), (sys.executable, 'python')]
+        lines = []
+        for step in ('train', 'test', 'evaluate'):
+            line = (run.folder / f'{step}.log').read_text().splitlines()[0]
+            for long, name in short:
+                line = line.replace(long, name)
+            lines.append(line)
+        return lines
+
+    return of
+
+
+EVALUATED = (
+    '$ python tools/analysis_tools/eval_search.py run/config.py run/predictions.npz '
+    '--out run/metrics.json'
+)
+
+
+def test_on_this_machine(commands):
+    assert commands() == [
+        '$ python tools/train.py run/config.py --work-dir run/train --resume',
+        '$ python tools/test.py run/config.py run/final.pth --work-dir run/test '
+        '--out run/predictions.npz',
+        EVALUATED,
+    ]
+
+
+def test_on_several_gpus(commands):
+    assert commands(gpus=8) == [
+        '$ tools/dist_train.sh run/config.py 8 --work-dir run/train --resume',
+        '$ tools/dist_test.sh run/config.py run/final.pth 8 --work-dir run/test '
+        '--out run/predictions.npz',
+        EVALUATED,
+    ]
+
+
+def test_on_slurm(commands):
+    assert commands(partition='p') == [
+        '$ tools/slurm_train.sh p a_seed0 run/config.py run/train --resume',
+        '$ tools/slurm_test.sh p a_seed0 run/config.py run/final.pth --work-dir run/test '
+        '--out run/predictions.npz',
+        EVALUATED,
+    ]
+
+
+@pytest.mark.parametrize('step', ['train', 'test'])
+def test_failure_does_not_stop_the_others(make, stub_tools, step):
+    text = f"""
+    experiments = [
+        dict(config='a.py', options=dict(stub=dict(fails={step!r}))),
+        dict(config='b.py'),
+    ]
+    """
+    a, b = make(text)
+    said = []
+    (failure,) = work_through([a, b], stub_tools, say=said.append)
+    assert failure == (
+        f'a_seed0: {step}: exit status 1: error: out of luck (log: {a.folder}/{step}.log)'
+    )
+    assert '[1/2] a_seed0: FAILED' in said
+    assert b.metrics()
+    assert is_free(a)
+
+
+def test_command_without_result_is_a_failure(make, stub_tools):
+    (stub_tools / 'test.py').write_text('')
+    (run,) = make("experiments = [dict(config='a.py')]")
+    (failure,) = work_through([run], stub_tools, say=silent)
+    assert failure.startswith('a_seed0: test: exit status 0, without its result (log: ')
+
+
+@pytest.mark.parametrize('killed', ['alone', 'with the training'])
+def test_killed_and_started_again(make, stub_tools, killed):
+    runs = make(TWO, **{'stub.epoch_seconds': 0.15})
+    process = start(runs, stub_tools)
+    wait_for((runs[0].folder / 'train/epoch_1.pth').exists)
+    process.kill()
+    process.join()
+    if killed == 'with the training':
+        os.killpg(int((runs[0].folder / 'lock').read_text()), signal.SIGKILL)
+        wait_for(lambda: is_free(runs[0]))
+    else:
+        assert not is_free(runs[0])
+    said = []
+    assert work_through(runs, stub_tools, say=said.append) == []
+    # What the killed process had started goes on, and nobody else does the same beside it.
+    busy = [line for line in said if 'a_seed1: somebody else works on it' in line]
+    assert len(busy) == (killed == 'alone')
+    assert all(run.metrics() for run in runs)
+    assert all(history(run) == ['1', '2', '3'] for run in runs)
+
+
+def test_two_at_the_same_grid_share_the_runs(make, stub_tools):
+    runs = make(TWO, **{'stub.epoch_seconds': 0.05})
+    processes = [start(runs, stub_tools) for _ in range(2)]
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert all(history(run) == ['1', '2', '3'] for run in runs)
+    assert all((run.folder / 'test.log').read_text().count('$ ') == 1 for run in runs)
+
+
+def test_stopping_takes_the_command_along(make, stub_tools):
+    (run,) = make("experiments = [dict(config='a.py')]", **{'stub.epoch_seconds': 60})
+
+    def stop(line):
+        if 'train' in line:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        work_through([run], stub_tools, say=stop)
+    assert is_free(run)
+
+
+def test_jobs_run_at_once(make, stub_tools, tmp_path, monkeypatch):
+    """A fake ``srun`` trains when both jobs were submitted."""
+    jobs = tmp_path / 'jobs'
+    srun = tmp_path / 'bin/srun'
+    srun.parent.mkdir()
+    srun.write_text(f"""#!/usr/bin/env bash
+case "$*" in *train.py*)
+    echo "$*" >> {jobs}
+    while (( $(wc -l < {jobs}) < 2 )); do sleep 0.01; done
+esac
+while [[ $1 == -* ]]; do shift; done
+exec "$@"
+""")
+    srun.chmod(0o755)
+    monkeypatch.setenv('PATH', f'{srun.parent}:{os.environ["PATH"]}')
+    monkeypatch.setenv('GPUS', '2')
+    runs = make(TWO)
+    assert work_through(runs, stub_tools, jobs=2, partition='gpu', say=silent) == []
+    assert all(run.metrics() for run in runs)
+    job = sorted(jobs.read_text().splitlines())[0]
+    assert job.startswith('--partition=gpu --job-name=a_seed1 ')
+    assert '--ntasks=2' in job
+    folder = runs[0].folder
+    assert f'train.py {folder}/config.py --work-dir {folder}/train' in job
+    assert job.endswith('--launcher slurm --resume')
+
+
+def test_names_with_blanks_and_quotes(make, stub_tools, tmp_path):
+    (run,) = make("experiments = [dict(config='a.py')]")
+    run = Run(run.experiment, tmp_path / "it's a $folder" / run.name, run.config)
+    assert work_through([run], stub_tools.rename(tmp_path / "the tool's"), say=silent) == []
+    assert run.metrics()
+
+
+REPORTED = """
+seeds = [0, 1]
+metrics = ['search/mAP']
+base = 'a'
+tables = [
+    dict(
+        title='Published',
+        metric='search/mAP',
+        columns=['PRW', 'CUHK03'],
+        rows=dict(A=[0.3, 0.6], B=[0.4, 0.7], C=[0.5, 0.8]),
+    )
+]
+experiments = [
+    dict(config='a.py', row='A', column='PRW'),
+    dict(config='b.py', row='B', column='PRW'),
+    dict(name='c', config='b.py', row='A', column='own'),
+    dict(name='d', config='b.py'),
+]
+"""
+
+
+def test_spread_is_the_sample_standard_deviation():
+    found = _summary([0.1, 0.2, 0.6])
+    assert found['mean'] == pytest.approx(0.3)
+    assert found['spread'] == pytest.approx(math.sqrt((0.04 + 0.01 + 0.09) / 2))
+    assert _summary([0.1])['spread'] is None
+
+
+def test_difference_of_two_means():
+    found = _summary([0.5, 0.7], [0.1, 0.3])
+    assert found['mean'] == pytest.approx(0.4)
+    assert found['spread'] == pytest.approx(math.sqrt(0.02 + 0.02))
+    assert _summary([0.5], [0.1, 0.3]) == {'mean': pytest.approx(0.3), 'spread': None}
+
+
+@pytest.fixture
+def reported(grid_file, tmp_path):
+    grid = load_grid(grid_file(REPORTED))
+    runs = make_runs(grid, tmp_path / 'out', {})
+    values = {'a_seed0': 0.31, 'a_seed1': 0.33, 'd_seed0': 0.4, 'd_seed1': 0.44, 'c_seed1': 0.2}
+    for run in runs:
+        run.folder.mkdir(parents=True)
+        if run.name in values:
+            (run.folder / 'metrics.json').write_text(json.dumps({'search/mAP': values[run.name]}))
+    text = write_report(grid, runs, tmp_path / 'out')
+    assert (tmp_path / 'out/tables.md').read_text() == text
+    return text, json.loads((tmp_path / 'out/tables.json').read_text())
+
+
+def test_markdown(reported):
+    text, _ = reported
+    assert (
+        text
+        == """\
+## Published
+
+|  | PRW, paper | PRW, ours | CUHK03, paper | own, ours |
+| --- | --- | --- | --- | --- |
+| A | 0.300 | 0.320 ± 0.014 | 0.600 | 0.200 |
+| B | 0.400 | not run | 0.700 | not run |
+| C | 0.500 | not run | 0.800 | not run |
+
+## All experiments: 5 of 8 runs complete
+
+| experiment | seeds | search/mAP |
+| --- | --- | --- |
+| a | 2/2 | 0.320 ± 0.014 |
+| b | 0/2 | not run |
+| c | 1/2 | 0.200 |
+| d | 2/2 | 0.420 ± 0.028 |
+
+## Difference to a
+
+| experiment | search/mAP |
+| --- | --- |
+| b | not run |
+| c | -0.120 |
+| d | +0.100 ± 0.032 |
+
+After "±": standard deviation, over the seeds, of one run minus one run of the base.
+"""
+    )
+
+
+def test_json(reported):
+    _, found = reported
+    assert found['runs']['a_seed1'] == {'search/mAP': 0.33}
+    assert found['runs']['b_seed0'] is None
+    (table,) = found['tables']
+    assert table['paper']['B'] == {'PRW': 0.4, 'CUHK03': 0.7}
+    assert table['ours']['A']['PRW']['values'] == [0.31, 0.33]
+    assert table['ours']['A']['own']['spread'] is None
+    assert table['ours']['B'] == {'PRW': None}
+    minus = found['experiments']['d']['metrics']['search/mAP']['minus_base']
+    assert minus == {
+        'mean': pytest.approx(0.1),
+        'spread': pytest.approx(math.hypot(0.02, 0.04) / math.sqrt(2)),
+    }
+    assert 'minus_base' not in found['experiments']['a']['metrics']['search/mAP']

@@ -1,0 +1,65 @@
+# Works through runs of a grid. tools/run_grid.py writes the config of each and starts, with these
+# settings in the environment:
+#
+#   folder=work_dirs/grids/NAME tools=tools python=python make -k -j1 -f tools/grid.mk RUN ...
+#
+# What a step leaves is whole or absent, and a step whose result is there is left out. The lock of
+# a run is let go when the last process ends that works on it, however that comes about.
+
+# Empty: wait for who works on a run, instead of leaving it to them.
+wait ?= -n
+# Processes of a run on this machine, and the partition of a Slurm cluster to run on instead.
+gpus ?= 1
+partition ?=
+
+config := "$$run/config.py"
+trained := "$$run/final.pth"
+predicted := "$$run/predictions.npz"
+measured := "$$run/metrics.json"
+ifneq ($(partition),)
+  train = "$$tools/slurm_train.sh" $(partition) $@ $(config) "$$run/train"
+  test = "$$tools/slurm_test.sh" $(partition) $@ $(config) $(trained)
+else ifneq ($(gpus),1)
+  train = "$$tools/dist_train.sh" $(config) $(gpus) --work-dir "$$run/train"
+  test = "$$tools/dist_test.sh" $(config) $(trained) $(gpus)
+else
+  train = "$$python" "$$tools/train.py" $(config) --work-dir "$$run/train"
+  test = "$$python" "$$tools/test.py" $(config) $(trained)
+endif
+
+.ONESHELL:
+.PHONY: $(MAKECMDGOALS)
+$(MAKECMDGOALS):
+	@export PYTHON="$$python" run="$$folder/$@"
+	exec 9>> "$$run/lock"
+	flock $(wait) 9 || { echo "$@: busy"; exit 1; }
+	cut -d ' ' -f 5 /proc/self/stat > "$$run/lock"  # the group of the run's processes
+	step() {
+		name=$$1 result=$$2 log=$$run/$$1.log
+		shift 2
+		echo "$@: $$name, log in $$log"
+		echo "$$ $$*" >> "$$log"
+		"$$@" >> "$$log" 2>&1 < /dev/null
+		status=$$?
+		if [ $$status = 0 ]; then
+			[ -e "$$result" ] && return
+			status="0, without its result"
+		fi
+		echo "exit status $$status" >> "$$log"
+		echo "$@: FAILED"
+		exit 1
+	}
+	if [ ! -e $(measured) ]; then
+		if [ ! -e $(predicted) ]; then
+			if [ ! -e $(trained) ]; then
+				step train "$$run/train/last_checkpoint" $(train) --resume
+				last=$$(cat "$$run/train/last_checkpoint")
+				ln -sfn "train/$${last##*/}" $(trained)
+			fi
+			step test $(predicted) $(test) --work-dir "$$run/test" --out $(predicted)
+		fi
+		# On this machine always: it takes seconds and no GPU.
+		step evaluate $(measured) "$$python" "$$tools/analysis_tools/eval_search.py" \
+			$(config) $(predicted) --out $(measured)
+	fi
+	echo "$@: complete"
