@@ -1,3 +1,4 @@
+from copy import deepcopy
 from pathlib import Path
 
 from mmengine.config import Config
@@ -5,14 +6,14 @@ from mmengine.config import Config
 CONFIGS = Path(__file__).parents[2] / 'configs'
 
 
-def small_config(path: str | Path, **overrides) -> Config:
+def small_config(path: str | Path | Config, **overrides) -> Config:
     """A config of ``configs/`` with few regions and no pretrained weights: seconds on a CPU.
 
     Args:
-        path: Below ``configs/``, e.g. ``ps_densenet121_att_prw.py``.
+        path: Below ``configs/``, e.g. ``ps_densenet121_att_prw.py``; or the config itself.
         overrides: Dotted keys and values, as for ``--cfg-options`` (dots written as ``__``).
     """
-    cfg = Config.fromfile(CONFIGS / path)
+    cfg = deepcopy(path) if isinstance(path, Config) else Config.fromfile(CONFIGS / path)
     cfg.merge_from_dict(
         {
             'model.pretrained': None,

@@ -1,7 +1,10 @@
-"""Every config of configs/: built as it is, trained one step and run with few regions."""
+"""Every config of configs/, and every row of its ablations: built as it is, trained one step and
+run with few regions.
+"""
 
 import itertools
 import math
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,6 +15,7 @@ from mmdet.structures.bbox import bbox_overlaps
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from mmps.cli.grid import load_grid, make_runs
 from mmps.registry import MODELS
 from mmps.testing.scenes import random_scenes
 from mmps.testing.tiny_models import CONFIGS, small_config
@@ -25,19 +29,33 @@ PATHS = sorted(
 )
 
 
-def training_of(path):
+ROWS = {
+    run.experiment: run.config
+    for run in make_runs(
+        load_grid(CONFIGS / 'grids/synthetic_ablations.py'), Path('never written'), {}
+    )
+}
+
+
+def config_of(name):
+    """The config of a file below configs/ or of a row of the ablations."""
+    return small_config(ROWS.get(name, name))
+
+
+def training_of(name):
     """What of a config has to be trained; the number of identities only sizes a table."""
-    cfg = small_config(path, model__roi_head__reid_head__num_ids=10)
+    cfg = config_of(name)
+    cfg.model.roi_head.reid_head.num_ids = 10
     return Config(dict(model=cfg.model, optim_wrapper=cfg.optim_wrapper)).pretty_text
 
 
 # One config for each: those of several data sets share their networks.
-NETWORKS = sorted({training_of(path): path for path in reversed(PATHS)}.values())
+NETWORKS = sorted({training_of(name): name for name in reversed([*PATHS, *ROWS])}.values())
 
 
-@pytest.mark.parametrize('path', NETWORKS)
-def test_builds_trains_a_step_and_predicts(path):
-    cfg = small_config(path)
+@pytest.mark.parametrize('name', NETWORKS)
+def test_builds_trains_a_step_and_predicts(name):
+    cfg = config_of(name)
     model = MODELS.build(cfg.model)
     model.init_weights()
     optim_wrapper = Runner.build_optim_wrapper(_Shell(model), cfg.optim_wrapper)
@@ -104,9 +122,9 @@ def test_crops_fit_the_anchors_at_the_scale_of_their_configs(scale, fits):
         assert (best < 0.4) == (not fits)
 
 
-@pytest.mark.parametrize('path', NETWORKS)
-def test_re_id_takes_part_in_training(path):
-    head = MODELS.build(small_config(path).model).roi_head.reid_head
+@pytest.mark.parametrize('name', NETWORKS)
+def test_re_id_takes_part_in_training(name):
+    head = MODELS.build(config_of(name).model).roi_head.reid_head
     assert head.loss_weight > 0
     head.batches_trained.fill_(head.loss_warmup)
     feats = torch.rand(4, head.project.in_features // head.pool.output_size[0], 6, 2)

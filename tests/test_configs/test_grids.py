@@ -33,16 +33,34 @@ def test_every_cell_of_the_papers_tables_has_its_run(tmp_path):
     }
 
 
-@pytest.mark.parametrize(
-    ('name', 'folder'),
-    [('ablations.py', 'ablations'), ('synthetic_ablations.py', 'ablations/synthetic')],
-)
-def test_every_ablation_runs(name, folder, tmp_path):
-    grid, runs = runs_of(name, tmp_path)
-    ablations = {path.stem for path in (CONFIGS / folder).glob('*.py')}
+def test_every_ablation_runs(tmp_path):
+    grid, runs = runs_of('ablations.py', tmp_path)
+    ablations = {path.stem for path in (CONFIGS / 'ablations').glob('*.py')}
     assert {e.name for e in grid.experiments} == {grid.base} | ablations
-    assert len(runs) == sum(len(e.seeds) for e in grid.experiments)
-    assert all(len(e.seeds) == 3 for e in grid.experiments if e.name in (grid.base, 'no-att'))
+    assert len(runs) == 3 * len(grid.experiments)
+
+
+def test_every_ablation_of_the_quick_start_changes_something_of_its_base(tmp_path):
+    grid, runs = runs_of('synthetic_ablations.py', tmp_path)
+    base = next(run.config for run in runs if run.experiment == grid.base)
+    ours = Config.fromfile(CONFIGS / 'quick_start/ps_densenet_slim_att_synthetic.py')
+    assert base.model == ours.model
+    assert base.train_dataloader == ours.train_dataloader
+    assert base.train_cfg.max_epochs == 2
+    trained = {}
+    for run in runs:
+        config = run.config
+        trained.setdefault(f'{config.model} {config.train_dataloader}', set()).add(run.experiment)
+    assert sorted(map(len, trained.values())) == [1] * 31
+    assert all(
+        len(e.seeds) == (3 if e.name in ('base', 'no-att', 'no-stn', 'separate-fine') else 1)
+        for e in grid.experiments
+    )
+    (augmented,) = (run for run in runs if run.experiment == 'augment-paper')
+    theirs = Config.fromfile(CONFIGS / '_base_/datasets/scenes.py').augmentation
+    steps = augmented.config.train_dataloader.dataset.pipeline
+    assert [step for step in steps if step.type == 'RandomApply'] == theirs
+    assert [step for step in steps if step not in theirs] == ours.train_pipeline
 
 
 @pytest.mark.parametrize('index', range(6))

@@ -1,3 +1,0 @@
-_base_ = 'base.py'
-
-model = dict(neck=None)

@@ -1,3 +1,0 @@
-_base_ = 'base.py'
-
-model = dict(roi_head=dict(reid_head=dict(loss=dict(mask_unfilled=True))))

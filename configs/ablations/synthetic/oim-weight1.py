@@ -1,3 +1,0 @@
-_base_ = 'base.py'
-
-model = dict(roi_head=dict(reid_head=dict(loss_weight=1.0)))
