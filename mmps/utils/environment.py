@@ -23,7 +23,6 @@ REQUIREMENTS = {
     'simplejpeg': 'simplejpeg',
     'av': 'av>=15',
     'pycocotools': 'pycocotools',
-    'msgspec': 'msgspec',
     'requests': 'requests',
     'yaml': 'pyyaml',
     'torch': 'torch>=2.6',
