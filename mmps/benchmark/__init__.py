@@ -1,5 +1,7 @@
 """Measurements behind the numbers in the documentation.
 
-Each module is one subcommand of ``tools/analysis_tools/benchmark.py``: it has a docstring, whose
-first line is its help, ``add_arguments(parser)`` and ``run(arguments) -> list[Measurement]``.
+``tools/analysis_tools/benchmark.py`` names the subcommands. Each is a function that takes parsed
+arguments and gives a list of `Measurement`: ``run``, beside ``add_arguments(parser)``, or in a
+module with several ``NAME``, beside ``add_NAME_arguments(parser)``. The first line of the module's
+or the function's documentation is its help.
 """

@@ -8,11 +8,11 @@ from collections import defaultdict
 from itertools import islice
 from typing import Any
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
-from mmps.benchmark.measurement import Measurement
+from mmps.benchmark.measurement import Measurement, add_options
 from mmps.registry import DATASETS
 from mmps.utils.config import load_config
 from mmps.utils.errors import UserError
@@ -20,31 +20,31 @@ from mmps.utils.errors import UserError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the subcommand."""
-    parser.add_argument('config')
+    add_options(parser, 'config')
     parser.add_argument('--split', choices=('train', 'val', 'test'), default='train')
     parser.add_argument('--images', type=int, default=100, help='images per measurement')
     parser.add_argument(
         '--workers', type=int, nargs='+', default=[0, 1, 2], help='numbers of loader processes'
     )
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
 
 
 def run(arguments: argparse.Namespace) -> list[Measurement]:
-    """Measure."""
+    """Time data loading: the steps of the pipeline one by one, and loader processes."""
     config = load_config(arguments.config, arguments.cfg_options)
     init_default_scope('mmps')
     loader = config[f'{arguments.split}_dataloader']
-    measured = _pipeline(loader.dataset, arguments.images)
+    measured = _steps(loader.dataset, arguments.images)
     for workers in arguments.workers:
         rate = _loader_rate(loader, workers, arguments.images)
-        name = f'{workers} loader processes' if workers else 'loaded by the training process'
-        measured.append(Measurement('images per second', rate, '/s', stage=name))
-        per_worker = rate / max(workers, 1)
-        measured.append(Measurement('images per second and process', per_worker, '/s', stage=name))
+        stage = f'{workers} loader processes' if workers else 'loaded by the training process'
+        measured += [
+            Measurement('images per second', rate, '/s', stage),
+            Measurement('images per second and process', rate / max(workers, 1), '/s', stage),
+        ]
     return measured
 
 
-def _pipeline(dataset: dict, images: int) -> list[Measurement]:
+def _steps(dataset: dict, images: int) -> list[Measurement]:
     """Mean time of each step for one image, in one process."""
     dataset = DATASETS.build(dataset)
     dataset.full_init()
@@ -59,15 +59,14 @@ def _pipeline(dataset: dict, images: int) -> list[Measurement]:
             seconds[_name(step)] += time.perf_counter() - start
             if results is None:
                 break
-    total = sum(seconds.values()) / images
+    total = sum(seconds.values())
     measured = [
-        Measurement('time per image', total, 's'),
-        Measurement('images per second', 1 / total, '/s'),
+        Measurement('time per image', total / images, 's'),
+        Measurement('images per second', images / total, '/s'),
     ]
     for name, taken in sorted(seconds.items(), key=lambda row: -row[1]):
-        measured.append(Measurement('time', 1000 * taken / images, 'ms', stage=name))
-        share = 100 * taken / images / total
-        measured.append(Measurement('share of time', share, '%', stage=name))
+        measured.append(Measurement('time', 1000 * taken / images, 'ms', name))
+        measured.append(Measurement('share of time', 100 * taken / total, '%', name))
     return measured
 
 
@@ -84,9 +83,7 @@ def _loader_rate(loader: Config, workers: int, images: int) -> float:
     batches = iter(Runner.build_dataloader(loader, seed=0))
     first = len(next(batches)['inputs'])
     start = time.perf_counter()
-    count = 0
-    for batch in islice(batches, max(images // first, 1)):
-        count += len(batch['inputs'])
+    count = sum(len(batch['inputs']) for batch in islice(batches, max(images // first, 1)))
     if not count:
         raise UserError('the split has a single batch; more images are needed to measure loading')
     return count / (time.perf_counter() - start)

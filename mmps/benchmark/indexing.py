@@ -7,18 +7,16 @@ import itertools
 import os
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
-from mmengine.config import DictAction
 
-from mmps.apis import IndexReport, PersonSearcher
+from mmps.apis import PersonSearcher
 from mmps.apis.network import TorchNetwork
-from mmps.benchmark.measurement import Measurement
+from mmps.benchmark.measurement import Measurement, add_options, seconds_of
 from mmps.sources import Reading, read_sources
 from mmps.utils.config import load_config
 
@@ -28,18 +26,16 @@ HELD = 256
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the subcommand."""
-    parser.add_argument('config')
+    add_options(parser, 'config', '--repeats')
     parser.add_argument('checkpoint')
     parser.add_argument('sources', nargs='+', metavar='SOURCE', help='images, folders, videos')
     parser.add_argument('--fps', type=float, help='frames per second of videos (default: all)')
     parser.add_argument('--batch-size', type=int, help='images per pass (default: as in testing)')
     parser.add_argument('--device', default='auto')
-    parser.add_argument('--repeats', type=int, default=3, help='best of this many, in turn')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
 
 
 def run(arguments: argparse.Namespace) -> list[Measurement]:
-    """Measure the network alone and indexing in turn, so that both see the same machine."""
+    """Time indexing and the network alone in turn, so that both see the same machine."""
     config = load_config(arguments.config, arguments.cfg_options)
     searcher = PersonSearcher(
         config, arguments.checkpoint, arguments.device, batch_size=arguments.batch_size
@@ -51,46 +47,35 @@ def run(arguments: argparse.Namespace) -> list[Measurement]:
     alone, indexing = [], []
     for _ in range(arguments.repeats):
         alone.append(_network_rate(searcher.network, images, size))
-        with _watched_memory() as samples:
-            report = _index(searcher, arguments)
+        with tempfile.TemporaryDirectory() as folder, _watched_memory() as samples:
+            gallery = Path(folder, 'people.lance')
+            report = searcher.index(arguments.sources, gallery, fps=arguments.fps)
         indexing.append(report.frames / report.seconds)
-    shares = [
-        100 * of_index / of_network for of_index, of_network in zip(indexing, alone, strict=True)
-    ]
+    tenths = np.array_split(samples, 10) if len(samples) >= 10 else [samples] * 10
     return [
         Measurement('images', report.frames, ''),
         Measurement('people', report.people, ''),
         Measurement('network alone', max(alone), 'images/s'),
         Measurement('indexing', max(indexing), 'images/s'),
         Measurement('share', 100 * max(indexing) / max(alone), '%'),
-        Measurement('least share of one turn', min(shares), '%'),
-        Measurement('memory in the second tenth of the time', _median(samples, 0.1), 'MiB'),
-        Measurement('memory in the last tenth', _median(samples, 0.9), 'MiB'),
+        Measurement('least share of one turn', 100 * np.divide(indexing, alone).min(), '%'),
+        Measurement('memory in the second tenth of the time', float(np.median(tenths[1])), 'MiB'),
+        Measurement('memory in the last tenth', float(np.median(tenths[-1])), 'MiB'),
         Measurement('largest memory', max(samples), 'MiB'),
     ]
-
-
-def _median(samples: list[float], start: float) -> float:
-    """Of the tenth of the samples that begins at a share of them."""
-    first = int(start * len(samples))
-    return float(np.median(samples[first : max(first + 1, int((start + 0.1) * len(samples)))]))
 
 
 def _network_rate(network: TorchNetwork, images: list[np.ndarray], size: int) -> float:
     """Images per second, resized and packed before the clock starts."""
     batches = [network.preprocessing(images[i : i + size]) for i in range(0, len(images), size)]
-    start = time.perf_counter()
-    with torch.no_grad():
+
+    @torch.no_grad()
+    def pass_all() -> None:
         for batch in batches:
             samples = network.model.test_step(batch)
             samples[-1].pred_instances.embeddings.cpu()  # waits for a GPU
-    return len(images) / (time.perf_counter() - start)
 
-
-def _index(searcher: PersonSearcher, arguments: argparse.Namespace) -> IndexReport:
-    with tempfile.TemporaryDirectory() as folder:
-        gallery = Path(folder, 'people.lance')
-        return searcher.index(arguments.sources, gallery, fps=arguments.fps)
+    return len(images) / seconds_of(pass_all)
 
 
 @contextmanager

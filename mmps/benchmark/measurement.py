@@ -1,8 +1,8 @@
-"""One measured number, and how a list of them is reported."""
+"""Measured numbers: what they have in common to take them, and how they are reported."""
 
 from __future__ import annotations
 
-import os
+import argparse
 import platform
 import sys
 import time
@@ -12,7 +12,18 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from mmps.utils.collect_env import cpu_name, usable_cores
 from mmps.utils.files import write_json
+
+_OPTIONS: dict[str, dict[str, Any]] = {
+    'config': {},
+    '--size': dict(default='1500x900', help='width x height of the images'),
+    '--batch': dict(type=int, default=1, help='images per batch'),
+    '--device': dict(default='cpu'),
+    '--repeats': dict(type=int, default=3, help='best of this many runs (default: %(default)s)'),
+    '--amp': dict(choices=('float16', 'bfloat16'), help='mixed precision'),
+}
+"""Options that several subcommands have."""
 
 
 @dataclass(frozen=True)
@@ -32,14 +43,26 @@ class Measurement:
     stage: str = ''
 
 
+def add_options(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Add some of the options that several subcommands have, ``--cfg-options`` with a config."""
+    for name in names:
+        parser.add_argument(name, **_OPTIONS[name])
+    if 'config' in names:
+        from mmengine.config import DictAction
+
+        parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
+
+
+def seconds_of(function: Callable[[], Any]) -> float:
+    """Wall-clock seconds of a call."""
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
 def best_time(function: Callable[[], Any], repeats: int) -> float:
     """Least wall-clock seconds of ``repeats`` calls: other processes only ever add time."""
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        function()
-        seconds.append(time.perf_counter() - start)
-    return min(seconds)
+    return min(seconds_of(function) for _ in range(repeats))
 
 
 def peak_memory() -> float:
@@ -54,34 +77,19 @@ def peak_memory() -> float:
     return peak / (2**20 if sys.platform == 'darwin' else 2**10)
 
 
-def machine() -> dict[str, Any]:
-    """Where and when a measurement was made."""
-    cpu = platform.processor() or platform.machine()
-    info = Path('/proc/cpuinfo')
-    if info.is_file():
-        models = [line for line in info.read_text().splitlines() if line.startswith('model name')]
-        cpu = models[0].partition(':')[2].strip() if models else cpu
-    return {
-        'date': datetime.now(timezone.utc).isoformat(timespec='seconds'),
-        'cpu': cpu,
-        'cores': len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else None,
-        'python': platform.python_version(),
-    }
-
-
 def print_measurements(measurements: list[Measurement]) -> None:
     """Print one line per number, then a table with one line per stage."""
     whole = [m for m in measurements if not m.stage]
     width = max((len(m.name) for m in whole), default=0)
     for m in whole:
         print(f'{m.name:<{width}}  {m.value:>12.4g} {m.unit}')
-    stages = {m.stage: {} for m in measurements if m.stage}
+    stages: dict[str, dict[str, float]] = {m.stage: {} for m in measurements if m.stage}
+    if not stages:
+        return
     for m in measurements:
         if m.stage:
             stages[m.stage][f'{m.name}, {m.unit}'] = m.value
     columns = list(dict.fromkeys(column for row in stages.values() for column in row))
-    if not stages:
-        return
     width = max(map(len, stages))
     print(f'\n{"":<{width}}', *(f'  {column}' for column in columns), sep='')
     for stage, row in stages.items():
@@ -91,9 +99,11 @@ def print_measurements(measurements: list[Measurement]) -> None:
 
 def write_measurements(path: str, command: str, measurements: list[Measurement]) -> None:
     """Write the numbers as JSON, together with the command and the machine."""
-    content = {
-        'command': command,
-        'machine': machine(),
-        'measurements': [asdict(m) for m in measurements],
+    machine = {
+        'date': datetime.now(timezone.utc).isoformat(timespec='seconds'),
+        'cpu': cpu_name(),
+        'cores': usable_cores(),
+        'python': platform.python_version(),
     }
-    write_json(path, content)
+    rows = [asdict(m) for m in measurements]
+    write_json(path, dict(command=command, machine=machine, measurements=rows))

@@ -1,21 +1,27 @@
-"""What timing a model for training and for inference has in common."""
+"""Time models, as a whole and stage by stage, beside what the machine can do at best."""
 
 from __future__ import annotations
 
 import argparse
+import statistics
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from operator import attrgetter
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmps.benchmark.measurement import Measurement, peak_memory
-from mmps.benchmark.stages import OPTIMISER_STAGES, StageMeter, metered
+from mmps.benchmark.measurement import Measurement, add_options, peak_memory, seconds_of
 from mmps.registry import MODELS
 from mmps.testing.scenes import random_scenes
 from mmps.utils.config import load_config
@@ -24,20 +30,126 @@ from mmps.utils.memory import keep_freed_memory
 PEOPLE = [0, 1, 2, -1]
 """Ids in every scene; PRW has about three people in a frame."""
 
+OTHER = 'other'
+"""What no stage claims."""
 
-def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """What is run, on what, and how often."""
-    parser.add_argument('config')
-    parser.add_argument('--size', default='1500x900', help='width x height of the images')
-    parser.add_argument('--repeats', type=int, default=3, help='best of this many steps')
-    parser.add_argument('--device', default='cpu')
+STAGES = (
+    ('normalise, pad', 'model.data_preprocessor.forward'),
+    ('stem', 'model.backbone.forward'),
+    ('neck', 'model.neck.forward'),
+    ('neck', 'model.neck.warp'),
+    ('RPN', 'model.rpn_head.predict'),
+    ('RPN', 'model.rpn_head.loss_and_predict'),
+    ('NMS', 'model.rpn_head._bbox_post_process'),
+    ('sampling', 'model.roi_head._sample'),
+    ('RoIAlign', 'model.roi_head.bbox_roi_extractor.forward'),
+    ('attention', 'model.roi_head.focus.forward'),
+    ('identification network', 'model.roi_head.shared_head.forward'),
+    ('identification network of re-ID', 'model.roi_head.reid_network.forward'),
+    ('heads', 'model.roi_head.bbox_head.forward'),
+    ('heads', 'model.roi_head.bbox_head.loss_and_target'),
+    ('heads', 'model.roi_head.reid_head.forward'),
+    ('NMS', 'model.roi_head.bbox_head.predict_by_feat'),
+    ('OIM', 'model.roi_head.reid_head.criterion.forward'),
+    ('backward', 'optim_wrapper.backward'),
+    ('optimiser', 'optim_wrapper.step'),
+    ('optimiser', 'optim_wrapper.zero_grad'),
+)
+"""Name of a stage, and the method that is the stage of a ``PersonSearch`` or an optimiser."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the subcommands that measure one setting."""
-    add_run_arguments(parser)
-    parser.add_argument('--batch', type=int, default=1, help='images per batch')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
+def add_infer_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of ``infer``."""
+    add_options(parser, 'config', '--size', '--batch', '--device', '--repeats', '--amp')
+
+
+def infer(arguments: argparse.Namespace) -> list[Measurement]:
+    """Time inference of a model: detections and embeddings of one image after another."""
+    model, _ = load_model(arguments)
+    model.eval()
+    batch = scenes(arguments)
+    dtype = getattr(torch, arguments.amp or 'float32')
+    device = torch.device(arguments.device).type
+
+    @torch.no_grad()
+    def step() -> None:
+        with torch.autocast(device, dtype, enabled=arguments.amp is not None):
+            model.test_step(batch)
+
+    return measure(step, model, arguments, images=arguments.batch, dtype=dtype)
+
+
+def add_runtimes_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of ``runtimes``."""
+    add_options(parser, 'config', '--size', '--batch', '--device', '--repeats')
+    parser.add_argument('--threads', type=int, default=2, help='CPU threads (default: 2)')
+    parser.add_argument('--int8', action='store_true', help='also the int8 forms')
+
+
+def runtimes(arguments: argparse.Namespace) -> list[Measurement]:
+    """Compare PyTorch, ONNX Runtime and OpenVINO on CPUs, in turn on the same image.
+
+    PyTorch runs twice: the model as it is, whose layers have forms of their own for speed, and the
+    network that is exported, whose layers are written plainly. Ratios are taken round by round, for
+    what else a machine does changes from minute to minute.
+    """
+    torch.set_num_threads(arguments.threads)
+    model, config = load_model(arguments)
+    with TemporaryDirectory() as folder:
+        steps = _runtime_steps(arguments, model.eval(), config, Path(folder))
+        for step in steps.values():
+            step()
+        rounds = [
+            {name: seconds_of(step) / arguments.batch for name, step in steps.items()}
+            for _ in range(arguments.repeats)
+        ]
+    measured = []
+    for name in steps:
+        seconds = [one[name] for one in rounds]
+        ratio = statistics.median(one['PyTorch'] / one[name] for one in rounds)
+        measured += [
+            Measurement('time per image', statistics.median(seconds), 's', name),
+            Measurement('least', min(seconds), 's', name),
+            Measurement('times as fast as PyTorch', ratio, '', name),
+        ]
+    return measured
+
+
+def _runtime_steps(
+    arguments: argparse.Namespace, model: nn.Module, config: Config, folder: Path
+) -> dict[str, Callable[[], object]]:
+    from mmps.apis.preprocessing import Preprocessing, model_file
+    from mmps.deployment import ExportedPersonSearch, write_onnx
+    from mmps.deployment.export import ExportablePersonSearch, write_int8
+    from mmps.deployment.exported_model import network_inputs
+    from mmps.deployment.runtimes import INPUTS
+
+    batch = scenes(arguments)
+    for sample in batch['data_samples']:
+        del sample.gt_instances
+    file = model_file(config, model, 'random weights')
+    plain = ExportablePersonSearch(model).eval()
+    arrays = network_inputs(**batch, size_divisor=file.size_divisor)
+    tensors = [torch.from_numpy(arrays[name]) for name in INPUTS]
+
+    def step_of(function: Callable, *given: Any) -> Callable[[], object]:
+        return lambda: torch.no_grad()(function)(*given)
+
+    files = {'': folder / 'model.onnx'}
+    write_onnx(model, files[''], file)
+    if arguments.int8:
+        files[', int8'] = folder / 'int8.onnx'
+        images = [image.permute(1, 2, 0).numpy() for image in batch['inputs']]
+        write_int8(files[''], files[', int8'], Preprocessing(config), images)
+    steps = {
+        'PyTorch': step_of(model.test_step, batch),
+        'PyTorch, layers written plainly': step_of(plain, *tensors),
+    }
+    for backend, name in {'onnxruntime': 'ONNX Runtime', 'openvino': 'OpenVINO'}.items():
+        for suffix, path in files.items():
+            exported = ExportedPersonSearch(path, backend, threads=arguments.threads)
+            steps[name + suffix] = step_of(exported.test_step, batch)
+    return steps
 
 
 def load_model(arguments: argparse.Namespace) -> tuple[nn.Module, Config]:
@@ -72,104 +184,68 @@ def measure(
     Args:
         dtype: What most of the step is computed in; its matrix product is the peak.
     """
+    device, on_gpu = arguments.device, arguments.device.startswith('cuda')
 
-    @contextmanager
-    def stages(meter: StageMeter) -> Iterator[None]:
-        owner = SimpleNamespace(optim_wrapper=optim_wrapper)
-        with metered(meter, model), metered(meter, owner, OPTIMISER_STAGES):
-            yield
+    def clock() -> float:
+        if on_gpu:
+            torch.cuda.synchronize(device)
+        return time.perf_counter()
 
-    device = arguments.device
-    operations = _operations(step, stages)
-    runs = [_stage_seconds(step, stages, device) for _ in range(arguments.repeats)]
+    def seconds(function: Callable[[], object]) -> float:
+        start = clock()
+        function()
+        return clock() - start
+
+    def by_stage(read: Callable[[], float]) -> dict[str, float]:
+        meter = StageMeter(read)
+        with metered(meter, SimpleNamespace(model=model, optim_wrapper=optim_wrapper)):
+            step()
+        return meter.stop()
+
+    with FlopCounterMode(display=False) as counter:
+        operations = by_stage(counter.get_total_flops)
+    runs = [by_stage(clock) for _ in range(arguments.repeats)]
     best = min(runs, key=lambda run: sum(run.values()))
     wholes = [sum(run.values()) for run in runs]
-    if _on_gpu(device):  # stages wait for the GPU one by one, a step does not
-        wholes = [_seconds(step, device) for _ in range(arguments.repeats)]
+    if on_gpu:  # stages wait for the GPU one by one, a step does not
+        wholes = [seconds(step) for _ in range(arguments.repeats)]
     memory = _peak_memory(device)  # before the products, which take some of their own
-    rate = _matrix_rate(device, dtype)
+    # PyTorch convolves float32 in TF32 on a GPU.
+    tf32 = on_gpu and dtype == torch.float32 and torch.backends.cudnn.allow_tf32
+    precision = 'TF32' if tf32 else str(dtype).removeprefix('torch.')
+    side = 8192 if on_gpu else 2048
+    matrix = torch.randn(side, side, device=device).to(dtype)
+    before, torch.backends.cuda.matmul.allow_tf32 = torch.backends.cuda.matmul.allow_tf32, tf32
+    try:
+        rate = 2 * side**3 / min(seconds(lambda: matrix @ matrix) for _ in range(5))
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
     parameters = sum(p.numel() for p in model.parameters())
-    flops, seconds = sum(operations.values()) / images, min(wholes) / images
+    flops, least = sum(operations.values()) / images, min(wholes) / images
     measured = [
         Measurement('parameters', parameters / 1e6, 'M'),
         Measurement('operations per image, without RoIAlign', flops / 1e9, 'GFLOP'),
-        Measurement('time per image', seconds, 's'),
+        Measurement('time per image', least, 's'),
         Measurement('slowest run', max(wholes) / images, 's'),
-        Measurement('images per second', 1 / seconds, '/s'),
-        Measurement(f'peak: matrix product in {_precision(device, dtype)}', rate / 1e9, 'GFLOP/s'),
+        Measurement('images per second', 1 / least, '/s'),
+        Measurement(f'peak: matrix product in {precision}', rate / 1e9, 'GFLOP/s'),
         Measurement('floor: operations over the rate of a matrix product', flops / rate, 's'),
-        Measurement('share of the peak', 100 * flops / rate / seconds, '%'),
+        Measurement('share of the peak', 100 * flops / rate / least, '%'),
         *memory,
     ]
     for name in sorted(best, key=best.get, reverse=True):
         taken, count = best[name] / images, operations.get(name, 0.0) / images
         measured += [
-            Measurement('time', taken, 's', stage=name),
-            Measurement('share of time', 100 * best[name] / sum(best.values()), '%', stage=name),
-            Measurement('operations', count / 1e9, 'GFLOP', stage=name),
-            Measurement('share of the peak', 100 * count / rate / taken, '%', stage=name),
+            Measurement('time', taken, 's', name),
+            Measurement('share of time', 100 * best[name] / sum(best.values()), '%', name),
+            Measurement('operations', count / 1e9, 'GFLOP', name),
+            Measurement('share of the peak', 100 * count / rate / taken, '%', name),
         ]
     return measured
 
 
-def _operations(step: Callable[[], object], stages: Callable) -> dict[str, float]:
-    with FlopCounterMode(display=False) as counter:
-        meter = StageMeter(counter.get_total_flops)
-        with stages(meter):
-            step()
-        return meter.stop()
-
-
-def _stage_seconds(step: Callable[[], object], stages: Callable, device: str) -> dict[str, float]:
-    def clock() -> float:
-        _synchronise(device)
-        return time.perf_counter()
-
-    meter = StageMeter(clock)
-    with stages(meter):
-        step()
-    return meter.stop()
-
-
-def _on_gpu(device: str) -> bool:
-    return device.startswith('cuda')
-
-
-def _seconds(step: Callable[[], object], device: str) -> float:
-    _synchronise(device)
-    start = time.perf_counter()
-    step()
-    _synchronise(device)
-    return time.perf_counter() - start
-
-
-def _synchronise(device: str) -> None:
-    if _on_gpu(device):
-        torch.cuda.synchronize(device)
-
-
-def _precision(device: str, dtype: torch.dtype) -> str:
-    """What convolutions of a type are computed in: PyTorch takes TF32 for float32 on a GPU."""
-    if _on_gpu(device) and dtype == torch.float32 and torch.backends.cudnn.allow_tf32:
-        return 'TF32'
-    return str(dtype).removeprefix('torch.')
-
-
-def _matrix_rate(device: str, dtype: torch.dtype) -> float:
-    """Operations per second of a large product, what this machine can do at best."""
-    side = 8192 if _on_gpu(device) else 2048
-    a = torch.randn(side, side, device=device).to(dtype)
-    matrices = torch.backends.cuda.matmul
-    before = matrices.allow_tf32
-    matrices.allow_tf32 = _precision(device, dtype) == 'TF32'
-    try:
-        return 2 * side**3 / min(_seconds(lambda: a @ a, device) for _ in range(5))
-    finally:
-        matrices.allow_tf32 = before
-
-
 def _peak_memory(device: str) -> list[Measurement]:
-    if not _on_gpu(device):
+    if not device.startswith('cuda'):
         return [Measurement('peak memory', peak_memory(), 'MiB')]
     # Of all that runs on the GPU, with its context.
     free, total = torch.cuda.mem_get_info(device)
@@ -177,3 +253,57 @@ def _peak_memory(device: str) -> list[Measurement]:
         Measurement('peak memory', (total - free) / 2**20, 'MiB'),
         Measurement('of that, tensors', torch.cuda.max_memory_allocated(device) / 2**20, 'MiB'),
     ]
+
+
+class StageMeter:
+    """Divides what a meter counts among stages; a stage within another is not counted twice.
+
+    Args:
+        read: The meter, which only grows: a clock, a counter of operations.
+    """
+
+    def __init__(self, read: Callable[[], float]) -> None:
+        self._read = read
+        self._amounts: dict[str, float] = defaultdict(float)
+        self._open = [OTHER]
+        self._last = read()
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """What the meter counts in this context belongs to ``name``."""
+        self._book()
+        self._open.append(name)
+        try:
+            yield
+        finally:
+            self._book()
+            self._open.pop()
+
+    def stop(self) -> dict[str, float]:
+        """The amount of each stage since the meter was made."""
+        self._book()
+        return dict(self._amounts)
+
+    def _book(self) -> None:
+        now = self._read()
+        self._amounts[self._open[-1]] += now - self._last
+        self._last = now
+
+
+@contextmanager
+def metered(meter: StageMeter, owner: Any, stages: tuple = STAGES) -> Iterator[None]:
+    """Within this context, calls of the methods of ``stages`` that ``owner`` has are measured."""
+    with ExitStack() as stack:
+        for name, path in stages:
+            place, _, method = path.rpartition('.')
+            try:
+                target = attrgetter(place)(owner)
+            except AttributeError:
+                continue
+            if method == 'forward' and getattr(target, '_compiled_call_impl', None) is not None:
+                # A meter inside what is compiled would break it into parts.
+                method = '_compiled_call_impl'
+            if hasattr(target, method):
+                counted = meter.stage(name)(getattr(target, method))
+                stack.enter_context(patch.object(target, method, counted))
+        yield

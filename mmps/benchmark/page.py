@@ -9,16 +9,19 @@ import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
 import numpy as np
 
 from mmps.benchmark.measurement import Measurement
 from mmps.utils.errors import UserError
 
+if TYPE_CHECKING:
+    import httpx
+
 _STEPS = ('page', 'picture to people', 'click to hits', 'pictures of the hits')
-_TIMEOUT = 600
+TIMEOUT = 120
+"""Seconds for an answer of the page."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> list[Measurement]:
-    """Let every user send a picture, choose the first person, and load what was found."""
+    """Time many users of a running web page at once.
+
+    Each sends a picture, chooses the first person, and loads what was found.
+    """
     import httpx
 
     pictures = [Path(image).read_bytes() for image in arguments.images]
@@ -57,7 +63,7 @@ def _use(address: str, picture: bytes) -> list[float]:
     import httpx
 
     times = [time.perf_counter()]
-    with httpx.Client(base_url=address, trust_env=False, timeout=_TIMEOUT) as http:
+    with httpx.Client(base_url=address, trust_env=False, timeout=5 * TIMEOUT) as http:
         user = PageClient(http)
         times.append(time.perf_counter())
         token = user.send_picture(picture).raise_for_status().text
@@ -72,9 +78,6 @@ def _use(address: str, picture: bytes) -> list[float]:
     seconds = np.full(len(_STEPS), np.nan)
     seconds[: len(times) - 1] = np.diff(times)
     return seconds.tolist()
-
-
-TIMEOUT = 120
 
 
 class PageClient:

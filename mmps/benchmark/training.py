@@ -1,18 +1,28 @@
-"""Time training of a model: forward, backward and optimiser step on images that are in memory."""
+"""Time training of a model, and what memory it needs, for one setting or many."""
 
 from __future__ import annotations
 
 import argparse
+import itertools
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import torch
 from mmengine.runner import Runner
+from torch.profiler import ProfilerActivity, profile
 
-from mmps.benchmark import networks
-from mmps.benchmark.gpu_memory import layers_of_a_gpu, peak_of_tensors
-from mmps.benchmark.measurement import Measurement
+import mmps
+from mmps.benchmark.measurement import Measurement, add_options
 from mmps.benchmark.networks import load_model, measure, scenes
 from mmps.engine.amp import set_amp
+from mmps.models.layers import fast
 from mmps.utils.errors import UserError
 
 CHECKPOINTING = {
@@ -21,11 +31,13 @@ CHECKPOINTING = {
 }
 """The keys that make activations be computed again in the backward pass instead of kept."""
 
+TOOL = Path(mmps.__file__).parents[1] / 'tools/analysis_tools/benchmark.py'
+_KILLED = -9
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the subcommand."""
-    networks.add_arguments(parser)
-    parser.add_argument('--amp', choices=('float16', 'bfloat16'), help='mixed precision')
+
+def add_train_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of ``train``."""
+    add_options(parser, 'config', '--size', '--batch', '--device', '--repeats', '--amp')
     parser.add_argument(
         '--with-cp', action='store_true', help='activation checkpointing of both networks'
     )
@@ -39,8 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(arguments: argparse.Namespace) -> list[Measurement]:
-    """Measure.
+def train(arguments: argparse.Namespace) -> list[Measurement]:
+    """Time training: forward, backward and optimiser step on images that are in memory.
 
     Raises:
         UserError: What a GPU takes is to be counted on one.
@@ -75,3 +87,88 @@ def run(arguments: argparse.Namespace) -> list[Measurement]:
         optim_wrapper=optimiser,
         dtype=getattr(torch, arguments.amp or 'float32'),
     )
+
+
+@contextmanager
+def layers_of_a_gpu() -> Iterator[None]:
+    """Let models take none of the ways that are there for CPUs."""
+    regions = patch.dict(fast.REGIONS_AT_ONCE, clear=True)
+    with fast.plain_layers('dense_block', 'region_align'), regions:
+        yield
+
+
+def peak_of_tensors(step: Callable[[], object]) -> float:
+    """MiB of the tensors of a step that are alive at once, when it is most.
+
+    A GPU needs more: its context, workspaces of its convolutions, and gaps between tensors.
+    """
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        step()
+    events = profiler.profiler.kineto_results.events()
+    changes = sorted((e.start_ns(), e.nbytes()) for e in events if e.name() == '[memory]')
+    return max(itertools.accumulate((change for _, change in changes), initial=0)) / 2**20
+
+
+def add_sweep_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of ``sweep``; several values of an option are tried in turn."""
+    parser.add_argument('config')
+    add_options(parser, '--size', '--device', '--repeats')
+    parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE')
+    parser.add_argument('--batches', type=int, nargs='+', default=[1, 2, 4], help='batch sizes')
+    parser.add_argument(
+        '--amp', nargs='+', default=['no'], choices=('no', 'float16', 'bfloat16'), help='precision'
+    )
+    parser.add_argument(
+        '--with-cp', nargs='+', default=['no'], choices=('no', 'yes'), help='checkpointing'
+    )
+    parser.add_argument('--accumulate', type=int, nargs='+', default=[1], metavar='N')
+
+
+def sweep(arguments: argparse.Namespace) -> list[Measurement]:
+    """Tell memory and time of a training step for every combination of settings, as a table.
+
+    Each combination runs in a process of its own, whose memory is then its own too. A row is
+    printed as soon as it is known.
+    """
+    print('| batch | amp | with_cp | accumulate | peak memory, MiB | step, s | image, s |')
+    print('|---|---|---|---|---|---|---|', flush=True)
+    measured = []
+    for batch, amp, with_cp, accumulate in itertools.product(
+        arguments.batches, arguments.amp, arguments.with_cp, arguments.accumulate
+    ):
+        options = [f'--batch={batch}', f'--accumulate={accumulate}']
+        options += [] if amp == 'no' else [f'--amp={amp}']
+        options += ['--with-cp'] if with_cp == 'yes' else []
+        row = f'| {batch} | {amp} | {with_cp} | {accumulate} |'
+        numbers = _measured(arguments, options)
+        if numbers is None:
+            print(f'{row} out of memory | - | - |', flush=True)
+            continue
+        memory, seconds = numbers['peak memory'], numbers['time per image']
+        step = seconds * batch * accumulate
+        print(f'{row} {memory:.0f} | {step:.3g} | {seconds:.3g} |', flush=True)
+        name = ' '.join(options)
+        measured.append(Measurement(f'{name}: peak memory', memory, 'MiB'))
+        measured.append(Measurement(f'{name}: time per step', step, 's'))
+    if not measured:
+        raise UserError('no combination fits into memory; try --batches 1 and --with-cp yes')
+    return measured
+
+
+def _measured(arguments: argparse.Namespace, options: list[str]) -> dict[str, float] | None:
+    """What ``benchmark.py train`` measures, by name; None where memory did not suffice."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / 'numbers.json'
+        command = [sys.executable, str(TOOL), 'train', arguments.config, f'--out={out}', *options]
+        command += [
+            f'--{name}={getattr(arguments, name)}' for name in ('size', 'repeats', 'device')
+        ]
+        if arguments.cfg_options:
+            command += ['--cfg-options', *arguments.cfg_options]
+        result = subprocess.run(command, capture_output=True, text=True)
+        if result.returncode == 0:
+            content = json.loads(out.read_text())
+            return {m['name']: m['value'] for m in content['measurements']}
+    if result.returncode == _KILLED or 'OutOfMemoryError' in result.stderr:
+        return None
+    raise UserError(f'{" ".join(command)}: {result.stderr.strip()[-2000:]}')

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmps.benchmark.measurement import Measurement, peak_memory
+from mmps.benchmark.measurement import Measurement, add_options, peak_memory
 from mmps.sources import video_info
 from mmps.utils.errors import UserError
 from mmps.utils.memory import keep_freed_memory
@@ -29,12 +29,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--rate', type=int, default=25, help='frames per second of one')
     parser.add_argument('--size', default='1920x1080', help='of one')
     parser.add_argument('--fps', type=float, default=2, help='frames per second to take')
-    parser.add_argument('--repeats', type=int, default=3, help='of each reader, in turn')
+    add_options(parser, '--repeats')
     parser.add_argument('--seeks', type=int, default=100, help='single frames to read')
 
 
 def run(arguments: argparse.Namespace) -> list[Measurement]:
-    """Read the video with each reader in turn, each time in a process of its own."""
+    """Time reading videos, and single frames of them, beside OpenCV's reader.
+
+    The readers take turns, each time in a process of its own.
+    """
     path = Path(arguments.video)
     if not path.is_file():
         width, _, height = arguments.size.partition('x')

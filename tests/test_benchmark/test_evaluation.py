@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from mmps.benchmark import evaluation
-from mmps.benchmark.evaluation_growth import FACTORS, Point, slope
-from mmps.benchmark.evaluation_process import scene_index
+from mmps.benchmark.evaluation import FACTORS, scene_index, slope
 from mmps.benchmark.search_sets import SIZES, Size, random_test_set
 from mmps.evaluation.functional import evaluate_detection, evaluate_search
 from mmps.formats.scene_index import to_search_annotations
@@ -124,5 +123,5 @@ def test_growth_is_measured_and_drawn(tmp_path):
 
 
 def test_slope_of_a_line_through_the_origin():
-    points = [Point(n, {'evaluation': 3.0 * n}) for n in (1, 2, 5)]
-    assert slope(points, 'evaluation') == pytest.approx(3)
+    assert slope([1, 2, 5], [3, 6, 15]) == pytest.approx(3)
+    assert slope([1, 2], [1, 0]) == pytest.approx(0.2)

@@ -1,28 +1,38 @@
 import argparse
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from mmps.benchmark import inference, training
+from mmps.benchmark.networks import (
+    OTHER,
+    StageMeter,
+    add_runtimes_arguments,
+    infer,
+    measure,
+    metered,
+    runtimes,
+)
+from mmps.benchmark.training import add_train_arguments, train
 
 
 @pytest.fixture
 def arguments(slim_config):
     parser = argparse.ArgumentParser()
-    training.add_arguments(parser)
+    add_train_arguments(parser)
     words = [slim_config, '--size=128x96', '--batch=2', '--repeats=1']
     return parser.parse_args(words)
 
 
-@pytest.mark.parametrize('subcommand', [inference, training])
+@pytest.mark.parametrize('subcommand', [infer, train])
 def test_measures_the_model_of_the_config(subcommand, arguments):
-    measured = subcommand.run(arguments)
+    measured = subcommand(arguments)
     found = {m.name: m.value for m in measured if not m.stage}
     assert all(value > 0 for value in found.values())
     times = {m.stage: m.value for m in measured if m.stage and m.name == 'time'}
     assert sum(times.values()) == pytest.approx(found['time per image'])
     expected = {'stem', 'neck', 'RPN', 'RoIAlign', 'attention', 'identification network', 'heads'}
-    own = {'NMS'} if subcommand is inference else {'sampling', 'OIM', 'backward', 'optimiser'}
+    own = {'NMS'} if subcommand is infer else {'sampling', 'OIM', 'backward', 'optimiser'}
     assert expected | own <= times.keys()
     operations = [m.value for m in measured if m.stage and m.unit == 'GFLOP']
     assert sum(operations) == pytest.approx(found['operations per image, without RoIAlign'])
@@ -30,27 +40,93 @@ def test_measures_the_model_of_the_config(subcommand, arguments):
 
 
 def operations(subcommand, arguments):
-    measured = subcommand.run(arguments)
+    measured = subcommand(arguments)
     (value,) = (m.value for m in measured if m.unit == 'GFLOP' and not m.stage)
     return value
 
 
 def test_training_takes_more_operations_than_inference(arguments):
-    assert operations(training, arguments) > 2 * operations(inference, arguments)
+    assert operations(train, arguments) > 2 * operations(infer, arguments)
 
 
 def test_accumulation_does_not_change_an_image(arguments):
-    once = operations(training, arguments)
+    once = operations(train, arguments)
     arguments.accumulate = 2
-    assert operations(training, arguments) == pytest.approx(once, rel=0.2)
+    assert operations(train, arguments) == pytest.approx(once, rel=0.2)
 
 
 def test_operations_of_a_known_network():
     """A 1 x 1 convolution from 3 to 5 channels on 4 x 6 pixels: 2 * 3 * 5 * 24 operations."""
-    from mmps.benchmark.networks import measure
-
     layer = torch.nn.Conv2d(3, 5, 1, bias=False)
     run = argparse.Namespace(repeats=1, device='cpu')
     found = measure(lambda: layer(torch.rand(2, 3, 4, 6)), layer, run, images=2)
     assert found[0].value == pytest.approx(15e-6)
     assert found[1].value == pytest.approx(720e-9)
+
+
+def test_every_form_of_a_model_is_timed(slim_config):
+    parser = argparse.ArgumentParser()
+    add_runtimes_arguments(parser)
+    words = [slim_config, '--size=128x96', '--repeats=2', '--threads=1', '--int8']
+    measured = runtimes(parser.parse_args(words))
+    names = ['PyTorch', 'PyTorch, layers written plainly']
+    names += [f'{name}{form}' for name in ('ONNX Runtime', 'OpenVINO') for form in ('', ', int8')]
+    assert list(dict.fromkeys(one.stage for one in measured)) == names
+    found = {(one.stage, one.name): one.value for one in measured}
+    assert found['PyTorch', 'times as fast as PyTorch'] == 1
+    for name in names:
+        assert 0 < found[name, 'least'] <= found[name, 'time per image']
+        # no ratio of two rounds is larger than that of the slower to the faster half of them all
+        slowest = 2 * found['PyTorch', 'time per image'] / found[name, 'least']
+        assert 0 < found[name, 'times as fast as PyTorch'] <= slowest
+
+
+class Part:
+    def __init__(self, clock, seconds):
+        self.clock, self.seconds, self.inner = clock, seconds, None
+
+    def forward(self):
+        self.clock.now += self.seconds
+        return self.inner.forward() if self.inner else 7
+
+
+def test_a_stage_within_another_is_counted_once():
+    clock = SimpleNamespace(now=100.0)
+    model = SimpleNamespace(head=Part(clock, 2.0), stem=Part(clock, 5.0))
+    model.head.inner = Part(clock, 3.0)
+    meter = StageMeter(lambda: clock.now)
+    stages = (
+        ('stem', 'stem.forward'),
+        ('head', 'head.forward'),
+        ('inner', 'head.inner.forward'),
+        ('absent', 'neck.net.forward'),
+        ('absent', 'stem.predict'),
+    )
+    with metered(meter, model, stages):
+        assert model.stem.forward() == model.head.forward() == 7
+        clock.now += 1.0
+    assert meter.stop() == {OTHER: 1.0, 'stem': 5.0, 'head': 2.0, 'inner': 3.0}
+    model.stem.forward()
+    assert meter.stop()['stem'] == 5.0 and 'forward' not in vars(model.stem)
+
+
+def test_a_compiled_part_is_measured_from_outside():
+    clock = SimpleNamespace(now=0.0)
+    part = Part(clock, 2.0)
+    compiled = part._compiled_call_impl = part.forward
+    meter = StageMeter(lambda: clock.now)
+    with metered(meter, SimpleNamespace(stem=part), (('stem', 'stem.forward'),)):
+        assert part.forward == compiled
+        assert part._compiled_call_impl() == 7
+    assert meter.stop() == {'stem': 2.0, OTHER: 0.0}
+    assert part._compiled_call_impl == compiled
+
+
+def test_a_stage_that_fails_is_closed():
+    clock = SimpleNamespace(now=0.0)
+    meter = StageMeter(lambda: clock.now)
+    with pytest.raises(ValueError), meter.stage('broken'):
+        clock.now = 1.0
+        raise ValueError
+    clock.now = 3.0
+    assert meter.stop() == {OTHER: 2.0, 'broken': 1.0}

@@ -8,18 +8,18 @@ import sys
 from mmps.benchmark.measurement import print_measurements, write_measurements
 from mmps.cli.common import run_tool
 
-#: Subcommands and the modules that measure. Only the one that was asked for runs.
+#: Subcommands and what measures them, below ``mmps.benchmark``.
 SUBCOMMANDS = {
-    'data': 'mmps.benchmark.data',
-    'eval': 'mmps.benchmark.evaluation',
-    'gallery': 'mmps.benchmark.gallery',
-    'index': 'mmps.benchmark.indexing',
-    'infer': 'mmps.benchmark.inference',
-    'page': 'mmps.benchmark.page',
-    'runtimes': 'mmps.benchmark.runtimes',
-    'train': 'mmps.benchmark.training',
-    'sweep': 'mmps.benchmark.training_sweep',
-    'video': 'mmps.benchmark.videos',
+    'data': 'data.run',
+    'eval': 'evaluation.run',
+    'gallery': 'gallery.run',
+    'index': 'indexing.run',
+    'infer': 'networks.infer',
+    'page': 'page.run',
+    'runtimes': 'networks.runtimes',
+    'train': 'training.train',
+    'sweep': 'training.sweep',
+    'video': 'videos.run',
 }
 
 
@@ -27,12 +27,15 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Measure the speed of a part of mmps.')
     subparsers = parser.add_subparsers(dest='subcommand', required=True)
     for name, location in SUBCOMMANDS.items():
-        module = importlib.import_module(location)
-        help_line = module.__doc__.partition('\n')[0]
+        module_name, _, function = location.partition('.')
+        module = importlib.import_module(f'mmps.benchmark.{module_name}')
+        run = getattr(module, function)
+        help_line = ((module if function == 'run' else run).__doc__ or '').partition('\n')[0]
         subparser = subparsers.add_parser(name, help=help_line, description=help_line)
-        module.add_arguments(subparser)
+        options = 'add_arguments' if function == 'run' else f'add_{function}_arguments'
+        getattr(module, options)(subparser)
         subparser.add_argument('--out', metavar='RESULT.json', help='also write the numbers there')
-        subparser.set_defaults(run=module.run)
+        subparser.set_defaults(run=run)
     return parser.parse_args(argv)
 
 
