@@ -178,6 +178,8 @@ def model_tag(
             digest.update(module.file_digest.encode())
     if name is None:
         files = [config.filename or 'config', *([] if checkpoint is None else [checkpoint])]
+        if len(files) == 2 and os.fspath(files[0]) == os.fspath(files[1]):
+            del files[1]  # which holds the config
         name = f'{Path(files[0]).stem}{"".join(f", {Path(file).name}" for file in files[1:])}'
     return ModelTag(digest.hexdigest(), model.embed_dim, name)
 

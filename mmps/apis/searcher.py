@@ -29,6 +29,7 @@ from mmps.sources import (
     is_live,
     new_files,
 )
+from mmps.utils.config import is_checkpoint
 from mmps.utils.errors import UserError
 
 
@@ -79,6 +80,7 @@ class PersonSearcher:
 
     Example:
         >>> searcher = PersonSearcher('omz-0013-0286')  # a published model, fetched once
+        >>> searcher = PersonSearcher('epoch_20.pth')  # trained, with the config inside
         >>> searcher = PersonSearcher('configs/ps_densenet121_att_prw.py', 'epoch_20.pth')
         >>> searcher.detect('street.jpg').plot()
         >>> searcher.index(['scenes/', 'door.mp4'], 'people.lance', fps=2)
@@ -86,7 +88,8 @@ class PersonSearcher:
 
     Args:
         config: Path of the model's config, or the config; or the name of a published model
-            (:func:`mmps.published.model_names`), or a file ``F.yml`` of the same form.
+            (:func:`mmps.published.model_names`), or a file ``F.yml`` of the same form; or a
+            checkpoint alone, whose own config is taken.
         checkpoint: The weights; for another backend than ``torch`` the exported model. None for a
             published model, which names its own.
         device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda:0``, ...
@@ -121,6 +124,8 @@ class PersonSearcher:
             score_thr = model.score_thr if score_thr is None else score_thr
             network, default = open_published(model, device, backend, score_thr)
         else:
+            if checkpoint is None and is_checkpoint(config):
+                checkpoint = config
             network, default = open_network(config, checkpoint, device, backend)
         self._set_up(
             network,

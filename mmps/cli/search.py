@@ -13,7 +13,7 @@ from mmps.cli.common import config_parser
 from mmps.published import is_model_name, list_models
 from mmps.retrieval import AsWritten, Gallery, Where, load_calibration
 from mmps.sources import Provenance, absolute, parse_time
-from mmps.utils.config import load_config
+from mmps.utils.config import find_config, is_checkpoint, load_config
 from mmps.utils.errors import UserError
 
 
@@ -33,7 +33,9 @@ def model_parser(description: str, argv: Sequence[str] | None) -> argparse.Argum
         argv: The words that will be parsed, for behind a name there is no checkpoint; None: those
             of the command line.
     """
-    parser = config_parser(description, 'config file, or the name of a published model')
+    parser = config_parser(
+        description, 'config file; a checkpoint that holds its config; or a published model'
+    )
     parser.add_argument(
         '--list-models',
         action=_ListModels,
@@ -41,11 +43,22 @@ def model_parser(description: str, argv: Sequence[str] | None) -> argparse.Argum
         help='show the published models, which stand in place of config and checkpoint, and exit',
     )
     words = sys.argv[1:] if argv is None else argv
-    if any(is_model_name(word) for word in words):
+    first = next((word for word in words if _names_a_model(word)), '')
+    if is_checkpoint(first):
+        parser.set_defaults(checkpoint=first)
+    elif is_model_name(first):
         parser.set_defaults(checkpoint=None)
     else:
         parser.add_argument('checkpoint', help='weights of the model, or the exported model')
     return parser
+
+
+def _names_a_model(word: str) -> bool:
+    """Whether a word of a command line can be a config, a checkpoint or a published model."""
+    if word.startswith('-') or '=' in word:
+        return False
+    known = word.endswith('.py') or is_checkpoint(word) or is_model_name(word)
+    return known or find_config(word) is not None
 
 
 def searcher_parser(description: str, argv: Sequence[str] | None = None) -> argparse.ArgumentParser:

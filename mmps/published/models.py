@@ -172,8 +172,7 @@ if TYPE_CHECKING:
 
     from mmps.published import PublishedModel
 
-CONFIGS = Path(__file__).parents[2] / 'configs'
-OWN_DATA = CONFIGS / 'custom/ps_densenet121_att_own_data.py'
+OWN_DATA = 'configs/custom/ps_densenet121_att_own_data.py'
 """Whose test set is taken where nobody names another: own data in COCO style."""
 
 

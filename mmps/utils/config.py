@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,22 +14,112 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
 
+_PACKAGE = Path(__file__).parents[1]
+PROJECT = next((p for p in (_PACKAGE / 'project',) if p.is_dir()), _PACKAGE.parent)
+"""Where ``configs`` and ``tools`` are: inside an installed package, or beside it in a checkout."""
+
+CHECKPOINTS = ('.pth', '.pt')
+
+
+def is_checkpoint(path: object) -> bool:
+    """Whether a path is that of a checkpoint, by its suffix."""
+    return isinstance(path, (str, os.PathLike)) and os.fspath(path).endswith(CHECKPOINTS)
+
+
 def load_config(path: str, options: dict[str, Any]) -> Config:
-    """Read a config file and apply ``--cfg-options``.
+    """Read a config and apply ``--cfg-options``.
+
+    Args:
+        path: A file. What is not there is looked for among the configs that come with mmps, where a
+            name without folder and suffix is enough. Or a checkpoint, which holds the config it was
+            trained with.
+        options: Keys, with dots, and their values.
 
     Raises:
         UserError: The file is missing, is not a valid config, or an option does not fit into it.
     """
     from mmengine.config import Config
 
-    if not Path(path).is_file():
+    path = os.fspath(path)
+    if is_checkpoint(path):
+        config = config_of_checkpoint(path)
+        set_options(config, path, options)
+        return config
+    file = find_config(path)
+    if file is None:
         raise UserError(f'config {path} does not exist{_similar_configs(path)}')
     try:
-        config = Config.fromfile(path)
+        config = Config.fromfile(file)
     except Exception as error:  # a config is a program of the user's, and may raise anything
         raise UserError(f'config {path} cannot be read: {type(error).__name__}: {error}') from error
     set_options(config, path, options)
     return config
+
+
+def find_config(path: str) -> str | None:
+    """The file that a path or a name of a config stands for; None: there is none."""
+    if Path(path).is_file():
+        return path
+    folder, parts = PROJECT / 'configs', Path(path).parts
+    inside = folder.joinpath(*parts[1 if parts[:1] == ('configs',) else 0 :])
+    if not Path(path).is_absolute() and inside.is_file():
+        return str(inside)
+    if len(parts) == 1 and not Path(path).suffix:
+        return next((str(file) for file in sorted(folder.rglob(f'{path}.py'))), None)
+    return None
+
+
+def config_of_checkpoint(path: str | os.PathLike) -> Config:
+    """The config that a checkpoint was trained with, as mmengine stores it.
+
+    It is text of a program, of which only plain values are read: nothing of it is run.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        UserError: It has no config, or one that is more than plain values.
+    """
+    from mmengine.config import Config
+
+    from mmps.utils.checkpoint import read_checkpoint
+
+    content = read_checkpoint(path)
+    meta = content.get('meta') if isinstance(content, dict) else None
+    text = meta.get('cfg') if isinstance(meta, dict) else None
+    if not isinstance(text, str):
+        raise UserError(f'checkpoint {path} holds no config: give its config file too')
+    try:
+        entries = {
+            line.targets[0].id: _plain(line.value)
+            for line in ast.parse(text).body
+            if not isinstance(line, (ast.Import, ast.ImportFrom))
+        }
+    except (AttributeError, SyntaxError, TypeError, ValueError) as error:
+        raise UserError(
+            f'the config in checkpoint {path} is more than plain values ({error}): give its config '
+            'file too'
+        ) from error
+    return Config(entries, cfg_text=text, filename=os.fspath(path))
+
+
+def _plain(node: ast.expr) -> Any:
+    """The value of an expression made of literals and ``dict(...)``."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'dict':
+        if node.args or any(word.arg is None for word in node.keywords):
+            raise ValueError('dict() of something else than keywords')
+        return {word.arg: _plain(word.value) for word in node.keywords}
+    if isinstance(node, (ast.List, ast.Tuple)):
+        kind = list if isinstance(node, ast.List) else tuple
+        return kind(_plain(value) for value in node.elts)
+    if isinstance(node, ast.Dict):
+        keys = [_plain(key) for key in node.keys]
+        return dict(zip(keys, map(_plain, node.values), strict=True))
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and _is_inf(node.operand):
+        return float('-inf')
+    return float('inf') if _is_inf(node) else ast.literal_eval(node)
+
+
+def _is_inf(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id == 'inf'
 
 
 def set_options(config: Config, path: str, options: dict[str, Any]) -> None:

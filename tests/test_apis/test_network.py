@@ -198,3 +198,16 @@ def test_pipelines_that_sources_do_not_follow_are_refused(tiny_model):
     config.test_dataloader.dataset.pipeline = []
     with pytest.raises(UserError, match=r'no test_dataloader\.dataset\.pipeline'):
         steps_of(config)
+
+
+def test_a_checkpoint_alone_is_enough(searcher, tiny_model, tmp_path):
+    config, checkpoint, root = tiny_model
+    content = torch.load(checkpoint)
+    content['meta'] = dict(cfg=Config.fromfile(config).pretty_text)
+    torch.save(content, tmp_path / 'epoch_1.pth')
+    alone = PersonSearcher(tmp_path / 'epoch_1.pth', score_thr=0.0)
+    assert (alone.tag.fingerprint, alone.tag.name) == (searcher.tag.fingerprint, 'epoch_1')
+    image = read_image(next(root.glob('frames/*.jpg')))
+    assert np.array_equal(alone.detect(image).embeddings, searcher.detect(image).embeddings)
+    with pytest.raises(UserError, match='tiny.pth holds no config: give its config file too'):
+        PersonSearcher(checkpoint)

@@ -16,7 +16,7 @@ from mmps.cli.common import run_tool
 from mmps.utils.config import load_config
 
 CONFIG = 'configs/quick_start/ps_densenet_slim_att_plus_synthetic.py'
-ROOT = Path(__file__).parents[2]
+TOOLS = Path(__file__).parents[1]
 # Enough to see every step work, not enough to learn from.
 SHORT_SET = dict(images=80, identities=20, test_images=24, test_identities=8, queries=30)
 COLUMNS = {
@@ -41,11 +41,11 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def run(script: str, *arguments: object) -> None:
-    """Run a tool of this repository; its failure ends this one with the same status."""
-    words = [f'tools/{script}', *map(str, arguments)]
-    print(f'\n$ python {shlex.join(words)}', flush=True)
+    """Run a tool; its failure ends this one with the same status."""
+    words = list(map(str, arguments))
+    print(f'\n$ python tools/{script} {shlex.join(words)}', flush=True)
     started = time.perf_counter()
-    status = subprocess.run([sys.executable, *words], cwd=ROOT).returncode
+    status = subprocess.run([sys.executable, TOOLS / script, *words]).returncode
     if status:
         sys.exit(status)
     print(f'({time.perf_counter() - started:.0f} s)', flush=True)
@@ -80,7 +80,7 @@ def train_and_test(arguments: argparse.Namespace, options: dict[str, object]) ->
     outputs = ['--out', predictions, '--show-dir', rankings]
     run('test.py', CONFIG, newest_checkpoint(work_dir), *outputs, *common)
     # as a baseline
-    save_untrained(load_config(ROOT / CONFIG, options).model, work_dir / 'untrained.pth')
+    save_untrained(load_config(CONFIG, options).model, work_dir / 'untrained.pth')
     run('test.py', CONFIG, work_dir / 'untrained.pth', '--out', work_dir / 'untrained.npz', *common)
 
 
@@ -92,7 +92,7 @@ def results(
     from mmps.evaluation.functional import load_predictions, with_ground_truth_boxes
     from mmps.formats.from_config import search_protocols, test_annotations
 
-    config = load_config(ROOT / CONFIG, options)
+    config = load_config(CONFIG, options)
     evaluate, truth = search_protocols(config, CONFIG), test_annotations(config)
     images = arguments.data_root / 'frames'
     trained = load_predictions(arguments.work_dir / 'predictions.npz', truth)

@@ -1,0 +1,1 @@
+"""What the command lines of ``tools/`` share, and the command ``mmps``."""
