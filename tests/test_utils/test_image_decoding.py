@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from mmps.datasets.transforms import BrokenImageError, LoadSceneImage
-from mmps.formats.report.images import _decode
+from mmps.formats.report import open_image
 from mmps.sources import decode_image, read_image
 from mmps.utils import image_files
 from mmps.utils.image_files import header_of, read_header
@@ -132,7 +132,7 @@ def test_damaged_exif_everywhere(tmp_path, block):
     path.write_bytes(with_segments(encoded(Image.fromarray(PATTERN), 'JPEG', quality=95), block))
     assert (read_header(path).width, read_header(path).turned) == (160, False)
     np.testing.assert_array_equal(read_image(path), load(path))
-    assert not isinstance(_decode(path), str)
+    assert not isinstance(open_image(path, decode=True), str)
 
 
 def jpeg_kinds():
@@ -173,7 +173,7 @@ def test_a_hole_in_a_jpeg_is_told(tmp_path, kind, fill):
             read_image(path)
         with pytest.raises(BrokenImageError, match=r'a\.jpg.*(JPEG data are damaged|truncated)'):
             load(path)
-        assert isinstance(_decode(path), str)
+        assert isinstance(open_image(path, decode=True), str)
 
 
 @pytest.mark.parametrize('kind', range(len(JPEGS)))
