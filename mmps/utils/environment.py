@@ -12,7 +12,7 @@ from types import ModuleType
 #: Modules and the distributions that provide them.
 REQUIREMENTS = {
     'numpy': 'numpy',
-    'scipy': 'scipy',
+    'scipy': 'scipy>=1.15',
     'h5py': 'h5py',
     'pandas': 'pandas',
     'msgspec': 'msgspec>=0.20',

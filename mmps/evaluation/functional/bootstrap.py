@@ -6,18 +6,17 @@ interval, chapter 15 for the permutation test; p-value as in Phipson and Smyth (
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from .search import SearchResult
 
-CHUNK_VALUES = 2**20
-"""Draws held at a time."""
-
-_CACHED_VALUES = 2**16
+_COUNTED = 2**17
 """Draws counted at a time; more counters would not fit into a processor's cache."""
+_FLIPPED = 2**20
+"""Signs drawn at a time."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,6 @@ def bootstrap_intervals(
     Raises:
         ValueError: An option out of range, or no search.
     """
-    _check(resamples, confidence)
     answerable = {suffix: result.answerable for suffix, result in results.items()}
     scores = {
         f'{key}{suffix}': (result.queries, values)
@@ -97,8 +95,7 @@ def bootstrap_intervals(
         for key, values in result.scores().items()
     }
     totals = _per_unit(scores, units)
-    intervals = _intervals(totals, resamples, confidence, seed)
-    return dict(zip(scores, intervals, strict=True))
+    return dict(zip(scores, _intervals(totals, resamples, confidence, seed), strict=True))
 
 
 def compare_results(
@@ -130,7 +127,6 @@ def compare_results(
     Raises:
         ValueError: An option out of range, or the two did not make the same searches.
     """
-    _check(resamples, confidence)
     differences, means = {}, {}
     for suffix in (suffix for suffix in first if suffix in second):
         one, other = first[suffix].answerable, second[suffix].answerable
@@ -159,13 +155,6 @@ def compare_results(
     }
 
 
-def _check(resamples: int, confidence: float) -> None:
-    if resamples < 1:
-        raise ValueError(f'resamples: {resamples} given; draw at least 1')
-    if not 0 < confidence < 1:
-        raise ValueError(f'confidence: {confidence} given; use a number between 0 and 1')
-
-
 def _per_unit(
     scores: Mapping[str, tuple[np.ndarray, np.ndarray]], units: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -188,37 +177,72 @@ def _intervals(
     totals: tuple[np.ndarray, np.ndarray], resamples: int, confidence: float, seed: int
 ) -> list[Interval]:
     """Percentile intervals of ``sums / counts``, one per column."""
-    sums, counts = totals
-    rng, columns = np.random.default_rng(seed), sums.shape[1]
-    drawn = [weights @ np.concatenate(totals, 1) for weights in draws(rng, resamples, len(sums))]
-    top, bottom = np.split(np.concatenate(drawn), [columns], axis=1)
-    # a mean over few queries may be left without any by a resample
-    means = np.divide(top, bottom, out=np.full_like(top, np.nan), where=bottom > 0)
+    table, keys = np.concatenate(totals, 1), totals[0].shape[1]
+
+    def of_resamples(drawn: np.ndarray) -> np.ndarray:
+        return (drawn @ table).T.reshape(2, keys, len(drawn))
+
+    return percentile_intervals(of_resamples, len(table), resamples, confidence, seed)
+
+
+def percentile_intervals(
+    totals: Callable[[np.ndarray], np.ndarray],
+    units: int,
+    resamples: int,
+    confidence: float,
+    seed: int,
+) -> list[Interval]:
+    """Percentile intervals of K means.
+
+    Args:
+        totals: Given how often (n, units) float64 each unit is drawn, the sums and the counts that
+            the means are made of, (2, K, n). A resample whose count is 0 says nothing.
+        units: Number of what is drawn.
+        resamples: Number of resamples.
+        confidence: Coverage, 0..1.
+        seed: Seed of the draws.
+
+    Raises:
+        ValueError: An option out of range.
+    """
+    if resamples < 1:
+        raise ValueError(f'resamples: {resamples} given; draw at least 1')
+    if not 0 < confidence < 1:
+        raise ValueError(f'confidence: {confidence} given; use a number between 0 and 1')
+    from scipy import stats  # takes a while
+
+    def of_draws(drawn: np.ndarray, axis: int) -> np.ndarray:
+        cells = drawn + units * np.arange(len(drawn))[:, None]
+        counts = np.bincount(cells.ravel(), minlength=units * len(drawn))
+        return totals(counts.reshape(len(drawn), units).astype(float))
+
+    found = stats.bootstrap(
+        (np.arange(max(units, 2)) % units,),  # scipy wants two at least
+        of_draws,
+        n_resamples=resamples,
+        batch=max(1, _COUNTED // units),
+        vectorized=True,
+        method='percentile',
+        rng=np.random.default_rng(seed),
+    )
+    sums, counts = found.bootstrap_distribution
+    means = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
     tail = (1 - confidence) / 2
-    low, high = np.nanquantile(means, [tail, 1 - tail], axis=0)
-    return [Interval(float(a), float(b)) for a, b in zip(low, high, strict=True)]
-
-
-def draws(rng: np.random.Generator, resamples: int, units: int) -> Iterator[np.ndarray]:
-    """How often (n, U) float64 each unit is drawn, for n resamples at a time."""
-    step, piece = (max(1, values // units) for values in (CHUNK_VALUES, _CACHED_VALUES))
-    for start in range(0, resamples, step):
-        weights = np.empty((min(step, resamples - start), units))
-        for row in range(0, len(weights), piece):
-            part = weights[row : row + piece]
-            drawn = rng.integers(0, units, part.shape) + units * np.arange(len(part))[:, None]
-            part[:] = np.bincount(drawn.ravel(), minlength=part.size).reshape(part.shape)
-        yield weights
+    ends = np.nanquantile(means, [tail, 1 - tail], axis=1)
+    return [Interval(float(low), float(high)) for low, high in ends.T]
 
 
 def _sign_flip(differences: np.ndarray, flips: int, seed: int) -> list[float]:
-    """Two-sided p-values of the sums of ``differences`` (U, K), one per column."""
+    """Two-sided p-values of the sums of ``differences`` (U, K), one per column.
+
+    scipy's permutation_test gives the same in 30 times the time.
+    """
     rng, units = np.random.default_rng([seed, 1]), len(differences)
     total = differences.sum(0)
     # rounding must not tell apart sums that differ only in the order of their terms
     least = np.abs(total) - 1e-12 * np.abs(differences).sum(0)
     extreme = np.zeros(len(total), np.int64)
-    step = max(1, CHUNK_VALUES // units)
+    step = max(1, _FLIPPED // units)
     for start in range(0, flips, step):
         rows = min(step, flips - start)
         bits = rng.integers(0, 256, (rows, -(-units // 8)), dtype=np.uint8)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from .annotations import SearchAnnotations, splits_of
-from .bootstrap import Interval, draws
+from .bootstrap import Interval, percentile_intervals
 from .galleries import Gallery
 from .matching import IouRule, match_people
 from .predictions import SearchPredictions
@@ -137,10 +137,6 @@ def open_set_intervals(
     Raises:
         ValueError: An option out of range, or no search.
     """
-    if resamples < 1:
-        raise ValueError(f'resamples: {resamples} given; draw at least 1')
-    if not 0 < confidence < 1:
-        raise ValueError(f'confidence: {confidence} given; use a number between 0 and 1')
     if not (result.positives > 0).any():
         raise ValueError('there is no search to draw from')
     of_query = result.queries if units is None else np.asarray(units)[result.queries]
@@ -150,23 +146,24 @@ def open_set_intervals(
     group = np.argsort(np.argsort(first))[group.reshape(-1)]
     genuine, stranger = result.genuine[order], result.stranger[order]
     there = result.positives[order] > 0
-    rates: dict[str, list[np.ndarray]] = {_key(share): [] for share in FALSE_ALARMS}
-    for drawn in draws(np.random.default_rng(seed), resamples, group.max() + 1):
+
+    def found_and_asked(drawn: np.ndarray) -> np.ndarray:
         weights = drawn[:, group]
         alarms, total = weights.cumsum(1), weights.sum(1)
-        for share in FALSE_ALARMS:
+        counts = np.empty((2, len(FALSE_ALARMS), len(drawn)))
+        counts[1] = weights[:, there].sum(1)
+        for row, share in enumerate(FALSE_ALARMS):
             allowed = np.floor(share * total + 1e-9)
             # the first search whose stranger would be one alarm too many
             place = (alarms <= allowed[:, None]).sum(1)
             above = genuine[None] > stranger[place][:, None]
-            found, asked = (weights * (above & there)).sum(1), weights[:, there].sum(1)
-            # a resample may hold none of the few who are there
-            rates[_key(share)].append(np.divide(found, asked, where=asked > 0, out=found * np.nan))
-    tail = (1 - confidence) / 2
-    return {
-        key: Interval(*map(float, np.nanquantile(np.concatenate(values), [tail, 1 - tail])))
-        for key, values in rates.items()
-    }
+            counts[0, row] = (weights * (above & there)).sum(1)
+        return counts
+
+    options = (group.max() + 1, resamples, confidence, seed)
+    return dict(
+        zip(map(_key, FALSE_ALARMS), percentile_intervals(found_and_asked, *options), strict=True)
+    )
 
 
 def open_set_metrics(results: dict[str, OpenSetResult]) -> dict[str, float]:

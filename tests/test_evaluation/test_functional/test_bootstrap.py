@@ -116,6 +116,15 @@ def test_comparison_by_hand():
     assert found.p_value == pytest.approx(0.25, abs=0.02)
 
 
+def test_each_number_has_a_p_value_of_its_own():
+    """Large differences of the ranks do not hide small ones of the average precision."""
+    before, after = result(np.zeros(30)), result(np.full(30, 0.01), first_rank=2)
+    found = compare_results({'': before}, {'': after}, resamples=99)
+    assert (found['mAP'].p_value, found['mAP'].better) == (0.01, 30)
+    assert (found['top1'].p_value, found['top1'].worse) == (0.01, 30)
+    assert (found['top5'].p_value, found['top10'].p_value) == (1, 1)
+
+
 def test_p_value_counts_the_observed_exchange():
     found = compare(np.zeros(30), np.ones(30), resamples=99)
     assert found.p_value == pytest.approx(1 / 100)
