@@ -66,6 +66,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 def of_predictions(arguments: argparse.Namespace) -> Embedded:
     """The detections of a predictions file; who they are is what they overlap."""
     from mmps.evaluation.functional import load_predictions
+    from mmps.evaluation.functional.annotations import owners_of
     from mmps.evaluation.functional.matching import box_iou, match_people
     from mmps.formats.from_config import test_annotations, test_image_root
     from mmps.utils.image_folder import ImageFolder
@@ -76,7 +77,7 @@ def of_predictions(arguments: argparse.Namespace) -> Embedded:
     require_entries(config, arguments.config, ('test_dataloader',))
     annotations = test_annotations(config)
     predictions = load_predictions(arguments.source, annotations)
-    images = np.repeat(np.arange(annotations.num_images), np.diff(annotations.box_splits))
+    images = owners_of(annotations.box_splits)
     ((people, rows),) = match_people(
         images, annotations.bboxes, predictions.image_splits, predictions.bboxes, ['adaptive']
     )

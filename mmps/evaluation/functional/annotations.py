@@ -226,3 +226,8 @@ def gather_slices(splits: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, n
 def splits_of(owners: np.ndarray, groups: int) -> np.ndarray:
     """Splits (groups + 1,) int64 of rows whose ascending group numbers are ``owners``."""
     return np.searchsorted(owners, np.arange(groups + 1)).astype(np.int64)
+
+
+def owners_of(splits: np.ndarray) -> np.ndarray:
+    """(R,) int64 group of each row, from the groups' splits."""
+    return np.repeat(np.arange(len(splits) - 1), np.diff(splits))

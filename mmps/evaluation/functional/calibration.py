@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .annotations import SearchAnnotations
+from .annotations import SearchAnnotations, owners_of
 from .matching import match_people
 from .predictions import SearchPredictions, align_predictions, keep_confident
 
@@ -81,7 +81,7 @@ def labelled_pictures(
         score_thr: Detections with lower scores are dropped.
     """
     predictions = keep_confident(align_predictions(predictions, annotations), score_thr)
-    images = np.repeat(np.arange(annotations.num_images), np.diff(predictions.image_splits))
+    images = owners_of(predictions.image_splits)
     ((rows, people),) = match_people(
         images, predictions.bboxes, annotations.box_splits, annotations.bboxes, [0.5]
     )

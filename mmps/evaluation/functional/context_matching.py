@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from .annotations import SearchAnnotations, gather_slices
+from .annotations import SearchAnnotations, gather_slices, splits_of
 from .matching import box_iou
 from .predictions import SearchPredictions
 from .similarities import Similarities
@@ -57,6 +57,34 @@ _REVISED: dict[str, Callable[[np.ndarray], float]] = {
 """What the query's match receives, from the edges of the assignment, the query's own first."""
 
 
+Reviser = Callable[[int, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+
+def context_reviser(
+    annotations: SearchAnnotations,
+    predictions: SearchPredictions,
+    similarities: Similarities,
+    options: ContextMatching,
+) -> Reviser:
+    """What revises the similarities of a search.
+
+    Returns:
+        A function of a query, its similarities (N,) to all detections, and the detections (n,) of
+        its gallery. It gives the revised similarities (N,), and the detections (m,) whose values
+        are final.
+    """
+    contexts = query_contexts(annotations, predictions, options.k2)
+    splits = predictions.image_splits
+
+    def revise(query: int, row: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        revised = row.copy()
+        context = contexts[query]
+        final = match_context(query, revised, columns, context, splits, similarities, options)
+        return revised, final
+
+    return revise
+
+
 def query_contexts(
     annotations: SearchAnnotations, predictions: SearchPredictions, k2: int
 ) -> list[np.ndarray]:
@@ -77,7 +105,7 @@ def query_contexts(
     """
     queries = predictions.query_embeddings
     splits, rows = predictions.query_context_splits, predictions.query_context_embeddings
-    if splits is not None and rows is not None:
+    if rows is not None:
         cosine = np.einsum('qd,qd->q', rows[splits[:-1]], queries)
         if (cosine < 0.99).any():
             query = int(np.flatnonzero(cosine < 0.99)[0])
@@ -92,7 +120,7 @@ def query_contexts(
     owners, found = owners[keep], found[keep]
     order = np.lexsort((-predictions.scores[found], owners))
     owners, found = owners[order], found[order]
-    cuts = np.searchsorted(owners, np.arange(len(queries) + 1))
+    cuts = splits_of(owners, len(queries))
     return [
         np.concatenate([queries[q, None], predictions.embeddings[found[a : min(b, a + k2 - 1)]]])
         for q, (a, b) in enumerate(zip(cuts, cuts[1:], strict=False))
@@ -135,7 +163,7 @@ def match_context(
     owners, rows = gather_slices(splits, images)
     edges = similarities.to_context(context, rows)
     edges[0] = row[rows] = similarities.exact(query, rows)
-    ends = np.searchsorted(owners, np.arange(len(images) + 1))
+    ends = splits_of(owners, len(images))
     revise = _REVISED[options.similarity]
     for a, b in zip(ends, ends[1:], strict=False):
         people, detections = linear_sum_assignment(edges[:, a:b], maximize=True)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .annotations import SearchAnnotations, splits_of
+from .annotations import SearchAnnotations, owners_of, splits_of
 from .matching import average_precision, entries_above, match_mutually
 from .predictions import SearchPredictions, align_predictions, keep_confident
 
@@ -45,10 +45,10 @@ def evaluate_detection(
         raise ValueError(f'iou_thr: {iou_thr!r} given; detection needs a number in (0, 1]')
     predictions = keep_confident(align_predictions(predictions, annotations), score_thr)
     gt_splits, gt_bboxes, scores = annotations.box_splits, annotations.bboxes, predictions.scores
-    image = np.repeat(np.arange(annotations.num_images), np.diff(predictions.image_splits))
+    image = owners_of(predictions.image_splits)
     if labelled_only:
         labelled = annotations.person_ids >= 0
-        gt_image = np.repeat(np.arange(annotations.num_images), np.diff(gt_splits))[labelled]
+        gt_image = owners_of(gt_splits)[labelled]
         gt_splits, gt_bboxes = splits_of(gt_image, annotations.num_images), gt_bboxes[labelled]
         judged = np.isin(image, gt_image)
     else:

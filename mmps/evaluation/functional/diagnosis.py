@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from .annotations import UNLABELLED, SearchAnnotations, gather_slices
-from .context_matching import ContextMatching, match_context, query_contexts
+from .annotations import UNLABELLED, SearchAnnotations, gather_slices, owners_of
+from .context_matching import ContextMatching, Reviser, context_reviser
 from .galleries import Gallery, Positives, make_gallery
 from .matching import IouRule, box_iou, iou_thresholds, match_people
 from .predictions import SearchPredictions, align_predictions, keep_confident
@@ -103,7 +103,7 @@ class SearchLoss:
     @property
     def search_of_appearance(self) -> np.ndarray:
         """(R,) int64 search of each appearance."""
-        return np.repeat(np.arange(len(self.queries)), np.diff(self.appearances.splits))
+        return owners_of(self.appearances.splits)
 
     @property
     def not_found(self) -> np.ndarray:
@@ -153,19 +153,13 @@ def diagnose_search(
     Args:
         annotations: Ground truth and protocol.
         predictions: Images in any order; detections below ``score_thr`` tell ``CUT`` from the rest.
-        score_thr: As in ``rank_queries``, like all further arguments.
-        iou_thr: See ``rank_queries``.
-        confidence_weighting: See ``rank_queries``.
-        cross_camera: See ``rank_queries``.
-        gallery_size: See ``rank_queries``.
-        context_matching: See ``rank_queries``.
+        score_thr: As in ``rank_queries``, like all further arguments: ``iou_thr``,
+            ``confidence_weighting``, ``cross_camera``, ``gallery_size``, ``context_matching``.
 
     Raises:
         ValueError: Predictions of another test set, an option out of range, or no query that has
             somebody to find.
     """
-    if not annotations.num_queries:
-        raise ValueError('query_images: this test set has no query, so there is nothing to search')
     everything = align_predictions(predictions, annotations)
     predictions = keep_confident(everything, score_thr)
     gallery = make_gallery(annotations, gallery_size=gallery_size, cross_camera=cross_camera)
@@ -178,15 +172,19 @@ def diagnose_search(
         positives.images, positives.bboxes, predictions.image_splits, predictions.bboxes, [iou_thr]
     )
     share = np.divide(1.0, positives.counts, out=np.zeros(searches), where=positives.counts > 0)
-    owner = np.repeat(np.arange(searches), np.diff(positives.splits))
+    owner = owners_of(positives.splits)
     parts = np.zeros((len(owner), len(Part)))
     lost = np.setdiff1d(np.arange(len(owner)), people)
     reasons = _reasons(positives, lost, everything, predictions, best_iou, iou_thr)
     parts[lost, reasons] = share[owner[lost]]
-    ranking = _Ranking(annotations, predictions, gallery, shown, confidence_weighting)
+    similarities = Similarities.of(predictions, confidence_weighting)
+    revise = context_matching and context_reviser(
+        annotations, predictions, similarities, context_matching
+    )
+    ranking = _Ranking(annotations, predictions, gallery, shown, similarities)
     average_precision = np.zeros(searches)
     bounds = np.searchsorted(people, positives.splits)
-    for search, row, final in ranking.rows(context_matching):
+    for search, row, final in ranking.rows(revise):
         chosen = slice(*bounds[search : search + 2])
         found, right, wrong = ranking.judge(search, row, people[chosen], rows[chosen], final)
         entries = right + wrong.sum(1)
@@ -217,7 +215,7 @@ def _people_shown(
     Of annotated people with the same IoU the one with the largest id is shown, so that the order
     of the annotations does not matter.
     """
-    image = np.repeat(np.arange(annotations.num_images), np.diff(predictions.image_splits))
+    image = owners_of(predictions.image_splits)
     rows, people = gather_slices(annotations.box_splits, image)
     iou = box_iou(predictions.bboxes[rows], annotations.bboxes[people])
     least = np.minimum(OVERLAP_IOU, iou_thresholds(annotations.bboxes, rule))
@@ -256,14 +254,8 @@ def _reasons(
 
 
 class _Ranking:
-    """Counts what stands above the appearances that were found.
-
-    Args:
-        annotations: Ground truth.
-        predictions: In its order, cut at the score threshold.
-        gallery: Protocol.
-        shown: (N,) person id each detection shows.
-        confidence_weighting: Multiply similarities by the detection's score.
+    """Counts what stands above the appearances that were found; ``shown`` (N,) is whom each
+    detection shows.
     """
 
     def __init__(
@@ -272,40 +264,26 @@ class _Ranking:
         predictions: SearchPredictions,
         gallery: Gallery,
         shown: np.ndarray,
-        confidence_weighting: bool,
+        similarities: Similarities,
     ) -> None:
-        self._annotations, self._predictions, self._gallery = annotations, predictions, gallery
+        self._gallery, self._shown, self._similarities = gallery, shown, similarities
         self._person = annotations.query_person_ids[gallery.queries]
-        self._image = np.repeat(
-            np.arange(annotations.num_images), np.diff(predictions.image_splits)
-        )
-        weights = predictions.scores[:, None] if confidence_weighting else 1
-        self._similarities = Similarities(
-            predictions.query_embeddings, predictions.embeddings * weights
-        )
-        self._shown = shown
+        self._image = owners_of(predictions.image_splits)
         # what a detection is to the query of a person it does not show
         self._part = np.full(len(shown), Part.OTHER_IDENTITY)
         self._part[shown == UNLABELLED] = Part.UNLABELLED
         self._part[shown == NOBODY] = Part.BACKGROUND
 
-    def rows(self, options: ContextMatching | None) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    def rows(self, revise: Reviser | None) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
         """Yield each search, the similarities (N,) of its query, and where those are final (n,)."""
-        queries, similarities = self._gallery.queries, self._similarities
-        if options:
-            contexts = query_contexts(self._annotations, self._predictions, options.k2)
-        for query, row in similarities.rows(np.unique(queries)):
+        queries = self._gallery.queries
+        for query, row in self._similarities.rows(np.unique(queries)):
             for search in range(*np.searchsorted(queries, [query, query + 1])):
-                if not options:
+                if revise:
+                    columns = np.flatnonzero(self._gallery.searched(search)[self._image])
+                    yield search, *revise(query, row, columns)
+                else:
                     yield search, row, np.zeros(0, np.int64)
-                    continue
-                revised = row.copy()
-                columns = np.flatnonzero(self._gallery.searched(search)[self._image])
-                splits = self._predictions.image_splits
-                final = match_context(
-                    query, revised, columns, contexts[query], splits, similarities, options
-                )
-                yield search, revised, final
 
     def judge(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .annotations import gather_slices
+from .annotations import gather_slices, owners_of
 
 IouRule = float | str
 """A number in 0..1, or ``'adaptive'``; see :func:`iou_thresholds`."""
@@ -107,8 +107,7 @@ def match_mutually(
     Returns:
         (N,) bool: whether the detection found somebody.
     """
-    image_of_gt = np.repeat(np.arange(len(splits) - 1), np.diff(gt_splits))
-    gts, rows = gather_slices(splits, image_of_gt)
+    gts, rows = gather_slices(splits, owners_of(gt_splits))
     iou = box_iou(gt_bboxes[gts], detections[rows])
     # a pair below the threshold cannot be anybody's best if a pair above it exists
     keep = iou >= iou_thr

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from .annotations import SearchAnnotations, splits_of
+from .annotations import SearchAnnotations, owners_of, splits_of
 from .bootstrap import Interval, percentile_intervals
 from .galleries import Gallery
 from .matching import IouRule, match_people
@@ -91,14 +91,11 @@ def search_open_set(
     positives, searches = gallery.positives, len(gallery.queries)
     options = dict(confidence_weighting=confidence_weighting, searched=searched)
     ((ranked,),) = rank_galleries(annotations, predictions, [(gallery, [iou_thr])], **options)
-    image_of_row = np.repeat(np.arange(annotations.num_images), np.diff(predictions.image_splits))
+    image_of_row = owners_of(predictions.image_splits)
     boxes = predictions.image_splits, predictions.bboxes
     ((people, rows),) = match_people(positives.images, positives.bboxes, *boxes, [iou_thr])
     bounds = np.searchsorted(people, positives.splits)
-    embeddings = predictions.embeddings
-    if confidence_weighting:
-        embeddings = embeddings * predictions.scores[:, None]
-    similarities = Similarities(predictions.query_embeddings, embeddings)
+    similarities = Similarities.of(predictions, confidence_weighting)
     genuine, stranger = np.full((2, searches), -np.inf, np.float32)
     splits = splits_of(gallery.queries, annotations.num_queries)
     wanted = np.unique(gallery.queries)

@@ -71,6 +71,10 @@ class SearchPredictions:
         self._check_embeddings()
         self._check_context()
 
+    def weighted_embeddings(self, confidence_weighting: bool) -> np.ndarray:
+        """(N, D) float32 embeddings, multiplied by the scores if ``confidence_weighting``."""
+        return self.embeddings * self.scores[:, None] if confidence_weighting else self.embeddings
+
     def _check_detections(self) -> None:
         check_splits(
             'image_splits', self.image_splits, len(self.image_names), 'image', len(self.bboxes)

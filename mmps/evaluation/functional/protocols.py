@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from statistics import fmean, stdev
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 
@@ -23,86 +23,13 @@ from .predictions import (
 )
 from .search import SearchResult, rank_galleries
 
-
-def camera_galleries(annotations: SearchAnnotations, gallery_size: int | str) -> dict[int, Gallery]:
-    """For each camera the gallery of its images alone.
-
-    Args:
-        annotations: Ground truth.
-        gallery_size: Which explicit protocol to take the images from; see
-            :func:`~mmps.evaluation.functional.galleries.make_gallery`.
-
-    Raises:
-        ValueError: The camera of an image is unknown.
-    """
-    return {
-        camera: make_gallery(annotations, gallery_size=gallery_size, camera=camera)
-        for camera in np.unique(annotations.cameras).tolist()
-    }
-
-
-def by_query_camera(
-    annotations: SearchAnnotations, results: dict[int, SearchResult]
-) -> dict[str, SearchResult]:
-    """Divide the results of :func:`camera_galleries` by the camera of the query.
-
-    A search with nobody to find in the camera says nothing about it and is left out.
-
-    Returns:
-        ``'_c1_c2'`` (query camera, gallery camera) to the searches of that pair; pairs without any
-        are missing.
-    """
-    pairs = {}
-    for query_camera in np.unique(annotations.cameras[annotations.query_images]).tolist():
-        for gallery_camera, result in results.items():
-            here = annotations.cameras[annotations.query_images[result.queries]] == query_camera
-            searches = result[here & (result.positives > 0)]
-            if len(searches):
-                pairs[f'_c{query_camera}_c{gallery_camera}'] = searches
-    return pairs
-
-
-def queries_from_detections(
-    annotations: SearchAnnotations, predictions: SearchPredictions
-) -> tuple[SearchPredictions, np.ndarray]:
-    """Describe each query by the detection that overlaps its box most, as AlignPS and PSTR do.
-
-    Of detections with the same IoU the one with the highest score is taken.
-
-    Args:
-        annotations: Ground truth.
-        predictions: In the order of ``annotations``, cut at the score threshold.
-
-    Returns:
-        Predictions with the new query embeddings, and (Q,) bool: whether any detection overlaps the
-        query. One that nothing overlaps keeps its embedding.
-    """
-    owners, rows = gather_slices(predictions.image_splits, annotations.query_images)
-    bboxes = predictions.bboxes[rows]
-    iou = box_iou(annotations.query_bboxes[owners], bboxes)
-    # the box itself as the last key, so that the order of the detections never matters
-    order = np.lexsort((*bboxes.T, -predictions.scores[rows], -iou, owners))
-    order = order[iou[order] > 0]
-    queries, first = np.unique(owners[order], return_index=True)
-    embeddings = predictions.query_embeddings.copy()
-    embeddings[queries] = predictions.embeddings[rows[order[first]]]
-    detected = np.zeros(len(embeddings), bool)
-    detected[queries] = True
-    context = predictions.query_context_embeddings
-    if context is not None and predictions.query_context_splits is not None:
-        context = context.copy()
-        context[predictions.query_context_splits[:-1]] = embeddings
-    return replace(
-        predictions, query_embeddings=embeddings, query_context_embeddings=context
-    ), detected
-
-
 DETECTION_IOU = 0.5
 STRICT_IOU = 0.75
 """The paper's threshold for a right detection; every result is repeated at it."""
 
 QuerySource = Literal['ground_truth', 'detection']
 UndetectedQueries = Literal['zero', 'skip']
+_Result = TypeVar('_Result', SearchResult, OpenSetResult)
 Task = tuple[Gallery, dict[Any, IouRule]]
 """A gallery, and by name the IoU rules that judge its ranking."""
 
@@ -210,29 +137,27 @@ class SearchProtocols:
         self, annotations: SearchAnnotations, predictions: SearchPredictions
     ) -> dict[str, SearchResult]:
         """How each search with somebody to find fared, by the suffix of the keys; see the class."""
-        aligned = align_predictions(predictions, annotations)
-        confident = keep_confident(aligned, self.score_thr)
-        detected = None
-        if self.query_source == 'detection':
-            confident, detected = queries_from_detections(annotations, confident)
+        predictions = align_predictions(predictions, annotations)
+        confident, detected = self._confident(annotations, predictions)
         primary, *further = self.gallery_sizes
-        gallery = make_gallery(annotations, gallery_size=primary)
-        tasks: list[Task] = [(gallery, {'': self.iou_thr, '_iou75': STRICT_IOU})]
-        if self.cross_camera:
-            others = make_gallery(annotations, gallery_size=primary, cross_camera=True)
-            tasks.append((others, {'_cross_camera': self.iou_thr}))
+        galleries = self._galleries(annotations)
+        tasks: list[Task] = [(one, {suffix: self.iou_thr}) for suffix, one in galleries.items()]
+        tasks[0][1]['_iou75'] = STRICT_IOU
         for size in further if annotations.galleries else ():
             suffix = f'_G{size}' if isinstance(size, int) else f'_{size}'
             tasks.append((make_gallery(annotations, gallery_size=size), {suffix: self.iou_thr}))
-        cameras = camera_galleries(annotations, primary) if self.camera_pairs else {}
-        tasks += [(one, {camera: self.iou_thr}) for camera, one in cameras.items()]
+        cameras = np.unique(annotations.cameras).tolist() if self.camera_pairs else []
+        for camera in cameras:
+            one = make_gallery(annotations, gallery_size=primary, camera=camera)
+            tasks.append((one, {camera: self.iou_thr}))
         results = self._rank(annotations, confident, tasks, detected)
         by_camera = {camera: results.pop(camera) for camera in cameras}
-        if aligned.gt_embeddings is not None:
-            exact = with_ground_truth_boxes(annotations, aligned)
-            results |= self._rank(annotations, exact, [(gallery, {'_gt_boxes': self.iou_thr})])
+        if predictions.gt_embeddings is not None:
+            exact = with_ground_truth_boxes(annotations, predictions)
+            task = galleries[''], {'_gt_boxes': self.iou_thr}
+            results |= self._rank(annotations, exact, [task])
         results = {suffix: result.answerable for suffix, result in results.items()}
-        return results | by_query_camera(annotations, by_camera)
+        return results | _by_query_camera(annotations, by_camera)
 
     def search_open_set(
         self, annotations: SearchAnnotations, predictions: SearchPredictions
@@ -240,29 +165,19 @@ class SearchProtocols:
         """How searches fare whose person may be missing, by suffix; none if not asked for."""
         if not self.open_set:
             return {}
-        aligned = align_predictions(predictions, annotations)
-        confident = keep_confident(aligned, self.score_thr)
-        detected = None
-        if self.query_source == 'detection':
-            confident, detected = queries_from_detections(annotations, confident)
-        size, weighting = self.gallery_sizes[0], self.confidence_weighting
-        gallery = make_gallery(annotations, gallery_size=size)
-        galleries = {'': gallery}
-        if self.cross_camera:
-            others = make_gallery(annotations, gallery_size=size, cross_camera=True)
-            galleries['_cross_camera'] = others
-        results = {}
-        for suffix, one in galleries.items():
-            options = dict(confidence_weighting=weighting, searched=detected)
-            found = search_open_set(annotations, confident, one, self.iou_thr, **options)
-            if detected is not None and self.undetected_queries == 'skip':
-                found = found[detected[found.queries]]
-            results[suffix] = found
-        if aligned.gt_embeddings is not None:
-            exact = with_ground_truth_boxes(annotations, aligned)
-            results['_gt_boxes'] = search_open_set(
-                annotations, exact, gallery, self.iou_thr, confidence_weighting=weighting
+        predictions = align_predictions(predictions, annotations)
+        confident, detected = self._confident(annotations, predictions)
+        galleries = self._galleries(annotations)
+        options = dict(iou_thr=self.iou_thr, confidence_weighting=self.confidence_weighting)
+        results = {
+            suffix: self._counted(
+                search_open_set(annotations, confident, one, searched=detected, **options), detected
             )
+            for suffix, one in galleries.items()
+        }
+        if predictions.gt_embeddings is not None:
+            exact = with_ground_truth_boxes(annotations, predictions)
+            results['_gt_boxes'] = search_open_set(annotations, exact, galleries[''], **options)
         return results
 
     def detect(
@@ -281,6 +196,23 @@ class SearchProtocols:
             metrics |= {f'{key}{suffix}': value for key, value in found.items()}
         return metrics | (evaluate_coco(annotations, predictions) if self.coco_ap else {})
 
+    def _confident(
+        self, annotations: SearchAnnotations, aligned: SearchPredictions
+    ) -> tuple[SearchPredictions, np.ndarray | None]:
+        """What is searched, and where detections describe the queries (Q,) bool which have one."""
+        confident = keep_confident(aligned, self.score_thr)
+        if self.query_source == 'ground_truth':
+            return confident, None
+        return queries_from_detections(annotations, confident)
+
+    def _galleries(self, annotations: SearchAnnotations) -> dict[str, Gallery]:
+        """The primary gallery, and that of other cameras if asked for, by suffix."""
+        rules = {'': False, '_cross_camera': True} if self.cross_camera else {'': False}
+        return {
+            suffix: make_gallery(annotations, gallery_size=self.gallery_sizes[0], cross_camera=rule)
+            for suffix, rule in rules.items()
+        }
+
     def _rank(
         self,
         annotations: SearchAnnotations,
@@ -297,14 +229,68 @@ class SearchProtocols:
             context_matching=self.context_matching,
             searched=detected,
         )
-        results = {
-            name: result
+        return {
+            name: self._counted(result, detected)
             for (_, rules), judged in zip(tasks, ranked, strict=True)
             for name, result in zip(rules, judged, strict=True)
         }
+
+    def _counted(self, result: _Result, detected: np.ndarray | None) -> _Result:
+        """The searches that count: not those of a query without a detection, if it is skipped."""
         if detected is None or self.undetected_queries == 'zero':
-            return results
-        return {name: result[detected[result.queries]] for name, result in results.items()}
+            return result
+        return result[detected[result.queries]]
+
+
+def queries_from_detections(
+    annotations: SearchAnnotations, predictions: SearchPredictions
+) -> tuple[SearchPredictions, np.ndarray]:
+    """Describe each query by the detection that overlaps its box most, as AlignPS and PSTR do.
+
+    Of detections with the same IoU the one with the highest score is taken.
+
+    Args:
+        annotations: Ground truth.
+        predictions: In the order of ``annotations``, cut at the score threshold.
+
+    Returns:
+        Predictions with the new query embeddings, and (Q,) bool: whether any detection overlaps the
+        query. One that nothing overlaps keeps its embedding.
+    """
+    owners, rows = gather_slices(predictions.image_splits, annotations.query_images)
+    bboxes = predictions.bboxes[rows]
+    iou = box_iou(annotations.query_bboxes[owners], bboxes)
+    # the box itself as the last key, so that the order of the detections never matters
+    order = np.lexsort((*bboxes.T, -predictions.scores[rows], -iou, owners))
+    order = order[iou[order] > 0]
+    queries, first = np.unique(owners[order], return_index=True)
+    embeddings = predictions.query_embeddings.copy()
+    embeddings[queries] = predictions.embeddings[rows[order[first]]]
+    detected = np.zeros(len(embeddings), bool)
+    detected[queries] = True
+    context = predictions.query_context_embeddings
+    if context is not None and predictions.query_context_splits is not None:
+        context = context.copy()
+        context[predictions.query_context_splits[:-1]] = embeddings
+    return replace(
+        predictions, query_embeddings=embeddings, query_context_embeddings=context
+    ), detected
+
+
+def _by_query_camera(
+    annotations: SearchAnnotations, results: dict[int, SearchResult]
+) -> dict[str, SearchResult]:
+    """Divide results by gallery camera: ``'_c1_c2'`` (query camera, gallery camera) to the searches
+    of that pair that have somebody to find; pairs without any are missing.
+    """
+    pairs = {}
+    for query_camera in np.unique(annotations.cameras[annotations.query_images]).tolist():
+        for gallery_camera, result in results.items():
+            here = annotations.cameras[annotations.query_images[result.queries]] == query_camera
+            searches = result[here & (result.positives > 0)]
+            if len(searches):
+                pairs[f'_c{query_camera}_c{gallery_camera}'] = searches
+    return pairs
 
 
 @dataclass(frozen=True)

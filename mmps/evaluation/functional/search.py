@@ -9,8 +9,8 @@ from functools import partial
 
 import numpy as np
 
-from .annotations import SearchAnnotations, check_indices, splits_of
-from .context_matching import ContextMatching, match_context, query_contexts
+from .annotations import SearchAnnotations, check_indices, owners_of, splits_of
+from .context_matching import ContextMatching, context_reviser
 from .galleries import Gallery, make_gallery
 from .matching import IouRule, average_precision, best_rank, match_people
 from .predictions import SearchPredictions, align_predictions, keep_confident
@@ -64,221 +64,6 @@ class SearchResult:
         scores = self.answerable.scores()
         # fsum does not depend on the order of the queries
         return {key: math.fsum(v) / len(v) for key, v in scores.items() if len(v)}
-
-
-FEW = 0.04
-"""Share of the detections below which fetching those of a search takes less than computing all."""
-
-
-def rank_galleries(
-    annotations: SearchAnnotations,
-    predictions: SearchPredictions,
-    galleries: Sequence[tuple[Gallery, Sequence[IouRule]]],
-    *,
-    confidence_weighting: bool = False,
-    context_matching: ContextMatching | None = None,
-    searched: np.ndarray | None = None,
-) -> list[list[SearchResult]]:
-    """Search many galleries with one computation of the similarities.
-
-    Args:
-        annotations: Ground truth and protocols.
-        predictions: In the order of ``annotations``, cut at the score threshold.
-        galleries: Retrieval protocols, each with the IoU rules to judge it by.
-        confidence_weighting: Multiply similarities by the detection's score.
-        context_matching: Revise the similarities by the people around the query.
-        searched: (Q,) bool: the queries that are searched at all; the others find nobody.
-
-    Returns:
-        For each gallery one result per rule.
-
-    Raises:
-        ValueError: A given context does not begin with its query.
-    """
-    tasks = [_Task(*gallery, predictions, annotations.num_queries) for gallery in galleries]
-    wanted = np.unique(np.concatenate([gallery.queries for gallery, _ in galleries]))
-    if searched is not None:
-        wanted = wanted[searched[wanted]]
-    splits, embeddings = predictions.image_splits, predictions.embeddings
-    if confidence_weighting:
-        embeddings = embeddings * predictions.scores[:, None]
-    similarities = Similarities(predictions.query_embeddings, embeddings)
-    image_of_row = np.repeat(np.arange(annotations.num_images), np.diff(splits))
-    contexts = None
-    if context_matching:
-        contexts = query_contexts(annotations, predictions, context_matching.k2)
-    searched_by = partial(_searched_by, tasks, image_of_row)
-    some = wanted[:: len(wanted) // 16 + 1]
-    few = sum(len(searched_by(query)) for query in some) < FEW * len(image_of_row) * len(some)
-    for query, row in similarities.rows(wanted, searched_by if few else None):
-        searches = [(task, search) for task in tasks for search in task.searches_of(query)]
-        if not (context_matching and contexts):
-            _rank(query, row, searches, similarities, image_of_row)
-            continue
-        for task, search in searches:
-            revised = row.copy()
-            columns = np.flatnonzero(task.gallery.searched(search)[image_of_row])
-            matched = match_context(
-                query, revised, columns, contexts[query], splits, similarities, context_matching
-            )
-            _rank(query, revised, [(task, search)], similarities, image_of_row, matched)
-    return [task.results for task in tasks]
-
-
-def _searched_by(tasks: list[_Task], image_of_row: np.ndarray, query: int) -> np.ndarray:
-    """Detections (n,) int64 that any search of a query looks through."""
-    images = [task.gallery.searched(s) for task in tasks for s in task.searches_of(query)]
-    return np.flatnonzero(np.logical_or.reduce(images)[image_of_row])
-
-
-def _rank(
-    query: int,
-    row: np.ndarray,
-    searches: list[tuple[_Task, int]],
-    similarities: Similarities,
-    image_of_row: np.ndarray,
-    fixed: np.ndarray | None = None,
-) -> None:
-    """Judge the searches of one query by its similarities ``row`` (N,), those ``fixed`` apart."""
-    candidates = np.concatenate([task.candidates(search) for task, search in searches])
-    if not len(candidates):
-        return
-    known = np.unique(candidates) if fixed is None else np.union1d(candidates, fixed)
-    fresh = known if fixed is None else np.setdiff1d(candidates, fixed)
-    row[fresh] = similarities.exact(query, fresh)
-    hits = [task.hits(search, row) for task, search in searches]
-    levels = np.concatenate([level for of_search in hits for level in of_search])
-    images = [task.gallery.searched(search) for task, search in searches]
-    # what is less similar than every right detection takes part in no count
-    among = np.flatnonzero(row >= levels.min() - similarities.margin)
-    of_any = np.logical_or.reduce(images)
-    if 2 * np.count_nonzero(of_any) < len(of_any):
-        among = among[of_any[image_of_row[among]]]
-    similarities.settle(query, row, levels, among, known)
-    ranking = _Ranking(row[among], image_of_row[among])
-    for (task, search), mask, of_search in zip(searches, images, hits, strict=True):
-        task.judge(search, of_search, ranking.count_above(mask, of_search))
-
-
-class _Ranking:
-    """Detections of one query, ascending by similarity.
-
-    Args:
-        similarities: (n,) float32.
-        images: (n,) int64 image of each.
-    """
-
-    def __init__(self, similarities: np.ndarray, images: np.ndarray) -> None:
-        # sorting integers of both is much faster than numpy's argsort; as integers, the bits of
-        # negative floats ascend in the wrong direction
-        bits = similarities.view(np.int32)
-        keys = (bits ^ (bits >> 31 & 0x7FFFFFFF)).astype(np.int64) << 32 | images
-        keys.sort()
-        ordered = (keys >> 32).astype(np.int32)
-        self._similarities = (ordered ^ (ordered >> 31 & 0x7FFFFFFF)).view(np.float32)
-        self._images = keys & 0xFFFFFFFF
-
-    def count_above(self, images: np.ndarray, hits: list[np.ndarray]) -> list[np.ndarray]:
-        """For each similarity in ``hits``: the detections of ``images`` (I,) bool as similar."""
-        below = np.zeros(len(self._images) + 1, np.int64)
-        images[self._images].cumsum(out=below[1:])
-        return [below[-1] - below[self._similarities.searchsorted(h)] for h in hits]
-
-
-class _Task:
-    """One gallery, judged by some IoU rules.
-
-    Args:
-        gallery: Retrieval protocol.
-        rules: IoU rules.
-        predictions: Detections.
-        queries: Number of queries of the test set.
-    """
-
-    def __init__(
-        self,
-        gallery: Gallery,
-        rules: Sequence[IouRule],
-        predictions: SearchPredictions,
-        queries: int,
-    ) -> None:
-        self.gallery = gallery
-        searches, positives = len(gallery.queries), gallery.positives
-        self._of_query = splits_of(gallery.queries, queries)
-        owner = np.repeat(np.arange(searches), np.diff(positives.splits))
-        self._rules = [
-            _Candidates(owner, searches, people, rows)
-            for people, rows in match_people(
-                positives.images,
-                positives.bboxes,
-                predictions.image_splits,
-                predictions.bboxes,
-                list(rules),
-            )
-        ]
-        self.results = [
-            SearchResult(
-                queries=gallery.queries,
-                average_precision=np.zeros(searches),
-                first_rank=np.zeros(searches, np.int64),
-                found=np.zeros(searches, np.int64),
-                positives=positives.counts,
-            )
-            for _ in rules
-        ]
-
-    def searches_of(self, query: int) -> range:
-        """The searches of a query."""
-        return range(self._of_query[query], self._of_query[query + 1])
-
-    def candidates(self, search: int) -> np.ndarray:
-        """(n,) int64 detections that some rule may count as right; may repeat."""
-        return np.concatenate([rule.rows(search) for rule in self._rules])
-
-    def hits(self, search: int, row: np.ndarray) -> list[np.ndarray]:
-        """For each rule the similarity of the right detection in each image that has one."""
-        return [rule.best(search, row) for rule in self._rules]
-
-    def judge(self, search: int, hits: list[np.ndarray], above: list[np.ndarray]) -> None:
-        """Enter how a search fared, given how many detections reach each hit's similarity."""
-        for result, levels, entries in zip(self.results, hits, above, strict=True):
-            result.average_precision[search] = average_precision(
-                levels, entries, result.positives[search]
-            )
-            result.first_rank[search] = best_rank(levels, entries)
-            result.found[search] = len(levels)
-
-
-class _Candidates:
-    """The detections that may be right, by search and by image.
-
-    Args:
-        owner: (P,) int64 search of each person to be found, ascending.
-        searches: Number of searches.
-        people: (R,) int64 person each candidate may be, ascending.
-        rows: (R,) int64 detection of each candidate.
-    """
-
-    def __init__(
-        self, owner: np.ndarray, searches: int, people: np.ndarray, rows: np.ndarray
-    ) -> None:
-        self._rows = rows
-        found, starts = np.unique(people, return_index=True)
-        self._bounds = np.append(starts, len(rows))
-        self._people = splits_of(owner[found], searches)
-
-    def rows(self, search: int) -> np.ndarray:
-        """(n,) int64."""
-        a, b = self._people[search : search + 2]
-        return self._rows[self._bounds[a] : self._bounds[b]]
-
-    def best(self, search: int, similarities: np.ndarray) -> np.ndarray:
-        """(t,) similarity of the most similar candidate in each image that has one."""
-        a, b = self._people[search : search + 2]
-        if a == b:
-            return similarities[:0]
-        rows = self.rows(search)
-        return np.maximum.reduceat(similarities[rows], self._bounds[a:b] - self._bounds[a])
 
 
 def evaluate_search(
@@ -411,12 +196,10 @@ def top_matches(
     predictions = keep_confident(align_predictions(predictions, annotations), score_thr)
     splits = predictions.image_splits
     gallery = make_gallery(annotations, gallery_size=gallery_size, cross_camera=cross_camera)
-    embeddings = predictions.embeddings
-    if confidence_weighting:
-        embeddings = embeddings * predictions.scores[:, None]
+    embeddings = predictions.weighted_embeddings(confidence_weighting)
     # rounded from float64, so that equal embeddings are equally similar wherever they stand
     embeddings = embeddings.astype(np.float64)
-    image_of_row = np.repeat(np.arange(annotations.num_images), np.diff(splits))
+    image_of_row = owners_of(splits)
     rankings = []
     for query in queries:
         similarities = (embeddings @ predictions.query_embeddings[query]).astype(np.float32)
@@ -436,15 +219,190 @@ def top_matches(
         correct[rows[best_first[np.unique(people[best_first], return_index=True)[1]]]] = True
         columns = np.flatnonzero(gallery.searched(search)[image_of_row])
         order = columns[np.lexsort((correct[columns], -similarities[columns]))][:top_k]
-        rankings.append(
-            [
-                Match(
-                    int(image_of_row[row]),
-                    predictions.bboxes[row],
-                    float(similarities[row]),
-                    bool(correct[row]),
-                )
-                for row in order
-            ]
-        )
+        images, similar = image_of_row[order].tolist(), similarities[order].tolist()
+        rows = zip(images, predictions.bboxes[order], similar, correct[order].tolist(), strict=True)
+        rankings.append([Match(*row) for row in rows])
     return rankings
+
+
+FEW = 0.04
+"""Share of the detections below which fetching those of a search takes less than computing all."""
+
+
+def rank_galleries(
+    annotations: SearchAnnotations,
+    predictions: SearchPredictions,
+    galleries: Sequence[tuple[Gallery, Sequence[IouRule]]],
+    *,
+    confidence_weighting: bool = False,
+    context_matching: ContextMatching | None = None,
+    searched: np.ndarray | None = None,
+) -> list[list[SearchResult]]:
+    """Search many galleries with one computation of the similarities.
+
+    Args:
+        annotations: Ground truth and protocols.
+        predictions: In the order of ``annotations``, cut at the score threshold.
+        galleries: Retrieval protocols, each with the IoU rules to judge it by.
+        confidence_weighting: Multiply similarities by the detection's score.
+        context_matching: Revise the similarities by the people around the query.
+        searched: (Q,) bool: the queries that are searched at all; the others find nobody.
+
+    Returns:
+        For each gallery one result per rule.
+
+    Raises:
+        ValueError: A given context does not begin with its query.
+    """
+    tasks = [_Task(*gallery, predictions, annotations.num_queries) for gallery in galleries]
+    wanted = np.unique(np.concatenate([gallery.queries for gallery, _ in galleries]))
+    if searched is not None:
+        wanted = wanted[searched[wanted]]
+    similarities = Similarities.of(predictions, confidence_weighting)
+    image_of_row = owners_of(predictions.image_splits)
+    revise = context_matching and context_reviser(
+        annotations, predictions, similarities, context_matching
+    )
+    searched_by = partial(_searched_by, tasks, image_of_row)
+    some = wanted[:: len(wanted) // 16 + 1]
+    few = sum(len(searched_by(query)) for query in some) < FEW * len(image_of_row) * len(some)
+    for query, row in similarities.rows(wanted, searched_by if few else None):
+        searches = [(task, search) for task in tasks for search in task.searches_of(query)]
+        if revise is None:
+            _rank(query, row, searches, similarities, image_of_row)
+            continue
+        for task, search in searches:
+            columns = np.flatnonzero(task.gallery.searched(search)[image_of_row])
+            revised, matched = revise(query, row, columns)
+            _rank(query, revised, [(task, search)], similarities, image_of_row, matched)
+    return [task.results for task in tasks]
+
+
+def _searched_by(tasks: list[_Task], image_of_row: np.ndarray, query: int) -> np.ndarray:
+    """Detections (n,) int64 that any search of a query looks through."""
+    images = [task.gallery.searched(s) for task in tasks for s in task.searches_of(query)]
+    return np.flatnonzero(np.logical_or.reduce(images)[image_of_row])
+
+
+def _rank(
+    query: int,
+    row: np.ndarray,
+    searches: list[tuple[_Task, int]],
+    similarities: Similarities,
+    image_of_row: np.ndarray,
+    fixed: np.ndarray | None = None,
+) -> None:
+    """Judge the searches of one query by its similarities ``row`` (N,), those ``fixed`` apart."""
+    candidates = np.concatenate([task.candidates(search) for task, search in searches])
+    if not len(candidates):
+        return
+    known = np.unique(candidates) if fixed is None else np.union1d(candidates, fixed)
+    fresh = known if fixed is None else np.setdiff1d(candidates, fixed)
+    row[fresh] = similarities.exact(query, fresh)
+    hits = [task.hits(search, row) for task, search in searches]
+    levels = np.concatenate([level for of_search in hits for level in of_search])
+    images = [task.gallery.searched(search) for task, search in searches]
+    # what is less similar than every right detection takes part in no count
+    among = np.flatnonzero(row >= levels.min() - similarities.margin)
+    of_any = np.logical_or.reduce(images)
+    if 2 * np.count_nonzero(of_any) < len(of_any):
+        among = among[of_any[image_of_row[among]]]
+    similarities.settle(query, row, levels, among, known)
+    ranking = _Ranking(row[among], image_of_row[among])
+    for (task, search), mask, of_search in zip(searches, images, hits, strict=True):
+        task.judge(search, of_search, ranking.count_above(mask, of_search))
+
+
+class _Ranking:
+    """Detections (n,) of one query, ascending by similarity."""
+
+    def __init__(self, similarities: np.ndarray, images: np.ndarray) -> None:
+        # sorting integers of both is much faster than numpy's argsort; as integers, the bits of
+        # negative floats ascend in the wrong direction
+        bits = similarities.view(np.int32)
+        keys = (bits ^ (bits >> 31 & 0x7FFFFFFF)).astype(np.int64) << 32 | images
+        keys.sort()
+        ordered = (keys >> 32).astype(np.int32)
+        self._similarities = (ordered ^ (ordered >> 31 & 0x7FFFFFFF)).view(np.float32)
+        self._images = keys & 0xFFFFFFFF
+
+    def count_above(self, images: np.ndarray, hits: list[np.ndarray]) -> list[np.ndarray]:
+        """For each similarity in ``hits``: the detections of ``images`` (I,) bool as similar."""
+        below = np.zeros(len(self._images) + 1, np.int64)
+        images[self._images].cumsum(out=below[1:])
+        return [below[-1] - below[self._similarities.searchsorted(h)] for h in hits]
+
+
+class _Task:
+    """One gallery, judged by some IoU rules."""
+
+    def __init__(
+        self,
+        gallery: Gallery,
+        rules: Sequence[IouRule],
+        predictions: SearchPredictions,
+        queries: int,
+    ) -> None:
+        self.gallery = gallery
+        searches, positives = len(gallery.queries), gallery.positives
+        self._of_query = splits_of(gallery.queries, queries)
+        people = positives.images, positives.bboxes
+        detections = predictions.image_splits, predictions.bboxes
+        self._rules = [
+            _Candidates(positives.splits, *found)
+            for found in match_people(*people, *detections, rules)
+        ]
+        self.results = [
+            SearchResult(
+                queries=gallery.queries,
+                average_precision=np.zeros(searches),
+                first_rank=np.zeros(searches, np.int64),
+                found=np.zeros(searches, np.int64),
+                positives=positives.counts,
+            )
+            for _ in rules
+        ]
+
+    def searches_of(self, query: int) -> range:
+        """The searches of a query."""
+        return range(self._of_query[query], self._of_query[query + 1])
+
+    def candidates(self, search: int) -> np.ndarray:
+        """(n,) int64 detections that some rule may count as right; may repeat."""
+        return np.concatenate([rule.rows(search) for rule in self._rules])
+
+    def hits(self, search: int, row: np.ndarray) -> list[np.ndarray]:
+        """For each rule the similarity of the right detection in each image that has one."""
+        return [rule.best(search, row) for rule in self._rules]
+
+    def judge(self, search: int, hits: list[np.ndarray], above: list[np.ndarray]) -> None:
+        """Enter how a search fared, given how many detections reach each hit's similarity."""
+        for result, levels, entries in zip(self.results, hits, above, strict=True):
+            result.average_precision[search] = average_precision(
+                levels, entries, result.positives[search]
+            )
+            result.first_rank[search] = best_rank(levels, entries)
+            result.found[search] = len(levels)
+
+
+class _Candidates:
+    """The detections ``rows`` (R,) that may be right, by search and by person, ``people`` (R,)."""
+
+    def __init__(self, splits: np.ndarray, people: np.ndarray, rows: np.ndarray) -> None:
+        self._rows = rows
+        found, starts = np.unique(people, return_index=True)
+        self._bounds = np.append(starts, len(rows))
+        self._people = np.searchsorted(found, splits)
+
+    def rows(self, search: int) -> np.ndarray:
+        """(n,) int64."""
+        a, b = self._people[search : search + 2]
+        return self._rows[self._bounds[a] : self._bounds[b]]
+
+    def best(self, search: int, similarities: np.ndarray) -> np.ndarray:
+        """(t,) similarity of the most similar candidate in each image that has one."""
+        a, b = self._people[search : search + 2]
+        if a == b:
+            return similarities[:0]
+        rows = self.rows(search)
+        return np.maximum.reduceat(similarities[rows], self._bounds[a:b] - self._bounds[a])

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from .predictions import SearchPredictions
+
 CHUNK_VALUES = 2**23
 """Similarities held at a time: 32 MiB of float32."""
 
@@ -60,6 +62,12 @@ class Similarities:
         self._zero = int(1.01 * largest / self.margin) + 2
         self._marks = np.zeros(2 * self._zero + 1, bool)
         self._known = np.zeros(len(embeddings), bool)
+
+    @classmethod
+    def of(cls, predictions: SearchPredictions, confidence_weighting: bool) -> Similarities:
+        """Of all queries and detections, multiplied by the detection's score if that weighs it."""
+        embeddings = predictions.weighted_embeddings(confidence_weighting)
+        return cls(predictions.query_embeddings, embeddings)
 
     def rows(
         self, queries: np.ndarray, columns: Callable[[int], np.ndarray] | None = None
