@@ -111,23 +111,33 @@ def _document_with(id_key: str) -> type[_Document]:
 
 @dataclass
 class _Scene:
-    """An image of the file, filled while its annotations are read.
-
-    Attributes:
-        image: The image.
-        camera: Its number, -1 where unknown.
-        bboxes: The people's boxes, xyxy.
-        ids: Their ids as the file numbers them, -1 for an unlabelled person.
-        numbers: The annotation of each.
-        queries: The queries among them, by the number of the annotation.
-    """
+    """An image of the file with its camera, -1 where unknown, and the people in it."""
 
     image: _Image
     camera: int
     bboxes: list[tuple[float, ...]] = field(default_factory=list)
-    ids: list[int] = field(default_factory=list)
-    numbers: list[int] = field(default_factory=list)
-    queries: dict[int, Query] = field(default_factory=dict)
+    ids: list[int] = field(default_factory=list)  # as the file numbers them, -1: unlabelled
+    places: list[str] = field(default_factory=list)  # of their annotations
+    queries: dict[int, Query] = field(default_factory=dict)  # by number of the annotation
+
+    def frame(self, path: Path, ranks: Mapping[int, int] | None = None) -> Frame:
+        """The scene with class indices, or with the ids of the file if ``ranks`` is None."""
+        ids = self.ids
+        if ranks is not None:
+            for person, place in zip(ids, self.places, strict=True):
+                if person not in ranks:
+                    raise ValueError(
+                        f'{path}: {place}: id {person} is not in train_ids; add it there or mark '
+                        'the person as unlabelled (-1)'
+                    )
+            ids = [ranks[person] for person in ids]
+        return Frame(
+            name=self.image.file_name,
+            bboxes=np.array(self.bboxes, np.float32).reshape(-1, 4),
+            person_ids=np.array(ids, np.int64),
+            source=f'{path}, image {self.image.file_name}',
+            camera=self.camera,
+        )
 
 
 @dataclass(frozen=True)
@@ -180,187 +190,150 @@ class CocoPersonSearchFiles(SceneFiles):
         """See :class:`SceneFiles`."""
         document = read_json(self.path, _document_with(self.id_key))
         scenes = self._read_scenes(document)
-        chosen = [scene for scene in scenes.values() if self._is_of_split(scene)]
+        chosen = [scene for scene in scenes.values() if scene.image.split in (None, self.split)]
         if self.test_mode:
-            frames = [self._frame(scene, scene.ids) for scene in chosen]
-            queries = self._read_queries(document, scenes, frames)
-            positions = {scene.image.id: position for position, scene in enumerate(chosen)}
-            galleries = self._read_galleries(document, positions, len(queries))
+            frames = [scene.frame(self.path) for scene in chosen]
+            queries = self._read_queries(document, scenes, chosen, frames)
+            galleries = self._read_galleries(document, chosen, len(queries))
             return SceneIndex(frames, 0, queries, galleries)
         ids = document.train_ids
         if ids is None:
             ids = {person for scene in chosen for person in scene.ids} - {UNLABELLED}
-        ranks = {raw: rank for rank, raw in enumerate(sorted(ids))}
-        if len(ranks) < len(ids):
+        if len(set(ids)) < len(ids):
             raise self._error('train_ids', 'list each id once')
-        frames = [self._frame(scene, self._ranks(scene, ranks)) for scene in chosen]
+        ranks = {raw: rank for rank, raw in enumerate(sorted(ids))}
+        frames = [scene.frame(self.path, {UNLABELLED: UNLABELLED, **ranks}) for scene in chosen]
         return SceneIndex(frames, len(ranks), raw_ids=np.array(list(ranks), np.int64))
 
     def _error(self, place: str, text: str) -> ValueError:
         return ValueError(f'{self.path}: {place}: {text}')
 
-    def _is_of_split(self, scene: _Scene) -> bool:
-        return scene.image.split in (None, self.split)
-
-    def _read_images(self, images: Sequence[_Image]) -> dict[int, _Scene]:
-        # Names that differ in case may be two files.
-        names = [same_name(image.file_name, any_case=False) for image in images]
-        self._refuse_repeats('images', 'id', [image.id for image in images])
-        self._refuse_repeats('images', 'file_name', names)
-        for number, image in enumerate(images):
-            if (image.split is None) != (images[0].split is None):
-                raise self._error(
-                    f'images[{number}].split', 'either every image has a split or none has'
-                )
-        return {
-            image.id: _Scene(image, UNKNOWN_CAMERA if image.cam_id is None else image.cam_id)
-            for image in images
-        }
-
     def _refuse_repeats(self, key: str, inner: str, values: Iterable[int | str | None]) -> None:
         first: dict[int | str, int] = {}
         for number, value in enumerate(values):
             if value is not None and first.setdefault(value, number) != number:
-                raise self._error(
-                    f'{key}[{number}].{inner}',
-                    f'{value!r} occurs twice, first in {key}[{first[value]}]',
-                )
+                text = f'{value!r} occurs twice, first in {key}[{first[value]}]'
+                raise self._error(f'{key}[{number}].{inner}', text)
 
     def _read_scenes(self, document: _Document) -> dict[int, _Scene]:
         """The images by id, in the order of the file, with their people."""
-        scenes = self._read_images(document.images)
-        people = person_categories(self.path, document.categories)
-        annotations = document.annotations
+        images, annotations = document.images, document.annotations
+        # Names that differ in case may be two files.
+        names = (same_name(image.file_name, any_case=False) for image in images)
+        self._refuse_repeats('images', 'id', (image.id for image in images))
+        self._refuse_repeats('images', 'file_name', names)
         self._refuse_repeats('annotations', 'id', (entry.id for entry in annotations))
+        for number, image in enumerate(images):
+            if (image.split is None) != (images[0].split is None):
+                text = 'either every image has a split or none has'
+                raise self._error(f'images[{number}].split', text)
         if annotations and all(entry.person_id is UNSET for entry in annotations):
+            keys = ', '.join(read_json(self.path, _Keys).annotations[0])
             raise self._error(
                 'annotations',
-                f'none of {len(annotations)} has {self.id_key!r}, but '
-                f'{", ".join(read_json(self.path, _Keys).annotations[0])}; name the key of the '
+                f'none of {len(annotations)} has {self.id_key!r}, but {keys}; name the key of the '
                 'person id with id_key',
             )
-        nobody = {None, UNSET, UNLABELLED, *self.unlabelled_ids}
+        scenes = {
+            image.id: _Scene(image, UNKNOWN_CAMERA if image.cam_id is None else image.cam_id)
+            for image in images
+        }
+        is_person = person_categories(self.path, document.categories)
         for number, entry in enumerate(annotations):
-            scene = self._scene_of('annotations', number, entry, scenes)
-            self._merge_camera(scene, number, entry)
-            if people is not None and entry.category_id not in people:
-                raise self._error(
-                    f'annotations[{number}].category_id',
-                    f'{entry.category_id} is not among the categories',
-                )
-            if (people and not people[entry.category_id]) or entry.iscrowd or entry.ignore:
-                continue
-            x, y, width, height = entry.bbox
-            person = UNLABELLED if entry.person_id in nobody else entry.person_id
-            if person < UNLABELLED:
-                raise self._error(
-                    f'annotations[{number}].{self.id_key}',
-                    f'{person} given; ids count from 0, unlabelled people have one of '
-                    f'unlabelled_ids, {list(self.unlabelled_ids)}',
-                )
-            scene.bboxes.append((x, y, x + width, y + height))
-            scene.ids.append(person)
-            scene.numbers.append(number)
-            if entry.is_query or entry.isquery:
-                if person == UNLABELLED:
-                    raise self._error(
-                        f'annotations[{number}]', 'a query of an unlabelled person; give its id'
-                    )
-                scene.queries[number] = self._query(scene, entry, person, f'annotations[{number}]')
+            self._add_annotation(scenes, number, entry, is_person)
         return scenes
 
+    def _add_annotation(
+        self,
+        scenes: Mapping[int, _Scene],
+        number: int,
+        entry: _Annotation,
+        is_person: Mapping[int, bool] | None,
+    ) -> None:
+        place = f'annotations[{number}]'
+        scene = self._scene_of(scenes, entry, place)
+        if entry.cam_id not in (None, UNKNOWN_CAMERA):  # where some tools keep it
+            if scene.camera not in (UNKNOWN_CAMERA, entry.cam_id):
+                raise self._error(
+                    f'{place}.cam_id',
+                    f'{entry.cam_id}, but {scene.camera} elsewhere for image '
+                    f'{scene.image.file_name!r}; an image has one camera',
+                )
+            scene.camera = entry.cam_id
+        if is_person is not None and entry.category_id not in is_person:
+            text = f'{entry.category_id} is not among the categories'
+            raise self._error(f'{place}.category_id', text)
+        if (is_person and not is_person[entry.category_id]) or entry.iscrowd or entry.ignore:
+            return
+        person = entry.person_id
+        if person is None or person is UNSET or person in (UNLABELLED, *self.unlabelled_ids):
+            person = UNLABELLED
+        elif person < 0:
+            raise self._error(
+                f'{place}.{self.id_key}',
+                f'{person} given; ids count from 0, unlabelled people have one of unlabelled_ids, '
+                f'{list(self.unlabelled_ids)}',
+            )
+        scene.bboxes.append(_corners(entry.bbox))
+        scene.ids.append(person)
+        scene.places.append(place)
+        if entry.is_query or entry.isquery:
+            if person == UNLABELLED:
+                raise self._error(place, 'a query of an unlabelled person; give its id')
+            scene.queries[number] = self._query(scene, entry, person, place)
+
     def _scene_of(
-        self, key: str, number: int, entry: _Annotation | _Query, scenes: Mapping[int, _Scene]
+        self, scenes: Mapping[int, _Scene], entry: _Annotation | _Query, place: str
     ) -> _Scene:
         if entry.image_id not in scenes:
-            raise self._error(f'{key}[{number}].image_id', f'no image has the id {entry.image_id}')
+            raise self._error(f'{place}.image_id', f'no image has the id {entry.image_id}')
         return scenes[entry.image_id]
 
-    def _merge_camera(self, scene: _Scene, number: int, entry: _Annotation) -> None:
-        """Take the camera from an annotation, where some tools keep it."""
-        if entry.cam_id is None or entry.cam_id == UNKNOWN_CAMERA:
-            return
-        if scene.camera not in (UNKNOWN_CAMERA, entry.cam_id):
-            raise self._error(
-                f'annotations[{number}].cam_id',
-                f'{entry.cam_id}, but {scene.camera} elsewhere for image '
-                f'{scene.image.file_name!r}; an image has one camera',
-            )
-        scene.camera = entry.cam_id
-
     def _query(self, scene: _Scene, entry: _Annotation | _Query, person: int, place: str) -> Query:
-        x, y, width, height = entry.bbox
-        bbox = np.array([x, y, x + width, y + height], np.float32)
+        bbox = np.array(_corners(entry.bbox), np.float32)
         return Query(scene.image.file_name, bbox, person, f'{self.path}: {place}')
 
-    def _frame(self, scene: _Scene, ids: Sequence[int]) -> Frame:
-        return Frame(
-            name=scene.image.file_name,
-            bboxes=np.array(scene.bboxes, np.float32).reshape(-1, 4),
-            person_ids=np.array(ids, np.int64),
-            source=f'{self.path}, image {scene.image.file_name}',
-            camera=scene.camera,
-        )
-
-    def _ranks(self, scene: _Scene, ranks: Mapping[int, int]) -> list[int]:
-        for person, number in zip(scene.ids, scene.numbers, strict=True):
-            if person != UNLABELLED and person not in ranks:
-                raise self._error(
-                    f'annotations[{number}]',
-                    f'id {person} is not among the {len(ranks)} ids of train_ids; add it there or '
-                    'mark the person as unlabelled (-1)',
-                )
-        return [UNLABELLED if person == UNLABELLED else ranks[person] for person in scene.ids]
-
     def _read_queries(
-        self, document: _Document, scenes: Mapping[int, _Scene], frames: Sequence[Frame]
+        self,
+        document: _Document,
+        scenes: Mapping[int, _Scene],
+        chosen: Sequence[_Scene],
+        frames: Sequence[Frame],
     ) -> list[Query]:
         marked: dict[int, Query] = {}
-        for scene in filter(self._is_of_split, scenes.values()):
+        for scene in chosen:
             marked |= scene.queries
         if document.queries is None:
-            if marked:
-                return [marked[number] for number in sorted(marked)]
-            if self.default_queries is None:
+            if not marked and self.default_queries is None:
                 raise ValueError(
                     f'{self.path}: no query in this test file; mark annotations with "is_query": '
                     f'true or set default_queries={FIRST_PER_CAMERA!r}'
                 )
-            return first_per_camera(frames)
+            return [marked[n] for n in sorted(marked)] if marked else first_per_camera(frames)
         if marked:
-            raise self._error(
-                'queries',
-                f'annotations[{min(marked)}] is marked as a query as well; name the queries in one '
-                'of the two ways',
-            )
+            text = f'annotations[{min(marked)}] is marked as a query as well; use one of the ways'
+            raise self._error('queries', text)
         queries = []
         for number, entry in enumerate(document.queries):
-            scene = self._scene_of('queries', number, entry, scenes)
-            if not self._is_of_split(scene):
-                raise self._error(
-                    f'queries[{number}].image_id',
-                    f'image {scene.image.file_name!r} is for training',
-                )
-            queries.append(self._query(scene, entry, entry.person_id, f'queries[{number}]'))
+            place = f'queries[{number}]'
+            scene = self._scene_of(scenes, entry, place)
+            if scene.image.split not in (None, self.split):
+                text = f'image {scene.image.file_name!r} is for training'
+                raise self._error(f'{place}.image_id', text)
+            queries.append(self._query(scene, entry, entry.person_id, place))
         return queries
 
     def _read_galleries(
-        self, document: _Document, positions: Mapping[int, int], num_queries: int
+        self, document: _Document, scenes: Sequence[_Scene], num_queries: int
     ) -> dict[int | str, SearchGalleries]:
-        """The explicit galleries.
-
-        Args:
-            document: The file.
-            positions: Image id -> position among the frames.
-            num_queries: Number of queries.
-        """
+        """The explicit galleries, whose images are positions in ``scenes``."""
         galleries = document.galleries or []
         self._refuse_repeats('galleries', 'name', (gallery.name for gallery in galleries))
-        ids = np.array(sorted(positions), np.int64)
-        places = np.array([positions[image_id] for image_id in ids.tolist()], np.int64)
+        ids = np.array([scene.image.id for scene in scenes], np.int64)
+        order = np.argsort(ids)
         return {
             gallery.name: self._read_gallery(
-                f'galleries[{number}]', gallery, ids, places, num_queries
+                f'galleries[{number}]', gallery.searches, ids[order], order, num_queries
             )
             for number, gallery in enumerate(galleries)
         }
@@ -368,35 +341,29 @@ class CocoPersonSearchFiles(SceneFiles):
     def _read_gallery(
         self,
         where: str,
-        gallery: _Gallery,
+        searches: Sequence[_Search],
         ids: np.ndarray,
         places: np.ndarray,
         num_queries: int,
     ) -> SearchGalleries:
         images, positives, bboxes, splits = [np.empty(0, np.int64)], [], [], [0]
-        for number, search in enumerate(gallery.searches):
+        for number, search in enumerate(searches):
             place = f'{where}.searches[{number}]'
             if search.query >= num_queries:
-                raise self._error(
-                    f'{place}.query', f'{search.query} given; there are {num_queries} queries'
-                )
+                text = f'{search.query} given; there are {num_queries} queries'
+                raise self._error(f'{place}.query', text)
             listed = np.array(search.images, np.int64)
             known = np.isin(listed, ids)
             if not known.all():
                 entry = int(known.argmin())
-                raise self._error(
-                    f'{place}.images[{entry}]',
-                    f'{listed[entry]} is not the id of an image of this split',
-                )
+                text = f'{listed[entry]} is not the id of an image of this split'
+                raise self._error(f'{place}.images[{entry}]', text)
             for shown, positive in enumerate(search.positives or ()):
                 if positive.entry >= len(listed):
-                    raise self._error(
-                        f'{place}.positives[{shown}].entry',
-                        f'{positive.entry} given; the search lists {len(listed)} images',
-                    )
-                x, y, width, height = positive.bbox
+                    text = f'{positive.entry} given; the search lists {len(listed)} images'
+                    raise self._error(f'{place}.positives[{shown}].entry', text)
                 positives.append(splits[-1] + positive.entry)
-                bboxes.append((x, y, x + width, y + height))
+                bboxes.append(_corners(positive.bbox))
             images.append(places[np.searchsorted(ids, listed)])
             splits.append(splits[-1] + len(listed))
         try:
@@ -405,10 +372,15 @@ class CocoPersonSearchFiles(SceneFiles):
                 np.concatenate(images),
                 np.array(positives, np.int64),
                 np.array(bboxes, np.float64).reshape(-1, 4),
-                np.array([search.query for search in gallery.searches], np.int64),
+                np.array([search.query for search in searches], np.int64),
             )
         except ValueError as error:
             raise self._error(where, str(error)) from None
+
+
+def _corners(xywh: XYWH) -> tuple[float, float, float, float]:
+    x, y, width, height = xywh
+    return x, y, x + width, y + height
 
 
 def person_categories(path: Path, categories: Sequence[Category] | None) -> dict[int, bool] | None:

@@ -48,10 +48,10 @@ def read_json(path: Path, kind: type[T]) -> T:
         byte = re.search(r' \(byte (\d+)\)$', str(error))
         before = content[: int(byte[1])] if byte else content
         line, column = before.count(b'\n') + 1, len(before) - before.rfind(b'\n')
-        what = str(error).removesuffix(byte[0] if byte else '')
+        here = b' '.join(content[len(before) :][:20].split()[:1]).decode(errors='replace')
+        what = f'at {here!r}' if byte else 'the file may be cut off'
         raise ValueError(
-            f'{path}, line {line}, column {column}: not valid JSON in UTF-8 ({what}); the file may '
-            'be cut off'
+            f'{path}, line {line}, column {column}: not valid JSON in UTF-8, {what}'
         ) from None
     except RecursionError:
         raise ValueError(f'{path}: nested too deeply to be an annotation file') from None

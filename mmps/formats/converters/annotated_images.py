@@ -182,6 +182,21 @@ class Annotations:
         return None if person in NOTHING or person in map(plain_name, self.unlabelled) else person
 
 
+def read_text(path: Path) -> str:
+    """The content of a file in UTF-8, without a byte order mark.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: It is not UTF-8.
+    """
+    try:
+        return path.read_bytes().decode('utf-8-sig')
+    except FileNotFoundError:
+        raise FileNotFoundError(f'{path}: this file of annotations is missing') from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{path}: byte {error.start} is not UTF-8; save it as UTF-8') from None
+
+
 def plain_name(text: str) -> str:
     """A name in the one form it is kept in: without blanks around it, letters composed (NFC), and a
     whole number without leading zeros or a fraction of zeros.

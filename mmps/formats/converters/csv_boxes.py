@@ -14,7 +14,7 @@ from mmps.formats.coco import SPLITS
 from mmps.formats.scene_index import LARGEST_COORDINATE
 from mmps.utils.image_folder import same_name
 
-from .annotated_images import NOTHING, AnnotatedBox, Annotations, plain_name
+from .annotated_images import NOTHING, AnnotatedBox, Annotations, plain_name, read_text
 
 CORNERS = ('x1', 'y1', 'x2', 'y2')
 REQUIRED = ('image', *CORNERS, 'person_id')
@@ -53,12 +53,7 @@ def read_csv_boxes(path: Path, annotations: Annotations) -> None:
         FileNotFoundError: No such file, or no image of a name.
         ValueError: The table is not of this form; the message names file and line.
     """
-    try:
-        text = path.read_bytes().decode('utf-8-sig')
-    except FileNotFoundError:
-        raise FileNotFoundError(f'{path}: no such table') from None
-    except UnicodeDecodeError as error:
-        raise ValueError(f'{path}: byte {error.start} is not UTF-8; save it as UTF-8') from None
+    text = read_text(path)
     if text and not text.endswith(('\n', '\r')):
         annotations.tally.add(NO_LINE_END, str(path))
     names: dict[str, str] = {}

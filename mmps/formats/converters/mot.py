@@ -13,7 +13,7 @@ from pathlib import Path
 from mmps.formats.coco import PERSON
 from mmps.formats.scene_index import LARGEST_ID
 
-from .annotated_images import AnnotatedBox, AnnotatedImage, Annotations, Tally
+from .annotated_images import AnnotatedBox, AnnotatedImage, Annotations, Tally, read_text
 
 IGNORED = 'rows marked as not to be considered, left out'
 OTHER_CLASSES = 'rows of other classes, left out'
@@ -123,7 +123,7 @@ class _Row:
 
 def _rows(path: Path) -> list[_Row]:
     rows = []
-    text = _read_text(path, 'these annotations of the sequence are missing')
+    text = read_text(path)
     try:
         for number, values in enumerate(csv.reader(io.StringIO(text), strict=True), 1):
             while values and not values[-1].strip():
@@ -136,15 +136,6 @@ def _rows(path: Path) -> list[_Row]:
     except csv.Error as error:
         raise ValueError(f'{path}: not rows of numbers ({error})') from None
     return rows
-
-
-def _read_text(path: Path, missing: str) -> str:
-    try:
-        return path.read_bytes().decode('utf-8-sig')
-    except FileNotFoundError:
-        raise FileNotFoundError(f'{path}: {missing}') from None
-    except UnicodeDecodeError as error:
-        raise ValueError(f'{path}: byte {error.start} is not text') from None
 
 
 def _number(text: str, name: str, source: str) -> float:
@@ -198,7 +189,7 @@ def _people_classes(sequence: Path) -> Collection[int]:
     path = sequence / 'gt' / 'labels.txt'
     if not path.is_file():
         return (PEDESTRIAN,)
-    lines = _read_text(path, 'no such file').splitlines()
+    lines = read_text(path).splitlines()
     labels = [line.strip().strip('"\'').strip() for line in lines]
     people = [number for number, label in enumerate(labels, 1) if label.lower() in PEOPLE]
     if not people:
@@ -241,7 +232,7 @@ def _sequence_info(path: Path) -> dict[str, str]:
         return {}
     parser = configparser.ConfigParser(interpolation=None)
     try:
-        parser.read_string(path.read_bytes().decode('utf-8-sig'))
+        parser.read_string(read_text(path))
         return dict(parser['Sequence'])
-    except (configparser.Error, KeyError, UnicodeDecodeError) as error:
+    except (configparser.Error, KeyError) as error:
         raise ValueError(f'{path}: not a file with a section [Sequence] ({error})') from None

@@ -147,7 +147,7 @@ def test_errors_in_optional_columns(tmp_path, rows, message):
 
 
 def test_a_missing_table(tmp_path):
-    with pytest.raises(FileNotFoundError, match='none.csv: no such table'):
+    with pytest.raises(FileNotFoundError, match='none.csv: this file of annotations is missing'):
         read_csv_boxes(tmp_path / 'none.csv', Annotations(None))
 
 

@@ -131,7 +131,7 @@ def test_classes_are_lines_of_labels(tmp_path, labels, taken):
             'labels.txt: none of the labels car, bus is called person or pedestrian; .*--cl',
         ),
         (b'', r'labels.txt: none of the labels \(there are none\)'),
-        (b'\xff\xfe', 'labels.txt: byte 0 is not text'),
+        (b'\xff\xfe', 'labels.txt: byte 0 is not UTF-8'),
     ],
 )
 def test_labels_without_people(tmp_path, labels, message):
@@ -223,7 +223,7 @@ def test_errors_name_file_line_and_fix(tmp_path, changes, message):
 def test_missing_files(tmp_path):
     sequence = write(tmp_path, 'hall')
     (sequence / 'gt' / 'gt.txt').unlink()
-    with pytest.raises(FileNotFoundError, match='gt.txt: these annotations'):
+    with pytest.raises(FileNotFoundError, match='gt.txt: this file of annotations is missing'):
         read(tmp_path, sequence)
     with pytest.raises(FileNotFoundError, match='img1: this folder of images is missing'):
         read(tmp_path, tmp_path / 'lift')
