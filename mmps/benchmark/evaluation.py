@@ -20,7 +20,6 @@ import numpy as np
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-import mmps
 from mmps.benchmark.measurement import Measurement, add_options, best_time, peak_memory
 from mmps.benchmark.search_sets import SIZES, Size, product, random_test_set
 from mmps.evaluation.functional import (
@@ -36,6 +35,7 @@ from mmps.evaluation.functional import (
 from mmps.formats.coco import write_coco
 from mmps.formats.loading import FOLDER_VARIABLE, SETTLED_NS
 from mmps.formats.scene_index import Frame, Query, SceneIndex
+from mmps.utils.config import PROJECT
 from mmps.utils.errors import UserError
 from mmps.utils.files import whole_file
 
@@ -45,7 +45,7 @@ FACTORS = (0.25, 0.5, 1.0, 2.0)
 PRIMARY = 100
 """The gallery size that the field reports first."""
 
-_TOOL = Path(mmps.__file__).parents[1] / 'tools/analysis_tools/eval_search.py'
+_TOOL = PROJECT / 'tools/analysis_tools/eval_search.py'
 _CONFIG = """
 test_dataloader = dict(
     dataset=dict(type='CocoPersonSearchDataset', data_root={root!r}, test_mode=True)

@@ -18,11 +18,11 @@ import torch
 from mmengine.runner import Runner
 from torch.profiler import ProfilerActivity, profile
 
-import mmps
 from mmps.benchmark.measurement import Measurement, add_options
 from mmps.benchmark.networks import load_model, measure, scenes
 from mmps.engine.amp import set_amp
 from mmps.models.layers import fast
+from mmps.utils.config import PROJECT
 from mmps.utils.errors import UserError
 
 CHECKPOINTING = {
@@ -31,7 +31,7 @@ CHECKPOINTING = {
 }
 """The keys that make activations be computed again in the backward pass instead of kept."""
 
-TOOL = Path(mmps.__file__).parents[1] / 'tools/analysis_tools/benchmark.py'
+TOOL = PROJECT / 'tools/analysis_tools/benchmark.py'
 _KILLED = -9
 
 

@@ -18,7 +18,7 @@ from mmengine.runner import Runner
 import mmps
 from mmps.models.losses import OIMLoss
 from mmps.registry import HOOKS
-from mmps.utils.collect_env import checkout, collect_env, git
+from mmps.utils.collect_env import checkout, collect_env
 from mmps.utils.files import whole_file, write_json
 from mmps.utils.training_log import RECORD
 
@@ -163,13 +163,13 @@ def _checkouts(folder: Path) -> list[dict[str, Any]]:
     states = [checkout(Path(mmps.__file__).parent), checkout(Path.cwd())]
     found = {state['root']: state for state in states if state is not None}
     for root, state in found.items():
-        diff = git(root, 'diff', 'HEAD', '--no-color', '--no-ext-diff') if state['changed'] else ''
+        state['dirty'] = bool(state['changed'])
+        diff = state.pop('diff')
         if len(diff) > _LARGEST_DIFF:
             state['diff'] = f'not kept: {len(diff)} characters'
         elif diff:
             state['diff'] = f'uncommitted_{Path(root).name}.diff'
             with whole_file(folder / state['diff']) as temporary:
                 temporary.write_text(diff, 'utf-8')
-        state['dirty'] = bool(state['changed'])
         state['changed'] = state['changed'][:100]
     return list(found.values())

@@ -63,32 +63,22 @@ def checkout(folder: Path) -> dict[str, Any] | None:
     """The git checkout that a folder is in.
 
     Returns:
-        ``root``, ``commit`` and ``changed``, the files that differ from it; None where there is no
-        checkout, or no git.
+        ``root``, ``commit``, the list of ``changed`` files and their ``diff``; None where there is
+        no checkout, or no git.
     """
+
+    def git(*arguments: str) -> str:
+        command = ('git', '-C', str(folder), *arguments)
+        options = dict(capture_output=True, text=True, errors='replace', timeout=20, check=True)
+        return subprocess.run(command, **options).stdout
+
     try:
-        root, commit = git(folder, 'rev-parse', '--show-toplevel', 'HEAD').splitlines()
-        changed = git(folder, 'status', '--porcelain').splitlines()
+        root, commit = git('rev-parse', '--show-toplevel', 'HEAD').splitlines()
+        changed = git('status', '--porcelain').splitlines()
+        diff = git('-C', root, 'diff', 'HEAD', '--no-color', '--no-ext-diff') if changed else ''
     except (OSError, subprocess.SubprocessError):
         return None
-    return dict(root=root, commit=commit, changed=changed)
-
-
-def git(folder: str | Path, *arguments: str) -> str:
-    """What a git command prints.
-
-    Raises:
-        OSError, subprocess.SubprocessError: git is missing or fails.
-    """
-    result = subprocess.run(
-        ('git', '-C', str(folder), *arguments),
-        capture_output=True,
-        text=True,
-        errors='replace',
-        timeout=20,
-        check=True,
-    )
-    return result.stdout
+    return dict(root=root, commit=commit, changed=changed, diff=diff)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -36,9 +36,11 @@ def test_the_state_of_a_checkout(tmp_path, monkeypatch):
     (tmp_path / 'new').mkdir()
     state = collect_env.checkout(tmp_path / 'new')
     assert (state['root'], state['changed']) == (str(tmp_path), [])
-    assert state['commit'] == collect_env.git(tmp_path, 'log', '-1', '--format=%H').strip()
+    assert len(state['commit']) == 40
     (tmp_path / 'a.py').write_text('a = 2\n')
-    assert collect_env.checkout(tmp_path)['changed'] == [' M a.py']
+    state = collect_env.checkout(tmp_path / 'new')
+    assert state['changed'] == [' M a.py']
+    assert state['diff'].endswith('-a = 1\n+a = 2\n')
     monkeypatch.setenv('PATH', '')
     assert collect_env.checkout(tmp_path) is None
 

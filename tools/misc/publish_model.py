@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mmps.cli.common import run_tool
+from mmps.utils.config import config_of_checkpoint
 from mmps.utils.errors import UserError
 from mmps.utils.files import whole_file
 
@@ -55,36 +56,31 @@ def publish(
         UserError: The checkpoint does not say how to build the model, or lacks what was asked for.
     """
     import torch
-    from mmengine.config import Config
     from mmengine.registry import init_default_scope
 
     from mmps.registry import MODELS
     from mmps.utils.checkpoint import check_state_dict, loss_prefixes, read_checkpoint, weights_of
 
     content = read_checkpoint(checkpoint)
-    state = weights_of(content, str(checkpoint))
-    meta = content.get('meta', {}) if 'state_dict' in content else {}
-    if 'cfg' not in meta:
-        raise UserError(f'{checkpoint} holds no config; give a checkpoint that train.py has saved')
+    state, config = weights_of(content, str(checkpoint)), config_of_checkpoint(checkpoint)
     if trained_weights:
         state |= averaged_weights(content, checkpoint)
-    config = Config.fromstring(meta['cfg'], file_format='.py')
     init_default_scope(config.get('default_scope', 'mmps'))
     model = MODELS.build(config.model)
     check_state_dict(model, state, str(checkpoint))
     dropped = () if keep_tables else loss_prefixes(model)
     state = {k: v.contiguous() for k, v in state.items() if not k.startswith(dropped)}
-    meta = published_meta(meta, config, checkpoint)
+    meta = published_meta(content['meta'], config, checkpoint)
     buffer = io.BytesIO()
     torch.save({'meta': meta, 'state_dict': state}, buffer)
     name = name or TIMESTAMP.sub('', content['meta']['experiment_name'])
     path = out / f'{name}-{hashlib.sha256(buffer.getbuffer()).hexdigest()[:8]}.pth'
     with whole_file(path) as temporary:
         temporary.write_bytes(buffer.getbuffer())
-        again = read_checkpoint(temporary)
-        model = MODELS.build(Config.fromstring(again['meta']['cfg'], file_format='.py').model)
-        check_state_dict(model, again['state_dict'], str(temporary))
-        model.load_state_dict(again['state_dict'], strict=False)
+        again = read_checkpoint(temporary)['state_dict']
+        model = MODELS.build(config_of_checkpoint(temporary).model)
+        check_state_dict(model, again, str(temporary), with_losses=keep_tables)
+        model.load_state_dict(again, strict=False)
     return path, meta
 
 
