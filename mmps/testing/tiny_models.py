@@ -110,51 +110,16 @@ def two_step_model(**overrides) -> dict:
     Args:
         overrides: Keys of the model.
     """
-    norm, act = dict(type='BN'), dict(type='SiLU', inplace=True)
-    detector = dict(
-        type='RTMDet',
-        data_preprocessor=dict(
-            type='DetDataPreprocessor',
-            mean=[103.53, 116.28, 123.675],
-            std=[57.375, 57.12, 58.395],
-        ),
-        backbone=dict(
-            type='CSPNeXt', deepen_factor=0.167, widen_factor=0.125, norm_cfg=norm, act_cfg=act
-        ),
-        neck=dict(
-            type='CSPNeXtPAFPN',
-            in_channels=[32, 64, 128],
-            out_channels=16,
-            num_csp_blocks=1,
-            norm_cfg=norm,
-            act_cfg=act,
-        ),
-        bbox_head=dict(
-            type='RTMDetSepBNHead',
-            num_classes=2,
-            in_channels=16,
-            feat_channels=16,
-            stacked_convs=1,
-            anchor_generator=dict(type='MlvlPointGenerator', offset=0, strides=[8, 16, 32]),
-            bbox_coder=dict(type='DistancePointBBoxCoder'),
-            loss_cls=dict(type='QualityFocalLoss', use_sigmoid=True),
-            loss_bbox=dict(type='GIoULoss', loss_weight=2.0),
-            with_objectness=False,
-            norm_cfg=norm,
-            act_cfg=act,
-        ),
-        train_cfg=dict(
-            assigner=dict(type='DynamicSoftLabelAssigner', topk=13),
-            allowed_border=-1,
-            pos_weight=-1,
-        ),
-        test_cfg=dict(
-            nms_pre=1000,
-            min_bbox_size=0,
-            score_thr=0.001,
-            nms=dict(type='nms', iou_threshold=0.65),
-            max_per_img=600,
-        ),
+    cfg = Config.fromfile(CONFIGS / 'two_step/two-step_rtmdet-tiny_resnet50_prw.py')
+    head = dict(num_classes=2, in_channels=16, feat_channels=16, stacked_convs=1)
+    cfg.merge_from_dict(
+        {
+            'model.detector.backbone.widen_factor': 0.125,
+            'model.detector.neck.in_channels': [32, 64, 128],
+            'model.detector.neck.out_channels': 16,
+            'model.detector.bbox_head': head,
+            'model.detector.test_cfg': dict(nms_pre=1000, max_per_img=600),
+        }
     )
     reid = dict(
         type='ReIDNetwork',
@@ -166,7 +131,7 @@ def two_step_model(**overrides) -> dict:
     )
     return dict(
         type='TwoStepPersonSearch',
-        detector=detector,
+        detector=cfg.model.detector,
         detector_pipeline=[
             dict(type='Resize', scale=(160, 96), keep_ratio=True),
             dict(type='Pad', size=(160, 160), pad_val=dict(img=(114, 114, 114))),

@@ -1,12 +1,16 @@
-"""The slim model, built, trained a step and run on random scenes."""
+"""The slim model and those of configs, built, trained a step and run on random scenes."""
 
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 import torch
 from mmdet.structures import SampleList
+from mmengine.config import Config
+from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from mmps.registry import MODELS
@@ -31,3 +35,24 @@ def predict(model: nn.Module, scenes: dict) -> SampleList:
     """What the model finds in scenes, which stay as they are."""
     with torch.no_grad():
         return model.eval().test_step(copy.deepcopy(scenes))
+
+
+def a_step(cfg: Config) -> tuple[SampleList, set[str]]:
+    """Build the model of a config and train it one step.
+
+    Returns:
+        What it finds then in the two scenes, the first of which has a query, and the names of the
+        parameters that have moved.
+    """
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    # All that is needed of a runner.
+    runner = SimpleNamespace(model=model)
+    optim_wrapper = Runner.build_optim_wrapper(runner, cfg.optim_wrapper)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    scenes = random_scenes([[0, 1, -1], [2]], queries=[[0], []])
+    log = model.train().train_step(scenes, optim_wrapper)
+    assert math.isfinite(log['loss'])
+    moved = {n for n, p in model.named_parameters() if not torch.equal(p, before[n])}
+    with torch.no_grad():
+        return model.eval().test_step(scenes), moved

@@ -3,21 +3,19 @@ run with few regions.
 """
 
 import itertools
-import math
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from helpers.slim_person_search import a_step
 from mmcv.transforms import Compose
 from mmdet.structures.bbox import bbox_overlaps
 from mmengine.config import Config
-from mmengine.runner import Runner
 
 from mmps.cli.grid import load_grid, make_runs
 from mmps.registry import MODELS
-from mmps.testing.scenes import random_scenes
 from mmps.testing.tiny_models import CONFIGS, small_config
 
 RANDOM_COLOURS = ('RandomApply', 'RandomFlip')
@@ -56,28 +54,12 @@ NETWORKS = sorted({training_of(name): name for name in reversed([*PATHS, *ROWS])
 @pytest.mark.parametrize('name', NETWORKS)
 def test_builds_trains_a_step_and_predicts(name):
     cfg = config_of(name)
-    model = MODELS.build(cfg.model)
-    model.init_weights()
-    optim_wrapper = Runner.build_optim_wrapper(_Shell(model), cfg.optim_wrapper)
-    before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    scenes = random_scenes([[0, 1, -1], [2]], queries=[[0], []])
-    log = model.train().train_step(scenes, optim_wrapper)
-    assert math.isfinite(log['loss'])
-    moved = {n for n, p in model.named_parameters() if not torch.equal(p, before[n])}
+    samples, moved = a_step(cfg)
     assert any(n.startswith('backbone') for n in moved)
     assert any(n.startswith('roi_head.reid_head') for n in moved)
-    with torch.no_grad():
-        samples = model.eval().test_step(scenes)
     width = cfg.model.roi_head.reid_head.embed_dim
     assert samples[0].pred_instances.embeddings.shape[1] == width
     assert samples[0].query_instances.embeddings.shape == (1, width)
-
-
-class _Shell:
-    """What Runner.build_optim_wrapper needs of a runner."""
-
-    def __init__(self, model):
-        self.model = model
 
 
 def test_there_is_a_config_for_each_row_of_the_paper():

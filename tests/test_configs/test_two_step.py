@@ -1,26 +1,16 @@
 """Configs of a detector and a re-ID network one behind the other, and the published ones."""
 
-import math
-
 import pytest
 import torch
+from helpers.slim_person_search import a_step
 from mmengine.config import Config
-from mmengine.runner import Runner
 
 from mmps.published import find_model
 from mmps.published.models import published_config
 from mmps.registry import MODELS
-from mmps.testing.scenes import random_scenes
 from mmps.testing.tiny_models import CONFIGS
 
 PATHS = sorted((CONFIGS / 'two_step').glob('*.py'))
-
-
-class _Shell:
-    """What Runner.build_optim_wrapper needs of a runner."""
-
-    def __init__(self, model):
-        self.model = model
 
 
 @pytest.mark.parametrize('path', PATHS, ids=lambda path: path.stem)
@@ -30,22 +20,23 @@ def test_builds_trains_a_step_and_predicts(path):
         resize.scale = pad.size = (128, 128)
     cfg.model.reid.backbone.init_cfg = None
     cfg.model.update(crop_size=(64, 32), score_thr=0.0, max_people=3)
-    model = MODELS.build(cfg.model)
-    model.init_weights()
-    optim_wrapper = Runner.build_optim_wrapper(_Shell(model), cfg.optim_wrapper)
-    before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    scenes = random_scenes([[0, 1, -1], [2]], queries=[[0], []])
-    log = model.train().train_step(scenes, optim_wrapper)
-    assert math.isfinite(log['loss'])
-    moved = {n for n, p in model.named_parameters() if not torch.equal(p, before[n])}
+    samples, moved = a_step(cfg)
     assert any(n.startswith('detector.') for n in moved)
     assert any(n.startswith('reid.head') for n in moved)
-    with torch.no_grad():
-        samples = model.eval().test_step(scenes)
     assert samples[0].pred_instances.embeddings.shape == (3, 256)
     assert samples[0].query_instances.embeddings.shape == (1, 256)
     steps = cfg.train_dataloader.dataset.pipeline + cfg.test_dataloader.dataset.pipeline
     assert 'Resize' not in [step.type for step in steps]
+
+
+def test_the_published_detector_is_that_of_the_config():
+    """A published model has no config beside it, so its settings stand in the catalogue as well."""
+    published = Config(find_model('rtmdet-tiny-reid-r50').model).detector
+    ours = Config.fromfile(CONFIGS / 'two_step/two-step_rtmdet-tiny_resnet50_prw.py').model.detector
+    # Theirs knows the classes of COCO; mmdet's default is 1.
+    assert published.bbox_head.pop('num_classes') == 80 and ours.bbox_head.pop('num_classes') == 1
+    assert published.bbox_head.pop('pred_kernel_size') == 1
+    assert published == ours
 
 
 def test_openmmlabs_files_fit_their_published_entry(tmp_path):

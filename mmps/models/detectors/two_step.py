@@ -1,4 +1,5 @@
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -99,19 +100,17 @@ class TwoStepPersonSearch(BaseDetector):
         for part, checkpoint in (('detector', detector_checkpoint), ('reid', reid_checkpoint)):
             if checkpoint is not None:
                 _load_part(getattr(self, part), part, checkpoint)
-        self._embed_dim: int | None = None
 
-    @property
+    @cached_property
     def embed_dim(self) -> int:
         """D, the length of an embedding."""
-        if self._embed_dim is None:
-            training = self.reid.training
-            self.reid.eval()
-            with torch.no_grad():
-                blank = np.zeros((1, *self.crop_size, 3), np.uint8)
-                self._embed_dim = self._embed_crops(blank).shape[1]
-            self.reid.train(training)
-        return self._embed_dim
+        training = self.reid.training
+        self.reid.eval()
+        with torch.no_grad():
+            blank = np.zeros((1, *self.crop_size, 3), np.uint8)
+            dim = self._embed_crops(blank).shape[1]
+        self.reid.train(training)
+        return dim
 
     @property
     def num_ids(self) -> int | None:
