@@ -14,6 +14,13 @@ from mmps.registry import DATASETS
 class CocoPersonSearchDataset(PersonSearchDataset):
     """COCO-style JSON with person ids; see :class:`~mmps.formats.coco.CocoPersonSearchFiles`.
 
+    Example:
+        >>> dataset = CocoPersonSearchDataset(
+        ...     data_root='data/my_cameras', ann_file='train.json', lazy_init=True
+        ... )
+        >>> dataset.data_prefix['img']
+        'data/my_cameras/images'
+
     Args:
         ann_file: The JSON file, relative to ``data_root``. None: ``train.json`` or ``test.json``.
         image_folder: What ``file_name`` is relative to, relative to ``data_root``.

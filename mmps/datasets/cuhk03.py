@@ -17,6 +17,11 @@ class CUHK03Dataset(PersonSearchDataset):
     :class:`~mmps.formats.cuhk03.CUHK03Files` for them and for the protocols. The crops are unpacked
     to ``cuhk03_release/images_{boxes}`` the first time.
 
+    Example:
+        >>> dataset = CUHK03Dataset(data_root='data/cuhk03', boxes='detected', lazy_init=True)
+        >>> dataset.data_prefix['img']
+        'data/cuhk03/cuhk03_release/images_detected'
+
     Args:
         boxes: ``'labelled'`` by hand or ``'detected'`` by a part-based detector.
         protocol: ``'new'`` (767 training and 700 test identities) or ``'classic'`` (100 test

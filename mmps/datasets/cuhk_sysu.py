@@ -16,6 +16,13 @@ class CUHKSYSUDataset(PersonSearchDataset):
     Reads the files below ``data_root`` as they are shipped, and any folder in that layout; see
     :class:`~mmps.formats.cuhk_sysu.CUHKSYSUFiles`.
 
+    Example:
+        >>> dataset = CUHKSYSUDataset(
+        ...     data_root='data/CUHK-SYSU', test_mode=True, gallery_sizes=(50, 100), lazy_init=True
+        ... )
+        >>> dataset.files.gallery_sizes
+        (50, 100)
+
     Args:
         gallery_sizes: Protocols ``TestG{size}.mat`` of the test split.
         subsets: Further protocols of the test split: ``'occlusion'``, ``'resolution'``.

@@ -36,6 +36,13 @@ class PersonSearchDataset(BaseDetDataset):
     Nothing is read before ``full_init``, so an inferencer can build the data set without its files
     (``lazy_init=True``).
 
+    Example:
+        >>> from mmps.formats.prw import PRWFiles
+        >>> class Cameras(PersonSearchDataset):
+        ...     FILES = PRWFiles
+        >>> Cameras(data_root='data/cameras', lazy_init=True).metainfo['classes']
+        ('person',)
+
     Args:
         data_root: Folder in the layout the data set's authors ship.
         test_mode: Load the test split and its queries instead of the training split.

@@ -12,6 +12,10 @@ class PRWDataset(PersonSearchDataset):
     Reads the files below ``data_root`` as they are shipped, and any folder in that layout; see
     :class:`~mmps.formats.prw.PRWFiles`.
 
+    Example:
+        >>> PRWDataset(data_root='data/PRW', test_mode=True, lazy_init=True).files.test_mode
+        True
+
     Args:
         **kwargs: As for :class:`PersonSearchDataset`.
 

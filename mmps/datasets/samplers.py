@@ -20,6 +20,11 @@ class SeededIndex(int):
 
     It is an ``int`` to everything that does not know it, and survives the trip to a worker process.
 
+    Example:
+        >>> index = SeededIndex(7, seed=42)
+        >>> index, index + 1, index.seed
+        (7, 8, 42)
+
     Args:
         index: Position in the data set.
         seed: Seed below 2**32.
@@ -75,6 +80,10 @@ class SeededSampler(DefaultSampler):
     :class:`~mmps.datasets.PersonSearchDataset` an augmented sample is therefore the same for any
     number of workers and ranks, with persistent workers, and after a resume.
 
+    Example:
+        >>> [(index, index.seed) for index in SeededSampler(range(2), shuffle=False, seed=0)]
+        [(0, 2968811710), (1, 3831201730)]
+
     Args:
         dataset: The data set to sample from.
         shuffle: Whether to draw a new order each epoch.
@@ -100,6 +109,14 @@ class IdentityBalancedBatchSampler(BatchSampler):
 
     An epoch has as many batches as it would have without this sampler, equally many on every rank,
     and is a function of seed and epoch alone. Images without a labelled person are not drawn.
+
+    Example:
+        >>> class Scenes(list):  # of two people, in two images each
+        ...     def get_data_info(self, index):
+        ...         return dict(instances=[dict(bbox_label=self[index])])
+        >>> sampler = SeededSampler(Scenes([0, 1, 0, 1]), seed=0)
+        >>> sorted(sorted(batch) for batch in IdentityBalancedBatchSampler(sampler, batch_size=2))
+        [[0, 2], [1, 3]]
 
     Args:
         sampler: A :class:`SeededSampler` of the training set: seed, epoch and rank are its.

@@ -17,14 +17,15 @@ class ReIDNetwork(BaseModel):
     """A backbone and a head that turns its last map into an embedding.
 
     Example:
-        >>> reid = dict(
-        ...     type='ReIDNetwork',
-        ...     backbone=dict(type='ResNet', depth=50, out_indices=(3,)),
-        ...     head=dict(type='ReIDHead', in_channels=2048, num_ids=483, embed_dim=256),
+        >>> network = ReIDNetwork(
+        ...     backbone=dict(type='ResNet', depth=18, out_indices=(3,)),
+        ...     head=dict(type='ReIDHead', in_channels=512, num_ids=483, embed_dim=256),
         ...     mean=[123.675, 116.28, 103.53],
         ...     std=[58.395, 57.12, 57.375],
         ...     bgr_to_rgb=True,
         ... )
+        >>> network(torch.rand(2, 3, 64, 32)).shape
+        torch.Size([2, 256])
 
     Args:
         backbone: Config of any backbone that mmdet or mmps knows, or of :class:`TIMMBackbone`.
@@ -86,6 +87,10 @@ class LinearEmbedding(BaseModule):
 
     The parts have the names that OpenMMLab's published re-ID networks give them, so that their
     weights load: ``fcs.N.fc``, ``fcs.N.bn``, ``fc_out``.
+
+    Example:
+        >>> LinearEmbedding(8, 4, hidden=(16,))(torch.rand(2, 8, 7, 3)).shape
+        torch.Size([2, 4])
 
     Args:
         in_channels: Channels of the map.

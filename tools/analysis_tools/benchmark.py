@@ -15,6 +15,7 @@ SUBCOMMANDS = {
     'gallery': 'gallery.run',
     'index': 'indexing.run',
     'infer': 'networks.infer',
+    'layers': 'layers.run',
     'page': 'page.run',
     'runtimes': 'networks.runtimes',
     'train': 'training.train',

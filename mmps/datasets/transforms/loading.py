@@ -42,6 +42,13 @@ class LoadSceneImage(LoadImageFromFile):
     ``color_type`` or ``imdecode_backend`` goes the way of mmcv's. Adds ``img`` (H, W, 3) BGR uint8,
     ``img_shape`` and ``ori_shape``.
 
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = cv2.imwrite(f'{folder}/scene.png', np.zeros((60, 80, 3), np.uint8))
+        ...     LoadSceneImage()(dict(img_path=f'{folder}/scene.png'))['img_shape']
+        (60, 80)
+
     Raises:
         BrokenImageError: The file cannot be read, is truncated, damaged or not an image.
     """
@@ -106,6 +113,18 @@ class PackPersonSearchInputs(PackDetInputs):
 
     Boxes that the transforms before have left no area of are dropped from a training image, with
     one warning.
+
+    Example:
+        >>> packed = PackPersonSearchInputs()(
+        ...     dict(
+        ...         img=np.zeros((60, 80, 3), np.uint8),
+        ...         img_shape=(60, 80),
+        ...         gt_bboxes=np.array([[20, 10, 40, 50]], np.float32),
+        ...         gt_bboxes_labels=np.array([7]),
+        ...     )
+        ... )
+        >>> packed['data_samples'].gt_instances.person_ids
+        tensor([7])
 
     Args:
         meta_keys: Keys of the results to keep as meta information where present.

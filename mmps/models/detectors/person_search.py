@@ -22,6 +22,17 @@ class PersonSearch(TwoStageDetector):
     and because annotated people (``gt_instances``) and queries (``query_instances``) are embedded
     in the same pass over the image.
 
+    Example:
+        >>> from mmps.testing.scenes import random_scenes
+        >>> from mmps.testing.tiny_models import slim_model
+        >>> model = MODELS.build(slim_model()).eval()
+        >>> with torch.no_grad():
+        ...     (sample,) = model.test_step(random_scenes([[0, 1]], queries=[[1]]))
+        >>> sorted(sample.pred_instances.keys())
+        ['bboxes', 'embeddings', 'labels', 'scores']
+        >>> sample.query_instances.embeddings.shape
+        torch.Size([1, 16])
+
     Args:
         pretrained: Address or path of the published ImageNet weights of the whole classification
             network, for stem and identification network at once; None starts from random weights.

@@ -33,12 +33,12 @@ class TwoStepPersonSearch(BaseDetector):
     the detector alone.
 
     Example:
-        >>> model = dict(
-        ...     type='TwoStepPersonSearch',
-        ...     detector=dict(type='RTMDet', ...),
-        ...     detector_pipeline=[dict(type='Resize', scale=(640, 640), keep_ratio=True)],
-        ...     reid=dict(type='ReIDNetwork', backbone=dict(type='ResNet', depth=50, ...)),
-        ... )
+        >>> from mmps.testing.tiny_models import two_step_model
+        >>> config = two_step_model()  # configs/two_step has one in full
+        >>> config['detector']['type'], config['reid']['type'], config['crop_size']
+        ('RTMDet', 'ReIDNetwork', (64, 32))
+        >>> MODELS.build(config).embed_dim
+        16
 
     Args:
         detector: Config of any mmdet detector, or of an exported one (``ExportedDetector``).

@@ -343,6 +343,12 @@ class RegionAlign(nn.Module):
     channels-last map each position is one row of memory: an embedding bag. Results and gradients
     agree to rounding. Boxes get no gradient, as in mmcv.
 
+    Example:
+        >>> layer = RoIAlign((7, 7), spatial_scale=1 / 16, sampling_ratio=2)
+        >>> x, rois = torch.rand(1, 8, 12, 20), torch.tensor([[0, 32.0, 32, 96, 160]])
+        >>> torch.allclose(RegionAlign(layer)(x, rois), layer(x, rois), atol=1e-5)
+        True
+
     Args:
         layer: A RoI layer of mmcv; all but average RoIAlign with a fixed number of samples, in
             float32 on a CPU, is left to it.

@@ -1,3 +1,5 @@
+"""Networks whose stages can be frozen, or computed twice to save memory."""
+
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
@@ -8,39 +10,25 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 
-def recomputed(module: nn.Module, x: Tensor) -> Tensor:
-    """``module(x)`` whose activations are computed again in the backward pass instead of kept.
-
-    Batch norm sees the batch twice, but updates its running statistics once: gradients and
-    statistics are those of ``module(x)``.
-    """
-    if not torch.is_grad_enabled():
-        return module(x)
-
-    def contexts() -> tuple[AbstractContextManager, AbstractContextManager]:
-        return nullcontext(), _statistics_kept(module)
-
-    return checkpoint(module, x, use_reentrant=False, context_fn=contexts)
-
-
-@contextmanager
-def _statistics_kept(module: nn.Module) -> Iterator[None]:
-    norms = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.training]
-    before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
-    for norm in norms:
-        norm.momentum = 0.0
-        if norm.num_batches_tracked is not None:
-            norm.num_batches_tracked = norm.num_batches_tracked.clone()
-    try:
-        yield
-    finally:
-        for norm, (momentum, batches) in zip(norms, before, strict=True):
-            norm.momentum, norm.num_batches_tracked = momentum, batches
-
-
 class StagedModule(BaseModule):
     """A network whose first stages can be frozen and whose batch norm can be kept in evaluation
     mode.
+
+    Example:
+        >>> class Tiny(StagedModule):
+        ...     def __init__(self, **kwargs):
+        ...         super().__init__(**kwargs)
+        ...         self.conv, self.norm = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)
+        ...         self.freeze_stages()
+        ...     def stages(self):
+        ...         return [[self.conv], [self.norm]]
+        ...     def forward(self, x):
+        ...         for stage in self.stages():
+        ...             x = self.run_stage(stage, x)
+        ...         return x
+        >>> network = Tiny(frozen_stages=1, with_cp=True)
+        >>> [name for name, p in network.named_parameters() if p.requires_grad]
+        ['norm.weight', 'norm.bias']
 
     Args:
         frozen_stages: Number of leading entries of :meth:`stages` that are not trained; their batch
@@ -103,3 +91,33 @@ class StagedModule(BaseModule):
                 if isinstance(module, _BatchNorm):
                     module.eval()
         return self
+
+
+def recomputed(module: nn.Module, x: Tensor) -> Tensor:
+    """``module(x)`` whose activations are computed again in the backward pass instead of kept.
+
+    Batch norm sees the batch twice, but updates its running statistics once: gradients and
+    statistics are those of ``module(x)``.
+    """
+    if not torch.is_grad_enabled():
+        return module(x)
+
+    def contexts() -> tuple[AbstractContextManager, AbstractContextManager]:
+        return nullcontext(), _statistics_kept(module)
+
+    return checkpoint(module, x, use_reentrant=False, context_fn=contexts)
+
+
+@contextmanager
+def _statistics_kept(module: nn.Module) -> Iterator[None]:
+    norms = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.training]
+    before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+        if norm.num_batches_tracked is not None:
+            norm.num_batches_tracked = norm.num_batches_tracked.clone()
+    try:
+        yield
+    finally:
+        for norm, (momentum, batches) in zip(norms, before, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, batches

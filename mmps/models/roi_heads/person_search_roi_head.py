@@ -21,6 +21,12 @@ from mmps.registry import MODELS
 class BoxJitter:
     """Moved and resized copies of boxes, as a detector might have drawn them.
 
+    Example:
+        >>> BoxJitter(copies=3, shift=0.0, scale=0.0)(torch.tensor([[10.0, 20.0, 30.0, 80.0]]))
+        tensor([[10., 20., 30., 80.],
+                [10., 20., 30., 80.],
+                [10., 20., 30., 80.]])
+
     Args:
         copies: Copies of each box.
         shift: Largest move of the centre, in widths and heights of the box.
@@ -52,6 +58,13 @@ class PersonSearchRoIHead(StandardRoIHead):
     needed), ``_bbox_forward`` (attention, few regions at once) and ``predict`` (embeddings of the
     final boxes), and extends ``init_bbox_head`` (:class:`RegionAlign`). Boxes stay in the frame of
     the features; :class:`PersonSearch` takes them to image pixels.
+
+    Example:
+        >>> from mmps.testing.tiny_models import slim_model
+        >>> head = MODELS.build(slim_model()).roi_head
+        >>> boxes = torch.tensor([[16.0, 16.0, 64.0, 96.0]])
+        >>> [rows.shape for rows in head.embed((torch.rand(2, 4, 8, 8),), [boxes, boxes[:0]])]
+        [torch.Size([1, 16]), torch.Size([0, 16])]
 
     Args:
         reid_head: Config of the embedding branch; it also gets ``in_channels``.

@@ -1,3 +1,5 @@
+"""From maps and boxes to identification features, for re-ID alone; and its parts."""
+
 from collections.abc import Sequence
 
 import torch
@@ -8,6 +10,8 @@ from mmps.models.layers.fast import align_regions, extract
 from mmps.models.necks.stn import SpatialTransformer
 from mmps.registry import MODELS
 
+MODES = ('spatial', 'channel', 'both')
+
 
 @MODELS.register_module()
 class RegionNetwork(BaseModule):
@@ -17,6 +21,20 @@ class RegionNetwork(BaseModule):
     want different things of a region: what all people have in common, and what they have not. With
     a network of its own, re-ID can also look at finer maps and larger regions, at little cost: it
     sees people only, while detection sees every proposal.
+
+    Example:
+        >>> network = RegionNetwork(
+        ...     roi_extractor=dict(
+        ...         type='SingleRoIExtractor',
+        ...         roi_layer=dict(type='RoIAlign', output_size=(16, 8), sampling_ratio=1),
+        ...         out_channels=8,
+        ...         featmap_strides=[16],
+        ...     ),
+        ...     network=dict(type='DenseNetIdentification', num_layers=2, growth_rate=4),
+        ...     attention=dict(type='SoftAttention'),
+        ... )
+        >>> network((torch.rand(1, 8, 12, 20),), torch.tensor([[0, 32.0, 32, 96, 160]])).shape
+        torch.Size([1, 16, 16, 8])
 
     Args:
         roi_extractor: Config of the RoI extractor; :class:`FineRoIExtractor` takes a finer map too.
@@ -58,7 +76,81 @@ class RegionNetwork(BaseModule):
         return self.network(self.focus(extract(self.roi_extractor, x, rois)))
 
 
-MODES = ('spatial', 'channel', 'both')
+@MODELS.register_module()
+class FineRoIExtractor(BaseModule):
+    """Regions of the stem's map with the detail of a finer one.
+
+    At stride 16 a person of 80 pixels is five cells tall. Regions of the finer map are added to
+    those of the first through a 1 x 1 convolution, which starts at zero: pretrained weights behind
+    it see what they know.
+
+    Example:
+        >>> layer = dict(type='RoIAlign', output_size=(16, 8), sampling_ratio=1)
+        >>> extractor = FineRoIExtractor(layer, out_channels=4, fine_channels=2)
+        >>> maps = torch.rand(1, 4, 12, 20), torch.rand(1, 2, 24, 40)
+        >>> extractor(maps, torch.tensor([[0, 32.0, 32, 96, 160]])).shape
+        torch.Size([1, 4, 16, 8])
+
+    Args:
+        roi_layer: Config of the RoI layer, as for mmdet's ``SingleRoIExtractor``.
+        out_channels: Channels of the first map, and of the regions.
+        fine_channels: Channels of the second map.
+        featmap_strides: Strides of the two maps.
+    """
+
+    num_inputs = 2
+
+    def __init__(
+        self,
+        roi_layer: dict,
+        out_channels: int,
+        fine_channels: int,
+        featmap_strides: Sequence[int] = (16, 8),
+        init_cfg: dict | None = None,
+    ):
+        super().__init__(init_cfg)
+        self.out_channels = out_channels
+        one = dict(type='SingleRoIExtractor', roi_layer=roi_layer)
+        self.coarse, self.fine = (
+            MODELS.build(dict(**one, out_channels=channels, featmap_strides=[stride]))
+            for channels, stride in zip((out_channels, fine_channels), featmap_strides, strict=True)
+        )
+        self.lateral = nn.Conv2d(fine_channels, out_channels, 1, bias=False)
+        nn.init.zeros_(self.lateral.weight)
+
+    def forward(self, feats: tuple[Tensor, Tensor], rois: Tensor) -> Tensor:
+        """Two maps and RoIs ``(n, 5)`` (image, xyxy) to regions ``(n, out_channels, h, w)``."""
+        return self.coarse(feats[:1], rois) + self.lateral(self.fine(feats[1:], rois))
+
+
+class RegionFocus(nn.Module):
+    """What happens to regions before an identification network sees them: both steps are optional.
+
+    Example:
+        >>> focus = RegionFocus(8, attention=dict(type='SoftAttention'), region_transformer={})
+        >>> focus(torch.rand(5, 8, 14, 14)).shape
+        torch.Size([5, 8, 14, 14])
+
+    Args:
+        channels: Channels of the regions ``(n, channels, h, w)``, which keep their shape.
+        attention: Config of the attention, which also gets ``channels``; None: no attention.
+        region_transformer: Arguments of a :class:`SpatialTransformer` on each region, or None.
+    """
+
+    def __init__(
+        self, channels: int, attention: dict | None = None, region_transformer: dict | None = None
+    ):
+        super().__init__()
+        self.region_transformer = self.attention = None
+        if region_transformer is not None:
+            self.region_transformer = SpatialTransformer(channels, **region_transformer)
+        if attention:
+            self.attention = MODELS.build(attention, default_args=dict(channels=channels))
+
+    def forward(self, feats: Tensor) -> Tensor:
+        if self.region_transformer is not None:
+            feats, _ = self.region_transformer(feats)
+        return feats if self.attention is None else self.attention(feats)
 
 
 @MODELS.register_module()
@@ -68,11 +160,19 @@ class SoftAttention(nn.Module):
     The paper calls its attention "soft (stochastic)"; a soft mask is differentiable and needs no
     sampling. Regions ``(n, channels, h, w)`` keep their shape.
 
+    Example:
+        >>> attention = SoftAttention(channels=8)
+        >>> regions = torch.rand(5, 8, 14, 14)
+        >>> attention.mask(regions).shape
+        torch.Size([5, 1, 14, 14])
+        >>> torch.equal(attention(regions), regions * attention.mask(regions))
+        True
+
     Args:
         channels: Channels of the regions.
         mode: ``'spatial'``: one weight per position, ``(n, 1, h, w)``; ``'channel'``: one per
             channel, ``(n, channels, 1, 1)``; ``'both'``: their product.
-        reduction: Width of the hidden layers is ``channels / reduction``.
+        reduction: Width of the hidden layers is ``channels / reduction``, at least 8.
         bias: Initial value before the sigmoid. At 2 the mask starts near 0.88, so that pretrained
             weights see features close to those they know while the sigmoid still has a gradient.
 
@@ -112,75 +212,3 @@ class SoftAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x * self.mask(x)
-
-
-class RegionFocus(nn.Module):
-    """What happens to regions before an identification network sees them: both steps are optional.
-
-    Args:
-        channels: Channels of the regions ``(n, channels, h, w)``, which keep their shape.
-        attention: Config of the attention, which also gets ``channels``; None: no attention.
-        region_transformer: Arguments of a :class:`SpatialTransformer` on each region, or None.
-    """
-
-    def __init__(
-        self, channels: int, attention: dict | None = None, region_transformer: dict | None = None
-    ):
-        super().__init__()
-        self.region_transformer = (
-            None
-            if region_transformer is None
-            else SpatialTransformer(channels, **region_transformer)
-        )
-        self.attention = attention and MODELS.build(attention, default_args=dict(channels=channels))
-
-    def forward(self, feats: Tensor) -> Tensor:
-        if self.region_transformer is not None:
-            feats, _ = self.region_transformer(feats)
-        return feats if self.attention is None else self.attention(feats)
-
-
-@MODELS.register_module()
-class FineRoIExtractor(BaseModule):
-    """Regions of the stem's map with the detail of a finer one.
-
-    At stride 16 a person of 80 pixels is five cells tall. Regions of the finer map are added to
-    those of the first through a 1 x 1 convolution, which starts at zero: pretrained weights behind
-    it see what they know.
-
-    Args:
-        roi_layer: Config of the RoI layer, as for mmdet's ``SingleRoIExtractor``.
-        out_channels: Channels of the first map, and of the regions.
-        fine_channels: Channels of the second map.
-        featmap_strides: Strides of the two maps.
-    """
-
-    num_inputs = 2
-
-    def __init__(
-        self,
-        roi_layer: dict,
-        out_channels: int,
-        fine_channels: int,
-        featmap_strides: Sequence[int] = (16, 8),
-        init_cfg: dict | None = None,
-    ):
-        super().__init__(init_cfg)
-        self.out_channels = out_channels
-        self.coarse, self.fine = (
-            MODELS.build(
-                dict(
-                    type='SingleRoIExtractor',
-                    roi_layer=roi_layer,
-                    out_channels=channels,
-                    featmap_strides=[stride],
-                )
-            )
-            for channels, stride in zip((out_channels, fine_channels), featmap_strides, strict=True)
-        )
-        self.lateral = nn.Conv2d(fine_channels, out_channels, 1, bias=False)
-        nn.init.zeros_(self.lateral.weight)
-
-    def forward(self, feats: tuple[Tensor, Tensor], rois: Tensor) -> Tensor:
-        """Two maps and RoIs ``(n, 5)`` (image, xyxy) to regions ``(n, out_channels, h, w)``."""
-        return self.coarse(feats[:1], rois) + self.lateral(self.fine(feats[1:], rois))

@@ -1,3 +1,5 @@
+"""From identification features to embeddings, and their loss."""
+
 import torch
 import torch.nn.functional as F
 from mmengine.dist import get_world_size
@@ -16,6 +18,12 @@ class ReIDHead(BaseModule):
     Average pooling, a linear layer, batch norm and L2 normalisation: ``(n, in_channels, h, w)`` ->
     ``(n, embed_dim)``. Only people (no background) pass through it, in training as in search, so
     the batch norm's statistics are those of people: of all ranks, for a rank has few.
+
+    Example:
+        >>> head = ReIDHead(in_channels=12, num_ids=5, embed_dim=16)
+        >>> head(torch.rand(3, 12, 14, 14)).norm(dim=1).round(decimals=3)
+        tensor([1., 1., 1.], grad_fn=<RoundBackward1>)
+        >>> loss = head.loss(torch.rand(3, 12, 14, 14), torch.tensor([0, 4, -1]))['loss_reid']
 
     Args:
         in_channels: Channels of the region features.
@@ -105,6 +113,11 @@ class GlobalBatchNorm(_NormBase):
     It is not one of torch's ``_BatchNorm``, so that mmengine's ``sync_bn`` leaves it alone.
     Parameters and buffers have the names of ``BatchNorm1d``.
 
+    Example:
+        >>> norm = GlobalBatchNorm(2)
+        >>> norm(torch.tensor([[1.0, 0.0], [3.0, 4.0]])).round(decimals=3).tolist()
+        [[-1.0, -1.0], [1.0, 1.0]]
+
     Args:
         num_features, eps, momentum: As for torch's ``BatchNorm1d``.
     """
@@ -114,20 +127,16 @@ class GlobalBatchNorm(_NormBase):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalised rows, of the type of ``x``. In training mode every rank must call it."""
-        if not self.training:
-            return self._with_running_statistics(x)
-        if get_world_size() == 1:
-            return self._with_running_statistics(x) if len(x) < 2 else self._with_own(x)
-        return self._with_global(x)
+        if self.training and get_world_size() > 1:
+            return self._with_global(x)
+        return self._with_local(x, own=self.training and len(x) > 1)
 
-    def _with_running_statistics(self, x: Tensor) -> Tensor:
+    def _with_local(self, x: Tensor, own: bool) -> Tensor:
+        """With the statistics of the rows, or with the running ones."""
+        if own:
+            self.num_batches_tracked.add_(1)
         running = self.running_mean, self.running_var
-        return F.batch_norm(x, *running, self.weight, self.bias, eps=self.eps)
-
-    def _with_own(self, x: Tensor) -> Tensor:
-        self.num_batches_tracked.add_(1)
-        running = self.running_mean, self.running_var
-        return F.batch_norm(x, *running, self.weight, self.bias, True, self.momentum, self.eps)
+        return F.batch_norm(x, *running, self.weight, self.bias, own, self.momentum, self.eps)
 
     def _with_global(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
@@ -135,18 +144,16 @@ class GlobalBatchNorm(_NormBase):
             sums = sum_over_ranks(torch.cat([rows.sum(0), rows.new_tensor([len(rows)])]))
             count = sums[-1].detach()
             if count < 2:
-                return self._with_running_statistics(x)
+                return self._with_local(x, own=False)
             mean = sums[:-1] / count
             centred = rows - mean
             variance = sum_over_ranks(centred.square().sum(0)) / count
-            self._track(mean.detach(), variance.detach() * count / (count - 1))
+            self.num_batches_tracked.add_(1)
+            self.running_mean.lerp_(mean.detach(), self.momentum)
+            unbiased = variance.detach() * count / (count - 1)
+            self.running_var.lerp_(unbiased, self.momentum)
             normalised = centred * (variance + self.eps).rsqrt()
             return (normalised * self.weight + self.bias).to(x.dtype)
-
-    def _track(self, mean: Tensor, variance: Tensor) -> None:
-        self.num_batches_tracked.add_(1)
-        self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(variance, self.momentum)
 
 
 class AttentiveStripePool(nn.Module):
@@ -154,6 +161,12 @@ class AttentiveStripePool(nn.Module):
 
     A mask over places, softmax within each stripe: unlike a mask in [0, 1] it cannot make a whole
     person fainter, only say where in a stripe to look. It starts even, as average pooling.
+
+    Example:
+        >>> pool = AttentiveStripePool(channels=6, stripes=3)
+        >>> x = torch.rand(5, 6, 14, 14)
+        >>> torch.allclose(pool(x), F.adaptive_avg_pool2d(x, (3, 1)))
+        True
 
     Args:
         channels: Channels of the features.

@@ -1,0 +1,63 @@
+"""CPU time of a model with and without each fast form of its layers, in turn, as ratios."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from types import SimpleNamespace
+
+import torch
+from mmengine.runner import Runner
+
+from mmps.benchmark import networks
+from mmps.benchmark.measurement import Measurement, add_options
+from mmps.models.layers.fast import FORMS, plain_layers
+
+NOTHING, ALL = 'nothing', 'all of them'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the subcommand."""
+    add_options(parser, 'config', '--size', '--batch', '--device', '--repeats')
+
+
+def run(arguments: argparse.Namespace) -> list[Measurement]:
+    """Measure a step of training and one of prediction, the least of all repeats."""
+    batch = networks.scenes(arguments)
+    steps: dict[str, tuple[Callable[[], object], ...]] = {}
+    state = None
+    for off in (NOTHING, ALL, *FORMS):
+        with _without(off):
+            model, config = networks.load_model(arguments)
+        state = state or model.state_dict()
+        model.load_state_dict(state)
+        runner = SimpleNamespace(model=model)
+        optimiser = Runner.build_optim_wrapper(runner, config.optim_wrapper)
+        steps[off] = (
+            lambda model=model, optimiser=optimiser: model.train().train_step(batch, optimiser),
+            lambda model=model: model.eval().test_step(batch),
+        )
+    least: dict[tuple[str, str], float] = {}
+    for repeat in range(arguments.repeats + 1):  # the first one only warms up
+        for off, pair in steps.items():
+            for kind, step in zip(('training', 'prediction'), pair, strict=True):
+                with _without(off), torch.set_grad_enabled(kind == 'training'):
+                    start = time.process_time()
+                    step()
+                    seconds = time.process_time() - start
+                if repeat:
+                    least[kind, off] = min(seconds, least.get((kind, off), seconds))
+    return [
+        Measurement(f'{kind} step without', seconds / least[kind, NOTHING], 'times', stage=off)
+        if off != NOTHING
+        else Measurement(f'CPU time of a {kind} step', seconds, 's')
+        for (kind, off), seconds in least.items()
+    ]
+
+
+def _without(off: str) -> AbstractContextManager:
+    if off == NOTHING:
+        return nullcontext()
+    return plain_layers() if off == ALL else plain_layers(off)
