@@ -3,17 +3,18 @@ Person Re-identification with k-reciprocal Encoding", CVPR 2017)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from mmps.evaluation.functional.annotations import SearchGalleries
-from mmps.formats.mat.mat_file import read_mat
+from mmps.formats.mat import cell_array, read_mat, write_mat, write_mat73
 from mmps.formats.scene_index import Frame, Query, SceneFiles, SceneIndex
 
 from .cuhk03_crops import (
+    SHOTS,
     VARIABLES,
     Crop,
     count_classic_splits,
@@ -417,4 +418,90 @@ def _arrays(crops: list[Crop], people: np.ndarray) -> TestCrops:
         cameras=np.array([crop.camera for crop in crops], np.int64),
         views=np.array([crop.view for crop in crops], np.int64),
         bboxes=np.array([[0, 0, c.width, c.height] for c in crops], np.float32).reshape(-1, 4),
+    )
+
+
+Place = tuple[int, int, int]
+"""Camera pair, person in it and number of the picture, each from 1."""
+
+
+def write_cuhk03(
+    root: Path,
+    crops: Mapping[str, Mapping[Place, np.ndarray]],
+    people: Sequence[int],
+    testsets: Sequence[Sequence[tuple[int, int]]],
+    test_people: Sequence[tuple[int, int]],
+) -> None:
+    """Write ``cuhk03_release/cuhk-03.mat`` and the two files of the new protocol.
+
+    Args:
+        root: Folder of the data set.
+        crops: For ``'labelled'`` and ``'detected'`` the RGB pictures (h, w, 3) of single people; a
+            picture may be missing.
+        people: Number of people of each camera pair.
+        testsets: For each classic split its test people, (pair, person).
+        test_people: Who may be in the test set of the new protocol. As the authors did it, those
+            with fewer than two pictures in a view are trained with all the same.
+
+    Raises:
+        ValueError: Nobody of the new protocol's test set has pictures enough.
+    """
+    pairs = {
+        variable: [
+            cell_array(
+                [
+                    crops[boxes].get((pair, person, number))
+                    for person in range(1, count + 1)
+                    for number in range(1, SHOTS + 1)
+                ],
+                (count, SHOTS),
+            )
+            for pair, count in enumerate(people, 1)
+        ]
+        for boxes, variable in VARIABLES.items()
+    }
+    splits = cell_array([np.array(split, np.float64) for split in testsets])
+    variables = {variable: cell_array(cells) for variable, cells in pairs.items()}
+    write_mat73(root / 'cuhk03_release' / 'cuhk-03.mat', **variables, testsets=splits)
+    for boxes, variable in VARIABLES.items():
+        path = root / f'cuhk03_new_protocol_config_{variable}.mat'
+        listed = [Crop(*place, *crops[boxes][place].shape[1::-1]) for place in sorted(crops[boxes])]
+        _write_new_protocol(path, listed, people, test_people)
+
+
+def _write_new_protocol(
+    path: Path,
+    crops: Sequence[Crop],
+    people: Sequence[int],
+    test_people: Sequence[tuple[int, int]],
+) -> None:
+    first_label = np.concatenate([[1], 1 + np.cumsum(people)])
+    views = np.array([crop.view for crop in crops])
+    rng = np.random.default_rng(0)
+    query, gallery = [], []
+    for person in test_people:
+        own = np.array([(crop.pair, crop.person) == tuple(person) for crop in crops])
+        shown = [np.flatnonzero(own & (views == view)) for view in (1, 2)]
+        if min(map(len, shown)) > 1:
+            for rows in shown:
+                picked, *others = rng.permutation(rows).tolist()
+                query.append(picked)
+                gallery += others
+    if not query:
+        raise ValueError(
+            'nobody of the test set has two pictures by each of two cameras; give more test images '
+            'or fewer test identities'
+        )
+    # MATLAB counts from 1
+    columns = dict(
+        labels=[first_label[crop.pair - 1] + crop.person - 1 for crop in crops],
+        camId=views,
+        train_idx=np.setdiff1d(np.arange(len(crops)), query + gallery) + 1,
+        query_idx=np.sort(query) + 1,
+        gallery_idx=np.sort(gallery) + 1,
+    )
+    write_mat(
+        path,
+        filelist=cell_array([crop.name for crop in crops]),
+        **{key: np.array(values, np.float64).reshape(-1, 1) for key, values in columns.items()},
     )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-from mmps.formats.mat.mat73_file import Mat73File
+from mmps.formats.mat import Mat73File
 from mmps.utils.files import whole_file, write_json
 
 if TYPE_CHECKING:

@@ -3,11 +3,10 @@ Person Search", CVPR 2017): scenes, and protocols that list a gallery for each q
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
@@ -15,9 +14,14 @@ from typing import NamedTuple
 import numpy as np
 
 from mmps.evaluation.functional.annotations import UNLABELLED, SearchGalleries
-from mmps.formats.mat.mat_file import read_variable
-from mmps.formats.mat.records import read_records
-from mmps.formats.mat.table import Numbers, Table
+from mmps.formats.mat import (
+    cell_array,
+    compact,
+    read_records,
+    read_variable,
+    struct_array,
+    write_mat,
+)
 from mmps.formats.scene_index import Frame, Query, SceneFiles, SceneIndex, has_area
 
 __all__ = ['CUHKSYSUFiles', 'SUBSETS']
@@ -41,7 +45,7 @@ def read_images(path: Path) -> dict[str, np.ndarray]:
         ValueError: Not readable or of another form; the message names the row.
     """
     people: dict[str, np.ndarray] = {}
-    for row, image in enumerate(read_variable(path, 'Img').ravel('F')):
+    for row, image in enumerate(read_records(path, 'Img')):
         try:
             name, boxes = image_name(image['imname']), image['box']
             listed = [box.ravel() for box in boxes['idlocate'].ravel('F')] if boxes.size else []
@@ -86,70 +90,6 @@ def image_name(array: np.ndarray) -> str:
     return str(array.item())
 
 
-_FACTOR = 0x9E3779B97F4A7C15
-"""2**64 divided by the golden ratio, which spreads the products of similar numbers."""
-_ROOM = 8
-_CHUNK = 2**18
-
-
-class NameTable:
-    """A hash table of names: a binary search compares each name a dozen times, this one once.
-
-    Args:
-        names: Different from each other.
-    """
-
-    def __init__(self, names: Sequence[str]) -> None:
-        encoded = np.array([name.encode() for name in names], 'S')
-        self._width = -(-encoded.itemsize // 8)
-        self._known = self._words(encoded)
-        bits = max(1, (_ROOM * len(names)).bit_length())
-        self._shift = np.uint64(64 - bits)
-        self._slots = np.full(2**bits, -1, np.int32)
-        for place, slot in enumerate(self._slots_of(self._known).tolist()):
-            while self._slots[slot] >= 0:
-                slot = (slot + 1) % len(self._slots)
-            self._slots[slot] = place
-
-    def find(self, names: np.ndarray) -> np.ndarray:
-        """(n,) int32 position of each of (n,) names in UTF-8, -1 where there is no such name."""
-        found = np.empty(len(names), np.int32)
-        for start in range(0, len(names), _CHUNK):
-            part = names[start : start + _CHUNK]
-            found[start : start + _CHUNK] = self._find(self._words(part))
-            if part.itemsize > 8 * self._width:  # cut to the longest name there is
-                longer = np.char.str_len(part) > 8 * self._width
-                found[start : start + _CHUNK][longer] = -1
-        return found
-
-    def _find(self, words: np.ndarray) -> np.ndarray:
-        found = np.full(len(words), -1, np.int32)
-        if not len(self._known):
-            return found
-        rows, slots = np.arange(len(words)), self._slots_of(words)
-        while len(rows):
-            places = self._slots[slots]
-            same = (self._known[places] == words).all(1) & (places >= 0)
-            found[rows[same]] = places[same]
-            further = np.flatnonzero(~same & (places >= 0))
-            rows, words = rows[further], words[further]
-            slots = (slots[further] + 1) % len(self._slots)
-        return found
-
-    def _words(self, names: np.ndarray) -> np.ndarray:
-        return names.astype(f'S{8 * self._width}').view('<u8').reshape(-1, self._width)
-
-    def _slots_of(self, words: np.ndarray) -> np.ndarray:
-        mixed = np.zeros(len(words), np.uint64)
-        for column in words.T:
-            mixed = (mixed ^ column) * np.uint64(_FACTOR)
-            mixed ^= mixed >> np.uint64(32)
-        return (mixed * np.uint64(_FACTOR) >> self._shift).astype(np.int64)
-
-
-_FIELDS = ('imname', 'idlocate')
-
-
 @dataclass(frozen=True)
 class Searches:
     """S searches.
@@ -165,6 +105,10 @@ class Searches:
     query_images: list[str]
     query_bboxes: np.ndarray
     galleries: SearchGalleries
+
+    def query_keys(self) -> list[tuple]:
+        """Image name and box of each query, by which it is found again in other protocols."""
+        return list(map(_key, self.query_images, self.query_bboxes))
 
 
 def read_searches(path: Path, key: str, images: Sequence[str]) -> Searches:
@@ -182,74 +126,72 @@ def read_searches(path: Path, key: str, images: Sequence[str]) -> Searches:
         FileNotFoundError: No such file.
         ValueError: Not readable, or an entry is impossible; the message names file and row.
     """
-    tables = read_records(path, key, {'Query': _FIELDS, 'Gallery': _FIELDS})
-    query, gallery = tables['Query'], tables['Gallery']
-    odd = np.flatnonzero(np.diff(query.splits) != 1)
-    if len(odd):
-        raise ValueError(f'{path}: row {odd[0]} (counted from 0) has not one Query')
-    with_box, query_bboxes = _boxes(query, f'{path}: Query')
-    without = np.setdiff1d(np.arange(len(query.splits) - 1), with_box)
-    if len(without):
-        raise ValueError(f'{path}: Query, row {without[0]} (counted from 0) has no box')
-    positives, bboxes = _boxes(gallery, f'{path}: Gallery')
-    return Searches(
-        path=path,
-        query_images=[name.decode() for name in _names(query, f'{path}: Query').tolist()],
-        query_bboxes=query_bboxes,
-        galleries=SearchGalleries(
-            gallery.splits, _positions(gallery, images, path), positives, bboxes
-        ),
+    positions = {name: position for position, name in enumerate(images)}
+    names: list[str] = []
+    splits, positives, shown = [0], [], [[], []]  # boxes of the queries and in the galleries
+    gallery: list[np.ndarray] = [np.empty(0, np.int32)]
+    for row, record in enumerate(read_records(path, key)):
+        place = f'{path}: Query, row {row}'
+        queries = _entries(record, 'Query', place)
+        if len(queries) != 1:
+            raise ValueError(f'{place} (counted from 0) has not one Query, but {len(queries)}')
+        ((name, box),) = queries
+        if not box.size:
+            raise ValueError(f'{place} (counted from 0) has no box')
+        names.append(name)
+        shown[0].append(_checked_box(box, f'{place}, entry 0'))
+        place = f'{path}: Gallery, row {row}'
+        entries = _entries(record, 'Gallery', place)
+        found = np.empty(len(entries), np.int32)
+        for entry, (name, box) in enumerate(entries):
+            if name not in positions:
+                raise ValueError(
+                    f'{place}, entry {entry} (counted from 0) is the image {name!r}, which is not '
+                    f'among the {len(images)} test images of pool.mat'
+                )
+            found[entry] = positions[name]
+            if box.size:
+                positives.append(splits[-1] + entry)
+                shown[1].append(_checked_box(box, f'{place}, entry {entry}'))
+        gallery.append(found)
+        splits.append(splits[-1] + len(entries))
+    query_bboxes, bboxes = (np.array(boxes, np.float32).reshape(-1, 4) for boxes in shown)
+    galleries = SearchGalleries(
+        np.array(splits), np.concatenate(gallery), np.array(positives, np.int64), bboxes
     )
+    return Searches(path, names, query_bboxes, galleries)
 
 
-def _names(table: Table, place: str) -> np.ndarray:
-    names = table.columns['imname']
-    if isinstance(names, Numbers):
-        raise ValueError(f'{place}: imname holds numbers instead of image names')
-    return names
-
-
-def _boxes(table: Table, place: str) -> tuple[np.ndarray, np.ndarray]:
-    """Rows that have a box, and (n, 4) float32 xyxy."""
-    column = table.columns['idlocate']
-    if not isinstance(column, Numbers):
-        if len(column):
-            raise ValueError(f'{place}: idlocate holds text instead of boxes')
-        return np.empty(0, np.int64), np.empty((0, 4), np.float32)
-    counts = np.diff(column.splits)
-    odd = np.flatnonzero((counts != 0) & (counts != 4))
-    if len(odd):
+def _entries(
+    record: Mapping[str, np.ndarray], field: str, place: str
+) -> list[tuple[str, np.ndarray]]:
+    """Image name and box, which may be empty, of each entry of a query or a gallery."""
+    array = record.get(field, np.empty(0))
+    if field in record and not array.size:  # MATLAB's [] has no fields
+        return []
+    try:
+        names = [image_name(name) for name in array['imname'].ravel('F')]
+        return list(zip(names, array['idlocate'].ravel('F'), strict=True))
+    except (IndexError, ValueError) as error:
         raise ValueError(
-            f'{place}, {_row(table, odd[0])} has an idlocate of {counts[odd[0]]} numbers; a box '
-            'is x, y, width, height, and an image without the person has none'
-        )
-    rows, bboxes = np.flatnonzero(counts), whole_boxes(column.values.reshape(-1, 4))
-    bad = np.flatnonzero(~(np.isfinite(bboxes).all(1) & has_area(bboxes)))
-    if len(bad):
+            f'{place} (counted from 0) is not of the form imname, idlocate, ishard: {error}'
+        ) from None
+
+
+def _checked_box(xywh: np.ndarray, place: str) -> np.ndarray:
+    """(4,) float32 xyxy of an entry."""
+    if not isinstance(xywh, np.ndarray) or xywh.dtype.kind not in 'biuf' or xywh.size != 4:
         raise ValueError(
-            f'{place}, {_row(table, rows[bad[0]])} has the box {bboxes[bad[0]].tolist()} (x1, y1, '
-            'x2, y2), which has no area or is not finite; correct it, or empty it in a gallery'
+            f'{place} (counted from 0) has an idlocate of {np.size(xywh)} numbers; a box is four '
+            'numbers x, y, width, height, and an image without the person has none'
         )
-    return rows, bboxes
-
-
-def _positions(table: Table, images: Sequence[str], path: Path) -> np.ndarray:
-    """(n,) int32 position of each gallery entry among the test images."""
-    names = _names(table, f'{path}: Gallery')
-    positions = NameTable(images).find(names)
-    unknown = np.flatnonzero(positions < 0)
-    if len(unknown):
+    bbox = whole_boxes(xywh.reshape(1, 4))
+    if not (np.isfinite(bbox).all() and has_area(bbox)[0]):
         raise ValueError(
-            f'{path}: Gallery, {_row(table, unknown[0])} is the image '
-            f'{names[unknown[0]].decode()!r}, which is not among the {len(images)} test images of '
-            'pool.mat'
+            f'{place} (counted from 0) has the box {bbox[0].tolist()} (x1, y1, x2, y2), which has '
+            'no area or is not finite; correct it, or empty it in a gallery'
         )
-    return positions
-
-
-def _row(table: Table, row: int) -> str:
-    array = int(np.searchsorted(table.splits, row, 'right')) - 1
-    return f'row {array}, entry {row - table.splits[array]} (counted from 0)'
+    return bbox[0]
 
 
 MAX_UNMATCHED = 0.01
@@ -354,6 +296,9 @@ def attach_ids(
 SUBSETS = {'occlusion': ('Occlusion', 'Occlusion1'), 'resolution': ('Resolution', 'Test_Size')}
 """By name, the file of a subset of the test set and the variable in it."""
 
+GALLERY_SIZES = (50, 100, 500, 1000, 2000, 4000)
+"""Those that the authors give protocols for."""
+
 ID_GALLERY = 50
 """Test identities are the rows of this protocol, as in the field's reference evaluation."""
 
@@ -394,113 +339,158 @@ class CUHKSYSUFiles(SceneFiles):
 
     def sources(self) -> list[Path]:
         """See :class:`SceneFiles`."""
-        both = [self._annotation('Images'), self._annotation('pool')]
+        both = [_annotation(self.root, 'Images'), _annotation(self.root, 'pool')]
         if not self.test_mode:
-            return [*both, self._protocol('Train')]
-        protocols = [path for path, _ in self._protocols().values()]
-        return [*both, *dict.fromkeys([self._protocol(f'TestG{ID_GALLERY}'), *protocols])]
+            return [*both, _protocol(self.root, 'Train')[0]]
+        protocols = [_protocol(self.root, ID_GALLERY), *self._protocols().values()]
+        return [*both, *dict.fromkeys(path for path, _ in protocols)]
 
     def read(self) -> SceneIndex:
         """See :class:`SceneFiles`."""
-        people = read_images(self._annotation('Images'))
-        pool = read_pool(self._annotation('pool'), people)
+        people = read_images(_annotation(self.root, 'Images'))
+        pool = read_pool(_annotation(self.root, 'pool'), people)
         if self.test_mode:
             return self._read_test({name: people[name] for name in pool})
         train = {name: people[name] for name in sorted(people.keys() - set(pool))}
-        path = self._protocol('Train')
+        path = _protocol(self.root, 'Train')[0]
         identities = read_identities(path)
         ids, _ = attach_ids(train, identities, path)
         return SceneIndex(self._frames(train, ids), len(identities))
 
     def _read_test(self, people: Mapping[str, np.ndarray]) -> SceneIndex:
         images = list(people)
-        protocols = _read_protocols(self._protocols(), images)
+        protocols = {
+            name: read_searches(*place, images) for name, place in self._protocols().items()
+        }
         numbering = protocols.get(ID_GALLERY)
         if numbering is None:
-            path = self._protocol(f'TestG{ID_GALLERY}')
+            path, key = _protocol(self.root, ID_GALLERY)
             first = protocols[self.gallery_sizes[0]]
-            numbering = read_searches(path, path.stem, images) if path.exists() else first
+            numbering = read_searches(path, key, images) if path.exists() else first
         searched = searched_identities(numbering, images)
         ids, query_ids = attach_ids(people, searched, numbering.path, merge=True)
         frames = self._frames(people, ids)
-        queries = _Queries(frames, dict(zip(_keys(numbering), query_ids, strict=True)))
+        id_of: dict[tuple, int] = {}
+        for frame in frames:
+            for bbox, person_id in zip(frame.bboxes, frame.person_ids.tolist(), strict=True):
+                if person_id != UNLABELLED:
+                    id_of.setdefault(_key(frame.name, bbox), person_id)
+        id_of.update(zip(numbering.query_keys(), query_ids, strict=True))
+        new_ids = count(max(id_of.values(), default=0) + 1)
+        # Queries of several protocols with the same image and box are one query.
+        queries: dict[tuple, Query] = {}
+        for searches in protocols.values():
+            for row, key in enumerate(searches.query_keys()):
+                if key not in queries:
+                    source = f'{searches.path}: Query, row {row} (counted from 0)'
+                    person_id = id_of[key] if key in id_of else next(new_ids)
+                    queries[key] = Query(key[0], searches.query_bboxes[row], person_id, source)
+        numbers = {key: number for number, key in enumerate(queries)}
         galleries: dict[int | str, SearchGalleries] = {
-            name: replace(searches.galleries, queries=queries.add(searches))
+            name: replace(
+                searches.galleries,
+                queries=np.array([numbers[key] for key in searches.query_keys()], np.int64),
+            )
             for name, searches in protocols.items()
         }
-        return SceneIndex(frames, 0, queries.listed, galleries)
+        return SceneIndex(frames, 0, list(queries.values()), galleries)
 
     def _frames(
         self, people: Mapping[str, np.ndarray], ids: Mapping[str, np.ndarray]
     ) -> list[Frame]:
-        path = self._annotation('Images')
+        path = _annotation(self.root, 'Images')
         return [Frame(name, people[name], ids[name], f'{path}: {name}') for name in people]
 
     def _protocols(self) -> dict[int | str, tuple[Path, str]]:
-        """File and variable of each protocol."""
-        found: dict[int | str, tuple[Path, str]] = {}
-        for size in self.gallery_sizes:
-            found[size] = self._protocol(f'TestG{size}'), f'TestG{size}'
-        for name in self.subsets:
-            file, key = SUBSETS[name]
-            found[name] = self.root / 'annotation/test/subset' / f'{file}.mat', key
-        return found
-
-    def _annotation(self, name: str) -> Path:
-        return self.root / 'annotation' / f'{name}.mat'
-
-    def _protocol(self, name: str) -> Path:
-        return self.root / 'annotation/test/train_test' / f'{name}.mat'
+        return {name: _protocol(self.root, name) for name in (*self.gallery_sizes, *self.subsets)}
 
 
-def _read_protocols(
-    files: Mapping[int | str, tuple[Path, str]], images: Sequence[str]
-) -> dict[int | str, Searches]:
-    """All protocols, by file and variable of each.
-
-    They are read side by side, the largest first: inflating and numpy leave other threads alone.
-    """
-    sizes = {name: path.stat().st_size if path.exists() else 0 for name, (path, _) in files.items()}
-    with ThreadPoolExecutor(min(len(files), os.cpu_count() or 1)) as pool:
-        running = {
-            name: pool.submit(read_searches, *files[name], images)
-            for name in sorted(files, key=sizes.__getitem__, reverse=True)
-        }
-        return {name: running[name].result() for name in files}
+def _annotation(root: Path, name: str) -> Path:
+    return root / 'annotation' / f'{name}.mat'
 
 
-class _Queries:
-    """The queries of all protocols, those with the same image and box once.
+def _protocol(root: Path, name: int | str) -> tuple[Path, str]:
+    """File and variable of a gallery size, of a subset or, as ``'Train'``, of the training ids."""
+    if name in SUBSETS:
+        file, key = SUBSETS[name]
+        return _annotation(root, f'test/subset/{file}'), key
+    key = name if name == 'Train' else f'TestG{name}'
+    return _annotation(root, f'test/train_test/{key}'), key
+
+
+def _key(name: str, bbox: np.ndarray) -> tuple:
+    return name, *bbox.tolist()
+
+
+Box = tuple[float, float, float, float]
+
+
+class Entry(NamedTuple):
+    """An image, and where it shows a person: x, y, width, height, or None if it does not."""
+
+    image: str
+    box: Box | None = None
+
+
+class Search(NamedTuple):
+    """A query person and the images to search, those that show the person first."""
+
+    name: str
+    query: Entry
+    gallery: Sequence[Entry]
+
+
+def write_cuhk_sysu(
+    root: Path,
+    *,
+    people: Mapping[str, Sequence[Box]] | None = None,
+    pool: Sequence[str] | None = None,
+    identities: Sequence[Sequence[Entry]] | None = None,
+    protocols: Mapping[int | str, Iterable[Search]] | None = None,
+) -> None:
+    """Write the annotation files of which the content is given.
 
     Args:
-        frames: The test images; a query has the id of its box there.
-        ids: Ids of queries whatever the frames say.
+        root: Folder of the data set.
+        people: ``Images.mat``: image name -> boxes x, y, width, height of everybody, both splits.
+        pool: ``pool.mat``: names of the test images.
+        identities: ``Train.mat``: the appearances of each training identity.
+        protocols: Searches of gallery sizes and of subsets, by size or name.
     """
+    visible = compact([0])
+    fields = ('imname', 'idlocate', 'ishard')
 
-    def __init__(self, frames: Iterable[Frame], ids: Mapping[tuple, int]) -> None:
-        self.listed: list[Query] = []
-        self._places: dict[tuple, int] = {}
-        self._ids: dict[tuple, int] = {}
-        for frame in frames:
-            for bbox, person_id in zip(frame.bboxes, frame.person_ids, strict=True):
-                if person_id != UNLABELLED:
-                    self._ids.setdefault((frame.name, *bbox.tolist()), int(person_id))
-        self._ids.update(ids)
-        self._new_ids = count(max(self._ids.values(), default=0) + 1)
+    @lru_cache(maxsize=2**16)
+    def entry(image: str, box: Box | None) -> tuple[str, np.ndarray, np.ndarray]:
+        return image, compact([] if box is None else box), visible
 
-    def add(self, searches: Searches) -> np.ndarray:
-        """(S,) int64 number of the query of each search."""
-        places = []
-        for row, key in enumerate(_keys(searches)):
-            if key not in self._places:
-                self._places[key] = len(self.listed)
-                source = f'{searches.path}: Query, row {row} (counted from 0)'
-                person_id = self._ids[key] if key in self._ids else next(self._new_ids)
-                self.listed.append(Query(key[0], searches.query_bboxes[row], person_id, source))
-            places.append(self._places[key])
-        return np.array(places, np.int64)
-
-
-def _keys(searches: Searches) -> list[tuple]:
-    bboxes = searches.query_bboxes.tolist()
-    return [(name, *box) for name, box in zip(searches.query_images, bboxes, strict=True)]
+    if people is not None:
+        images = [
+            (
+                name,
+                compact([len(boxes)]),
+                struct_array(fields[1:], [(compact(b), visible) for b in boxes]),
+            )
+            for name, boxes in people.items()
+        ]
+        path = _annotation(root, 'Images')
+        write_mat(path, Img=struct_array(('imname', 'nAppear', 'box'), images))
+    if pool is not None:
+        write_mat(_annotation(root, 'pool'), pool=cell_array(pool))
+    if identities is not None:
+        rows = [
+            (f'p{number}', compact([len(shown)]), struct_array(fields, [entry(*e) for e in shown]))
+            for number, shown in enumerate(identities, 1)
+        ]
+        named = [struct_array(('idname', 'nAppear', 'scene'), [row]) for row in rows]
+        write_mat(_protocol(root, 'Train')[0], Train=cell_array(named))
+    for protocol, searches in (protocols or {}).items():
+        rows = [
+            (
+                struct_array((*fields, 'idname'), [(*entry(*search.query), search.name)]),
+                struct_array(fields, [entry(*e) for e in search.gallery]),
+            )
+            for search in searches
+        ]
+        path, key = _protocol(root, protocol)
+        write_mat(path, **{key: struct_array(('Query', 'Gallery'), rows)})

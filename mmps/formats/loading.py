@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 import logging
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, replace
-from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from mmps.evaluation.functional import annotations
 from mmps.evaluation.functional.annotations import UNLABELLED, SearchGalleries, check_indices
 from mmps.utils.files import whole_file
 
@@ -30,96 +27,6 @@ from .scene_index import (
     has_area,
 )
 
-_GALLERY_ARRAYS = ('splits', 'images', 'positives', 'bboxes', 'queries')
-
-
-def pack_index(index: SceneIndex, removed: Sequence[str]) -> dict[str, np.ndarray]:
-    """The arrays that stand for what ``load_scenes`` returns.
-
-    Args:
-        index: Boxes are float32, ids int64.
-        removed: The boxes left out.
-    """
-    frames, queries = index.frames, index.queries
-    arrays = {
-        'num_ids': np.array(index.num_ids, np.int64),
-        'cameras': np.array([frame.camera for frame in frames], np.int64),
-        'box_splits': np.cumsum([0, *(len(frame.bboxes) for frame in frames)]),
-        'bboxes': np.concatenate([np.empty((0, 4), np.float32), *(f.bboxes for f in frames)]),
-        'person_ids': np.concatenate([np.empty(0, np.int64), *(f.person_ids for f in frames)]),
-        'query_bboxes': np.array([query.bbox for query in queries], np.float32).reshape(-1, 4),
-        'query_person_ids': np.array([query.person_id for query in queries], np.int64),
-        **_pack_texts('names', (frame.name for frame in frames)),
-        **_pack_texts('sources', (frame.source for frame in frames)),
-        **_pack_texts('query_names', (query.image_name for query in queries)),
-        **_pack_texts('query_sources', (query.source for query in queries)),
-        **_pack_texts('removed', removed),
-        **_pack_texts('galleries', (json.dumps(name) for name in index.galleries)),
-    }
-    if index.raw_ids is not None:
-        arrays['raw_ids'] = index.raw_ids
-    for number, gallery in enumerate(index.galleries.values()):
-        for name in _GALLERY_ARRAYS:
-            arrays[f'gallery_{number}_{name}'] = getattr(gallery, name)
-    return arrays
-
-
-def unpack_index(arrays: Mapping[str, np.ndarray]) -> tuple[SceneIndex, list[str]]:
-    """What :func:`pack_index` was given.
-
-    Raises:
-        KeyError: An array is missing.
-        ValueError: The arrays do not fit together.
-    """
-    bboxes, person_ids = arrays['bboxes'], arrays['person_ids']
-    rows = pairwise(arrays['box_splits'].tolist())
-    frames = [
-        Frame(name, bboxes[start:stop], person_ids[start:stop], source, camera)
-        for name, (start, stop), source, camera in zip(
-            _unpack_texts('names', arrays),
-            rows,
-            _unpack_texts('sources', arrays),
-            arrays['cameras'].tolist(),
-            strict=True,
-        )
-    ]
-    queries = [
-        Query(name, bbox, person_id, source)
-        for name, bbox, person_id, source in zip(
-            _unpack_texts('query_names', arrays),
-            arrays['query_bboxes'],
-            arrays['query_person_ids'].tolist(),
-            _unpack_texts('query_sources', arrays),
-            strict=True,
-        )
-    ]
-    galleries = {
-        json.loads(name): SearchGalleries(
-            **{key: arrays[f'gallery_{number}_{key}'] for key in _GALLERY_ARRAYS}
-        )
-        for number, name in enumerate(_unpack_texts('galleries', arrays))
-    }
-    raw_ids = arrays.get('raw_ids')
-    index = SceneIndex(frames, int(arrays['num_ids']), queries, galleries, raw_ids)
-    return index, _unpack_texts('removed', arrays)
-
-
-def _pack_texts(name: str, texts: Iterable[str]) -> dict[str, np.ndarray]:
-    """One array of bytes and one of lengths: numpy's own would pad every text to the longest."""
-    texts = list(texts)
-    # File names may hold bytes that are no text, which Python carries as lone surrogates.
-    content = ''.join(texts).encode('utf-8', 'surrogatepass')
-    return {
-        f'{name}_text': np.frombuffer(content, np.uint8),
-        f'{name}_splits': np.cumsum([0, *map(len, texts)]),
-    }
-
-
-def _unpack_texts(name: str, arrays: Mapping[str, np.ndarray]) -> list[str]:
-    content = arrays[f'{name}_text'].tobytes().decode('utf-8', 'surrogatepass')
-    return [content[start:stop] for start, stop in pairwise(arrays[f'{name}_splits'].tolist())]
-
-
 FOLDER_VARIABLE = 'MMPS_INDEX_CACHE'
 """Environment variable: another folder for the cache, or ``off``."""
 
@@ -127,8 +34,45 @@ SETTLED_NS = 2 * 10**9
 """Age from which files are cached. A change within one tick of a file system's clock leaves no
 trace in its time stamps; the coarsest clocks in use tick every two seconds."""
 
-_STATE = 'state'
+_READERS = 1
+"""To be raised when the readers make something else of the same files."""
+
+_GALLERY_ARRAYS = ('splits', 'images', 'positives', 'bboxes', 'queries')
 _logger = logging.getLogger(__name__)
+
+
+def load_scenes(files: SceneFiles) -> tuple[SceneIndex, list[str]]:
+    """One split of a data set, read and checked, or as it was read the last time.
+
+    What was read is kept in a file for each folder, split and choice of options, which is valid as
+    long as size and times of change of every file in ``files.sources()`` stay the same. Processes
+    may read and write it at once.
+
+    Returns:
+        The index without boxes that have no area, and one ``file (row)`` for each such box.
+
+    Raises:
+        FileNotFoundError: A file is missing.
+        ValueError: Annotations contradict the layout or themselves; the message names file and row.
+    """
+    folder = cache_folder()
+    if folder is None:
+        return read_scenes(files)
+    path = folder / _cache_name(files)
+    state, _ = _state(files)
+    try:
+        loaded = _load(path, state)
+    except FileNotFoundError:
+        loaded = None
+    except Exception as error:  # whatever is wrong with it, the files themselves can be read
+        _logger.warning('%s: damaged, read anew (%s)', path, error)
+        loaded = None
+    if loaded is None:
+        loaded = read_scenes(files)
+        after, youngest = _state(files)
+        if after == state and time.time_ns() - youngest >= SETTLED_NS:
+            _save(path, state, *loaded)
+    return loaded
 
 
 def cache_folder() -> Path | None:
@@ -142,115 +86,88 @@ def cache_folder() -> Path | None:
     return Path(base) / 'mmps' / 'index'
 
 
-class IndexCache:
-    """The cached index of one split: one file per data set folder, split and choice of options.
-
-    It is valid as long as size, time of change and inode of every file in ``files.sources()`` and
-    the source code of the readers are what they were. Any number of processes may read and write
-    at once: a file is whole or absent, and one that is damaged counts as absent.
-
-    Args:
-        files: The split. Its files are looked at now, and again by :meth:`save`.
-    """
-
-    def __init__(self, files: SceneFiles) -> None:
-        self._files = files
-        folder, version = cache_folder(), _reader_version(type(files))
-        self._path = None if folder is None or not version else folder / _file_name(files)
-        if self._path is not None:
-            self._version = version
-            self._state, _ = self._examine()
-
-    def load(self) -> tuple[SceneIndex, list[str]] | None:
-        """What :meth:`save` was given; None where there is nothing that is still valid."""
-        if self._path is None:
-            return None
-        try:
-            with np.load(self._path, allow_pickle=False) as archive:
-                if str(archive[_STATE]) != self._state:
-                    return None
-                return unpack_index({name: archive[name] for name in archive.files})
-        except FileNotFoundError:
-            return None
-        except Exception as error:  # whatever is wrong with it, the files themselves can be read
-            _logger.warning('%s: damaged, read anew (%s)', self._path, error)
-            return None
-
-    def save(self, index: SceneIndex, removed: list[str]) -> None:
-        """Keep what has been read, unless the files changed meanwhile or a moment before."""
-        if self._path is None:
-            return
-        state, youngest = self._examine()
-        if state != self._state or time.time_ns() - youngest < SETTLED_NS:
-            return
-        arrays = pack_index(index, removed)
-        try:
-            with whole_file(self._path) as temporary, open(temporary, 'wb') as file:
-                np.savez(file, **{_STATE: np.array(state)}, **arrays)
-        except OSError as error:
-            _logger.warning(
-                '%s: cannot be written, so that the data set is read anew each time (%s); '
-                '%s=FOLDER chooses another folder, %s=off none',
-                *(self._path, error, FOLDER_VARIABLE, FOLDER_VARIABLE),
-            )
-
-    def _examine(self) -> tuple[str, int]:
-        """A hash of the state of every file, and when the last of them changed, in ns."""
-        state, youngest = hashlib.sha256(self._version.encode()), 0
-        for path in self._files.sources():
-            try:
-                found = os.stat(path)
-            except OSError:
-                state.update(f'{path}: absent\n'.encode(errors='surrogateescape'))
-                continue
-            values = found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
-            state.update(f'{path}: {values}\n'.encode(errors='surrogateescape'))
-            youngest = max(youngest, found.st_ctime_ns)
-        return state.hexdigest(), youngest
-
-
-def _file_name(files: SceneFiles) -> str:
+def _cache_name(files: SceneFiles) -> str:
     options = [(field.name, str(getattr(files, field.name))) for field in fields(files)]
     kind = type(files)
     # The index holds paths as they were given, for its messages, so that they are part of the name.
-    identity = repr((kind.__module__, kind.__qualname__, os.path.abspath(files.root), options))
-    digest = hashlib.sha256(identity.encode(errors='surrogateescape')).hexdigest()[:16]
+    identity = _READERS, kind.__module__, kind.__qualname__, os.path.abspath(files.root), options
+    digest = hashlib.sha256(repr(identity).encode(errors='surrogateescape')).hexdigest()[:16]
     return f'{kind.__name__}_{files.split}_{digest}.npz'
 
 
-@lru_cache
-def _reader_version(kind: type[SceneFiles]) -> str:
-    """A hash of the code that makes the index, so that no change of it leaves old ones valid.
+def _state(files: SceneFiles) -> tuple[str, int]:
+    """A hash of size and times of every file, and when the last of them changed, in ns."""
+    state, youngest = hashlib.sha256(), 0
+    for path in files.sources():
+        try:
+            found = os.stat(path)
+        except OSError:
+            state.update(f'{path}: absent\n'.encode(errors='surrogateescape'))
+            continue
+        values = found.st_size, found.st_mtime_ns, found.st_ctime_ns
+        state.update(f'{path}: {values}\n'.encode(errors='surrogateescape'))
+        youngest = max(youngest, found.st_ctime_ns)
+    return state.hexdigest(), youngest
 
-    Empty where the code cannot be read, as in an interpreter's own ``__main__``.
-    """
-    version = hashlib.sha256()
+
+def _save(path: Path, state: str, index: SceneIndex, removed: Sequence[str]) -> None:
+    frames, queries = index.frames, index.queries
+    texts = dict(
+        state=state,
+        num_ids=int(index.num_ids),
+        frames=[(frame.name, frame.source, int(frame.camera)) for frame in frames],
+        queries=[(query.image_name, query.source, int(query.person_id)) for query in queries],
+        galleries=list(index.galleries),
+        removed=removed,
+    )
+    arrays = dict(
+        texts=np.frombuffer(json.dumps(texts).encode(), np.uint8),
+        box_splits=np.cumsum([0, *(len(frame.bboxes) for frame in frames)]),
+        bboxes=np.concatenate([np.empty((0, 4), np.float32), *(f.bboxes for f in frames)]),
+        person_ids=np.concatenate([np.empty(0, np.int64), *(f.person_ids for f in frames)]),
+        query_bboxes=np.array([query.bbox for query in queries], np.float32).reshape(-1, 4),
+    )
+    if index.raw_ids is not None:
+        arrays['raw_ids'] = index.raw_ids
+    for number, gallery in enumerate(index.galleries.values()):
+        for name in _GALLERY_ARRAYS:
+            arrays[f'gallery_{number}_{name}'] = getattr(gallery, name)
     try:
-        code = {inspect.getfile(base) for base in kind.__mro__ if issubclass(base, SceneFiles)}
-        code |= {annotations.__file__, *map(str, Path(__file__).parent.rglob('*.py'))}
-        for path in sorted(code):
-            version.update(Path(path).read_bytes())
-    except (OSError, TypeError):
-        return ''
-    return version.hexdigest()
+        with whole_file(path) as temporary, open(temporary, 'wb') as file:
+            np.savez(file, **arrays)
+    except OSError as error:
+        _logger.warning(
+            '%s: cannot be written, so that the data set is read anew each time (%s); '
+            '%s=FOLDER chooses another folder, %s=off none',
+            *(path, error, FOLDER_VARIABLE, FOLDER_VARIABLE),
+        )
 
 
-def load_scenes(files: SceneFiles) -> tuple[SceneIndex, list[str]]:
-    """One split of a data set, read and checked, or as it was read the last time.
-
-    Returns:
-        The index without boxes that have no area, and one ``file (row)`` for each such box.
-
-    Raises:
-        FileNotFoundError: A file is missing.
-        ValueError: Annotations contradict the layout or themselves; the message names file and row.
-    """
-    cache = IndexCache(files)
-    loaded = cache.load()
-    if loaded is None:
-        loaded = read_scenes(files)
-        cache.save(*loaded)
-    return loaded
+def _load(path: Path, state: str) -> tuple[SceneIndex, list[str]] | None:
+    """What :func:`_save` was given; None if it was given another state."""
+    with np.load(path, allow_pickle=False) as archive:
+        texts = json.loads(archive['texts'].tobytes())
+        if texts['state'] != state:
+            return None
+        arrays = {name: archive[name] for name in archive.files}
+    frames = [
+        Frame(name, arrays['bboxes'][start:stop], arrays['person_ids'][start:stop], source, camera)
+        for (name, source, camera), (start, stop) in zip(
+            texts['frames'], pairwise(arrays['box_splits'].tolist()), strict=True
+        )
+    ]
+    queries = [
+        Query(name, bbox, person_id, source)
+        for (name, source, person_id), bbox in zip(
+            texts['queries'], arrays['query_bboxes'], strict=True
+        )
+    ]
+    galleries = {
+        name: SearchGalleries(*(arrays[f'gallery_{number}_{key}'] for key in _GALLERY_ARRAYS))
+        for number, name in enumerate(texts['galleries'])
+    }
+    index = SceneIndex(frames, texts['num_ids'], queries, galleries, arrays.get('raw_ids'))
+    return index, texts['removed']
 
 
 def read_scenes(files: SceneFiles) -> tuple[SceneIndex, list[str]]:

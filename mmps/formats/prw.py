@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import numpy as np
 from tqdm import tqdm
 
 from mmps.evaluation.functional.annotations import UNLABELLED
+from mmps.utils.files import whole_file
 
-from .mat.mat_file import read_variable
+from .mat import cell_array, read_variable, write_mat
 from .scene_index import LARGEST_ID, Frame, Query, SceneFiles, SceneIndex
 
 BOX_KEYS = ('box_new', 'anno_file', 'anno_previous')
@@ -193,3 +195,33 @@ def _read_query(line: str, source: str) -> Query:
     if not _are_ids(np.array([person_id]))[0]:
         raise ValueError(f'{source}: {numbers[0]} is not the id of a labelled person')
     return Query(f'{name}.jpg', query_box(np.array(xywh)), int(person_id), source)
+
+
+def write_prw(
+    root: Path,
+    split: str,
+    people: Mapping[str, np.ndarray],
+    queries: Iterable[tuple[str, np.ndarray]] = (),
+) -> None:
+    """Write the annotation files of one split.
+
+    Args:
+        root: Folder of the data set.
+        split: ``'train'`` or ``'test'``.
+        people: Frame name, without suffix -> (n, 5) rows of id, x, y, width, height; the id of an
+            unlabelled person is -2.
+        queries: Of the test split: frame name and row of each query.
+    """
+    for name, rows in people.items():
+        write_mat(root / 'annotations' / f'{name}.jpg.mat', **{BOX_KEYS[0]: rows})
+    write_mat(root / f'frame_{split}.mat', **{f'img_index_{split}': cell_array(list(people))})
+    ids = np.unique(np.concatenate([np.empty(0), *(rows[:, 0] for rows in people.values())]))
+    key = 'ID_train' if split == 'train' else 'ID_test2'
+    write_mat(root / f'ID_{split}.mat', **{key: ids[ids >= 0][None]})
+    if split == 'test':
+        lines = [
+            f'{row[0]:.0f} {" ".join(map(repr, row[1:].tolist()))} {name}\r\n'
+            for name, row in queries
+        ]
+        with whole_file(root / 'query_info.txt') as temporary:
+            temporary.write_bytes(''.join(lines).encode())

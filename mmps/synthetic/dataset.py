@@ -16,7 +16,6 @@ from tqdm import tqdm
 
 from mmps.synthetic.appearance import sample_appearance
 from mmps.synthetic.camera import make_cameras
-from mmps.synthetic.files import PARTS, write_bytes
 from mmps.synthetic.planning import (
     Labels,
     ScenePlan,
@@ -26,7 +25,8 @@ from mmps.synthetic.planning import (
     plan,
 )
 from mmps.synthetic.scene import Scene, compose
-from mmps.synthetic.writers import LAYOUTS
+from mmps.synthetic.writers import LAYOUTS, PARTS
+from mmps.utils.files import whole_file, write_json
 
 FORMAT_VERSION = 1
 MANIFEST = 'synthetic.json'
@@ -76,10 +76,8 @@ def make_synthetic_dataset(
     root = Path(root)
     if _open(root, config, layout):
         return root
-    scenes, writer = plan(config), LAYOUTS[layout]
-    todo = [s for s in scenes if not (_part(root, s).exists() and writer.image(root, s).exists())]
-    for folder in {writer.image(root, s).parent for s in scenes} | {root / PARTS}:
-        folder.mkdir(parents=True, exist_ok=True)
+    scenes, files = plan(config), LAYOUTS[layout]
+    todo = [s for s in scenes if not (_part(root, s).exists() and files.image(root, s).exists())]
     bar = tqdm(
         _rendered(root, config, layout, todo, workers),
         desc=f'render {root.name}',
@@ -91,7 +89,7 @@ def make_synthetic_dataset(
     for _ in bar:
         pass
     labels = [Labels.load(_part(root, scene)) for scene in scenes]
-    writer.write(root, scenes, labels, choose_queries(config, scenes, labels))
+    files.write(root, scenes, labels, choose_queries(config, scenes, labels))
     _write_manifest(root, config, layout, complete=True)
     shutil.rmtree(root / PARTS)
     return root
@@ -103,7 +101,7 @@ def _parameters(config: SyntheticConfig, layout: str) -> dict:
 
 def _write_manifest(root: Path, config: SyntheticConfig, layout: str, *, complete: bool) -> None:
     content = {'parameters': _parameters(config, layout), 'complete': complete}
-    write_bytes(root / MANIFEST, (json.dumps(content, indent=2) + '\n').encode())
+    write_json(root / MANIFEST, content)
 
 
 def _open(root: Path, config: SyntheticConfig, layout: str) -> bool:
@@ -160,7 +158,8 @@ def _render_to_disk(root: Path, config: SyntheticConfig, layout: str, scene: Sce
     quality = make_cameras(config.seed)[scene.camera].quality
     bgr = cv2.cvtColor(drawn.image, cv2.COLOR_RGB2BGR)
     _, encoded = cv2.imencode('.jpg', bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    write_bytes(LAYOUTS[layout].image(root, scene), encoded.tobytes())
+    with whole_file(LAYOUTS[layout].image(root, scene)) as temporary:
+        temporary.write_bytes(encoded.tobytes())
     Labels(drawn.person_ids, drawn.boxes, drawn.visible).save(_part(root, scene))
 
 

@@ -1,6 +1,5 @@
 """Plans a data set from a seed: who appears where, and who is searched for."""
 
-import io
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -9,7 +8,7 @@ import numpy as np
 
 from mmps.synthetic.appearance import Appearance, sample_appearance
 from mmps.synthetic.camera import NUM_CAMERAS
-from mmps.synthetic.files import write_bytes
+from mmps.utils.files import whole_file
 
 PLAN_STREAM, LOOK_STREAM = 3, 4
 PEOPLE_PER_IMAGE = 3.0
@@ -186,9 +185,8 @@ class Labels:
 
     def save(self, path: Path) -> None:
         """Writes the labels to an .npz file."""
-        buffer = io.BytesIO()
-        np.savez(buffer, person_ids=self.person_ids, boxes=self.boxes, visible=self.visible)
-        write_bytes(path, buffer.getvalue())
+        with whole_file(path) as temporary, open(temporary, 'wb') as file:
+            np.savez(file, person_ids=self.person_ids, boxes=self.boxes, visible=self.visible)
 
     @classmethod
     def load(cls, path: Path) -> 'Labels':

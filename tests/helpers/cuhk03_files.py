@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mmps.synthetic.cuhk03_files import SHOTS, VARIABLES, view_of, write_cuhk03
+from mmps.formats.cuhk03 import write_cuhk03
+from mmps.formats.cuhk03_crops import SHOTS, VARIABLES
 
 ONE_VIEW = (1, 2)
 """Camera pair and number of the person whom the second view never shows."""
@@ -35,13 +36,13 @@ def write_tiny_cuhk03(
     root, rng = Path(root), np.random.default_rng(seed)
     everybody = [(pair, n) for pair, count in enumerate(people, 1) for n in range(1, count + 1)]
     crops = {
-        variable: {
+        boxes: {
             (*person, number): _crop(rng, person)
             for person in everybody
             for number in range(1, SHOTS + 1)
-            if not _is_missing(variable, person, number)
+            if not _is_missing(boxes, person, number)
         }
-        for variable in VARIABLES
+        for boxes in VARIABLES
     }
     write_cuhk03(
         root,
@@ -53,11 +54,11 @@ def write_tiny_cuhk03(
     return root
 
 
-def _is_missing(variable: str, person: tuple[int, int], number: int) -> bool:
+def _is_missing(boxes: str, person: tuple[int, int], number: int) -> bool:
     return (
         (number == 5 and person[1] % 2 == 0)
-        or (person == ONE_VIEW and view_of(number) == 2)
-        or (variable == 'detected' and person == (1, 1) and number == SHOTS)
+        or (person == ONE_VIEW and number > SHOTS // 2)
+        or (boxes == 'detected' and person == (1, 1) and number == SHOTS)
     )
 
 

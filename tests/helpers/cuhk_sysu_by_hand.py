@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mmps.formats.cuhk_sysu import CUHKSYSUFiles
+from mmps.formats.cuhk_sysu import CUHKSYSUFiles, Entry, Search, write_cuhk_sysu
 from mmps.formats.scene_index import SceneIndex
-from mmps.synthetic.cuhk_sysu_files import (
-    Entry,
-    Search,
-    write_images,
-    write_pool,
-    write_protocol,
-    write_train,
-)
 
 PEOPLE = {
     's4.jpg': [(1, 1, 5, 5), (2, 2, 0, 9), (3, 3, 9, 0)],
@@ -40,11 +32,8 @@ SEARCHES = [
 
 def write(root: Path) -> Path:
     """Write it, with galleries of 50 and 100."""
-    write_images(root, PEOPLE)
-    write_pool(root, POOL)
-    write_train(root, TRAIN)
-    for size in (50, 100):
-        write_protocol(root, size, SEARCHES)
+    protocols = {50: SEARCHES, 100: SEARCHES}
+    write_cuhk_sysu(root, people=PEOPLE, pool=POOL, identities=TRAIN, protocols=protocols)
     return root
 
 

@@ -9,17 +9,13 @@ import numpy as np
 from helpers.tiny_frames import spread_people, write_frame
 
 from mmps.evaluation.functional import SearchAnnotations
-from mmps.synthetic.cuhk_sysu_files import (
+from mmps.formats.cuhk_sysu import (
     GALLERY_SIZES,
-    SUBSETS,
     Box,
+    CUHKSYSUFiles,
     Entry,
     Search,
-    image_path,
-    write_images,
-    write_pool,
-    write_protocol,
-    write_train,
+    write_cuhk_sysu,
 )
 
 
@@ -64,35 +60,35 @@ def write_tiny_cuhk_sysu(
         raise ValueError('at least 2 training images, 4 test images and 4 identities are needed')
     root, rng = Path(root), np.random.default_rng(seed)
     names = [f's{k + 1}.jpg' for k in range(train_images + test_images)]
-    image_path(root, names[0]).parent.mkdir(parents=True, exist_ok=True)
+    images = root / CUHKSYSUFiles.IMAGE_FOLDER
+    images.mkdir(parents=True, exist_ok=True)
     boxes: dict[str, list[Box]] = {}
     splits = []
     for part, first_id in ((names[:train_images], 0), (names[train_images:], num_ids)):
         ids = range(first_id, first_id + num_ids)
         shown: dict[int, list[Entry]] = {person_id: [] for person_id in ids}
         for name, people in zip(part, spread_people(ids, len(part), unlabelled=-1), strict=True):
-            drawn = write_frame(image_path(root, name), people, size, rng)
+            drawn = write_frame(images / name, people, size, rng)
             boxes[name] = [tuple(box) for box in drawn.astype(int).tolist()]
             for person_id, box in zip(people[1:], boxes[name][1:], strict=True):
                 shown[person_id].append(Entry(name, box))
         splits.append(list(shown.values()))
         if traps:
             boxes[part[0]] += [(5, 5, 0, 40), (5, 5, 20, 0), boxes[part[0]][1]]
-    write_images(root, boxes)
-    write_pool(root, names[train_images:])
-    write_train(root, splits[0])
-    _write_protocols(root, splits[1], boxes, names[train_images:], gallery_sizes, traps)
+    pool = names[train_images:]
+    protocols = _protocols(splits[1], boxes, pool, gallery_sizes, traps)
+    write_cuhk_sysu(root, people=boxes, pool=pool, identities=splits[0], protocols=protocols)
     return root
 
 
-def _write_protocols(
-    root: Path,
+def _protocols(
     identities: list[list[Entry]],
     boxes: Mapping[str, list[Box]],
     pool: list[str],
     gallery_sizes: Sequence[int],
     traps: bool,
-) -> None:
+) -> dict[int | str, list[Search]]:
+    protocols: dict[int | str, list[Search]] = {}
     for size in gallery_sizes:
         searches = []
         for number, (query, positive) in enumerate(identities):
@@ -103,13 +99,11 @@ def _write_protocols(
                 again = Entry(positive.image, boxes[positive.image][0])
                 gallery = ([query, *gallery], [*gallery, positive], [*gallery, again], [])[number]
             searches.append(Search(f'p{number + 1}', query, gallery))
-        write_protocol(root, size, searches)
+        protocols[size] = searches
     positive, query = identities[1]
     others = [Entry(name) for name in pool if name not in (query.image, positive.image)]
     further = Search('p2', query, [positive, *others])
-    subsets = {'occlusion': [searches[0], further], 'resolution': [searches[-1]]}
-    for name in SUBSETS:
-        write_protocol(root, name, subsets[name])
+    return {**protocols, 'occlusion': [searches[0], further], 'resolution': [searches[-1]]}
 
 
 def write_test_set(root: str | Path, annotations: SearchAnnotations) -> Path:
@@ -126,9 +120,8 @@ def write_test_set(root: str | Path, annotations: SearchAnnotations) -> Path:
     """
     root, names = Path(root), annotations.image_names
     people = np.split(annotations.bboxes, annotations.box_splits[1:-1])
-    write_images(root, {name: _xywh(own) for name, own in zip(names, people, strict=True)})
-    write_pool(root, names)
-    write_train(root, [])
+    boxes = {name: _xywh(own) for name, own in zip(names, people, strict=True)}
+    write_cuhk_sysu(root, people=boxes, pool=names, identities=[])
     queries = [
         Entry(names[image], box)
         for image, box in zip(
@@ -144,7 +137,7 @@ def write_test_set(root: str | Path, annotations: SearchAnnotations) -> Path:
             Search(f'p{query + 1}', queries[query], entries[bounds[k] : bounds[k + 1]])
             for k, query in enumerate(galleries.queries.tolist())
         ]
-        write_protocol(root, protocol, searches)
+        write_cuhk_sysu(root, protocols={protocol: searches})
     return root
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 from helpers.tiny_frames import spread_people, write_frame
-from scipy.io import savemat
 
 from mmps.evaluation.functional import SearchAnnotations
-from mmps.formats.prw import BOX_KEYS
+from mmps.formats.mat import write_mat
+from mmps.formats.prw import BOX_KEYS, write_prw
 
 
 def write_tiny_prw(
@@ -45,29 +45,25 @@ def write_tiny_prw(
     if min(train_frames, test_frames, num_ids) < 2:
         raise ValueError('at least two frames per split and two identities are needed')
     root, rng = Path(root), np.random.default_rng(seed)
-    for folder in ('frames', 'annotations'):
-        (root / folder).mkdir(parents=True, exist_ok=True)
+    (root / 'frames').mkdir(parents=True, exist_ok=True)
     splits = {
         'train': ([*range(1, num_ids), 932], train_frames),
         'test': ([*range(484, 484 + num_ids)], test_frames),
     }
-    serial, queries = 0, []
+    serial = 0
     for split, (ids, frames) in splits.items():
-        names, shown = [], set()
+        written, first = {}, {}
         appearing = spread_people(ids, frames, unlabelled=-2)
         for people in [*appearing, *([[]] if empty_frame else [])]:
             name = f'c{serial % 6 + 1}s1_{serial:06d}'
-            boxes = _write_frame(root, name, people, size, rng)
-            for person_id, *box in boxes:
-                if split == 'test' and person_id > 0 and person_id not in shown:
-                    queries.append(f'{person_id:.0f} {" ".join(f"{v:.2f}" for v in box)} {name}')
-                    shown.add(person_id)
-            names.append(name)
+            boxes = write_frame(root / 'frames' / f'{name}.jpg', people, size, rng)
+            # Two decimals, as PRW's own files give them.
+            written[name] = np.column_stack([np.array(people, np.float64), boxes]).round(2)
+            for row in written[name]:
+                first.setdefault(row[0], (name, row))
             serial += 1
-        savemat(root / f'frame_{split}.mat', {f'img_index_{split}': _cells(names)})
-    savemat(root / 'ID_train.mat', {'ID_train': np.array([splits['train'][0]], np.float64)})
-    savemat(root / 'ID_test.mat', {'ID_test2': np.array([splits['test'][0]], np.float64)})
-    (root / 'query_info.txt').write_bytes(''.join(f'{line}\r\n' for line in queries).encode())
+        queries = [place for person_id, place in first.items() if person_id > 0]
+        write_prw(root, split, written, queries)
     return root
 
 
@@ -85,43 +81,20 @@ def write_test_set(root: str | Path, annotations: SearchAnnotations) -> Path:
         ``root`` as a path.
     """
     root, names = Path(root), [Path(name).stem for name in annotations.image_names]
-    (root / 'annotations').mkdir(parents=True, exist_ok=True)
     ids = np.where(annotations.person_ids < 0, -2, annotations.person_ids)
     rows = np.column_stack([ids, _xywh(annotations.bboxes)])
     people = np.split(rows, annotations.box_splits[1:-1])
-    for number, (name, own) in enumerate(zip(names, people, strict=True)):
-        savemat(root / 'annotations' / f'{name}.jpg.mat', {BOX_KEYS[number % len(BOX_KEYS)]: own})
-    savemat(root / 'frame_test.mat', {'img_index_test': _cells(names)})
-    lines = [
-        f'{person} {" ".join(f"{v:.2f}" for v in box)} {names[image]}\r\n'
-        for person, box, image in zip(
-            annotations.query_person_ids,
-            _xywh(annotations.query_bboxes),
-            annotations.query_images,
-            strict=True,
-        )
+    queries = np.column_stack([annotations.query_person_ids, _xywh(annotations.query_bboxes)])
+    asked = [
+        (names[image], row) for image, row in zip(annotations.query_images, queries, strict=True)
     ]
-    (root / 'query_info.txt').write_bytes(''.join(lines).encode())
+    write_prw(root, 'test', dict(zip(names, people, strict=True)), asked)
+    for number, name in enumerate(names):
+        if key := number % len(BOX_KEYS):
+            write_mat(root / 'annotations' / f'{name}.jpg.mat', **{BOX_KEYS[key]: people[number]})
     return root
 
 
 def _xywh(xyxy: np.ndarray) -> np.ndarray:
     corner, size = xyxy[:, :2].astype(np.float64), (xyxy[:, 2:] - xyxy[:, :2]).astype(np.float64)
     return np.concatenate([corner, size], 1).round(2)
-
-
-def _write_frame(
-    root: Path, name: str, people: list[int], size: tuple[int, int], rng: np.random.Generator
-) -> np.ndarray:
-    """Write image and annotation of one frame; returns its (n, 5) rows of id, x, y, w, h."""
-    boxes = write_frame(root / 'frames' / f'{name}.jpg', people, size, rng)
-    # Two decimals, as query_info.txt gives them, or a query's box would not be its frame's.
-    rows = np.column_stack([np.array(people, np.float64), boxes]).round(2)
-    savemat(root / 'annotations' / f'{name}.jpg.mat', {'box_new': rows})
-    return rows
-
-
-def _cells(names: list[str]) -> np.ndarray:
-    cells = np.empty((len(names), 1), object)
-    cells[:, 0] = names
-    return cells

@@ -13,10 +13,9 @@ from mmps.datasets import CocoPersonSearchDataset, CUHKSYSUDataset, PRWDataset, 
 from mmps.datasets.transforms import BrokenImageError
 from mmps.formats.converters.annotated_images import Tally
 from mmps.formats.converters.official import convert_split
-from mmps.formats.cuhk_sysu import read_images
+from mmps.formats.cuhk_sysu import read_images, write_cuhk_sysu
 from mmps.formats.loading import read_scenes
 from mmps.formats.prw import PRWFiles
-from mmps.synthetic.cuhk_sysu_files import write_images
 
 LOAD_AND_PACK = [
     dict(type='LoadSceneImage'),
@@ -195,7 +194,7 @@ def cuhk_sysu_with(tmp_path, box):
     people = read_images(root / 'annotation/Images.mat')
     listed = {n: [(*b[:2], *(b[2:] - b[:2])) for b in boxes] for n, boxes in people.items()}
     listed['s1.jpg'].insert(0, tuple(map(float, box)))
-    write_images(root, listed)
+    write_cuhk_sysu(root, people=listed)
     return CUHKSYSUDataset, dict(data_root=str(root)), 'Images.mat: s1.jpg'
 
 

@@ -13,7 +13,7 @@ from helpers.cuhk03_files import write_tiny_cuhk03
 
 from mmps.formats import cuhk03_crops
 from mmps.formats.cuhk03_crops import COMPLETE, Crop, read_crops, read_test_people, unpack_crops
-from mmps.synthetic.mat73 import cell, write_mat73
+from mmps.formats.mat import cell_array, write_mat73
 
 PICTURE = np.zeros((8, 4, 3), np.uint8)
 
@@ -25,13 +25,15 @@ def path(tmp_path):
 
 def write(path, rows=None, testset=((1, 1),), **variables):
     """A file with one camera pair; ``rows`` of ten pictures each."""
-    pairs = cell([rows_cell([[PICTURE] * 10] if rows is None else rows)])
-    content = dict(detected=pairs, labeled=pairs, testsets=cell([np.array(testset, np.float64)]))
+    pairs = cell_array([rows_cell([[PICTURE] * 10] if rows is None else rows)])
+    content = dict(
+        detected=pairs, labeled=pairs, testsets=cell_array([np.array(testset, np.float64)])
+    )
     write_mat73(path, **{**content, **variables})
 
 
 def rows_cell(rows):
-    return cell([picture for row in rows for picture in row], (len(rows), -1))
+    return cell_array([picture for row in rows for picture in row], (len(rows), -1))
 
 
 def test_names_views_and_cameras():
@@ -71,16 +73,16 @@ def test_other_cells(path):
     write(path, labeled=np.zeros((5, 1)))
     with pytest.raises(ValueError, match='labeled: is not a cell'):
         read_crops(path, 'labelled')
-    write(path, labeled=cell([np.zeros((5, 1))]))
+    write(path, labeled=cell_array([np.zeros((5, 1))]))
     with pytest.raises(ValueError, match=r'labeled\{1\}: is not a cell'):
         read_crops(path, 'labelled')
-    write(path, labeled=cell([rows_cell([[PICTURE] * 10])] * 10))
+    write(path, labeled=cell_array([rows_cell([[PICTURE] * 10])] * 10))
     with pytest.raises(ValueError, match='labeled: 10 camera pairs'):
         read_crops(path, 'labelled')
 
 
 def test_wrong_keys(path):
-    write_mat73(path, labelled=cell([None]), testsets=cell([None]))
+    write_mat73(path, labelled=cell_array([None]), testsets=cell_array([None]))
     with pytest.raises(
         ValueError, match='labeled: there is no such variable, but labelled, testsets'
     ):
@@ -133,7 +135,7 @@ def test_a_test_person_who_does_not_exist(path, row):
 
 @pytest.mark.parametrize('testset', [np.zeros((0, 2)), np.ones((3, 3)), np.ones((3, 2, 2))])
 def test_test_people_in_another_shape(path, testset):
-    write(path, testsets=cell([testset]))
+    write(path, testsets=cell_array([testset]))
     with pytest.raises(ValueError, match=r'cuhk-03\.mat: testsets\{1\}: shape'):
         read_test_people(path, 0)
 

@@ -14,18 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.io import loadmat, savemat
 
-from mmps.formats import load_scenes, scene_files
-from mmps.formats.cuhk_sysu import CUHKSYSUFiles, whole_boxes
+from mmps.formats import load_scenes, mat, scene_files
+from mmps.formats.cuhk_sysu import CUHKSYSUFiles, Entry, Search, whole_boxes, write_cuhk_sysu
+from mmps.formats.mat import compact, struct_array, write_mat
 from mmps.formats.scene_index import to_search_annotations
-from mmps.synthetic import mat5
-from mmps.synthetic.cuhk_sysu_files import (
-    Entry,
-    Search,
-    write_images,
-    write_pool,
-    write_protocol,
-    write_train,
-)
 
 
 @pytest.fixture
@@ -54,7 +46,7 @@ def test_training_split_by_hand(root):
 
 
 def test_a_box_of_two_training_identities_belongs_to_the_last(root):
-    write_train(root, [*TRAIN, [TRAIN[0][0], Entry('s1.jpg', (1, 2, 3, 4))]])
+    write_cuhk_sysu(root, identities=[*TRAIN, [TRAIN[0][0], Entry('s1.jpg', (1, 2, 3, 4))]])
     index = read(root, test_mode=False)
     assert [frame.person_ids.tolist() for frame in index.frames[:2]] == [[0, 2], [2]]
     assert index.num_ids == 3
@@ -105,7 +97,7 @@ def test_fractions_are_cut_off_before_corners_are_added():
 
 
 def test_all_sizes_have_the_same_queries(root):
-    write_protocol(root, 500, SEARCHES)
+    write_cuhk_sysu(root, protocols={500: SEARCHES})
     index = read(root, gallery_sizes=(500, 50))
     assert list(index.galleries) == [500, 50]
     assert [gallery.queries.tolist() for gallery in index.galleries.values()] == [[0, 1]] * 2
@@ -116,8 +108,8 @@ def test_subsets_share_queries_and_add_others(root):
     positive = Entry('s5.jpg', (400, 5, 6, 7))
     labelled = Search('p9', Entry('s3.jpg', (10, 10, 20, 30)), [positive])
     nobody = Search('p8', Entry('s2.jpg', (0, 0, 9, 9)), [Entry('s5.jpg')])
-    write_protocol(root, 'occlusion', [SEARCHES[1], labelled])
-    write_protocol(root, 'resolution', [nobody, labelled, SEARCHES[0]])
+    write_cuhk_sysu(root, protocols={'occlusion': [SEARCHES[1], labelled]})
+    write_cuhk_sysu(root, protocols={'resolution': [nobody, labelled, SEARCHES[0]]})
     index = read(root, subsets=('occlusion', 'resolution'))
     assert index.galleries[100].queries.tolist() == [0, 1]
     assert index.galleries['occlusion'].queries.tolist() == [1, 2]
@@ -131,14 +123,14 @@ def test_subsets_share_queries_and_add_others(root):
 def test_searches_for_one_person_have_one_id(root):
     """As where every appearance of a person is a query once."""
     back = Search('p9', Entry('s3.jpg', (10, 10, 20, 30)), [FIRST])
-    write_protocol(root, 50, [*SEARCHES, back])
+    write_cuhk_sysu(root, protocols={50: [*SEARCHES, back]})
     index = read(root, gallery_sizes=(50,))
     assert [query.person_id for query in index.queries] == [1, 2, 1]
     assert boxes_of(index.frames[0])[400, 5, 406, 12] == 1
 
 
 def test_ids_come_from_the_smallest_size_or_else_the_first(root):
-    write_protocol(root, 100, SEARCHES[::-1])
+    write_cuhk_sysu(root, protocols={100: SEARCHES[::-1]})
     ids = {query.image_name: query.person_id for query in read(root).queries}
     assert ids == {'s5.jpg': 1, 's3.jpg': 2}
     (root / 'annotation/test/train_test/TestG50.mat').unlink()
@@ -147,27 +139,21 @@ def test_ids_come_from_the_smallest_size_or_else_the_first(root):
 
 
 def test_a_search_without_a_gallery(root):
-    write_protocol(root, 50, [Search('p1', FIRST, []), SEARCHES[1]])
+    write_cuhk_sysu(root, protocols={50: [Search('p1', FIRST, []), SEARCHES[1]]})
     index = read(root, gallery_sizes=(50,))
     assert index.galleries[50].splits.tolist() == [0, 0, 3]
 
 
 def test_every_file_that_is_read_is_a_source(root, monkeypatch):
-    opened = set()
-    for function in (
-        'mmps.formats.mat.mat_file.read_mat',
-        'mmps.formats.mat.records._lean_records',
-    ):
-        module, name = function.rsplit('.', 1)
-        original = getattr(__import__(module, fromlist=[name]), name)
+    opened, original = set(), mat._opened
 
-        def spy(path, *args, original=original):
-            opened.add(path)
-            return original(path, *args)
+    def spy(path):
+        opened.add(path)
+        return original(path)
 
-        monkeypatch.setattr(function, spy)
+    monkeypatch.setattr(mat, '_opened', spy)
     for name in ('occlusion', 'resolution'):
-        write_protocol(root, name, SEARCHES)
+        write_cuhk_sysu(root, protocols={name: SEARCHES})
     for files in (
         CUHKSYSUFiles(root),
         CUHKSYSUFiles(root, True),
@@ -277,13 +263,13 @@ BOX, FLAT = (400, 5, 6, 7), (400, 5, 0, 7)
     ],
 )
 def test_an_impossible_search_names_file_and_row(root, search, message):
-    write_protocol(root, 100, [SEARCHES[0], search])
+    write_cuhk_sysu(root, protocols={100: [SEARCHES[0], search]})
     with pytest.raises(ValueError, match=f'TestG100.mat: .*{message}'):
         read(root)
 
 
 def test_a_query_outside_the_test_images(root):
-    write_protocol(root, 100, [Search('p', Entry('s1.jpg', (1, 2, 3, 4)), [])])
+    write_cuhk_sysu(root, protocols={100: [Search('p', Entry('s1.jpg', (1, 2, 3, 4)), [])]})
     with pytest.raises(ValueError, match=r"TestG100.mat: Query, row 0 .*'s1.jpg' is not among"):
         load_scenes(CUHKSYSUFiles(root, True))
 
@@ -296,27 +282,27 @@ def test_a_query_outside_the_test_images(root):
     ],
 )
 def test_bad_pools(root, names, message):
-    write_pool(root, names)
+    write_cuhk_sysu(root, pool=names)
     with pytest.raises(ValueError, match=f'pool.mat: {message}'):
         read(root)
 
 
 def test_bad_images(root):
-    write_images(root, {**PEOPLE, 's7.jpg': [(1, 2, 3, 4, 5)]})
+    write_cuhk_sysu(root, people={**PEOPLE, 's7.jpg': [(1, 2, 3, 4, 5)]})
     with pytest.raises(ValueError, match=r'Images.mat: Img, row 7 .* not of the form'):
         read(root)
     path = root / 'annotation/Images.mat'
-    row = [mat5.text('a.jpg'), mat5.numbers([0]), mat5.numbers([], (0, 0))]
-    mat5.write_variable(path, 'Img', mat5.structs(('imname', 'nAppear', 'box'), [row, row]))
+    row = 'a.jpg', compact([0]), np.empty((0, 0))
+    write_mat(path, Img=struct_array(('imname', 'nAppear', 'box'), [row, row]))
     with pytest.raises(ValueError, match=r"Images.mat: Img, row 1 .* repeats 'a.jpg'"):
         read(root)
     savemat(path, {'Img': np.arange(4)})
-    with pytest.raises(ValueError, match=r'Images.mat: Img, row 0 .* not of the form'):
+    with pytest.raises(ValueError, match=r'Images.mat: Img holds int64 values, not structs'):
         read(root)
 
 
 def test_bad_identities(root):
-    write_train(root, [*TRAIN, [Entry('s4.jpg')]])
+    write_cuhk_sysu(root, identities=[*TRAIN, [Entry('s4.jpg')]])
     with pytest.raises(ValueError, match=r'Train.mat: row 2 \(counted from 0\) is not of the form'):
         read(root, test_mode=False)
     savemat(root / 'annotation/test/train_test/Train.mat', {'Train': np.arange(3)})
@@ -327,19 +313,19 @@ def test_bad_identities(root):
 @pytest.mark.parametrize('entry', [Entry('s4.jpg', (1, 1, 5, 6)), SECOND])
 def test_labelled_boxes_that_nobody_has(root, entry):
     """The wrong box, or an image of the other split."""
-    write_train(root, [*TRAIN, [entry]])
+    write_cuhk_sysu(root, identities=[*TRAIN, [entry]])
     with pytest.raises(
         ValueError, match=r'Train.mat: 1 of 4 labelled boxes .*row 2 .*one data set'
     ):
         read(root, test_mode=False)
-    write_train(root, [*TRAIN, [entry], *[TRAIN[1]] * 100])
+    write_cuhk_sysu(root, identities=[*TRAIN, [entry], *[TRAIN[1]] * 100])
     with pytest.warns(UserWarning, match='Train.mat: 1 of 104 labelled boxes .* stay unlabelled'):
         index = read(root, test_mode=False)
     assert index.num_ids == 103
 
 
 def test_files_of_different_data_sets(root):
-    write_images(root, {name: [(9, 9, 9, 9)] for name in PEOPLE})
+    write_cuhk_sysu(root, people={name: [(9, 9, 9, 9)] for name in PEOPLE})
     with pytest.raises(ValueError, match='TestG50.mat: 4 of 4 labelled boxes .* Images.mat'):
         read(root)
 

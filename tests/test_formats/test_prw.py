@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 from helpers.prw_files import write_tiny_prw
-from scipy.io import savemat
+from helpers.scene_indices import assert_same_index
+from scipy.io import loadmat, savemat
 
 from mmps.formats.prw import (
     PRWFiles,
@@ -228,10 +229,11 @@ def test_a_box_that_ends_before_the_image_begins():
     ]
 
 
-@pytest.mark.parametrize('name', ['annotations/c1s1_000000.jpg.mat', 'ID_train.mat'])
-def test_files_of_matlab_4_are_named(tmp_path, name):
+def test_files_of_matlab_4_are_read(tmp_path):
     root = write_tiny_prw(tmp_path / 'PRW')
-    savemat(root / name, {'box_new': np.ones((1, 5)), 'ID_train': np.ones((1, 5))}, format='4')
-    message = rf'{name}: saved as MATLAB version 4; save it with "-v7"'
-    with pytest.raises(ValueError, match=message):
-        PRWFiles(root).read()
+    wanted = PRWFiles(root).read()
+    for path in (root / 'annotations/c1s1_000000.jpg.mat', root / 'ID_train.mat'):
+        variables = {k: v for k, v in loadmat(path).items() if not k.startswith('__')}
+        savemat(path, variables, format='4')
+        assert not path.read_bytes().startswith(b'MATLAB')
+    assert_same_index(PRWFiles(root).read(), wanted)

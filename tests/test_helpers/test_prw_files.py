@@ -94,7 +94,7 @@ def test_any_test_set(tmp_path):
     np.testing.assert_allclose(rows[0], [[484, 10.25, 20, 20.25, 50.75], [-2, -3, 5, 12.5, 35]])
     assert rows[1].shape == (0, 5)
     lines = (root / 'query_info.txt').read_bytes()
-    assert lines.startswith(b'484 0.00 1.00 2.00 3.00 c6s1_000001\r\n484 10.25 20.00')
+    assert lines.startswith(b'484 0.0 1.0 2.0 3.0 c6s1_000001\r\n484 10.25 20.0 ')
     read = to_search_annotations(read_scenes(PRWFiles(root, test_mode=True))[0])
     assert read.image_names == given.image_names
     assert read.cameras.tolist() == [2, 1, 6]

@@ -9,10 +9,9 @@ import pytest
 
 from mmps.formats.cuhk03 import CUHK03Files
 from mmps.formats.cuhk03_crops import read_crops, unpack_crops
-from mmps.synthetic import SyntheticConfig, make_synthetic_dataset, plan
+from mmps.synthetic import SyntheticConfig, make_synthetic_dataset, plan, writers
 from mmps.synthetic.planning import Labels
-from mmps.synthetic.writers import CUHK03Writer
-from mmps.synthetic.writers import cuhk03 as writer_module
+from mmps.synthetic.writers import LAYOUTS
 
 SMALL = SyntheticConfig(
     images=8, identities=2, test_images=12, test_identities=2, queries=2, width=240, height=135
@@ -78,7 +77,7 @@ def test_a_person_has_up_to_five_crops_of_each_of_two_cameras(root: Path) -> Non
 
 def test_cut_stays_inside_the_picture() -> None:
     picture = np.arange(60, dtype=np.uint8).reshape(5, 4, 3)
-    cut = writer_module._cut
+    cut = writers._cut
     np.testing.assert_array_equal(cut(picture, np.array([1, 1, 3, 4.0])), picture[1:4, 1:3])
     np.testing.assert_array_equal(cut(picture, np.array([0.9, -3, 2.1, 99])), picture[:, 0:3])
     assert cut(picture, np.array([50, 50, 60, 60.0])).shape == (1, 1, 3)
@@ -95,7 +94,7 @@ def test_an_identity_gets_the_two_cameras_that_show_it_most() -> None:
     by_camera = {c: [k for k, s in enumerate(scenes) if s.camera == c] for c in range(6)}
     shown = {by_camera[4][0]: (1,), by_camera[4][1]: (1, -1), by_camera[1][0]: (1, 2)}
     shown |= {by_camera[1][1]: (1,), by_camera[0][0]: (1,)}
-    cast = writer_module._cast(scenes, [labels(*shown.get(k, ())) for k in range(len(scenes))])
+    cast = writers._cast(scenes, [labels(*shown.get(k, ())) for k in range(len(scenes))])
     # Person 1: cameras 1 and 4; person 2 is seen by camera 1 alone. Both are of that camera's pair.
     assert cast.people == [2]
     assert cast.places == {
@@ -117,10 +116,10 @@ def write_scenes(root: Path, shown: dict[int, tuple[int, ...]]) -> None:
         picture = np.full((135, 240, 3), 128, np.uint8)
         for person, (x1, y1, x2, y2) in zip(ids, boxes.astype(int), strict=True):
             picture[y1:y2, x1:x2] = COLOURS[person]
-        path = CUHK03Writer().image(root, scene)
+        path = LAYOUTS['cuhk03'].image(root, scene)
         path.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(path), picture[..., ::-1])
-    CUHK03Writer().write(root, scenes, people, [])
+    LAYOUTS['cuhk03'].write(root, scenes, people, [])
 
 
 COLOURS = {1: (230, 20, 20), 2: (20, 230, 20), 3: (20, 20, 230), -1: (255, 255, 255)}

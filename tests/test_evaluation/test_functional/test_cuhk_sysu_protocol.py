@@ -8,9 +8,8 @@ from helpers.search_cases import random_predictions
 
 from mmps.evaluation.functional import SearchProtocols
 from mmps.formats import load_scenes
-from mmps.formats.cuhk_sysu import SUBSETS, CUHKSYSUFiles
+from mmps.formats.cuhk_sysu import SUBSETS, CUHKSYSUFiles, Entry, Search, write_cuhk_sysu
 from mmps.formats.scene_index import to_search_annotations
-from mmps.synthetic.cuhk_sysu_files import Entry, Search, write_images, write_pool, write_protocol
 
 SIZES = (6, 2, 4, 8, 10, 15)
 SUBSET_QUERIES = {'occlusion': [0, -1], 'resolution': [11]}
@@ -67,9 +66,9 @@ PERSON = (10, 10, 12, 20)
 def search_by_hand(tmp_path, gallery, detections):
     """Metrics of one query in ``s1.jpg``; ``detections``: by image, xywh box and similarity."""
     names = ['s1.jpg', 's2.jpg', 's3.jpg']
-    write_images(tmp_path, {name: [PERSON, (50, 10, 12, 20)] for name in names})
-    write_pool(tmp_path, names)
-    write_protocol(tmp_path, 100, [Search('p1', Entry('s1.jpg', PERSON), gallery)])
+    write_cuhk_sysu(tmp_path, people={name: [PERSON, (50, 10, 12, 20)] for name in names})
+    write_cuhk_sysu(tmp_path, pool=names)
+    write_cuhk_sysu(tmp_path, protocols={100: [Search('p1', Entry('s1.jpg', PERSON), gallery)]})
     annotations = annotations_of(tmp_path)
     rows = [(image, *row) for image, name in enumerate(names) for row in detections.get(name, [])]
     boxes = np.array([row[1] for row in rows], np.float32)
