@@ -66,27 +66,30 @@ class CheckpointError(UserError, ValueError):
     """A file is no checkpoint that can be read; the message names it."""
 
 
-@CheckpointLoader.register_scheme('', force=True)
 def read_checkpoint(
-    filename: str | os.PathLike, map_location: str | torch.device | Callable | None = 'cpu'
+    path: str | os.PathLike, map_location: str | torch.device | Callable | None = 'cpu'
 ) -> Any:
     """What ``torch.save`` wrote, if it is made of tensors and plain values only.
 
-    mmengine reads local files by it too, for ``--resume`` and ``load_from``.
-
     Args:
-        filename: A local file.
+        path: A local file.
         map_location: As for ``torch.load``.
 
     Raises:
         FileNotFoundError: There is no such file.
         CheckpointError: The file is damaged, or would have to run code to be read.
     """
-    path = existing_file(filename)
+    path = existing_file(path)
     try:
         return torch.load(path, map_location=map_location, weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
         raise _unreadable(path, error) from error
+
+
+@CheckpointLoader.register_scheme('', force=True)
+def load_from_local(filename: str, map_location: Any = None) -> Any:
+    """How mmengine reads local files, for ``--resume`` and ``load_from``."""
+    return read_checkpoint(filename, map_location)
 
 
 def _unreadable(path: str | Path, error: Exception) -> CheckpointError:
