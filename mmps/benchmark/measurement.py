@@ -79,22 +79,19 @@ def peak_memory() -> float:
 
 def print_measurements(measurements: list[Measurement]) -> None:
     """Print one line per number, then a table with one line per stage."""
+    import pandas as pd
+
     whole = [m for m in measurements if not m.stage]
     width = max((len(m.name) for m in whole), default=0)
     for m in whole:
         print(f'{m.name:<{width}}  {m.value:>12.4g} {m.unit}')
-    stages: dict[str, dict[str, float]] = {m.stage: {} for m in measurements if m.stage}
-    if not stages:
-        return
+    stages: dict[str, dict[str, float]] = {}
     for m in measurements:
         if m.stage:
-            stages[m.stage][f'{m.name}, {m.unit}'] = m.value
-    columns = list(dict.fromkeys(column for row in stages.values() for column in row))
-    width = max(map(len, stages))
-    print(f'\n{"":<{width}}', *(f'  {column}' for column in columns), sep='')
-    for stage, row in stages.items():
-        cells = (f'  {row[c]:>{len(c)}.3g}' if c in row else f'  {"-":>{len(c)}}' for c in columns)
-        print(f'{stage:<{width}}', *cells, sep='')
+            stages.setdefault(m.stage, {})[f'{m.name}, {m.unit}'] = m.value
+    if stages:
+        table = pd.DataFrame.from_dict(stages, orient='index')
+        print(f'\n{table.to_string(na_rep="-", float_format="{:.3g}".format)}')
 
 
 def write_measurements(path: str, command: str, measurements: list[Measurement]) -> None:

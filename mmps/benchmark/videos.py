@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
-import sys
 import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
 from mmps.benchmark.measurement import Measurement, add_options, peak_memory
 from mmps.sources import video_info
-from mmps.utils.errors import UserError
 from mmps.utils.memory import keep_freed_memory
 
 _CLIP = 20
@@ -46,7 +45,7 @@ def run(arguments: argparse.Namespace) -> list[Measurement]:
     found: dict[str, list[dict]] = {reader: [] for reader in _READERS}
     for _ in range(arguments.repeats):
         for reader in _READERS:
-            found[reader].append(_measured(['read', reader, str(path), str(arguments.fps)]))
+            found[reader].append(_alone(_read, reader, str(path), arguments.fps))
     frames = video_info(str(path)).frames
     measured = [Measurement('frames', frames, '')]
     for reader, runs in found.items():
@@ -61,7 +60,7 @@ def run(arguments: argparse.Namespace) -> list[Measurement]:
         ]
     if arguments.seeks:
         for reader in _READERS:
-            seeks = _measured(['seek', reader, str(path), str(arguments.seeks)])
+            seeks = _alone(_seek, reader, str(path), arguments.seeks)
             measured += [
                 Measurement('median', float(np.median(seeks['seconds'])), 's', f'{reader}, one'),
                 Measurement('worst', max(seeks['seconds']), 's', f'{reader}, one'),
@@ -98,13 +97,10 @@ def _write(path: Path, frames: int, rate: int, width: int, height: int) -> None:
                 output.mux(again)
 
 
-def _measured(arguments: list[str]) -> dict:
-    """What this module measures in a process that has done nothing before."""
-    command = [sys.executable, '-m', 'mmps.benchmark.videos', *arguments]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise UserError(f'{" ".join(arguments)}: {done.stderr.strip()}')
-    return json.loads(done.stdout.splitlines()[-1])
+def _alone(function: Callable[..., dict], *arguments: object) -> dict:
+    """What a function measures in a process that has done nothing before."""
+    with ProcessPoolExecutor(1, get_context('spawn')) as process:
+        return process.submit(function, *arguments).result()
 
 
 def _read(reader: str, path: str, fps: float) -> dict:
@@ -144,9 +140,3 @@ def _seek(reader: str, path: str, count: int) -> dict:
             capture.read()
         seconds.append(time.perf_counter() - start)
     return dict(seconds=seconds)
-
-
-if __name__ == '__main__':
-    kind, reader, path, amount = sys.argv[1:]
-    run_one = _read if kind == 'read' else _seek
-    print(json.dumps(run_one(reader, path, float(amount) if kind == 'read' else int(amount))))
