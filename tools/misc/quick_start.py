@@ -1,16 +1,19 @@
 """Person search from nothing in minutes: render a data set, train, search, compare with baselines.
 
-Each step is a tool that can be run alone; the commands are printed. A second run goes on where an
-interrupted one stopped.
+Each step is a tool that can be run alone. The commands are printed; what they print goes to a log.
+A second run goes on where an interrupted one stopped.
 """
 
 import argparse
+import re
 import shlex
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from tqdm import tqdm
 
 from mmps.cli.common import run_tool
 from mmps.utils.config import load_config
@@ -19,6 +22,8 @@ CONFIG = 'configs/quick_start/ps_densenet_slim_att_plus_synthetic.py'
 TOOLS = Path(__file__).parents[1]
 # Enough to see every step work, not enough to learn from.
 SHORT_SET = dict(images=80, identities=20, test_images=24, test_identities=8, queries=30)
+PROGRESS = re.compile(r'Epoch\((train|val|test)\)\s+(?:\[(\d+)\])?\[\s*(\d+)/(\d+)\]')
+"""What mmengine logs: epoch, step, steps of an epoch."""
 COLUMNS = {
     'det AP': 'det/AP',
     'mAP': 'search/mAP',
@@ -40,21 +45,54 @@ def parse_arguments() -> argparse.Namespace:
     return arguments
 
 
-def run(script: str, *arguments: object) -> None:
-    """Run a tool; its failure ends this one with the same status."""
+def run(log: Path, script: str, *arguments: object, epochs: int = 1) -> None:
+    """Run a tool; its failure ends this one with the same status.
+
+    Args:
+        log: Takes what the tool prints. Its progress is shown here.
+        script: Below ``tools/``.
+        arguments: Of the tool.
+        epochs: How often it goes through its data, where that is what takes long.
+    """
     words = list(map(str, arguments))
     print(f'\n$ python tools/{script} {shlex.join(words)}', flush=True)
+    log.parent.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
-    status = subprocess.run([sys.executable, TOOLS / script, *words]).returncode
-    if status:
-        sys.exit(status)
+    command = [sys.executable, '-u', TOOLS / script, *words]
+    pipe = subprocess.PIPE
+    lines: list[str] = []
+    with (
+        open(log, 'a') as file,
+        # Rendering shows its own progress there.
+        subprocess.Popen(
+            command,
+            stdout=pipe,
+            stderr=None if 'synthetic' in script else subprocess.STDOUT,
+            text=True,
+        ) as process,
+        tqdm(unit='step', leave=False, mininterval=1 if sys.stderr.isatty() else 30) as bar,
+    ):
+        for line in process.stdout:
+            file.write(line)
+            lines = [*lines[-20:], line]
+            if match := PROGRESS.search(line):
+                stage, epoch, step, steps = match.groups()
+                bar.set_description(stage)
+                bar.total = int(steps) * (epochs if stage == 'train' else 1)
+                bar.n = int(steps) * (int(epoch or 1) - 1 if stage == 'train' else 0) + int(step)
+                bar.refresh() if sys.stderr.isatty() else bar.update(0)
+    if process.returncode:
+        print(''.join(lines), file=sys.stderr)
+        print(f'error: that failed; all that it printed is in {log}', file=sys.stderr)
+        sys.exit(process.returncode)
     print(f'({time.perf_counter() - started:.0f} s)', flush=True)
 
 
 def render(arguments: argparse.Namespace) -> None:
     sizes = SHORT_SET if arguments.short else {}
     options = [word for k, v in sizes.items() for word in (f'--{k.replace("_", "-")}', v)]
-    run('misc/make_synthetic_dataset.py', '--out', arguments.data_root.resolve(), *options)
+    log = arguments.work_dir / 'quick_start.log'
+    run(log, 'misc/make_synthetic_dataset.py', '--out', arguments.data_root.resolve(), *options)
 
 
 def config_options(arguments: argparse.Namespace) -> dict[str, object]:
@@ -72,16 +110,21 @@ def config_options(arguments: argparse.Namespace) -> dict[str, object]:
 def train_and_test(arguments: argparse.Namespace, options: dict[str, object]) -> None:
     work_dir = arguments.work_dir.resolve()
     common = ['--work-dir', work_dir, '--cfg-options', *(f'{k}={v}' for k, v in options.items())]
-    run('train.py', CONFIG, '--resume', *common)
+    log, epochs = work_dir / 'quick_start.log', load_config(CONFIG, options).train_cfg.max_epochs
+    run(log, 'train.py', CONFIG, '--resume', *common, epochs=epochs)
+
+    from mmengine.logging import MMLogger
 
     from mmps.utils.checkpoint import newest_checkpoint, save_untrained
 
     predictions, rankings = work_dir / 'predictions.npz', work_dir / 'rankings'
     outputs = ['--out', predictions, '--show-dir', rankings]
-    run('test.py', CONFIG, newest_checkpoint(work_dir), *outputs, *common)
-    # as a baseline
+    run(log, 'test.py', CONFIG, newest_checkpoint(work_dir), *outputs, *common)
+    # As a baseline; mmengine would tell of every weight.
+    MMLogger.get_instance('quick_start', log_level='WARNING')
     save_untrained(load_config(CONFIG, options).model, work_dir / 'untrained.pth')
-    run('test.py', CONFIG, work_dir / 'untrained.pth', '--out', work_dir / 'untrained.npz', *common)
+    untrained = work_dir / 'untrained.pth'
+    run(log, 'test.py', CONFIG, untrained, '--out', work_dir / 'untrained.npz', *common)
 
 
 def results(
@@ -120,15 +163,37 @@ def print_table(rows: Iterator[tuple[str, dict]]) -> None:
         print(f'{name:<40}', *cells)
 
 
+def print_next_steps(arguments: argparse.Namespace) -> None:
+    """Commands that go on from here, with a person of the test set to look for."""
+    from mmps.utils.checkpoint import newest_checkpoint
+
+    line = (arguments.data_root / 'query_info.txt').read_text().splitlines()[0]
+    _, x, y, width, height, name = line.split()
+    x, y, width, height = map(float, (x, y, width, height))
+    box = ','.join(f'{value:.0f}' for value in (x, y, x + width, y + height))
+    model, frames = newest_checkpoint(arguments.work_dir), arguments.data_root / 'frames'
+    people = f'--gallery {arguments.work_dir / "people.lance"}'
+    query = f'{frames / name}.jpg --box {box}'
+    print('\nNow index the scenes, and look for somebody in them:')
+    print(f'python tools/index_gallery.py {model} {frames} {people}')
+    print(
+        f'python tools/search_person.py {model} {query} {people} '
+        f'--show-dir {arguments.work_dir / "found"}'
+    )
+
+
 def main() -> None:
     arguments = parse_arguments()
     options = config_options(arguments)
+    if not arguments.short:
+        print('This takes 20 to 30 minutes on two cores: rendering 2, training the rest.')
     render(arguments)
     train_and_test(arguments, options)
     print_table(results(arguments, options))
     print('\nThe query, then the people most similar to it; right ones green, wrong ones red:')
     for sheet in sorted((arguments.work_dir / 'rankings').glob('*.png')):
         print(sheet)
+    print_next_steps(arguments)
 
 
 if __name__ == '__main__':
