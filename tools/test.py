@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 from mmps.apis.network import default_backend, needs_checkpoint
-from mmps.cli.common import add_run_arguments, load_run_config, run_tool
+from mmps.cli.common import add_run_arguments, check_weights, load_run_config, run_tool
 from mmps.cli.search import model_parser
 from mmps.engine.amp import cpu_has_bfloat16
 from mmps.formats.from_config import search_evaluator
@@ -79,16 +79,6 @@ def take_published(arguments: argparse.Namespace):
     """The config of the published model that the arguments name, on the data set they name."""
     model = find_model(arguments.config)
     return published_config(model, *([arguments.data] if arguments.data else []))
-
-
-def check_weights(runner, path: str) -> None:
-    """Refuse a checkpoint of another model, which mmengine would load as far as it fits."""
-    from mmengine.model import is_model_wrapper
-
-    from mmps.utils.checkpoint import check_state_dict, load_state_dict
-
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    check_state_dict(model, load_state_dict(path), path)
 
 
 def draw_rankings(runner, evaluator, folder: str) -> None:

@@ -3,7 +3,13 @@
 import argparse
 from pathlib import Path
 
-from mmps.cli.common import add_run_arguments, config_parser, load_run_config, run_tool
+from mmps.cli.common import (
+    add_run_arguments,
+    check_weights,
+    config_parser,
+    load_run_config,
+    run_tool,
+)
 from mmps.engine.amp import set_amp
 from mmps.utils.config import require_entries
 from mmps.utils.errors import UserError
@@ -78,7 +84,11 @@ def main(argv: list[str] | None = None) -> None:
     from mmengine.runner import Runner
 
     keep_freed_memory()
-    Runner.from_cfg(config).train()
+    runner = Runner.from_cfg(config)
+    if config.get('load_from') and not config.get('resume'):
+        fitting, count = check_weights(runner, config.load_from)
+        print(f'{fitting} of {count} tensors loaded from {config.load_from}')
+    runner.train()
 
 
 if __name__ == '__main__':

@@ -149,7 +149,8 @@ class SearchResult:
     def to_json(self, path: str | os.PathLike | None = None) -> str:
         """The query, the filter, the gallery's model and the hits; also written to ``path``.
 
-        ``image`` of the query is null where it was not a file. Times are seconds since the epoch.
+        ``image`` of the query is null where it was not a file. Times are seconds since the epoch;
+        ids are texts, for JavaScript and others have no integers as large.
         Where the gallery is calibrated, each hit has ``false_match``, the share of strangers that
         look at least as similar with its interval (less if ``at_most``, more if ``at_least``),
         and ``expected_strangers``, how many in this gallery; ``judgement`` is about all of them.
@@ -159,7 +160,7 @@ class SearchResult:
             query=dict(image=image, bbox=self.query.bbox.tolist()),
             where=None if self.where is None else asdict(self.where),
             model=asdict(self.gallery.model),
-            hits=[asdict(hit) for hit in self.hits],
+            hits=[asdict(hit) | dict(id=str(hit.id)) for hit in self.hits],
         )
         if self.judgement is not None:
             content['judgement'] = self.judgement.to_dict()

@@ -21,6 +21,7 @@ from mmps.utils.errors import UserError
 
 if TYPE_CHECKING:
     from mmengine.config import Config
+    from mmengine.runner import Runner
 
 
 def run_tool(main: Callable[[], None], *, needs_mmdet: bool = True) -> None:
@@ -46,6 +47,8 @@ def run_tool(main: Callable[[], None], *, needs_mmdet: bool = True) -> None:
         except ImportError:
             require_environment()
             raise
+    except BrokenPipeError:  # whoever reads has enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (UserError, EnvironmentProblem, OSError) as error:
         print(f'error: {error}', file=sys.stderr)
         sys.exit(2)
@@ -235,3 +238,22 @@ def require_vis_backends(config: Config) -> None:
             f'visualizer.vis_backends: {", ".join(missing)} needs a package that is not installed: '
             f'pip install {" ".join(missing.values())}'
         )
+
+
+def check_weights(runner: Runner, path: str) -> tuple[int, int]:
+    """Refuse a checkpoint of another model, which mmengine would load as far as it fits.
+
+    What belongs to losses, as the tables of identities, may be missing or of another training set.
+
+    Returns:
+        How many tensors fit, and how many the model has.
+    """
+    from mmengine.model import is_model_wrapper
+
+    from mmps.utils.checkpoint import check_state_dict, load_state_dict
+
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    given, wanted = load_state_dict(path), model.state_dict()
+    check_state_dict(model, given, path)
+    fitting = sum(name in given and given[name].shape == wanted[name].shape for name in wanted)
+    return fitting, len(wanted)

@@ -190,8 +190,8 @@ class SearchService:
         content = json.loads(result.to_json())
         content['query'] = dict(
             people=[exemplar.name for exemplar in session.exemplars],
-            right=session.marks.right,
-            wrong=session.marks.wrong,
+            right=[str(number) for number in session.marks.right],
+            wrong=[str(number) for number in session.marks.wrong],
         )
         # what marks are judged by
         content['searched'] = self.gallery.count(session.where)

@@ -175,7 +175,7 @@ def test_result_as_json_and_table(result, tmp_path):
     content = json.loads(result.to_json(tmp_path / 'hits.json'))
     assert content == json.loads((tmp_path / 'hits.json').read_text())
     assert content['query'] == dict(image=result.query.image, bbox=result.query.bbox.tolist())
-    assert [hit['id'] for hit in content['hits']] == [hit.id for hit in result]
+    assert [hit['id'] for hit in content['hits']] == [str(hit.id) for hit in result]
     assert content['where']['metadata'] == dict(floor=2) and content['where']['since'] is None
     assert content['hits'][0]['metadata'] == {**result[0].metadata}
     table = result.to_pandas()

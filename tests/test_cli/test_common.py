@@ -3,13 +3,15 @@ import logging
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.config import Config
-from torch import distributed
+from torch import distributed, nn
 
 from mmps.cli import common
+from mmps.models.losses import OIMLoss
 from mmps.utils.config import load_config, require_entries
 from mmps.utils.environment import EnvironmentProblem
 from mmps.utils.errors import UserError
@@ -58,6 +60,30 @@ def test_no_character_ends_a_tool(encoding):
     assert result.returncode == 2
     assert result.stdout.decode(encoding) == f'{printed}\n'
     assert result.stderr.decode(encoding) == f'error: {printed}\n'
+
+
+def test_a_reader_who_has_enough_is_no_error():
+    code = (
+        'from mmps.cli.common import run_tool\n'
+        'run_tool(lambda: print(*range(10**6)) or print(*range(10**6)), needs_mmdet=False)\n'
+    )
+    command = [sys.executable, '-c', code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.read(10)
+        process.stdout.close()
+        assert process.stderr.read() == b''
+    assert process.returncode == 0
+
+
+def test_weights_of_a_checkpoint_are_counted(tmp_path):
+    model = nn.Sequential(nn.Linear(2, 3), OIMLoss(5, 3, queue_size=4))
+    runner = SimpleNamespace(model=model)
+    other = nn.Sequential(nn.Linear(2, 3), OIMLoss(7, 3, queue_size=4))  # of another training set
+    torch.save(other.state_dict(), tmp_path / 'fits.pth')
+    assert common.check_weights(runner, str(tmp_path / 'fits.pth')) == (4, 5)
+    torch.save(nn.Sequential(nn.Linear(2, 4)).state_dict(), tmp_path / 'foreign.pth')
+    with pytest.raises(UserError, match=r'foreign.pth is of another model than the config: of 5 w'):
+        common.check_weights(runner, str(tmp_path / 'foreign.pth'))
 
 
 def test_bug_keeps_its_traceback():

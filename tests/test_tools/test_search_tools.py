@@ -80,7 +80,8 @@ def test_search_agrees_with_the_api(gallery, model, load_tool, tmp_path, capsys)
     search(load_tool, model, gallery, query, *options, '--blur-others')
     hits = json.loads(out.read_text())['hits']
     expected = PersonSearcher(*model[0]).search(query, box, 7, gallery=gallery)
-    assert [(h['id'], h['similarity']) for h in hits] == [(h.id, h.similarity) for h in expected]
+    found = [(hit['id'], hit['similarity']) for hit in hits]
+    assert found == [(str(hit.id), hit.similarity) for hit in expected]
     assert len(hits) == 7
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split()[:4] == ['rank', 'similarity', 'camera', 'time']

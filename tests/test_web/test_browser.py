@@ -141,7 +141,7 @@ def test_save_what_was_found(searched):
     searched.labelled('Make the files')
     link = searched.wait('.ps-file', 'hits.json').get_attribute('href')
     content = json.loads(base64.b64decode(link.partition(',')[2]))
-    assert [str(hit['id']) for hit in content['hits']] == searched.ids()
+    assert [hit['id'] for hit in content['hits']] == searched.ids()
 
 
 def test_a_scene_of_the_gallery(browser):

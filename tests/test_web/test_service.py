@@ -183,9 +183,9 @@ def test_export(service, session):
     session = session.marked(session.hits[1].id, 'right')
     content, sheet = service.export(session, blur_others=True)
     content = json.loads(content)
-    assert [hit['id'] for hit in content['hits']] == [hit.id for hit in session.hits]
+    assert [hit['id'] for hit in content['hits']] == [str(hit.id) for hit in session.hits]
     assert content['where']['since'] == 0.0
-    assert content['query'] == dict(people=['me.png'], right=[session.hits[1].id], wrong=[])
+    assert content['query'] == dict(people=['me.png'], right=[str(session.hits[1].id)], wrong=[])
     pixels = cv2.imdecode(np.frombuffer(sheet, np.uint8), 1)
     pure = lambda colour: (pixels == colour).all(2).any()  # noqa: E731
     assert pure(RED)

@@ -4,9 +4,10 @@ import argparse
 from collections.abc import Iterator
 
 import numpy as np
+from tqdm import tqdm
 
 from mmps.cli.common import run_tool
-from mmps.sources import Problem, read_sources
+from mmps.sources import Problem, Reading, count_frames, find_files, read_sources
 from mmps.utils.errors import UserError
 from mmps.visualization import write_video
 
@@ -30,7 +31,9 @@ def main(argv: list[str] | None = None) -> None:
     problems: list[Problem] = []
 
     def images() -> Iterator[np.ndarray]:
-        for frame in read_sources(arguments.sources, on_problem=problems.append):
+        files = find_files(arguments.sources, problems.append)
+        coming = read_sources(files, on_problem=problems.append)
+        for frame in tqdm(coming, total=count_frames(files, Reading()) or None, unit='img'):
             yield from [frame.image] * arguments.hold
 
     try:
