@@ -93,14 +93,7 @@ class Problem:
 
     def to_json(self) -> dict[str, Any]:
         """As plain values."""
-        return dict(
-            kind=self.kind,
-            severity=self.severity,
-            split=self.split,
-            count=self.count,
-            consequence=self.consequence,
-            examples=list(self.examples),
-        )
+        return dict(vars(self), severity=self.severity, consequence=self.consequence)
 
 
 class Split:
@@ -426,7 +419,7 @@ class SplitStatistics:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """Counts, and each distribution as quantiles and a histogram."""
+        """Counts, and what describes each distribution."""
         return dict(
             **self.counts,
             **{name: _describe(values) for name, values in self.distributions.items()},
@@ -436,19 +429,9 @@ class SplitStatistics:
         )
 
 
-def _describe(values: np.ndarray) -> dict[str, Any]:
-    """Mean, extremes, quantiles and a histogram of ten bins; empty for no values."""
-    if not len(values):
-        return {}
-    counts, edges = np.histogram(values, 10)
-    quantiles = np.quantile(values, QUANTILES)
-    return dict(
-        mean=float(values.mean()),
-        min=float(values.min()),
-        max=float(values.max()),
-        quantiles=dict(zip(map(str, QUANTILES), quantiles.tolist(), strict=True)),
-        histogram=dict(counts=counts.tolist(), edges=edges.tolist()),
-    )
+def _describe(values: np.ndarray) -> dict[str, float]:
+    """Count, mean, deviation, extremes and quantiles; the count alone of no values."""
+    return pd.Series(values).describe(QUANTILES).dropna().to_dict()
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -75,10 +74,10 @@ def read_cvat(
     """
     tally = annotations.tally
     attributes: set[str] = set()
-    exports = _exports(paths, annotations.image_root)
-    for path, export in zip(paths, exports, strict=True):
+    roots = [os.path.abspath(export_folder(path)) for path in paths]
+    for path, root in zip(paths, roots, strict=True):
         document = read_json(path, _Document)
-        images = _read_images(path, document.images, export, annotations)
+        images = _read_images(path, document.images, root, roots, annotations)
         is_person = person_categories(path, document.categories)
         for number, entry in enumerate(document.annotations):
             source = f'{path}: annotations[{number}]'
@@ -100,7 +99,7 @@ def read_cvat(
             f'{", ".join(sorted(attributes)) or "none at all"}; add one to the label in CVAT, or '
             'name the one that holds the person'
         )
-    if {export.split for export in exports} < {'train', 'test'}:
+    if {image.split for image in annotations.images.values()} < {'train', 'test'}:
         # A task may happen to be filed under one of the two, which says nothing about a split.
         for image in annotations.images.values():
             image.split = None
@@ -119,84 +118,57 @@ def export_images(paths: Sequence[Path]) -> Path:
     return Path(os.path.commonpath(folders))
 
 
-@dataclass(frozen=True)
-class _Export:
-    """Where the images of one file are.
-
-    Attributes:
-        folders: Below the folder of images, the likely ones first.
-        subset: As the name of the file says; empty if it does not.
-        camera: Of images that are in no folder of their own.
-    """
-
-    folders: list[str]
-    subset: str
-    camera: str | None
-
-    @property
-    def split(self) -> str | None:
-        return _SPLITS.get(self.subset.lower())
-
-    def find(self, path: str, folder: ImageFolder) -> tuple[str, str] | None:
-        """The file that is listed as ``path``, and its name within the subset."""
-        name = inner = None
-        if not path.startswith('/') and '..' not in PurePosixPath(path).parts:
-            for place in self.folders:
-                name = folder.find(f'{place}/{path}'.lstrip('/'))
-                if name is not None:
-                    name = PurePosixPath(name).as_posix()
-                    depth = len([part for part in place.split('/') if part not in ('', '.')])
-                    inner = '/'.join(name.split('/')[depth:])
-                    break
-        if name is None:
-            name = inner = folder.find_end(path)
-        if name is None:
-            return None
-        first, _, rest = inner.partition('/')
-        below = rest and self.subset and same_name(first) == same_name(self.subset)
-        return name, rest if below else inner
-
-
-def _exports(paths: Sequence[Path], image_root: Path) -> list[_Export]:
-    roots = [os.path.abspath(export_folder(path)) for path in paths]
-    common = os.path.commonpath(roots)
-    exports = []
-    for path, root in zip(paths, roots, strict=True):
-        prefix, _, subset = path.stem.partition('_')
-        subset = subset if prefix.lower() == 'instances' else ''
-        own = Path(os.path.relpath(os.path.join(root, 'images'), os.path.abspath(image_root)))
-        name = os.path.basename(root)
-        folders = [] if '..' in own.parts else [f'{own.as_posix()}/{subset}', own.as_posix()]
-        folders += [f'{name}/images/{subset}', f'{name}/images', f'{name}/{subset}', name]
-        camera = None if subset.lower() in (*_SPLITS, 'default', '') else subset
-        if len(set(roots)) > 1:
-            camera = name if root == common else Path(os.path.relpath(root, common)).as_posix()
-        exports.append(_Export([*folders, subset, ''], subset, camera))
-    return exports
-
-
 def _read_images(
-    path: Path, images: Sequence[_Image], export: _Export, annotations: Annotations
+    path: Path,
+    images: Sequence[_Image],
+    root: str,
+    roots: Sequence[str],
+    annotations: Annotations,
 ) -> dict[int, AnnotatedImage]:
+    """The images of a file by id; ``root`` is its export, ``roots`` are those of all files."""
+    prefix, _, subset = path.stem.partition('_')
+    subset = subset if prefix.lower() == 'instances' else ''
+    split = _SPLITS.get(subset.lower())
+    export_camera = None if split or subset.lower() in ('default', '') else subset
+    common, name = os.path.commonpath(roots), os.path.basename(root)
+    if len(set(roots)) > 1:
+        export_camera = name if root == common else Path(root).relative_to(common).as_posix()
+    # where the images may be below the folder of images, the likely places first
+    own = os.path.relpath(os.path.join(root, 'images'), os.path.abspath(annotations.image_root))
+    own = Path(own).as_posix()
+    places = [] if '..' in own.split('/') else [f'{own}/{subset}', own]
+    places += [f'{name}/images/{subset}', f'{name}/images', f'{name}/{subset}', name, subset, '']
     by_id: dict[int, AnnotatedImage] = {}
-    folder = annotations.folder
     for number, entry in enumerate(images):
         source = f'{path}: images[{number}]'
-        found = export.find(entry.file_name, folder)
+        found, inner = _find(entry.file_name, places, annotations.folder)
         if found is None:
             raise FileNotFoundError(
-                f'{source}.file_name: no image {entry.file_name!r} in {folder.root}; '
-                f'{folder.explain(entry.file_name)}'
+                f'{source}.file_name: no image {entry.file_name!r} in {annotations.folder.root}; '
+                f'{annotations.folder.explain(entry.file_name)}'
             )
-        name, inner = found
         if entry.id in by_id:
             raise ValueError(f'{source}.id: the id {entry.id} occurs twice')
         if annotations.camera_pattern is None:
-            camera = annotations.camera_of(inner) or export.camera
+            first, _, rest = inner.partition('/')
+            below = rest and subset and same_name(first) == same_name(subset)
+            camera = annotations.camera_of(rest if below else inner) or export_camera
         else:
-            camera = annotations.camera_of(name)
-        by_id[entry.id] = annotations.add_image(name, source, camera, export.split)
+            camera = annotations.camera_of(found)
+        by_id[entry.id] = annotations.add_image(found, source, camera, split)
     return by_id
+
+
+def _find(path: str, places: Sequence[str], folder: ImageFolder) -> tuple[str | None, str]:
+    """The file that is listed as ``path``, and its name within the place where it is."""
+    if not path.startswith('/') and '..' not in PurePosixPath(path).parts:
+        for place in places:
+            name = folder.find(f'{place}/{path}'.lstrip('/'))
+            if name is not None:
+                parts = PurePosixPath(name).parts
+                return '/'.join(parts), '/'.join(parts[len(PurePosixPath(place).parts) :])
+    name = folder.find_end(path)
+    return name, name or ''
 
 
 def _box(entry: _Annotation, source: str, tally: Tally) -> Box:
