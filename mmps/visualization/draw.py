@@ -128,11 +128,16 @@ def shorten(text: str, width: int, size: int) -> str:
     return text[:1]
 
 
-def outline(image: np.ndarray, bbox: np.ndarray, colour: Colour, thickness: int = 2) -> None:
-    """Outline a box xyxy in place, with the outer edge of the line on the box."""
+def inside(image: np.ndarray, bbox: np.ndarray) -> np.ndarray:
+    """The pixels of ``image`` inside a box xyxy, as a view."""
     height, width = image.shape[:2]
     x1, y1, x2, y2 = np.clip(np.round(bbox), 0, [width, height, width, height]).astype(int)
-    box = image[y1:y2, x1:x2]
+    return image[y1:y2, x1:x2]
+
+
+def outline(image: np.ndarray, bbox: np.ndarray, colour: Colour, thickness: int = 2) -> None:
+    """Outline a box xyxy in place, with the outer edge of the line on the box."""
+    box = inside(image, bbox)
     box[:thickness] = box[-thickness:] = colour
     box[:, :thickness] = box[:, -thickness:] = colour
 
@@ -233,8 +238,7 @@ def crop_in_context(
     box = (np.array([x1, y1, x2, y2]) - np.tile(corner, 2)) * scale
     crop = _resample(image, corner, scale, width, height)
     pale = cv2.addWeighted(crop, 0.62, np.full_like(crop, 255), 0.38, 0)
-    a, b, c, d = np.clip(np.round(box), 0, [width, height, width, height]).astype(int)
-    pale[b:d, a:c] = crop[b:d, a:c]
+    inside(pale, box)[:] = inside(crop, box)
     return pale, box
 
 

@@ -33,6 +33,7 @@ from .draw import (
     draw_cell,
     draw_tag,
     draw_text,
+    inside,
     outline,
     read_image,
     text_width,
@@ -42,8 +43,11 @@ from .draw import (
 MARGIN = 24
 GAP = 10
 QUERY_GAP = 34
+FIRST = MARGIN + CELL_WIDTH + QUERY_GAP
+"""Left edge of the first hit."""
 HEADER = 62
-HITS_ROW = CELL_HEIGHT + CAPTION + LINE + 14
+RANKING_ROW = CELL_HEIGHT + CAPTION + 14
+HITS_ROW = RANKING_ROW + LINE
 _PALE = 0.45
 """What is left of the pictures below the line."""
 _OF_PERSON = 7
@@ -75,17 +79,13 @@ def draw_hits(
         (h, w, 3) uint8 BGR.
     """
     rows = max(1, -(-len(hits) // columns))
-    first = MARGIN + CELL_WIDTH + QUERY_GAP
-    width = first + columns * (CELL_WIDTH + GAP) - GAP + MARGIN
-    sheet = np.full((HEADER + rows * HITS_ROW, width, 3), PAPER, np.uint8)
-    draw_text(sheet, 'Query', MARGIN, HEADER - 22, 17, INK, bold=True)
     title = 'Most similar people in the gallery' if hits else 'Nobody found'
-    draw_text(sheet, title, first, HEADER - 22 - (9 if note else 0), 17, INK, bold=True)
-    draw_text(sheet, note, first, HEADER - 10, BODY, MUTED)
+    sheet = _empty_sheet(rows * HITS_ROW, columns, title, raised=9 if note else 0)
+    draw_text(sheet, note, FIRST, HEADER - 10, BODY, MUTED)
     draw_cell(sheet[HEADER : HEADER + HITS_ROW, MARGIN : MARGIN + CELL_WIDTH], query, ACCENT)
     for rank, hit in enumerate(hits):
         top = HEADER + rank // columns * HITS_ROW
-        left = first + rank % columns * (CELL_WIDTH + GAP)
+        left = FIRST + rank % columns * (CELL_WIDTH + GAP)
         canvas = sheet[top : top + HITS_ROW, left : left + CELL_WIDTH]
         draw_cell(canvas, hit, MUTED)
         draw_tag(canvas, str(rank + 1), 0, 0, MUTED)
@@ -95,6 +95,15 @@ def draw_hits(
         if rank == above:
             bar = sheet[top - 3 : top + HITS_ROW - 14, left - GAP // 2 - 2 : left - GAP // 2 + 2]
             bar[:] = ACCENT
+    return sheet
+
+
+def _empty_sheet(height: int, columns: int, title: str, raised: int = 0) -> np.ndarray:
+    """A sheet with the header alone: a query on the left, and so many columns of hits."""
+    width = FIRST + columns * (CELL_WIDTH + GAP) - GAP + MARGIN
+    sheet = np.full((HEADER + height, width, 3), PAPER, np.uint8)
+    draw_text(sheet, 'Query', MARGIN, HEADER - 22, 17, INK, bold=True)
+    draw_text(sheet, title, FIRST, HEADER - 22 - raised, 17, INK, bold=True)
     return sheet
 
 
@@ -126,15 +135,9 @@ def blur_others(
     _reduce(canvas, int(np.clip(_OF_MATCH / share, _OF_PERSON, _OF_SCENE)))
     for bbox in np.asarray(people, np.float64).reshape(-1, 4):
         sides = np.tile(bbox[2:] - bbox[:2], 2)
-        _reduce(_inside(canvas, bbox + margin * sides * [-1, -1, 1, 1]), _OF_PERSON)
-    _inside(canvas, keep)[:] = _inside(scene, keep)
+        _reduce(inside(canvas, bbox + margin * sides * [-1, -1, 1, 1]), _OF_PERSON)
+    inside(canvas, keep)[:] = inside(scene, keep)
     return canvas
-
-
-def _inside(image: np.ndarray, bbox: np.ndarray) -> np.ndarray:
-    height, width = image.shape[:2]
-    x1, y1, x2, y2 = np.clip(np.round(bbox), 0, [width, height, width, height]).astype(int)
-    return image[y1:y2, x1:x2]
 
 
 def _reduce(part: np.ndarray, squares: int) -> None:
@@ -145,9 +148,6 @@ def _reduce(part: np.ndarray, squares: int) -> None:
     rows = max(1, round(columns * height / width))
     few = cv2.resize(part, (columns, min(rows, height)), interpolation=cv2.INTER_AREA)
     part[:] = cv2.resize(few, (width, height), interpolation=cv2.INTER_LINEAR)
-
-
-RANKING_ROW = CELL_HEIGHT + CAPTION + 14
 
 
 def save_ranking_sheets(
@@ -218,9 +218,9 @@ def draw_ranking_sheet(
     Returns:
         (h, w, 3) uint8 BGR.
     """
-    width = 2 * MARGIN + CELL_WIDTH + QUERY_GAP + top_k * (CELL_WIDTH + GAP) - GAP
-    sheet = np.full((HEADER + len(queries) * RANKING_ROW, width, 3), PAPER, np.uint8)
-    _draw_header(sheet)
+    title = 'Most similar people in the gallery'
+    sheet = _empty_sheet(len(queries) * RANKING_ROW, top_k, title)
+    _draw_legend(sheet)
     for row, (query, matches) in enumerate(zip(queries, rankings, strict=True)):
         band = sheet[HEADER + row * RANKING_ROW : HEADER + (row + 1) * RANKING_ROW]
         if row + 1 < len(queries):
@@ -230,11 +230,10 @@ def draw_ranking_sheet(
         cell = _cell(annotations, image_paths, image, bbox, title)
         draw_cell(band[:, MARGIN : MARGIN + CELL_WIDTH], cell, ACCENT)
         if not matches:
-            left = MARGIN + CELL_WIDTH + QUERY_GAP
-            draw_text(band, 'nobody was found', left, CELL_HEIGHT // 2, BODY, MUTED)
+            draw_text(band, 'nobody was found', FIRST, CELL_HEIGHT // 2, BODY, MUTED)
         for rank, match in enumerate(matches):
             colour = RIGHT if match.correct else WRONG
-            left = MARGIN + CELL_WIDTH + QUERY_GAP + rank * (CELL_WIDTH + GAP)
+            left = FIRST + rank * (CELL_WIDTH + GAP)
             canvas, title = band[:, left : left + CELL_WIDTH], f'{match.similarity:.2f}'
             cell = _cell(annotations, image_paths, match.image, match.bbox, title)
             draw_cell(canvas, cell, colour)
@@ -256,12 +255,8 @@ def _cell(
     return Cell(read_image(image_paths[name]), bbox, title, corner, [Path(name).stem])
 
 
-def _draw_header(sheet: np.ndarray) -> None:
-    baseline = HEADER - 22
-    draw_text(sheet, 'Query', MARGIN, baseline, 17, INK, bold=True)
-    left = MARGIN + CELL_WIDTH + QUERY_GAP
-    draw_text(sheet, 'Most similar people in the gallery', left, baseline, 17, INK, bold=True)
-    right = sheet.shape[1] - MARGIN
+def _draw_legend(sheet: np.ndarray) -> None:
+    right, baseline = sheet.shape[1] - MARGIN, HEADER - 22
     for label, colour in (('somebody else', WRONG), ('same person', RIGHT)):
         right -= text_width(label, BODY)
         draw_text(sheet, label, right, baseline, BODY, MUTED)
@@ -364,16 +359,14 @@ def draw_attention(
 
 def _covered(crop: np.ndarray, box: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """A copy of a crop with colours over the box (4,) xyxy: its grey shades stay recognisable."""
-    height, width = crop.shape[:2]
-    x1, y1, x2, y2 = np.clip(np.round(box), 0, [width, height, width, height]).astype(int)
     covered = crop.copy()
-    if x2 <= x1 or y2 <= y1:
+    part = inside(covered, box)
+    if not part.size:
         return covered
     spread = max(float(np.ptp(mask)), 1e-6)
     shades = np.round(255 * (mask - mask.min()) / spread).astype(np.uint8)
-    shades = cv2.resize(shades, (x2 - x1, y2 - y1), interpolation=cv2.INTER_LINEAR)
+    shades = cv2.resize(shades, part.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     colours = cv2.applyColorMap(shades, cv2.COLORMAP_INFERNO)
-    part = covered[y1:y2, x1:x2]
     grey = cv2.cvtColor(cv2.cvtColor(part, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
     part[:] = cv2.addWeighted(grey, 0.4, colours, 0.6, 0)
     return covered

@@ -53,6 +53,16 @@ def test_text_is_cut_off_at_the_edges(left, baseline):
     np.testing.assert_array_equal(part, whole[100:160, 300:500])
 
 
+def test_an_outline_stands_inside_the_box_on_all_four_sides():
+    image = blank(20, 30)
+    draw.outline(image, [4.4, 3, 14.4, 13], draw.WRONG, thickness=2)
+    want = np.zeros((20, 30), bool)
+    want[3:13, 4:14] = True
+    want[5:11, 6:12] = False
+    np.testing.assert_array_equal((image == draw.WRONG).all(2), want)
+    np.testing.assert_array_equal((image == draw.PAPER).all(2), ~want)
+
+
 def test_shorten_keeps_both_ends():
     text = 'c1s1_000151_and_much_more_that_does_not_fit'
     short = draw.shorten(text, 80, 11)

@@ -208,13 +208,8 @@ class SearchAnnotations:
 def gather_slices(splits: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """List the rows of several groups one after the other.
 
-    Args:
-        splits: (K+1,) int64. Group k owns rows ``splits[k]:splits[k+1]``.
-        groups: (P,) int64 group numbers, in any order, may repeat.
-
-    Returns:
-        ``owners`` (R,) int64, the position in ``groups`` each row was listed for, and ``rows``
-        (R,) int64.
+    Group k owns rows ``splits[k]:splits[k+1]``; ``groups`` (P,) are numbers in any order, which may
+    repeat. Gives the position in ``groups`` that each row is listed for (R,), and the rows (R,).
     """
     counts = splits[groups + 1] - splits[groups]
     owners = np.repeat(np.arange(len(groups)), counts)

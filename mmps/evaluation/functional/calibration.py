@@ -340,12 +340,12 @@ def calibrate_pairs(
         by_person = np.bincount(owners[:count].ravel(), minlength=people)
         variances.append(np.sum((by_person - count / total * of_people) ** 2) / total**2)
     rates = counts / total
-    ends = _intervals(rates, np.array(variances), np.full(len(rates), total), people)
+    ends = _intervals(rates, np.array(variances), total, people)
     levels = values[counts - 1]
     found = None
     if same is not None and len(same):
         found = 1 - np.searchsorted(np.sort(same), levels, side='left') / len(same)
-    return _calibration(levels, rates, ends, total, people, source, found)
+    return Calibration(levels, rates, *ends, total, people, source, found)
 
 
 def calibrate_marks(
@@ -387,8 +387,8 @@ def calibrate_marks(
     total = people.sum()
     rates = counts.sum(1) / total
     variances = np.sum((counts - rates[:, None] * people) ** 2, 1) / total**2
-    ends = _intervals(rates, variances, np.full(len(rates), total), searches)
-    return _calibration(levels, rates, ends, int(total), searches, source, None)
+    ends = _intervals(rates, variances, total, searches)
+    return Calibration(levels, rates, *ends, int(total), searches, source)
 
 
 def _counts(values: np.ndarray, least: int) -> np.ndarray:
@@ -401,37 +401,27 @@ def _counts(values: np.ndarray, least: int) -> np.ndarray:
 
 
 def _intervals(
-    rates: np.ndarray, variances: np.ndarray, totals: np.ndarray, units: int
+    rates: np.ndarray, variances: np.ndarray, total: float, units: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Ends of the intervals of shares (k,), counted by so many independent units."""
+    """Ends of the intervals of shares (k,) of ``total``, counted by so many independent units; they
+    fall as the shares do.
+    """
     from scipy import stats  # takes a while
 
     tail = (1 - CONFIDENCE) / 2
     # dependence takes away from what pairs say and adds nothing
-    variances = np.maximum(variances, rates * (1 - rates) / totals)
+    variances = np.maximum(variances, rates * (1 - rates) / total)
     few = (stats.norm.ppf(tail) / stats.t.ppf(tail, units - 1)) ** 2
-    trials = np.divide(
-        rates * (1 - rates), variances, out=totals.astype(float), where=variances > 0
-    )
-    trials = trials * few
+    trials = np.full(len(rates), float(total))
+    np.divide(rates * (1 - rates), variances, out=trials, where=variances > 0)
+    trials *= few
     hits = rates * trials
+    # as stats.binomtest has it, which takes whole numbers only
     low = stats.beta.ppf(tail, hits, trials - hits + 1)
     high = stats.beta.ppf(1 - tail, hits + 1, np.maximum(trials - hits, 1e-9))
-    return np.where(rates >= 1, 1.0, low), np.where(rates >= 1, 1.0, high)
-
-
-def _calibration(
-    levels: np.ndarray,
-    rates: np.ndarray,
-    ends: tuple[np.ndarray, np.ndarray],
-    pairs: int,
-    people: int,
-    source: str,
-    found: np.ndarray | None,
-) -> Calibration:
-    """With ends that fall as the shares do."""
+    ends = (np.where(rates >= 1, 1.0, end) for end in (low, high))
     low, high = (np.maximum.accumulate(end[::-1])[::-1] for end in ends)
-    return Calibration(levels, rates, low, high, pairs, people, source, found)
+    return low, high
 
 
 RATES = (0.1, 0.01, 1e-3, 1e-4)

@@ -88,17 +88,10 @@ def context_reviser(
 def query_contexts(
     annotations: SearchAnnotations, predictions: SearchPredictions, k2: int
 ) -> list[np.ndarray]:
-    """Embeddings of each query and the people around it.
+    """For each query (1..k2, D) float32 embeddings of it and the people around it, itself first.
 
-    Args:
-        annotations: Ground truth.
-        predictions: In the order of ``annotations``, cut at the score threshold. Without its own
-            context arrays, a query's context is what was detected in its image, apart from the
-            query, in descending order of score.
-        k2: Most rows for one query.
-
-    Returns:
-        For each query (1..k2, D) float32; row 0 is the query itself.
+    Without context arrays in the predictions, they are what was detected in its image, apart from
+    the query, in descending order of score.
 
     Raises:
         ValueError: Row 0 of a given context is not the query.
@@ -136,19 +129,16 @@ def match_context(
     similarities: Similarities,
     options: ContextMatching,
 ) -> np.ndarray:
-    """Revise one query's similarities in place.
+    """Revise one query's similarities ``row`` (N,) in place; see :func:`context_reviser`.
 
     Args:
         query: The query.
-        row: (N,) float32 its similarities to all detections.
+        row: Its similarities to all detections.
         columns: (n,) int64 detections of its gallery.
         context: (c, D) embeddings, row 0 the query.
         splits: (I+1,) int64 detections of each image.
         similarities: Where ``row`` is from.
         options: See :class:`ContextMatching`.
-
-    Returns:
-        (m,) int64 detections of the images that were matched; their values in ``row`` are final.
     """
     # importing scipy.optimize takes longer than most evaluations that have no context
     from scipy.optimize import linear_sum_assignment

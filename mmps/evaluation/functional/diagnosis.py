@@ -293,18 +293,11 @@ class _Ranking:
         candidates: np.ndarray,
         final: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Judge one search.
+        """The appearances found (t,), and for each of them how many of the detections that are at
+        least as similar are right (t,) and wrong (t, K), by :class:`Part`.
 
-        Args:
-            search: Number of the search.
-            row: (N,) similarities of its query; made exact where it matters, in place.
-            people: (C,) int64 appearance that each candidate may be, ascending.
-            candidates: (C,) int64 detections that overlap an appearance enough.
-            final: (n,) int64 detections whose similarity has to stay.
-
-        Returns:
-            The appearances found (t,), and for each of them how many of the detections that are at
-            least as similar are right (t,) and wrong (t, K), by :class:`Part`.
+        The similarities ``row`` (N,) are made exact where it matters, but those of ``final`` (n,)
+        stay. Candidate ``candidates[i]`` may be appearance ``people[i]``, which ascend.
         """
         query = self._gallery.queries[search]
         others = np.setdiff1d(candidates, final)
@@ -387,13 +380,8 @@ class Breakdown:
 
 @dataclass(frozen=True)
 class _Shares:
-    """What mAP is made of: each appearance, and for each search what it loses at none.
-
-    Attributes:
-        search: (U,) int64.
-        appearance: (U,) int64 row of the appearance, or :data:`UNKNOWN`.
-        worth: (U,) float64.
-        parts: (U, K) float64.
+    """What mAP is made of: each appearance, and for each search what it loses at none, whose row
+    of the appearance is :data:`UNKNOWN`; worth (U,), and parts (U, K) of it that are lost.
     """
 
     search: np.ndarray
@@ -424,24 +412,24 @@ def break_down(annotations: SearchAnnotations, loss: SearchLoss) -> dict[str, Br
         annotations, found.images, found.bboxes, person[loss.search_of_appearance]
     )
 
-    def by_query(values: np.ndarray, bounds: tuple[float, ...]) -> Breakdown:
-        return _group(shares, _classes(values, bounds)[shares.search], _intervals(bounds))
+    def by(values: np.ndarray, bounds: tuple[float, ...]) -> Breakdown:
+        """Group by a value (U,) of each share, NaN for those at no appearance."""
+        ends = zip(bounds, [*bounds[1:], None], strict=True)
+        groups = [{'from': low, 'below': high} for low, high in ends]
+        classes = np.searchsorted(bounds, values, side='right') - 1
+        classes[np.isnan(values)] = len(bounds)
+        return _group(shares, classes, [*groups, {'from': None, 'below': None}])
 
-    def by_appearance(values: np.ndarray, bounds: tuple[float, ...]) -> Breakdown:
-        # what belongs to no appearance takes the last entry, by the index -1
-        classes = np.append(_classes(values, bounds), len(bounds))
-        return _group(
-            shares,
-            classes[shares.appearance],
-            [*_intervals(bounds), {'from': None, 'below': None}],
-        )
+    def of_appearances(values: np.ndarray) -> np.ndarray:
+        return np.append(values, np.nan)[shares.appearance]
 
+    query_height = query_boxes[:, 3] - query_boxes[:, 1]
     breakdowns = {
-        'query_height': by_query(query_boxes[:, 3] - query_boxes[:, 1], HEIGHTS),
-        'gallery_height': by_appearance(found.bboxes[:, 3] - found.bboxes[:, 1], HEIGHTS),
-        'query_occlusion': by_query(query_cover, OCCLUSIONS),
-        'gallery_occlusion': by_appearance(cover, OCCLUSIONS),
-        'appearances': by_query(loss.counts, APPEARANCES),
+        'query_height': by(query_height[shares.search], HEIGHTS),
+        'gallery_height': by(of_appearances(found.bboxes[:, 3] - found.bboxes[:, 1]), HEIGHTS),
+        'query_occlusion': by(query_cover[shares.search], OCCLUSIONS),
+        'gallery_occlusion': by(of_appearances(cover), OCCLUSIONS),
+        'appearances': by(loss.counts[shares.search], APPEARANCES),
     }
     if (annotations.cameras >= 0).any():
         own = annotations.cameras[query_images]
@@ -542,16 +530,6 @@ def _shares(loss: SearchLoss) -> _Shares:
         worth=np.concatenate([worth, nowhere[empty].sum(1)]) / searches,
         parts=np.concatenate([loss.appearance_parts, nowhere[empty]]) / searches,
     )
-
-
-def _classes(values: np.ndarray, bounds: tuple[float, ...]) -> np.ndarray:
-    return np.searchsorted(bounds, values, side='right') - 1
-
-
-def _intervals(bounds: tuple[float, ...]) -> list[dict[str, float | None]]:
-    return [
-        {'from': low, 'below': high} for low, high in zip(bounds, [*bounds[1:], None], strict=True)
-    ]
 
 
 def _group(

@@ -1,4 +1,4 @@
-"""Which detections count as found people."""
+"""Which detections count as found people, and the average precision of a ranking of them."""
 
 from __future__ import annotations
 
@@ -11,15 +11,7 @@ IouRule = float | str
 
 
 def box_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Intersection over union of corresponding rows.
-
-    Args:
-        a: (n, 4) xyxy.
-        b: (n, 4) xyxy.
-
-    Returns:
-        (n,) float64; 0 where a box has no area.
-    """
+    """IoU (n,) float64 of corresponding boxes (n, 4) xyxy; 0 where one has no area."""
     a, b = a.astype(np.float64), b.astype(np.float64)
     overlap = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
     inter = np.clip(overlap, 0, None).prod(1)
@@ -35,7 +27,7 @@ def check_iou_rule(rule: IouRule) -> None:
 
 
 def iou_thresholds(bboxes: np.ndarray, rule: IouRule) -> np.ndarray:
-    """IoU a detection must reach to count as the annotated person.
+    """IoU (n,) float64 that a detection must reach to count as the annotated person.
 
     ``'adaptive'`` forgives small people an error of about ten pixels: the threshold is
     ``min(0.5, w h / ((w + 10) (h + 10)))`` (OIM, Xiao et al. 2017, evaluation protocol).
@@ -43,9 +35,6 @@ def iou_thresholds(bboxes: np.ndarray, rule: IouRule) -> np.ndarray:
     Args:
         bboxes: (n, 4) annotated boxes, xyxy in original pixels.
         rule: ``'adaptive'`` or a fixed number.
-
-    Returns:
-        (n,) float64.
     """
     check_iou_rule(rule)
     if not isinstance(rule, str):
@@ -91,21 +80,11 @@ def match_mutually(
     scores: np.ndarray,
     iou_thr: float,
 ) -> np.ndarray:
-    """Pair detections with annotated boxes where each is the other's best.
+    """(N,) bool: which detections and annotated boxes are each other's best, from ``iou_thr`` on.
 
     Of several annotated boxes with the same IoU a detection takes the first; of several detections
-    with the same IoU an annotated box takes the highest score, then the first.
-
-    Args:
-        gt_splits: (I+1,) int64.
-        gt_bboxes: (G, 4) xyxy.
-        splits: (I+1,) int64.
-        detections: (N, 4) xyxy.
-        scores: (N,).
-        iou_thr: Least IoU of a pair.
-
-    Returns:
-        (N,) bool: whether the detection found somebody.
+    with the same IoU an annotated box takes the highest score, then the first. The splits (I+1,)
+    say which rows of the boxes (G, 4) and (N, 4) xyxy, and of ``scores`` (N,), an image has.
     """
     gts, rows = gather_slices(splits, owners_of(gt_splits))
     iou = box_iou(gt_bboxes[gts], detections[rows])
@@ -124,14 +103,11 @@ def _first_of_each(order: np.ndarray, keys: np.ndarray) -> np.ndarray:
 
 
 def entries_above(hits: np.ndarray, ranked: np.ndarray) -> np.ndarray:
-    """How many entries score at least as much as each right one.
+    """How many (t,) of all entries score at least as much as each right one.
 
     Args:
         hits: (t,) scores of the right entries.
         ranked: (n,) scores of all entries, the right ones among them, ascending.
-
-    Returns:
-        (t,) int64.
     """
     return len(ranked) - ranked.searchsorted(hits)
 
@@ -165,12 +141,7 @@ def average_precision(hits: np.ndarray, entries: np.ndarray, positives: int) -> 
 def best_rank(hits: np.ndarray, entries: np.ndarray) -> int:
     """Rank of the best right entry, from 1, behind all wrong entries of the same score.
 
-    Args:
-        hits: (t,) scores of the right entries.
-        entries: (t,) how many entries, right or wrong, score at least as much as each of them.
-
-    Returns:
-        The rank; 0 where nothing was found.
+    0 where nothing was found. The arguments are those of :func:`average_precision`.
     """
     if not len(hits):
         return 0

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import os
-import zipfile
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -247,43 +245,26 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     known = [f.name for f in fields(SearchPredictions)]
     optional = [f.name for f in fields(SearchPredictions) if f.default is None]
     try:
-        archive = zipfile.ZipFile(path)
+        archive = np.load(path)
+        names = archive.files
     except Exception:  # on damaged files zipfile and numpy raise a dozen types
         raise ValueError(
             'not an .npz file, or cut off while it was written; write it again'
         ) from None
     arrays = {}
     with archive:
-        names = [name.removesuffix('.npy') for name in archive.namelist()]
         missing = [n for n in known if n not in names and n not in optional]
         if missing:
             raise ValueError(f'array {missing[0]!r} is missing; the file holds {names}')
-        for name in known:
-            if name not in names:
-                continue
+        for name in (name for name in known if name in names):
             try:
-                arrays[name] = _read_array(archive, f'{name}.npy')
+                arrays[name] = archive[name]
             except Exception as error:
                 raise ValueError(
                     f'{name}: cannot be read ({error}); write plain numeric or string arrays, '
                     'never pickled objects'
                 ) from None
     return arrays
-
-
-def _read_array(archive: zipfile.ZipFile, member: str) -> np.ndarray:
-    """One array; memory is taken only for as many values as the member can hold."""
-    size = archive.getinfo(member).file_size
-    with archive.open(member) as file:
-        version = np.lib.format.read_magic(file)
-        read_header = np.lib.format.read_array_header_1_0
-        if version != (1, 0):
-            read_header = np.lib.format.read_array_header_2_0
-        shape, _, dtype = read_header(file)
-        if math.prod(shape) * dtype.itemsize > size:
-            raise ValueError(f'shape {shape} of {dtype} in {size} bytes')
-    with archive.open(member) as file:
-        return np.lib.format.read_array(file, allow_pickle=False)
 
 
 def _names(names: object) -> tuple[str, ...]:

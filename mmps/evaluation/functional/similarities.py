@@ -20,14 +20,11 @@ CHUNK_VALUES = 2**23
 
 
 def rounding_error(dim: int) -> float:
-    """Bound of the error of an inner product of two unit vectors in float32.
+    """Bound of the error of an inner product of two unit vectors of ``dim`` values in float32.
 
     Errors of a sum of n terms grow like the root of n (Higham and Mary, A New Approach to
     Probabilistic Rounding Error Analysis, SIAM J. Sci. Comput. 2019): they exceed 8 times the unit
     roundoff times that root with a probability below 1e-13.
-
-    Args:
-        dim: Length of the vectors.
     """
     return 8 * dim**0.5 * 2.0**-24
 
