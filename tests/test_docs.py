@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from mmps.cli.main import scripts
 from mmps.utils.errors import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -40,12 +41,14 @@ def anchors(text: str) -> set[str]:
 
 
 def commands(text: str) -> list[str]:
-    """All commands ``python tools/...`` of a page, in blocks and in lines, each on one line."""
+    """All commands of tools on a page, in blocks and in lines, each on one line."""
     blocks = re.findall(r'```bash\n(.*?)```', text, re.DOTALL)
     lines = [line for block in blocks for line in block.replace('\\\n', ' ').splitlines()]
     lines += [code.replace('\n', ' ') for code in re.findall(r'`([^`]+)`', without_blocks(text))]
     found = (re.search(r'\b(?:python|torchrun \S+ \d+) (tools/\S+\.py .*)', line) for line in lines)
-    return [match[1] for match in found if match and not match[1].endswith('.py ...')]
+    short = (re.match(r'mmps ([a-z-]+) (.*)', line) for line in lines)
+    whole = [match[1] for match in found if match and not match[1].endswith('.py ...')]
+    return whole + [f'{scripts()[match[1]]} {match[2]}' for match in short if match]
 
 
 def arguments(command: str) -> list[str]:
