@@ -38,7 +38,7 @@ setup(
         'mm': list(ENVIRONMENT['MM_REQUIREMENTS'].values()),
         'tensorboard': ['tensorboard'],
         'gallery': ['lancedb'],
-        'milvus': ['pymilvus'],
+        'milvus': ['pymilvus', 'pyarrow'],
         'demo': ['gradio>=6', 'pillow<13'],
         'heic': ['pillow-heif'],
         'plots': ['scikit-learn'],
@@ -47,8 +47,6 @@ setup(
             'hypothesis',
             'httpx',
             'milvus-lite',
-            # what moto's server needs for S3; its extra for all of AWS brings thirty packages more
-            *['moto[s3]', 'flask', 'flask-cors'],
             'pytest',
             'pytest-xdist',
             'ruff',

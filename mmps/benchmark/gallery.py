@@ -135,7 +135,7 @@ def _time_opening(address: str, embeddings: _Embeddings) -> tuple[Gallery, list[
 
 
 def _time_searches(gallery: Gallery, queries: np.ndarray, repeats: int) -> list[Measurement]:
-    matrix = gallery._reader._snapshots.get(embeddings=True).embeddings
+    matrix = gallery._engine.snapshot(embeddings=True).embeddings
     tensor = _as_tensor(matrix)
     floors = [
         lambda: np.argpartition(queries @ matrix.T, -TOP_K, axis=1)[:, -TOP_K:],

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,11 +19,12 @@ from mmps.evaluation.functional.calibration import (
 )
 from mmps.utils.files import write_json
 
-from .errors import GalleryError, ModelMismatchError
-from .ids import NOBODY
-from .reader import Reader
-from .records import ModelTag
-from .rows import Rows
+from .engine import Engine
+from .records import GalleryError, ModelMismatchError, ModelTag
+from .rows import BOX, NOBODY, column
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 CALIBRATION = 'mmps_calibration.json'
 """Name of the file in the folder of a gallery."""
@@ -74,43 +76,49 @@ def load_calibration(path: str | os.PathLike, model: ModelTag) -> Calibration:
     return calibration
 
 
-def calibrate_frames(reader: Reader) -> Calibration:
+def calibrate_frames(engine: Engine) -> Calibration:
     """Count how similar people in one frame are, who cannot be the same.
 
     Raises:
         ValueError: There are too few of them.
     """
-    rows = reader.select(None)
-    rows = rows.take(rows['detection'] != NOBODY)
-    frames, of_row = np.unique(rows['frame_id'], return_inverse=True)
-    together = np.bincount(of_row.reshape(-1), minlength=len(frames))[of_row.reshape(-1)] > 1
-    rows = rows.take(together)
+    rows = engine.select(None)
+    rows = rows.take(np.flatnonzero(column(rows, 'detection') != NOBODY))
+    _, of_row, counts = np.unique(column(rows, 'frame_id'), return_inverse=True, return_counts=True)
+    rows = rows.take(np.flatnonzero(counts[of_row] > 1))
     sequences, order = _in_order(rows)
     rows, sequences = rows.take(order), sequences[order]
-    frames = np.cumsum(np.diff(rows['frame_id'], prepend=rows['frame_id'][:1]) != 0)
+    frame_ids = column(rows, 'frame_id')
+    frames = np.cumsum(np.diff(frame_ids, prepend=frame_ids[:1]) != 0)
     step = -(-len(rows) // MOST_PEOPLE)
     if step > 1:
-        some = frames % step == 0
+        some = np.flatnonzero(frames % step == 0)
         rows, frames, sequences = rows.take(some), frames[some], sequences[some]
-    embeddings = reader.people(rows['id'])[1]
-    boxes = np.stack([rows[side] for side in ('x1', 'y1', 'x2', 'y2')], 1)
+    embeddings = engine.people(column(rows, 'id'))[1]
+    boxes = np.stack([column(rows, side) for side in BOX], 1)
     return calibrate_pairs(pairs_in_frames(embeddings, boxes, frames, sequences), 'same frame')
 
 
-def _in_order(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+def _in_order(rows: pa.Table) -> tuple[np.ndarray, np.ndarray]:
     """Number (n,) of the camera, video or folder of each row, and the order (n,) of taking."""
-    sources, cameras = rows.texts['source'].to_list(), rows.texts['camera'].to_list()
+    sources, cameras = (rows.column(name).to_pylist() for name in ('source', 'camera'))
     names = [
         f'camera {camera}'
         if camera is not None
         else source
         if not np.isnan(offset)
         else os.path.dirname(source)
-        for source, camera, offset in zip(sources, cameras, rows['offset'], strict=True)
+        for source, camera, offset in zip(sources, cameras, column(rows, 'offset'), strict=True)
     ]
     sequences = np.unique(np.array(names, str), return_inverse=True)[1].reshape(-1)
-    times = np.nan_to_num(rows['time'], nan=-np.inf)
-    keys = (rows['frame_id'], rows['frame'], np.array(sources, str), times, sequences)
+    times = np.nan_to_num(column(rows, 'time'), nan=-np.inf)
+    keys = (
+        column(rows, 'frame_id'),
+        column(rows, 'frame'),
+        np.array(sources, str),
+        times,
+        sequences,
+    )
     return sequences, np.lexsort(keys)
 
 

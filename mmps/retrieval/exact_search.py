@@ -13,7 +13,7 @@ import numpy as np
 
 from mmps.evaluation.functional.similarities import exact_similarities, rounding_error
 
-from .checks import UNIT
+from .records import UNIT
 
 CHUNK_VALUES = 2**20
 """Similarities computed at a time: 4 MiB of float32, which stay in the processor's cache."""
@@ -99,7 +99,7 @@ class _Candidates:
             similarities: Of all rows.
             rows: Their indices, or that of the first.
             mask: (n,) bool which of them count; None: all. The others' similarities stay in the
-                block, for to overwrite them takes longer than to drop the few that come through.
+                block: dropping the few that pass later is faster than overwriting them.
         """
         self._raise_levels(similarities[:, self._sample(similarities.shape[1], mask)])
         places = np.flatnonzero(similarities >= self._levels()[:, None])

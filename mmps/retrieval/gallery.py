@@ -1,9 +1,10 @@
-"""A gallery of people: which of them looks most like the one that is searched for?"""
+"""Who of those who were seen looks most like the one that is searched for?"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,20 +18,44 @@ from .calibration import (
     load_calibration,
     save_calibration,
 )
-from .checks import check_description, checked_frame, checked_queries
-from .engines import Engine, MilvusEngine, open_engine
-from .errors import GalleryError, ModelMismatchError
-from .ids import NOBODY, new_batch
-from .local_reader import SnapshotReader
-from .reader import Reader
-from .records import GalleryInfo, Hit, IndexedFrame, ModelTag, Value, Where
-from .remote_reader import RemoteReader
-from .rewriting import UNCHANGED, count_people, described, whole_frames, without
-from .rows import Rows, rows_of
-from .summary import summary_of
+from .engine import Engine
+from .lance import LanceEngine
+from .milvus import SCHEME, MilvusEngine
+from .records import (
+    GalleryError,
+    GalleryInfo,
+    Hit,
+    IndexedFrame,
+    ModelMismatchError,
+    ModelTag,
+    Value,
+    Where,
+    check_description,
+    checked_frame,
+    checked_queries,
+)
+from .rows import (
+    NOBODY,
+    column,
+    hits_of,
+    pack_metadata,
+    replaced,
+    rows_of,
+    unpack_metadata,
+    with_checksums,
+    without_people,
+)
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+RIGHT, WRONG = 0.75, 0.15
+"""Weights of the mean right and the mean wrong hit, that of the mean query being 1: what the
+textbook recommends (Manning et al., Introduction to Information Retrieval, section 9.1.1)."""
+UNCHANGED: object = object()
+"""Stands for what is left as it is, where None would mean unknown."""
 FRAMES = 10_000
-"""Frames rewritten or removed at a time."""
+"""Frames rewritten at a time."""
 
 
 class Gallery:
@@ -43,10 +68,8 @@ class Gallery:
         model: Which model made the embeddings.
     """
 
-    def __init__(self, engine: Engine | MilvusEngine) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        remote = isinstance(engine, MilvusEngine)
-        self._reader: Reader = RemoteReader(engine) if remote else SnapshotReader(engine)
         self.model = engine.model
         self._calibration: Calibration | None = None
 
@@ -69,7 +92,20 @@ class Gallery:
             DamagedGalleryError: It is not what was written.
             GalleryError: It is missing, or is no gallery, or the engine is not there.
         """
-        return cls(open_engine(os.fspath(address), model, create=create))
+        address = os.fspath(address)
+        kind = MilvusEngine if address.startswith(SCHEME) else LanceEngine
+        engine = kind(address, model, create=create)
+        made = engine.model
+        if model is None or (made.fingerprint, made.embed_dim) == (
+            model.fingerprint,
+            model.embed_dim,
+        ):
+            return cls(engine)
+        raise ModelMismatchError(
+            f'{address} was made by {made.name} ({made.fingerprint[:12]}, {made.embed_dim}-d), but '
+            f'this is {model.name} ({model.fingerprint[:12]}, {model.embed_dim}-d), whose '
+            'embeddings cannot be compared with those: use that model, or index into a new gallery'
+        )
 
     def append(self, frames: Sequence[IndexedFrame]) -> None:
         """Add frames. When this returns they are stored; if it does not, all of them or none are.
@@ -82,17 +118,11 @@ class Gallery:
         checked = [checked_frame(frame, self.model.embed_dim) for frame in frames]
         if not checked:
             return
-        rows, embeddings = rows_of(checked, 0, self.model.embed_dim)
-        frame_ids = np.unique(rows['frame_id'])
-        if len(frame_ids) < len(checked):
-            names = [(frame.source, frame.frame) for frame in checked]
+        names = [(frame.source, frame.frame) for frame in checked]
+        if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise ValueError(f'{twice[0]!r}, frame {twice[1]}, is given twice')
-        newest = self._engine.newest(frame_ids)
-        batch = new_batch(after=newest)
-        self._engine.add(rows.rewritten(batch), embeddings)
-        if newest:
-            self._engine.remove(frame_ids, before=batch)
+        self._engine.replace(rows_of(checked, self.model))
 
     def known(self, source: str | None = None) -> set[tuple[str, int]]:
         """Source and number of the frames that are there, also those in which nobody was found.
@@ -100,8 +130,9 @@ class Gallery:
         Args:
             source: Only of this one.
         """
-        rows = self._reader.select(None if source is None else Where(sources=[source]))
-        return set(zip(rows.texts['source'].to_list(), rows['frame'].tolist(), strict=True))
+        rows = self._engine.select(None if source is None else Where(sources=[source]))
+        sources = rows.column('source').to_pylist()
+        return set(zip(sources, column(rows, 'frame').tolist(), strict=True))
 
     def search(
         self,
@@ -130,7 +161,7 @@ class Gallery:
         queries = checked_queries(embeddings, self.model.embed_dim)
         if top_k < 1:
             raise ValueError(f'top_k is {top_k}, but has to be at least 1')
-        return self._reader.search(queries, top_k, where, approximate=approximate)
+        return self._engine.search(queries, top_k, where, approximate=approximate)
 
     def build_index(self, above: int = 0) -> bool:
         """Prepare approximate searches of a gallery on disk; see :meth:`recall` for what they miss.
@@ -143,8 +174,7 @@ class Gallery:
         """
         if len(self) <= above:
             return False
-        if not isinstance(self._engine, MilvusEngine):
-            self._engine.build_index()
+        self._engine.build_index()
         return True
 
     def recall(self, sample: int = 100, top_k: int = 20) -> float:
@@ -157,8 +187,8 @@ class Gallery:
         Raises:
             GalleryError: The gallery is empty.
         """
-        rows = self._reader.select(None)
-        ids = rows['id'][rows['detection'] != NOBODY]
+        rows = self._engine.select(None)
+        ids = column(rows, 'id')[column(rows, 'detection') != NOBODY]
         if not len(ids):
             raise GalleryError(f'{self._engine.address}: nobody is there to search for')
         chosen = ids[np.linspace(0, len(ids) - 1, min(sample, len(ids))).astype(np.int64)]
@@ -177,7 +207,7 @@ class Gallery:
         Raises:
             KeyError: Nobody has such an id.
         """
-        return self._reader.people(np.array(ids, np.int64).reshape(-1))[1]
+        return self._people(ids)[1]
 
     def hits_of(self, ids: Sequence[int]) -> list[Hit]:
         """People by id, with a similarity of NaN.
@@ -185,26 +215,40 @@ class Gallery:
         Raises:
             KeyError: Nobody has such an id.
         """
-        rows, _ = self._reader.people(np.array(ids, np.int64).reshape(-1))
-        return [rows.hit(row, float('nan')) for row in range(len(rows))]
+        return hits_of(self._people(ids)[0])
 
     def people_in(self, source: str, frame: int = 0) -> list[Hit]:
         """Everybody in one image, or in one frame of a video, with a similarity of NaN."""
-        rows = self._reader.select(Where(sources=[source]))
-        here = np.flatnonzero((rows['frame'] == frame) & (rows['detection'] != NOBODY))
-        return [rows.hit(row, float('nan')) for row in here]
+        rows = self._engine.select(Where(sources=[source]))
+        here = (column(rows, 'frame') == frame) & (column(rows, 'detection') != NOBODY)
+        return hits_of(rows.take(np.flatnonzero(here)))
 
     def count(self, where: Where | None = None) -> int:
         """How many people pass a filter."""
-        return count_people(self._reader.select(where))
+        return _count_people(self._engine.select(where))
 
     def __len__(self) -> int:
         return self.count()
 
     def info(self) -> GalleryInfo:
         """What is there."""
-        rows = self._reader.select(None)
-        return summary_of(rows, self.model, self._engine.address, self._engine.size())
+        rows = self._engine.select(None)
+        times, frame_ids = column(rows, 'time'), column(rows, 'frame_id')
+        timed, in_video = ~np.isnan(times), ~np.isnan(column(rows, 'offset'))
+        someone = column(rows, 'detection') != NOBODY
+        return GalleryInfo(
+            address=self._engine.address,
+            model=self.model,
+            people=int(np.count_nonzero(someone)),
+            timed=int(np.count_nonzero(someone & timed)),
+            frames=len(np.unique(frame_ids)),
+            video_frames=len(np.unique(frame_ids[in_video])),
+            sources=len(rows.column('source').unique()),
+            cameras=tuple(sorted(rows.column('camera').unique().drop_null().to_pylist())),
+            first=float(times[timed].min()) if timed.any() else None,
+            last=float(times[timed].max()) if timed.any() else None,
+            bytes=self._engine.size(),
+        )
 
     def update(
         self,
@@ -234,14 +278,15 @@ class Gallery:
             None if time is UNCHANGED else time,
             {} if metadata is UNCHANGED else metadata,
         )
-        selected = self._select(where_or_ids)
-
-        def describe(rows: Rows, embeddings: np.ndarray) -> tuple[Rows, np.ndarray]:
-            chosen = np.isin(rows['id'], selected['id'])
-            return described(rows, chosen, camera, time, metadata), embeddings
-
-        self._rewrite(np.unique(selected['frame_id']), describe)
-        return count_people(selected)
+        if isinstance(where_or_ids, Where):
+            selected = self._engine.select(where_or_ids)
+        else:
+            selected = self._people(where_or_ids)[0]
+        ids = column(selected, 'id')
+        for rows in self._engine.frames(np.unique(column(selected, 'frame_id')), FRAMES):
+            chosen = np.isin(column(rows, 'id'), ids)
+            self._engine.replace(_described(rows, chosen, camera, time, metadata))
+        return _count_people(selected)
 
     def delete(self, where_or_ids: Where | Sequence[int]) -> int:
         """Delete people. Their traces stay in the engine's files until :meth:`compact`.
@@ -256,14 +301,19 @@ class Gallery:
         Raises:
             KeyError: Nobody has such an id.
         """
-        selected = self._select(where_or_ids)
-        forgotten, rewritten = whole_frames(selected)
-        if not isinstance(where_or_ids, Where):
-            forgotten, rewritten = forgotten[:0], np.union1d(forgotten, rewritten)
-        for start in range(0, len(forgotten), FRAMES):
-            self._engine.remove(forgotten[start : start + FRAMES])
-        self._rewrite(rewritten, lambda rows, vectors: without(rows, vectors, selected['id']))
-        return count_people(selected)
+        if isinstance(where_or_ids, Where):
+            count = self.count(where_or_ids)
+            self._engine.remove(where_or_ids)
+            return count
+        selected = self._people(where_or_ids)[0]
+        ids = column(selected, 'id')
+        for rows in self._engine.frames(np.unique(column(selected, 'frame_id')), FRAMES):
+            left = column(rows, 'frame_id')[~np.isin(column(rows, 'id'), ids)]
+            empty = without_people(rows, np.setdiff1d(column(rows, 'frame_id'), left))
+            if len(empty):
+                self._engine.replace(empty)
+        self._engine.remove(ids)
+        return len(selected)
 
     def delete_source(self, source: str) -> int:
         """Delete everything found in an image or a video, and forget that it was indexed."""
@@ -349,29 +399,94 @@ class Gallery:
         try:
             if marks:
                 return calibrate_saved_marks(marks, self.model)
-            return calibrate_frames(self._reader)
+            return calibrate_frames(self._engine)
         except ValueError as error:
             raise GalleryError(f'{self._engine.address}: {error}') from error
 
     def _calibration_file(self) -> str | None:
-        folder = getattr(self._engine, 'folder', None)
+        folder = self._engine.folder
         return None if folder is None else os.path.join(folder, CALIBRATION)
 
-    def _select(self, where_or_ids: Where | Sequence[int]) -> Rows:
-        if isinstance(where_or_ids, Where):
-            return self._reader.select(where_or_ids)
-        return self._reader.people(np.array(where_or_ids, np.int64).reshape(-1))[0]
+    def _people(self, ids: Sequence[int]) -> tuple[pa.Table, np.ndarray]:
+        return self._engine.people(np.array(ids, np.int64).reshape(-1))
 
-    def _rewrite(
-        self,
-        frame_ids: np.ndarray,
-        change: Callable[[Rows, np.ndarray], tuple[Rows, np.ndarray]],
-    ) -> None:
-        """Replace frames by what ``change`` makes of their rows and embeddings."""
-        for rows, vectors in self._reader.frames(frame_ids, FRAMES):
-            changed, embeddings = change(rows, vectors)
-            ids, of_row = np.unique(changed['frame_id'], return_inverse=True)
-            batch = new_batch(after=int(rows['batch'].max()))
-            frame_rows = np.bincount(of_row)[of_row]
-            self._engine.add(changed.rewritten(batch, frame_rows), embeddings)
-            self._engine.remove(ids, before=batch)
+
+def refined_query(
+    queries: np.ndarray, right: np.ndarray | None = None, wrong: np.ndarray | None = None
+) -> np.ndarray:
+    """One embedding to search with, for several pictures of a person and marked hits.
+
+    The rule is Rocchio's: the mean of the queries, plus 0.75 times that of the right hits, minus
+    0.15 times that of the wrong ones, scaled to unit norm.
+
+    Args:
+        queries: (q, D) embeddings of the person, q at least 1.
+        right: (r, D) of hits that are the person.
+        wrong: (w, D) of hits that are not.
+
+    Returns:
+        (D,) float32 of unit norm; for one query without marks that query itself, to the last bit.
+
+    Raises:
+        ValueError: There is no query, or nothing is left of the sum.
+    """
+    queries = np.asarray(queries, np.float32)
+    if queries.ndim != 2 or not len(queries):
+        raise ValueError('refined_query: queries must be (q, D) with at least one row')
+    marked = [
+        (weight, np.asarray(rows, np.float32))
+        for weight, rows in ((RIGHT, right), (-WRONG, wrong))
+        if rows is not None and len(rows)
+    ]
+    if len(queries) == 1 and not marked:
+        return queries[0]
+    total = queries.mean(0, dtype=np.float64)
+    for weight, rows in marked:
+        total = total + weight * rows.mean(0, dtype=np.float64)
+    norm = np.linalg.norm(total)
+    if norm < 1e-6:
+        raise ValueError('the queries and marks cancel out; take some of them back')
+    return (total / norm).astype(np.float32)
+
+
+def why_nobody(gallery: Gallery, where: Where | None) -> str:
+    """Why nobody passes a filter, as far as one part of it is enough to say so."""
+    info = gallery.info()
+    if not info.people:
+        return 'the gallery is empty'
+    reasons = ['nobody in the gallery passes the filter']
+    where = where or Where()
+    if where.cameras is not None and not set(where.cameras) & set(info.cameras):
+        known = ', '.join(info.cameras) or 'none'
+        reasons.append(f'cameras in the gallery: {known}')
+    if where.sources is not None and not gallery.count(Where(sources=where.sources)):
+        reasons.append('nobody was found in these files, or they have not been indexed')
+    untimed = info.people - info.timed
+    if (where.since is not None or where.until is not None) and untimed:
+        reasons.append(f'of {untimed} of its {info.people} people the time is not known')
+    return '; '.join(reasons)
+
+
+def _count_people(rows: pa.Table) -> int:
+    return int(np.count_nonzero(column(rows, 'detection') != NOBODY))
+
+
+def _described(
+    rows: pa.Table, chosen: np.ndarray, camera: object, time: object, metadata: object
+) -> pa.Table:
+    """The rows, of which those ``chosen`` (n,) bool are described differently."""
+    changes: dict[str, object] = {}
+    for name, value in (('camera', camera), ('time', time)):
+        if value is not UNCHANGED:
+            before = rows.column(name).to_pylist()
+            changes[name] = [value if c else b for c, b in zip(chosen, before, strict=True)]
+    if metadata is not UNCHANGED:
+        before = rows.column('metadata').to_pylist()
+        packed = {old: _merged(old, metadata) for old in set(before)}
+        changes['metadata'] = [packed[b] if c else b for c, b in zip(chosen, before, strict=True)]
+    return with_checksums(replaced(rows, **changes))
+
+
+def _merged(packed: str, changes: Mapping[str, Value | None]) -> str:
+    entries = {**unpack_metadata(packed), **changes}
+    return pack_metadata({key: value for key, value in entries.items() if value is not None})

@@ -1,201 +1,333 @@
-"""The table behind a gallery: a row per detection, and one per frame in which nobody was found."""
+"""The table behind a gallery: a row per detection, and one per frame in which nobody was found.
+
+Rows are tables of pyarrow's, which LanceDB takes and gives. Each row has a checksum of what it
+holds: neither LanceDB nor Milvus checks what it reads, and a changed bit would become another
+answer.
+"""
 
 from __future__ import annotations
 
 import json
-import math
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from functools import lru_cache
+from hashlib import blake2b
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .ids import NOBODY, frame_id, person_ids, row_ids
-from .records import AsWritten, Hit, IndexedFrame, Value
-from .texts import Texts
+from mmps.utils.errors import require_extra
 
+from .records import DamagedGalleryError, GalleryError, Hit, IndexedFrame, ModelTag, Value
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+NOBODY = -1
+"""Detection number of the row that stands for a frame in which nobody was found."""
+BOX = ('x1', 'y1', 'x2', 'y2')
 NUMBERS = {
-    'row': np.int64,  # of this row alone
     'id': np.int64,  # of the person: the same whenever the frame is written again
     'frame_id': np.int64,
-    'batch': np.int64,  # what was written at once; of a frame, only the latest counts
     'detection': np.int32,
-    'frame_rows': np.int32,  # of the frame in this batch, so that a missing one is noticed
     'frame': np.int64,
     'width': np.int32,
     'height': np.int32,
-    'x1': np.float32,
-    'y1': np.float32,
-    'x2': np.float32,
-    'y2': np.float32,
+    **dict.fromkeys(BOX, np.float32),
     'score': np.float32,
-    'offset': np.float64,  # NaN: unknown
-    'time': np.float64,  # NaN: unknown
+    'offset': np.float64,
+    'time': np.float64,
+    'embedding_checksum': np.int64,
 }
 TEXTS = ('source', 'camera', 'metadata')
-COLUMNS = (*NUMBERS, *TEXTS)
+DESCRIPTION = (*NUMBERS, *TEXTS)
+COLUMNS = (*DESCRIPTION, 'checksum')
+"""All but the embedding."""
+UNKNOWN = ('offset', 'time', 'camera')
+"""Columns in which null stands for unknown."""
 
-_NUMBER = re.compile(r'[+-]?(\d{1,300}\.?\d*|\.\d+)([eE][+-]?\d{1,3})?', re.ASCII)
-_INTEGER = re.compile(r'[+-]?\d{1,300}', re.ASCII)
-_BOX = ('x1', 'y1', 'x2', 'y2')
+FIX = 'restore the gallery from a backup, or drop it and index again'
+"""What to do about a damaged one."""
+
+_AS_STORED = ('score', 'source', 'frame', 'offset', 'time', 'camera')
+_MODEL, _EARLIER = b'mmps_gallery', b'mmps_model'
 
 
-@dataclass(frozen=True)
-class Rows:
-    """Columns of the table, but for the embeddings.
+def schema_of(model: ModelTag) -> pa.Schema:
+    """The schema of the table of a model's embeddings, which names the model."""
+    pa = require_extra('pyarrow', 'gallery')
+    types = {name: pa.from_numpy_dtype(dtype) for name, dtype in NUMBERS.items()}
+    types |= {name: pa.string() for name in TEXTS} | {'checksum': pa.int64()}
+    types['embedding'] = pa.list_(pa.float32(), model.embed_dim)
+    # Lance then refuses to commit two writes of one row that did not see each other
+    key = {'lance-schema:unenforced-primary-key': 'true'}
+    fields = [
+        pa.field(name, kind, nullable=name in UNKNOWN, metadata=key if name == 'id' else None)
+        for name, kind in types.items()
+    ]
+    return pa.schema(fields, metadata={_MODEL: json.dumps(asdict(model))})
 
-    Attributes:
-        numbers: (n,) arrays of the types in ``NUMBERS``.
-        texts: The columns in ``TEXTS``; metadata as :func:`pack_metadata` writes it.
+
+def model_of(schema: pa.Schema, address: str) -> ModelTag:
+    """The model named in the schema of a table.
+
+    Raises:
+        GalleryError: It is not one of a gallery, or of an earlier version of mmps.
     """
-
-    numbers: Mapping[str, np.ndarray]
-    texts: Mapping[str, Texts]
-
-    def __len__(self) -> int:
-        return len(self.numbers['row'])
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        """A column of numbers."""
-        return self.numbers[name]
-
-    def take(self, rows: np.ndarray) -> Rows:
-        """Some rows: indices (m,) or a mask (n,)."""
-        return Rows(
-            {name: column[rows] for name, column in self.numbers.items()},
-            {name: column.take(rows) for name, column in self.texts.items()},
-        )
-
-    def replace(self, **columns: np.ndarray | Texts) -> Rows:
-        """The rows with other columns."""
-        return Rows(
-            {name: columns.get(name, column) for name, column in self.numbers.items()},
-            {name: columns.get(name, column) for name, column in self.texts.items()},
-        )
-
-    def rewritten(self, batch: int, frame_rows: np.ndarray | None = None) -> Rows:
-        """The rows as part of another batch, with other counts of rows (n,) per frame if given."""
-        batches = np.full(len(self), batch, np.int64)
-        return self.replace(
-            batch=batches,
-            row=row_ids(self['id'], batches),
-            frame_rows=self['frame_rows'] if frame_rows is None else frame_rows.astype(np.int32),
-        )
-
-    def hit(self, row: int, similarity: float) -> Hit:
-        """One row for people to read."""
-        numbers = {name: column[row].item() for name, column in self.numbers.items()}
-        return Hit(
-            id=numbers['id'],
-            similarity=similarity,
-            bbox=tuple(numbers[name] for name in _BOX),
-            score=numbers['score'],
-            source=self.texts['source'][row],
-            frame=numbers['frame'],
-            offset=None if np.isnan(numbers['offset']) else numbers['offset'],
-            time=None if np.isnan(numbers['time']) else numbers['time'],
-            camera=self.texts['camera'][row],
-            size=(numbers['width'], numbers['height']),
-            metadata=unpack_metadata(self.texts['metadata'][row]),
-        )
+    metadata = schema.metadata or {}
+    if _MODEL in metadata:
+        return ModelTag(**json.loads(metadata[_MODEL]))
+    if _EARLIER in metadata:
+        raise earlier_version(address)
+    raise GalleryError(f'{address}: a LanceDB table, but no gallery of mmps')
 
 
-def concatenate(parts: Sequence[Rows]) -> Rows:
-    """Rows one after another; at least one part."""
-    return Rows(
-        {name: np.concatenate([part.numbers[name] for part in parts]) for name in NUMBERS},
-        {name: Texts.concatenate([part.texts[name] for part in parts]) for name in TEXTS},
+def earlier_version(address: str) -> GalleryError:
+    """What to say of a gallery that cannot be read any more."""
+    return GalleryError(
+        f'{address}: written by an earlier version of mmps, whose rows have no checksums; index '
+        'again into a new gallery'
     )
 
 
-def rows_of(frames: Sequence[IndexedFrame], batch: int, dim: int) -> tuple[Rows, np.ndarray]:
-    """The rows of frames that have been checked, and their embeddings (n, D) float32."""
+def frame_id(source: str, frame: int) -> int:
+    """63-bit hash of a frame."""
+    digest = blake2b(f'{source}\0{frame}'.encode(errors='surrogatepass'), digest_size=8).digest()
+    return int.from_bytes(digest, 'big') >> 1
+
+
+def person_ids(frame_ids: np.ndarray, detections: np.ndarray) -> np.ndarray:
+    """63-bit hashes (n,) int64 of people, by frame and number of the detection in it, both (n,)."""
+    return mixed(frame_ids, detections.astype(np.int64) + 1)
+
+
+def mixed(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """63-bit hashes (n,) int64 of pairs of numbers, both (n,).
+
+    The finaliser of SplitMix64 (Steele et al., Fast Splittable Pseudorandom Number Generators,
+    OOPSLA 2014) over a combination of two columns.
+    """
+    z = a.astype(np.uint64) ^ (b.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return ((z ^ (z >> np.uint64(31))) >> np.uint64(1)).astype(np.int64)
+
+
+def rows_of(frames: Sequence[IndexedFrame], model: ModelTag) -> pa.Table:
+    """The rows (n) of at least one frame; the frames have been checked."""
+    pa = require_extra('pyarrow', 'gallery')
     people = np.array([len(frame.scores) for frame in frames], np.int64)
     counts = np.maximum(people, 1)
-    starts = np.cumsum(counts) - counts
-    total = int(counts.sum())
-    real = np.repeat(people > 0, counts)
-    detections = np.where(real, np.arange(total) - np.repeat(starts, counts), NOBODY)
-    frame_ids = np.array([frame_id(f.source, f.frame) for f in frames], np.int64).repeat(counts)
-    ids, batches = person_ids(frame_ids, detections), np.full(total, batch, np.int64)
+    of_row = np.repeat(np.arange(len(frames)), counts)
+    real = people[of_row] > 0
+    detections = np.arange(len(of_row)) - (np.cumsum(counts) - counts)[of_row]
+    detections[~real] = NOBODY
+    frame_ids = np.array([frame_id(f.source, f.frame) for f in frames], np.int64)[of_row]
 
-    def each(values: Iterable[float | None]) -> np.ndarray:
-        known = [np.nan if value is None else value for value in values]
-        return np.repeat(np.array(known, np.float64), counts)
+    def found(arrays: Iterable[np.ndarray], width: int) -> np.ndarray:
+        values = np.zeros((len(of_row), width), np.float32)
+        values[real] = np.concatenate([array.reshape(-1, width) for array in arrays])
+        return values
 
-    def spread(arrays: Iterable[np.ndarray], *shape: int) -> np.ndarray:
-        table = np.zeros((total, *shape), np.float32)
-        if real.any():
-            table[real] = np.concatenate([np.reshape(a, (-1, *shape)) for a in arrays])
-        return table
+    def said(values: Iterable[object], kind: pa.DataType) -> pa.Array:
+        return pa.array([*values], kind).take(pa.array(of_row))
 
-    boxes = spread((f.bboxes for f in frames), 4)
-    embeddings = spread((f.embeddings for f in frames), dim)
-    numbers = {
-        'row': row_ids(ids, batches),
-        'id': ids,
+    embeddings = found((f.embeddings for f in frames), model.embed_dim)
+    boxes = found((f.bboxes for f in frames), 4)
+    columns = {
+        'id': person_ids(frame_ids, detections),
         'frame_id': frame_ids,
-        'batch': batches,
         'detection': detections.astype(np.int32),
-        'frame_rows': counts.repeat(counts).astype(np.int32),
-        'frame': np.array([f.frame for f in frames], np.int64).repeat(counts),
-        'width': np.array([f.size[0] for f in frames], np.int32).repeat(counts),
-        'height': np.array([f.size[1] for f in frames], np.int32).repeat(counts),
-        **{name: boxes[:, i].copy() for i, name in enumerate(_BOX)},
-        'score': spread(f.scores for f in frames),
-        'offset': each(f.offset for f in frames),
-        'time': each(f.time for f in frames),
+        'frame': said((f.frame for f in frames), pa.int64()),
+        'width': said((f.size[0] for f in frames), pa.int32()),
+        'height': said((f.size[1] for f in frames), pa.int32()),
+        **{name: boxes[:, side] for side, name in enumerate(BOX)},
+        'score': found((f.scores for f in frames), 1)[:, 0],
+        'offset': said((f.offset for f in frames), pa.float64()),
+        'time': said((f.time for f in frames), pa.float64()),
+        'embedding_checksum': embedding_checksums(embeddings),
+        'source': said((f.source for f in frames), pa.string()),
+        'camera': said((f.camera for f in frames), pa.string()),
+        'metadata': said((pack_metadata(f.metadata) for f in frames), pa.string()),
+        'checksum': np.zeros(len(of_row), np.int64),
+        'embedding': embedding_column(embeddings),
     }
-    texts = {
-        'source': Texts.of(f.source for f in frames).repeat(counts),
-        'camera': Texts.of(f.camera for f in frames).repeat(counts),
-        'metadata': Texts.of(pack_metadata(f.metadata) for f in frames).repeat(counts),
-    }
-    return Rows(numbers, texts), embeddings
+    return with_checksums(pa.table(columns, schema_of(model)))
 
 
-def metadata_items(metadata: Mapping[str, Value]) -> list[str]:
-    """Each entry as JSON, sorted by name."""
-    return [_item(key, metadata[key]) for key in sorted(metadata)]
+def without_people(rows: pa.Table, frame_ids: np.ndarray) -> pa.Table:
+    """Of each of some frames (m,), the row that says that nobody was found in it.
+
+    Args:
+        rows: With embeddings, of these frames among others.
+        frame_ids: The frames.
+    """
+    first = np.unique(column(rows, 'frame_id'), return_index=True)[1]
+    rows = rows.take(first[np.isin(column(rows, 'frame_id')[first], frame_ids)])
+    nobody = np.full(len(rows), NOBODY, np.int32)
+    embeddings = np.zeros_like(embeddings_in(rows))
+    rows = replaced(
+        rows,
+        id=person_ids(column(rows, 'frame_id'), nobody),
+        detection=nobody,
+        embedding=embedding_column(embeddings),
+        embedding_checksum=embedding_checksums(embeddings),
+        **dict.fromkeys([*BOX, 'score'], np.zeros(len(rows), np.float32)),
+    )
+    return with_checksums(rows)
 
 
-def metadata_choices(metadata: Mapping[str, Value]) -> list[list[str]]:
-    """For each entry of a filter, sorted by name, the items that it finds, as JSON."""
+def embedding_column(embeddings: np.ndarray) -> pa.Array:
+    """Embeddings (n, D) float32 as a column of a table."""
+    pa = require_extra('pyarrow', 'gallery')
+    return pa.FixedSizeListArray.from_arrays(
+        pa.array(np.ascontiguousarray(embeddings).reshape(-1)), embeddings.shape[1]
+    )
+
+
+def embeddings_in(rows: pa.Table) -> np.ndarray:
+    """Embeddings (n, D) float32 of rows that have them."""
+    column = rows.column('embedding')
+    chunks = [chunk.flatten().to_numpy() for chunk in column.chunks]
+    flat = np.concatenate(chunks) if chunks else np.zeros(0, np.float32)
+    return flat.reshape(-1, column.type.list_size)
+
+
+def column(rows: pa.Table, name: str) -> np.ndarray:
+    """A column (n,) of numbers; NaN stands for unknown."""
+    return rows.column(name).to_numpy()
+
+
+def texts(rows: pa.Table, name: str) -> tuple[np.ndarray, pa.Array]:
+    """A column of texts as codes (n,), -1 for None, and the different texts."""
+    pa = require_extra('pyarrow', 'gallery')
+    column = rows.column(name)
+    if not pa.types.is_dictionary(column.type):
+        column = column.dictionary_encode()
+    whole = column.combine_chunks()
+    if isinstance(whole, pa.ChunkedArray):
+        whole = whole.unify_dictionaries().chunk(0)
+    return whole.indices.fill_null(-1).to_numpy(), whole.dictionary
+
+
+def replaced(rows: pa.Table, **columns: object) -> pa.Table:
+    """The rows with other columns."""
+    pa = require_extra('pyarrow', 'gallery')
+    for name, values in columns.items():
+        place = rows.schema.get_field_index(name)
+        field = rows.schema.field(place)
+        values = values if isinstance(values, pa.Array) else pa.array(values, field.type)
+        rows = rows.set_column(place, field, values)
+    return rows
+
+
+def hits_of(rows: pa.Table, similarities: Iterable[float] | None = None) -> list[Hit]:
+    """Rows for people to read, with similarities (n,), or NaN."""
+    similarities = [float('nan')] * len(rows) if similarities is None else similarities
     return [
-        list(dict.fromkeys(_item(key, value) for value in _written_so(metadata[key])))
-        for key in sorted(metadata)
+        Hit(
+            id=row['id'],
+            similarity=float(similarity),
+            bbox=tuple(row[side] for side in BOX),
+            size=(row['width'], row['height']),
+            metadata=unpack_metadata(row['metadata']),
+            **{
+                name: row[name] for name in ('score', 'source', 'frame', 'offset', 'time', 'camera')
+            },
+        )
+        for row, similarity in zip(rows.to_pylist(), similarities, strict=True)
     ]
 
 
-def _item(key: str, value: Value) -> str:
-    return f'{json.dumps(key)}:{json.dumps(value)}'
-
-
-def _written_so(value: Value) -> Iterator[Value]:
-    yield value
-    if not isinstance(value, str):
-        yield json.dumps(value)
-    elif isinstance(value, AsWritten):
-        if value in ('true', 'false'):
-            yield value == 'true'
-        if _NUMBER.fullmatch(value) and math.isfinite(number := float(value)):
-            yield number
-            if _INTEGER.fullmatch(value):
-                yield int(value)
-            elif number.is_integer():
-                yield int(number)
-
-
 def pack_metadata(metadata: Mapping[str, Value]) -> str:
-    r"""One string of all entries, each between commas.
+    r"""One string of all entries as JSON, sorted by name, each between commas.
 
     An entry can be searched for as a substring with its commas: within a JSON string a quotation
     mark is written ``\"``, so that ``,"`` begins an entry and nothing else.
     """
-    items = metadata_items(metadata)
+    items = [metadata_item(key, metadata[key]) for key in sorted(metadata)]
     return f',{",".join(items)},' if items else ','
+
+
+def metadata_item(key: str, value: Value) -> str:
+    """One entry in what :func:`pack_metadata` writes."""
+    return f'{json.dumps(key)}:{json.dumps(value)}'
 
 
 def unpack_metadata(packed: str) -> dict[str, Value]:
     """The entries in what :func:`pack_metadata` wrote."""
     return json.loads('{' + packed[1:-1] + '}')
+
+
+def with_checksums(rows: pa.Table) -> pa.Table:
+    """The rows with the checksums of what they hold."""
+    return replaced(rows, checksum=_checksums(rows))
+
+
+def check_rows(
+    rows: pa.Table,
+    embeddings: np.ndarray | None,
+    address: str,
+    good: np.ndarray | bool = True,
+) -> None:
+    """Compare rows that were read with their checksums.
+
+    Args:
+        rows: n rows.
+        embeddings: (n, D), if they were read too.
+        address: Of the gallery, for the message.
+        good: (n,) bool which rows are right in what else the engine has of them.
+
+    Raises:
+        DamagedGalleryError: A row is not what was written; the message names the first.
+    """
+    wrong = (_checksums(rows) != column(rows, 'checksum')) | ~np.asarray(good)
+    if embeddings is not None:
+        wrong |= embedding_checksums(embeddings) != column(rows, 'embedding_checksum')
+    if not wrong.any():
+        return
+    place = int(np.argmax(wrong))
+    one = {name: rows.column(name)[place] for name in ('frame', 'detection', 'id')}
+    source = texts(rows, 'source')
+    source = source[1][int(source[0][place])].cast('binary').as_py().decode(errors='replace')
+    raise DamagedGalleryError(
+        f'{address}: {np.count_nonzero(wrong)} rows are not what was written, the first of '
+        f'{source!r}, frame {one["frame"]}, person {one["detection"]} (id {one["id"]}); {FIX}'
+    )
+
+
+def embedding_checksums(embeddings: np.ndarray) -> np.ndarray:
+    """Checksums (n,) int64 of embeddings (n, D) float32, at about the speed of memory.
+
+    A sum of words, each times an odd weight of its own, modulo 2**64: a change within one word
+    always changes the sum. It is not made to withstand forgers.
+    """
+    words = np.ascontiguousarray(embeddings).view(np.uint32)
+    if words.shape[1] % 2 == 0:
+        words = words.view(np.uint64)
+    weights = _weights(words.shape[1])
+    return (np.einsum('nd,d->n', words, weights) + weights[-1]).view(np.int64)
+
+
+def _checksums(rows: pa.Table) -> np.ndarray:
+    """Checksums (n,) int64 of all columns but the embedding, which has one among them."""
+    weights = _weights(len(DESCRIPTION) + 1)
+    total = np.full(len(rows), weights[-1])
+    for weight, name in zip(weights, DESCRIPTION, strict=False):
+        if name in NUMBERS:
+            values = column(rows, name)
+            words = values.view(f'u{values.dtype.itemsize}')
+        else:
+            codes, different = texts(rows, name)
+            sums = [zlib.crc32(text) for text in different.cast('binary').to_pylist()]
+            words = np.array([*sums, 2**32], np.uint64)[codes]
+        total += weight * words.astype(np.uint64)
+    return total.view(np.int64)
+
+
+@lru_cache
+def _weights(count: int) -> np.ndarray:
+    """(count,) uint64 odd numbers without a pattern."""
+    numbers = np.arange(1, count + 1)
+    return (mixed(numbers, numbers).astype(np.uint64) << np.uint64(1)) | np.uint64(1)

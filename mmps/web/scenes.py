@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from mmps.retrieval.ids import frame_id
+from mmps.retrieval.rows import frame_id
 from mmps.sources import format_offset, printable, read_frame, read_frame_at
 from mmps.visualization.draw import ACCENT, CELL_HEIGHT, CELL_WIDTH, crop_in_context, outline
 

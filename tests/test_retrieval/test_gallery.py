@@ -1,4 +1,4 @@
-"""What all engines have in common."""
+"""What all engines have in common, and what is searched for once hits are marked."""
 
 import math
 from datetime import datetime
@@ -9,7 +9,14 @@ from helpers.galleries import GalleryOracle, described, model_tag, random_frame
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mmps.retrieval import AsWritten, Gallery, GalleryError, IndexedFrame, Where
+from mmps.retrieval import (
+    AsWritten,
+    Gallery,
+    GalleryError,
+    IndexedFrame,
+    Where,
+    refined_query,
+)
 
 DIM = 4
 DIRECTIONS = np.array(
@@ -134,7 +141,7 @@ def agrees(new_address):
 
 
 def test_any_history_gives_what_brute_force_gives(agrees, request):
-    examples = {'memory': 150, 'lance': 25, 's3': 8, 'milvus': 12}
+    examples = {'memory': 40, 'lance': 25, 'store': 25, 'milvus': 12}
     name = request.node.callspec.params['new_address']
 
     @settings(
@@ -319,3 +326,28 @@ def test_queries_that_do_not_fit():
     for wrong in ('2026-03-01', datetime(2026, 3, 1)):
         with pytest.raises(TypeError, match='seconds since 1970-01-01 UTC are needed'):
             Where(since=wrong)
+
+
+def test_one_query_without_marks_is_itself():
+    query = np.array([[0.6, 0.8]], np.float32)
+    assert refined_query(query, np.empty((0, 2)), np.empty((0, 2))).tobytes() == query.tobytes()
+
+
+def test_queries_are_averaged():
+    np.testing.assert_allclose(refined_query(np.eye(2)), [0.5**0.5, 0.5**0.5], rtol=1e-6)
+
+
+def test_marks_pull_and_push():
+    # (1, 0, 0) + 0.75 * (0, 1, 0) - 0.15 * (0, 0, 1), of length sqrt(1.585)
+    refined = refined_query(
+        np.array([[1, 0, 0]]), np.array([[0, 1, 0]]), np.array([[0, 0, 1], [0, 0, 1]])
+    )
+    np.testing.assert_allclose(refined, np.array([1, 0.75, -0.15]) / 1.585**0.5, rtol=1e-6)
+    assert refined.dtype == np.float32
+
+
+def test_nothing_to_search_for():
+    with pytest.raises(ValueError, match='at least one row'):
+        refined_query(np.empty((0, 4)))
+    with pytest.raises(ValueError, match='cancel out'):
+        refined_query(np.array([[1.0, 0], [-1, 0]]))

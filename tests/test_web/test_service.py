@@ -8,7 +8,7 @@ from helpers.coloured_people import coloured_scene
 
 from mmps.evaluation.functional import Calibration
 from mmps.retrieval import Where, refined_query
-from mmps.retrieval.ids import frame_id
+from mmps.retrieval.rows import frame_id
 from mmps.web.scenes import GoneError
 from mmps.web.session import MOST_EXEMPLARS, Marks, Session
 

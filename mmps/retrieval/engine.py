@@ -1,0 +1,107 @@
+"""What a gallery asks of the engine that keeps its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from .exact_search import sorted_exactly
+from .records import Hit, ModelTag, Where
+from .rows import column, hits_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class Engine(Protocol):
+    """Keeps rows, as :mod:`mmps.retrieval.rows` describes them, and searches among them.
+
+    Every method that reads compares what it reads with its checksums.
+
+    Attributes:
+        address: Where the rows are.
+        model: Which model made their embeddings.
+        folder: The folder of the gallery on this machine, if it has one.
+    """
+
+    address: str
+    model: ModelTag
+    folder: Path | None
+
+    def select(self, where: Where | None) -> pa.Table:
+        """Rows that pass a filter, empty frames included, without embeddings.
+
+        Raises:
+            DamagedGalleryError: They are not what was written. So do the other methods that read.
+        """
+
+    def people(self, ids: np.ndarray) -> tuple[pa.Table, np.ndarray]:
+        """Some people (m,) in that order, and their embeddings (m, D).
+
+        Raises:
+            KeyError: One is not there.
+        """
+
+    def frames(self, frame_ids: np.ndarray, step: int) -> Iterator[pa.Table]:
+        """All rows of ``step`` frames at a time, with their embeddings."""
+
+    def search(
+        self, queries: np.ndarray, top_k: int, where: Where | None, *, approximate: bool
+    ) -> list[list[Hit]]:
+        """The most similar people of each query (q, D), best first."""
+
+    def replace(self, rows: pa.Table) -> None:
+        """Put rows in the place of all rows of their frames, and return when a crash cannot lose
+        them. A crash before leaves each frame as it was.
+        """
+
+    def remove(self, chosen: Where | np.ndarray) -> None:
+        """Remove the rows that pass a filter, empty frames included, or people by id (m,)."""
+
+    def compact(self) -> str:
+        """Erase what has been removed, for good, and make reading fast again.
+
+        Returns:
+            What is left all the same, for people; empty if nothing is.
+        """
+
+    def build_index(self) -> None:
+        """Make what an approximate search needs."""
+
+    def size(self) -> int | None:
+        """Bytes taken, if known."""
+
+    def drop(self) -> None:
+        """Erase everything."""
+
+
+def ranked(query: np.ndarray, rows: pa.Table, embeddings: np.ndarray, top_k: int) -> list[Hit]:
+    """The people of some rows, with their embeddings (n, D), that look most like a query (D,)."""
+    every = np.arange(len(rows))
+    places, similarities = sorted_exactly(
+        query, embeddings, every, top_k, lambda some: tie_keys(rows, some)
+    )
+    return hits_of(rows.take(places), similarities)
+
+
+def tie_keys(rows: pa.Table, places: np.ndarray) -> list[np.ndarray]:
+    """What sorts the equally similar people at some places (m,): source, frame, detection."""
+    some = rows.select(['source', 'frame', 'detection']).take(places)
+    sources = np.array(some.column('source').to_pylist(), str)
+    return [sources, column(some, 'frame'), column(some, 'detection')]
+
+
+def places_of(wanted: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """Where in ``ids`` (n,), which ascend, each of ``wanted`` (m,) is.
+
+    Raises:
+        KeyError: One is not there.
+    """
+    places = np.searchsorted(ids, wanted)
+    missing = np.append(ids, -1)[places] != wanted
+    if missing.any():
+        raise KeyError(f'the gallery has nobody with id {wanted[missing][0]}')
+    return places

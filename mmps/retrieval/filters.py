@@ -1,0 +1,126 @@
+"""Which rows pass a filter: as a mask over rows in memory, and in the engines' languages."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mmps.utils.errors import require_extra
+
+from .records import AsWritten, Value, Where
+from .rows import column, metadata_item, texts
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+NUMBERS_LISTED = 10_000
+"""How many numbers are listed in one expression."""
+_NUMBER = re.compile(r'[+-]?(\d{1,300}\.?\d*|\.\d+)([eE][+-]?\d{1,3})?', re.ASCII)
+_INTEGER = re.compile(r'[+-]?\d{1,300}', re.ASCII)
+_LARGEST = float(np.finfo(np.float64).max)
+
+
+def passing(rows: pa.Table, where: Where | None) -> np.ndarray | None:
+    """Mask (n,) bool of the rows that pass a filter; None if nothing is restricted."""
+    if where is None:
+        return None
+    compute = require_extra('pyarrow.compute', 'gallery')
+    pa = require_extra('pyarrow', 'gallery')
+    masks = []
+    for name, wanted in (('camera', where.cameras), ('source', where.sources)):
+        if wanted is not None:
+            codes, different = texts(rows, name)
+            listed = pa.array(sorted(set(wanted)), pa.string())
+            masks.append(_of_codes(codes, compute.is_in(different, value_set=listed)))
+    if where.since is not None:
+        masks.append(column(rows, 'time') >= where.since)
+    if where.until is not None:
+        masks.append(column(rows, 'time') < where.until)
+    for items in _metadata_choices(where.metadata or {}):
+        codes, different = texts(rows, 'metadata')
+        found = [compute.match_substring(different, f',{item},') for item in items]
+        masks.append(_of_codes(codes, np.logical_or.reduce([np.asarray(one) for one in found])))
+    return np.logical_and.reduce(masks) if masks else None
+
+
+def to_sql(where: Where | None) -> list[str]:
+    """Conditions in LanceDB's SQL, all of which have to hold."""
+
+    def quoted(text: str) -> str:
+        return "'" + text.replace("'", "''") + "'"
+
+    return _conditions(where, quoted, '()', 'false')
+
+
+def to_milvus(where: Where | None) -> list[str]:
+    """Conditions in Milvus's language, all of which have to hold."""
+
+    def quoted(text: str) -> str:
+        return json.dumps(text, ensure_ascii=False)
+
+    return _conditions(where, quoted, '[]', 'row == -1')
+
+
+def among(
+    name: str, numbers: np.ndarray, brackets: str = '()', step: int = NUMBERS_LISTED
+) -> Iterator[str]:
+    """Conditions that together hold for rows with some numbers (n,) in a column."""
+    for start in range(0, len(numbers), step):
+        listed = ', '.join(map(str, numbers[start : start + step].tolist()))
+        yield f'{name} in {brackets[0]}{listed}{brackets[1]}'
+
+
+def _of_codes(codes: np.ndarray, wanted: pa.Array | np.ndarray) -> np.ndarray:
+    """Mask (n,) bool of the codes (n,) of wanted texts (v,) bool; -1, which is None, is not."""
+    places = np.flatnonzero(wanted)
+    if len(places) < 2:
+        return codes == places[0] if len(places) else np.zeros(len(codes), bool)
+    # -1 is the last; "wrap" saves a check of bounds
+    return np.append(np.asarray(wanted), False).take(codes, mode='wrap')
+
+
+def _conditions(
+    where: Where | None, quoted: Callable[[str], str], brackets: str, never: str
+) -> list[str]:
+    where = where or Where()
+    found = []
+    for name, wanted in (('camera', where.cameras), ('source', where.sources)):
+        if wanted is not None:
+            listed = ', '.join(map(quoted, sorted(set(wanted))))
+            found.append(f'{name} in {brackets[0]}{listed}{brackets[1]}' if listed else never)
+    for sign, moment in (('>=', where.since), ('<', where.until)):
+        if moment is not None:  # infinity cannot be written
+            found.append(f'time {sign} {float(np.clip(moment, -_LARGEST, _LARGEST))!r}')
+    for items in _metadata_choices(where.metadata or {}):
+        patterns = (i.replace('\\', '\\\\').replace('%', '\\%').replace('_', '\\_') for i in items)
+        likes = [f'metadata like {quoted(f"%,{pattern},%")}' for pattern in patterns]
+        found.append(f'({" or ".join(likes)})')
+    return found
+
+
+def _metadata_choices(metadata: Mapping[str, Value]) -> list[list[str]]:
+    """For each entry of a filter, sorted by name, the entries that it finds."""
+    return [
+        list(dict.fromkeys(metadata_item(key, value) for value in _written_so(metadata[key])))
+        for key in sorted(metadata)
+    ]
+
+
+def _written_so(value: Value) -> Iterator[Value]:
+    yield value
+    if not isinstance(value, str):
+        yield json.dumps(value)
+    elif isinstance(value, AsWritten):
+        if value in ('true', 'false'):
+            yield value == 'true'
+        if _NUMBER.fullmatch(value) and math.isfinite(number := float(value)):
+            yield number
+            if _INTEGER.fullmatch(value):
+                yield int(value)
+            elif number.is_integer():
+                yield int(number)
