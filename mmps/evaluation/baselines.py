@@ -1,7 +1,9 @@
 """Baselines that need no training: what a score on a test set is worth.
 
 Each one is given the ground-truth boxes, so it says what colour or layout alone achieve when nobody
-has to be detected.
+has to be detected. All take a test set and the folder of its images, and give predictions whose
+detections are the annotated boxes, of score 1. They raise FileNotFoundError where an image is
+missing or cannot be read.
 """
 
 from __future__ import annotations
@@ -30,16 +32,7 @@ CropEmbedder = Callable[[np.ndarray], np.ndarray]
 def random_baseline(
     annotations: SearchAnnotations, image_dir: str | Path | None = None, *, seed: int = 0
 ) -> SearchPredictions:
-    """A random embedding for every box: chance level.
-
-    Args:
-        annotations: The test set.
-        image_dir: Not read; there so that all baselines are called alike.
-        seed: Seed of the embeddings.
-
-    Returns:
-        Predictions with the annotated boxes as detections of score 1.
-    """
+    """A random embedding for every box: chance level. The images are not read."""
     rng = np.random.default_rng(seed)
     gallery = rng.standard_normal((len(annotations.bboxes), RANDOM_DIM))
     queries = rng.standard_normal((len(annotations.query_bboxes), RANDOM_DIM))
@@ -51,17 +44,7 @@ def hsv_baseline(
 ) -> SearchPredictions:
     """Hue-saturation-value histograms of horizontal stripes, compared by Bhattacharyya.
 
-    Args:
-        annotations: The test set.
-        image_dir: Folder of the images.
-        stripes: Stripes of equal height; 1 takes the whole box.
-
-    Returns:
-        Predictions with the annotated boxes as detections of score 1.
-
-    Raises:
-        FileNotFoundError: An image is missing or cannot be read.
-        ValueError: ``stripes`` is below 1.
+    The ``stripes`` are of equal height; 1 takes the whole box, less is a ``ValueError``.
     """
     if stripes < 1:
         raise ValueError(f'stripes is {stripes}; give at least 1')
@@ -69,24 +52,12 @@ def hsv_baseline(
 
 
 def pixel_baseline(annotations: SearchAnnotations, image_dir: str | Path) -> SearchPredictions:
-    """Normalised correlation of people reduced to 8 x 20 pixels.
-
-    Args:
-        annotations: The test set.
-        image_dir: Folder of the images.
-
-    Returns:
-        Predictions with the annotated boxes as detections of score 1.
-
-    Raises:
-        FileNotFoundError: An image is missing or cannot be read.
-    """
+    """Normalised correlation of people reduced to 8 x 20 pixels."""
     return _embed_all(annotations, Path(image_dir), _thumbnail)
 
 
 BASELINES: dict[str, Callable[..., SearchPredictions]] = {
     'random': random_baseline,
-    'hsv_box': partial(hsv_baseline, stripes=1),
     'hsv_stripes': hsv_baseline,
     'pixels': pixel_baseline,
 }

@@ -29,14 +29,11 @@ ImageResult = dict[str, Any]
 def collect_image(sample: Mapping[str, Any]) -> ImageResult:
     """Take what the evaluation needs from one predicted data sample.
 
-    Detections without area, as boxes are that were clipped at the border, show nobody and are left
+    The sample is ``DetDataSample.to_dict()`` after ``predict``: ``pred_instances`` with ``bboxes``,
+    ``scores`` and ``embeddings``; where the image holds queries ``query_instances`` with
+    ``query_ids`` and ``embeddings``; optionally ``gt_instances`` with ``bboxes`` and
+    ``embeddings``. Detections without area, such as boxes that were clipped at the border, are left
     out.
-
-    Args:
-        sample: ``DetDataSample.to_dict()`` after ``predict``: ``pred_instances`` with ``bboxes``,
-            ``scores`` and ``embeddings``; where the image holds queries ``query_instances`` with
-            ``query_ids`` and ``embeddings``; optionally ``gt_instances`` with ``bboxes`` and
-            ``embeddings``.
 
     Raises:
         ValueError: The model did not fill in what is needed; the message names it.

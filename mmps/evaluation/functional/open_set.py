@@ -54,7 +54,9 @@ class OpenSetResult:
         """
         if not (self.positives > 0).any():
             raise ValueError('nobody is in the gallery')
-        allowed = _allowed(len(self.queries), false_alarms)
+        searches = len(self.queries)
+        # 0.1 * 30 must be 3, whatever the rounding
+        allowed = min(math.floor(false_alarms * searches + 1e-9), searches - 1)
         threshold = np.sort(self.stranger)[::-1][allowed]
         return float(np.mean(self.genuine[self.positives > 0] > threshold))
 
@@ -64,9 +66,7 @@ class OpenSetResult:
 
     def metrics(self) -> dict[str, float]:
         """``DIR_fa1`` and ``DIR_fa10``, 0..1; empty if nobody is there to be found."""
-        if not (self.positives > 0).any():
-            return {}
-        return {_key(share): self.rate(share) for share in FALSE_ALARMS}
+        return {_key(s): self.rate(s) for s in FALSE_ALARMS if (self.positives > 0).any()}
 
 
 def search_open_set(
@@ -157,10 +157,8 @@ def open_set_intervals(
             counts[0, row] = (weights * (above & there)).sum(1)
         return counts
 
-    options = (group.max() + 1, resamples, confidence, seed)
-    return dict(
-        zip(map(_key, FALSE_ALARMS), percentile_intervals(found_and_asked, *options), strict=True)
-    )
+    found = percentile_intervals(found_and_asked, group.max() + 1, resamples, confidence, seed)
+    return dict(zip(map(_key, FALSE_ALARMS), found, strict=True))
 
 
 def open_set_metrics(results: dict[str, OpenSetResult]) -> dict[str, float]:
@@ -170,12 +168,6 @@ def open_set_metrics(results: dict[str, OpenSetResult]) -> dict[str, float]:
         for suffix, result in results.items()
         for key, value in result.metrics().items()
     }
-
-
-def _allowed(searches: int, share: float) -> int:
-    """How many of so many searches may give a false alarm."""
-    # 0.1 * 30 must be 3, whatever the rounding
-    return min(math.floor(share * searches + 1e-9), searches - 1)
 
 
 def _key(share: float) -> str:

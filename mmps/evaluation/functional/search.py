@@ -344,7 +344,7 @@ class _Task:
         queries: int,
     ) -> None:
         self.gallery = gallery
-        searches, positives = len(gallery.queries), gallery.positives
+        positives = gallery.positives
         self._of_query = splits_of(gallery.queries, queries)
         people = positives.images, positives.bboxes
         detections = predictions.image_splits, predictions.bboxes
@@ -352,16 +352,12 @@ class _Task:
             _Candidates(positives.splits, *found)
             for found in match_people(*people, *detections, rules)
         ]
-        self.results = [
-            SearchResult(
-                queries=gallery.queries,
-                average_precision=np.zeros(searches),
-                first_rank=np.zeros(searches, np.int64),
-                found=np.zeros(searches, np.int64),
-                positives=positives.counts,
-            )
-            for _ in rules
-        ]
+        searches = len(gallery.queries)
+        self.results = []
+        for _ in rules:
+            scores, (ranks, found) = np.zeros(searches), np.zeros((2, searches), np.int64)
+            result = SearchResult(gallery.queries, scores, ranks, found, positives.counts)
+            self.results.append(result)
 
     def searches_of(self, query: int) -> range:
         """The searches of a query."""
