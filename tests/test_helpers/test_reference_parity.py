@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 from helpers import parity_cases, reference_parity
 from helpers.parity_cases import GALLERY_SIZES, large_case, small_case
-from helpers.reference_parity import Difference, compare
-from helpers.seqnet_checkout import load_reference
+from helpers.reference_parity import Difference, compare, load_reference
 
 # The interface of the reference with the evaluation's oracle behind it.
 DATASET = """

@@ -5,10 +5,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers.diagnosis_oracle import diagnosis_oracle
-from helpers.one_query import BOX, HERE, OTHER, PERSON, SOMEBODY, one_query
-from helpers.search_cases import random_annotations, random_options, random_predictions
-from helpers.search_oracle import positives_oracle
+from helpers.search_cases import (
+    BOX,
+    HERE,
+    OTHER,
+    PERSON,
+    SOMEBODY,
+    one_query,
+    random_annotations,
+    random_options,
+    random_predictions,
+)
+from helpers.search_oracle import diagnosis_oracle, positives_oracle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -5,8 +5,14 @@ from functools import partial
 
 import numpy as np
 import pytest
-from helpers.one_query import ABSENT, BOX, HERE, OTHER, PERSON, SOMEBODY, one_query
 from helpers.search_cases import (
+    ABSENT,
+    BOX,
+    HERE,
+    OTHER,
+    PERSON,
+    SOMEBODY,
+    one_query,
     random_annotations,
     random_galleries,
     random_options,
