@@ -3,6 +3,7 @@
 #   make demo     train, evaluate and draw on a rendered data set, from nothing
 #   make test     run the tests
 #   make test-browser     run those of the web page in Chromium and behind nginx (Debian: chromium, chromium-driver, nginx)
+#   make test-wheel     build a wheel, install it into an environment of its own, and run its demo in an empty folder
 #   make test-cuda     run those that compare a GPU with the CPU, and train and test on it
 #   make TORCH=torch==2.11.0 ...     with another PyTorch than the verified one, e.g. for a CUDA machine
 
@@ -18,7 +19,7 @@ PIP := $(BIN)/python -m pip
 CONSTRAINTS := $(VENV)/constraints.txt
 INSTALLED := $(VENV)/installed-$(subst ==,-,$(TORCH))
 
-.PHONY: install demo test test-browser test-cuda lint clean
+.PHONY: install demo test test-browser test-wheel test-cuda lint clean
 install: $(INSTALLED)
 
 $(INSTALLED): setup.py mmps/utils/environment.py constraints/cpu.txt tools/misc/install_mmcv.sh
@@ -43,6 +44,9 @@ test: $(INSTALLED)
 
 test-browser: $(INSTALLED)
 	$(BIN)/python -m pytest -n0 -m browser tests/test_web $(TEST_ARGS)
+
+test-wheel: $(INSTALLED)
+	tools/misc/try_wheel.sh $(BIN)/python $(MMCV) $(CONSTRAINTS)
 
 test-cuda: $(INSTALLED)
 	$(BIN)/python -m pytest -n0 -m cuda tests/test_models $(TEST_ARGS)

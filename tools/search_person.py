@@ -22,13 +22,33 @@ from mmps.utils.errors import UserError
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = searcher_parser('Find a person of one picture in a gallery.', argv)
-    parser.add_argument('query', metavar='QUERY', help='image that the person is in')
+    parser.add_argument(
+        'query',
+        nargs='+',
+        metavar='QUERY',
+        help='image that the person is in; several of one person find them better; '
+        'IMAGE@x1,y1,x2,y2 says where',
+    )
     parser.add_argument('--gallery', required=True, help='what index_gallery.py made')
     parser.add_argument(
         '--box',
         type=a_box,
         metavar='x1,y1,x2,y2',
         help='the person, in pixels; needed unless there is just one in the image',
+    )
+    parser.add_argument(
+        '--not',
+        dest='wrong',
+        nargs='+',
+        default=[],
+        metavar='IMAGE',
+        help='images of somebody else, who looks alike; IMAGE@x1,y1,x2,y2 says where',
+    )
+    parser.add_argument(
+        '--min-similarity', type=float, metavar='S', help='leave out who looks less similar'
+    )
+    parser.add_argument(
+        '--other-scenes', action='store_true', help='leave out the scene that QUERY is'
     )
     parser.add_argument('--top-k', type=a_number, default=20, help='how many to find (default: 20)')
     add_filter_arguments(parser)
@@ -48,21 +68,41 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def an_image(word: str) -> tuple[str, tuple[float, ...] | None]:
+    """A file, and where the person is in it if the word says so."""
+    file, at, box = word.rpartition('@')
+    if not Path(word).is_file() and at and Path(file).is_file():
+        try:
+            return file, a_box(box)
+        except argparse.ArgumentTypeError as error:
+            raise UserError(f'query {word}: {error}') from error
+    if not Path(word).is_file():
+        raise UserError(f'query {without_password(word)}: there is no such file')
+    return word, None
+
+
 def search(arguments: argparse.Namespace) -> SearchResult:
     # Whatever may be wrong is found before the model is loaded, which takes much longer.
-    if not Path(arguments.query).is_file():
-        raise UserError(f'query {without_password(arguments.query)}: there is no such file')
+    pictures = [an_image(word) for word in arguments.query]
+    wrong = [an_image(word) for word in arguments.wrong]
+    if arguments.box is not None:
+        if len(pictures) > 1 or pictures[0][1] is not None:
+            raise UserError('--box is of one QUERY; write IMAGE@x1,y1,x2,y2 for each of several')
+        pictures = [(pictures[0][0], arguments.box)]
     gallery = Gallery.open(arguments.gallery, create=False)
     use_calibration(gallery, arguments)
     searcher = build_searcher(arguments, batch_size=1)
     try:
         return searcher.search(
-            arguments.query,
-            arguments.box,
+            [searcher.query(*picture) for picture in pictures],
+            None,
             arguments.top_k,
             where_of(arguments),
             gallery=gallery,
             approximate=arguments.approximate,
+            wrong=[searcher.query(*picture) for picture in wrong],
+            min_similarity=arguments.min_similarity,
+            other_scenes=arguments.other_scenes,
         )
     except AmbiguousQueryError as error:
         message = str(error).replace('give the box', 'give --box')
@@ -109,6 +149,8 @@ def main(argv: list[str] | None = None) -> None:
         print_table(result)
         if result.judgement:
             print(result.judgement.describe())
+    elif arguments.min_similarity is not None:
+        print(f'nobody looks as similar as {arguments.min_similarity:g}, or passes the filter')
     else:
         print(why_nobody(result.gallery, where_of(arguments)))
     if arguments.out:

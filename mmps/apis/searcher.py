@@ -17,7 +17,7 @@ from mmps.apis.network import open_network, open_published
 from mmps.apis.people import People
 from mmps.apis.results import IndexReport, Query, SearchResult
 from mmps.published import find_model, is_model_name
-from mmps.retrieval import Gallery, Where
+from mmps.retrieval import Gallery, Where, refined_query
 from mmps.sources import (
     MAX_PIXELS,
     Problem,
@@ -332,35 +332,57 @@ class PersonSearcher:
 
     def search(
         self,
-        query_image: ImageLike | Query,
+        query_image: ImageLike | Query | list[ImageLike | Query],
         box: Sequence[float] | None = None,
         top_k: int = 20,
         where: Where | None = None,
         *,
         gallery: Gallery | str | os.PathLike,
         approximate: bool = False,
+        wrong: Sequence[ImageLike | Query] = (),
+        min_similarity: float | None = None,
+        other_scenes: bool = False,
     ) -> SearchResult:
         """Find a person again.
 
         Args:
             query_image: Image that the person is in, a path or an array (h, w, 3) uint8 BGR; or
-                what :meth:`query` made.
-            box: (4,) xyxy of the person; None: there is one person in it.
+                what :meth:`query` made. A list: several pictures of one person, whose embeddings
+                are combined (:func:`mmps.retrieval.refined_query`); the first one is drawn.
+            box: (4,) xyxy of the person in a single image; None: there is one person in it.
             top_k: How many people to find at most.
             where: Search only among those that pass.
             gallery: A gallery, or the address of one.
             approximate: Use the gallery's index, see :meth:`mmps.retrieval.Gallery.search`.
+            wrong: Images of people, or queries, who are not meant though they look alike.
+            min_similarity: Leave out who looks less similar.
+            other_scenes: Leave out the images that the person was given in.
 
         Raises:
             AmbiguousQueryError: See :meth:`query`.
+            ValueError: A box for several images; or pictures that cancel out.
             UserError: The gallery is missing, damaged or of another model.
         """
         gallery = self._open(gallery, create=False)
-        query = query_image if isinstance(query_image, Query) else self.query(query_image, box)
+        images = query_image if isinstance(query_image, list) else [query_image]
+        if box is not None and len(images) != 1:
+            raise ValueError(
+                'search: a box is of one image; make a query of each: .query(image, box)'
+            )
+        queries, others = (
+            [one if isinstance(one, Query) else self.query(one, box) for one in many]
+            for many in (images, wrong)
+        )
         calibration = gallery.calibration  # what is wrong with it is known before the search
-        (hits,) = gallery.search(query.embedding[None], top_k, where, approximate)
+        query = replace(queries[0], embedding=_combined(queries, others))
+        scenes = {one.image for one in queries if other_scenes and isinstance(one.image, str)}
+        left_out = {p.id for scene in scenes for p in gallery.people_in(scene, 0)}
+        (hits,) = gallery.search(query.embedding[None], top_k + len(left_out), where, approximate)
+        least = -np.inf if min_similarity is None else min_similarity
+        hits = [hit for hit in hits if hit.id not in left_out and hit.similarity >= least][:top_k]
         judgement = None
-        if calibration is not None:
+        # What strangers look like was learned with single pictures.
+        if calibration is not None and len(queries) == 1 and not others:
             judgement = Judgement.of(hits, calibration, gallery.count(where))
         return SearchResult(query, hits, gallery, where, judgement)
 
@@ -409,6 +431,11 @@ class PersonSearcher:
                 'of different models cannot be compared: index its sources again'
             )
         return gallery
+
+
+def _combined(queries: Sequence[Query], others: Sequence[Query]) -> np.ndarray:
+    rows = [np.stack([one.embedding for one in many]) for many in (queries, others) if many]
+    return refined_query(rows[0], wrong=rows[1] if others else None)
 
 
 def _live_apart(

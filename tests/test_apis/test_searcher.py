@@ -1,11 +1,12 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from helpers.hashing_network import HashingNetwork
 
 from mmps.apis import AmbiguousQueryError, PersonSearcher
-from mmps.retrieval import Gallery, ModelMismatchError, Where
+from mmps.retrieval import Gallery, ModelMismatchError, Where, refined_query
 from mmps.sources import read_image
 from mmps.visualization import read_image as read_picture
 from mmps.visualization import write_image
@@ -243,3 +244,54 @@ def test_people_as_json_table_and_picture(searcher, with_people, tmp_path):
     assert streamed.plot(image=with_people(3)).size == (64, 48)
     with pytest.raises(IndexError):
         people[3]
+
+
+@pytest.fixture
+def filled(searcher, folder):
+    gallery = Gallery.open('memory:', searcher.tag)
+    searcher.index(folder, gallery, progress=False)
+    return gallery
+
+
+def queries_of(searcher, count):
+    """People of scenes that are not in the gallery."""
+    scenes = map(scene, range(50, 50 + count))
+    return [searcher.query(image, (5, 6, 30, 40)) for image in scenes]
+
+
+def test_several_pictures_of_one_person_and_others_of_another(searcher, filled):
+    first, second, other = queries_of(searcher, 3)
+    result = searcher.search([first, second], gallery=filled, top_k=7, wrong=[other])
+    wanted = refined_query(
+        np.stack([first.embedding, second.embedding]), wrong=other.embedding[None]
+    )
+    (hits,) = filled.search(wanted[None], 7)
+    assert [hit.id for hit in result] == [hit.id for hit in hits]
+    assert [hit.similarity for hit in result] == [hit.similarity for hit in hits]
+    assert result.query.bbox.tolist() == first.bbox.tolist()
+    assert [h.id for h in searcher.search([first], gallery=filled)] == [
+        h.id for h in searcher.search(first, gallery=filled)
+    ]
+    with pytest.raises(ValueError, match='a box is of one image'):
+        searcher.search([first, second], (0, 0, 9, 9), gallery=filled)
+    with pytest.raises(ValueError, match='cancel out'):
+        searcher.search(
+            [first], gallery=filled, wrong=[replace(first, embedding=first.embedding / 0.15)]
+        )
+
+
+def test_the_scene_of_the_query_can_be_left_out(searcher, filled, folder):
+    path = next(p for p in sorted(folder.iterdir()) if len(searcher.detect(p)) == 1)
+    everybody = searcher.search(path, gallery=filled, top_k=1000)
+    assert everybody[0].source == str(path)
+    others = searcher.search(path, gallery=filled, top_k=5, other_scenes=True)
+    assert [hit.id for hit in others] == [h.id for h in everybody if h.source != str(path)][:5]
+
+
+def test_least_similarity(searcher, filled):
+    (query,) = queries_of(searcher, 1)
+    hits = searcher.search(query, gallery=filled, top_k=9)
+    least = hits[4].similarity
+    found = searcher.search(query, gallery=filled, top_k=9, min_similarity=least)
+    assert [hit.id for hit in found] == [hit.id for hit in hits if hit.similarity >= least]
+    assert not len(searcher.search(query, gallery=filled, min_similarity=2.0))

@@ -73,6 +73,28 @@ def test_indexing_again_says_that_everything_is_there(gallery, model, load_tool,
     assert '8 were there already' in out
 
 
+def test_several_pictures_and_those_of_somebody_else(gallery, model, load_tool, tmp_path):
+    first, second, third = sorted(model[1].iterdir())[:3]
+    box, out = (10.0, 20.0, 60.0, 100.0), tmp_path / 'hits.json'
+    words = [f'{first}@10,20,60,100', f'{second}@10,20,60,100']
+    options = ['--not', f'{third}@10,20,60,100', '--other-scenes', '--min-similarity', '-2']
+    arguments = [*words, *options, '--gallery', str(gallery), '--out', str(out)]
+    load_tool('search_person.py').main([*model[0], *arguments])
+    searcher = PersonSearcher(*model[0])
+    pictures = [searcher.query(path, box) for path in (first, second, third)]
+    expected = searcher.search(pictures[:2], gallery=gallery, wrong=pictures[2:], other_scenes=True)
+    hits = json.loads(out.read_text())['hits']
+    assert [hit['id'] for hit in hits] == [str(hit.id) for hit in expected]
+    assert not {hit['source'] for hit in hits} & {str(first), str(second)}
+    for words, message in (
+        ([str(first), str(second), '--box', '1,2,30,40'], '--box is of one QUERY'),
+        ([f'{first}@1,2,3'], 'jpg@1,2,3: '),
+        (['nowhere.jpg'], 'query nowhere.jpg: there is no such file'),
+    ):
+        with pytest.raises(UserError, match=message):
+            load_tool('search_person.py').main([*model[0], *words, '--gallery', str(gallery)])
+
+
 def test_search_agrees_with_the_api(gallery, model, load_tool, tmp_path, capsys):
     query, box = sorted(model[1].iterdir())[0], (10.0, 20.0, 60.0, 100.0)
     out, pictures = tmp_path / 'hits.json', tmp_path / 'pictures'
