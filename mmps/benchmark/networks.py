@@ -90,7 +90,7 @@ def runtimes(arguments: argparse.Namespace) -> list[Measurement]:
     """Compare PyTorch, ONNX Runtime and OpenVINO on CPUs, in turn on the same image.
 
     PyTorch runs twice: the model as it is, whose layers have forms of their own for speed, and the
-    network that is exported, whose layers are written plainly. Ratios are taken round by round, for
+    network that is exported, whose layers are written plainly. Ratios are taken round by round:
     what else a machine does changes from minute to minute.
     """
     torch.set_num_threads(arguments.threads)

@@ -67,7 +67,7 @@ def _annotations(size: Size, rng: np.random.Generator) -> SearchAnnotations:
     bboxes = _boxes(size.boxes, rng)
     person_ids = np.full(size.boxes, -1)
     labelled = rng.choice(size.boxes, size.labelled, replace=False)
-    # with galleries everybody appears at least twice: once as the query, once to be found
+    # With galleries everybody appears at least twice: as the query, and to be found.
     listed = np.arange(2 * size.people if size.galleries else 0) % size.people
     others = rng.integers(0, size.people, size.labelled - len(listed))
     person_ids[labelled] = np.concatenate([listed, others])
@@ -142,7 +142,7 @@ def random_predictions(
     looks = rng.standard_normal((people, dim), np.float32)
     identity = np.concatenate([person_ids[found], rng.integers(0, people, false_alarms)])[order]
     shown = looks[identity]
-    # nobody knows who they are, but they do not all look alike
+    # Unlabelled people do not all look alike.
     unlabelled = np.flatnonzero(identity < 0)
     shown[unlabelled] = rng.standard_normal((len(unlabelled), dim), np.float32)
     return SearchPredictions(

@@ -55,7 +55,7 @@ def train(arguments: argparse.Namespace) -> list[Measurement]:
     """Time training: forward, backward and optimiser step on images that are in memory.
 
     Raises:
-        UserError: What a GPU takes is to be counted on one.
+        UserError: ``--gpu-memory`` together with a device other than the CPU.
     """
     if arguments.gpu_memory and arguments.device != 'cpu':
         raise UserError('--gpu-memory: counts on a CPU; leave it out to measure on --device')

@@ -24,9 +24,11 @@ _READERS = ('mmps', 'opencv')
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the subcommand."""
     parser.add_argument('video', help='a file; written as H.264 where there is none')
-    parser.add_argument('--minutes', type=float, default=10, help='of one that is written')
-    parser.add_argument('--rate', type=int, default=25, help='frames per second of one')
-    parser.add_argument('--size', default='1920x1080', help='of one')
+    parser.add_argument(
+        '--minutes', type=float, default=10, help='length of the video that is written'
+    )
+    parser.add_argument('--rate', type=int, default=25, help='its frames per second')
+    parser.add_argument('--size', default='1920x1080', help='its width x height')
     parser.add_argument('--fps', type=float, default=2, help='frames per second to take')
     add_options(parser, '--repeats')
     parser.add_argument('--seeks', type=int, default=100, help='single frames to read')

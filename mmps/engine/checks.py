@@ -1,4 +1,4 @@
-"""Hooks that stop a training which would be of no use, or say what is missing."""
+"""Hooks that check a training: they stop one that cannot succeed, or say what is missing."""
 
 import logging
 import math
@@ -78,7 +78,7 @@ class DivergenceHook(Hook):
         self._check_weights(runner)
 
     def before_val(self, runner: Runner) -> None:
-        """Looks at the weights before one that may save the best of them."""
+        """Looks at the weights before a validation, after which the best may be saved."""
         self._check_weights(runner)
 
     def _judge(self, terms: dict[str, float]) -> str:
@@ -170,7 +170,7 @@ def _image_paths(data_batch: dict | None) -> list[str]:
 
 
 def _smallest_boxes(data_batch: dict | None) -> list[str]:
-    """A line for the annotated box of which least is inside its image, the likely cause.
+    """A line for the annotated box that has the least inside its image: the likely cause.
 
     All that are below a pixel, not finite included, are named up to a number.
     """
@@ -232,7 +232,7 @@ class NumIdentitiesCheckHook(Hook):
 
 @HOOKS.register_module()
 class MissingMetricHook(Hook):
-    """Lets a training go on whose validation has not the metric that the best checkpoint is for.
+    """Lets a training go on whose validation lacks the metric that chooses the best checkpoint.
 
     A test set in which no query has anybody to find has no ``search/mAP``, and mmengine would stop
     at the missing key, after a whole epoch. No checkpoint becomes the best then.

@@ -1,4 +1,4 @@
-"""Checkpoints that are whole and complete, and trainings that go on from them bit by bit."""
+"""Complete checkpoints, and resumed trainings that end with the same bits."""
 
 import os
 import random
@@ -129,11 +129,11 @@ class MeanStatisticsHook(Hook):
     """
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Before a checkpoint is written."""
+        """Averages them before a checkpoint is written."""
         self._average(runner)
 
     def before_val_epoch(self, runner: Runner) -> None:
-        """For training that is counted in iterations, where validation comes within an epoch."""
+        """Averages them where validation comes within an epoch."""
         self._average(runner)
 
     @staticmethod

@@ -29,7 +29,7 @@ os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
 
 
 def _history_method(owner: Any, name: str) -> Callable:
-    """What ``getattr`` may do in a checkpoint: mmengine's log names its own ways to average."""
+    """The ``getattr`` of a checkpoint: only the methods by which mmengine's log averages."""
     if owner is HistoryBuffer and isinstance(name, str) and not name.startswith('_'):
         return getattr(owner, name)
     spelled = f'getattr({owner!r},{name!r})'.replace(' ', '')
@@ -45,7 +45,7 @@ torch.serialization.add_safe_globals(
         np.dtype,
         *{type(np.dtype(kind)) for kind in (np.bool_, np.int32, np.int64, np.float32, np.float64)},
         (_history_method, 'builtins.getattr'),
-        # Where NumPy 1 and 2 have them, whichever wrote the file.
+        # NumPy 1 and 2 have them in different packages, and either may have written the file.
         *(
             (function, f'numpy.{package}.multiarray.{function.__name__}')
             for function in _ARRAY_FUNCTIONS
@@ -162,7 +162,7 @@ def weights_of(checkpoint: Any, path: str) -> dict[str, Tensor]:
 
 
 def loss_prefixes(model: nn.Module) -> tuple[str, ...]:
-    """How the names of those weights begin that belong to a loss, such as the tables of OIM."""
+    """The prefixes of the weights that belong to a loss, such as the tables of OIM."""
     return tuple(
         f'{name}.'
         for name, module in model.named_modules()
@@ -210,7 +210,7 @@ def check_state_dict(
 
 
 def save_untrained(model: dict, path: str | Path, seed: int = 0) -> None:
-    """Write the checkpoint of a network before training, as a baseline or to test with.
+    """Write the checkpoint of an untrained network, as a baseline or for tests.
 
     Args:
         model: Config of the model.

@@ -31,7 +31,7 @@ def cut_people(
     crops = np.empty((len(boxes), height, width, 3), np.uint8)
     for crop, (x1, y1, x2, y2) in zip(crops, boxes, strict=True):
         across, down = (x2 - x1) / width, (y2 - y1) / height
-        # Of the centre of each pixel of the crop, its place in the image.
+        # Maps the centre of each pixel of the crop to its place in the image.
         places = np.array([[across, 0, x1 + (across - 1) / 2], [0, down, y1 + (down - 1) / 2]])
         cv2.warpAffine(
             image,

@@ -1,4 +1,4 @@
-"""What the bytes of an image file say, without decoding them: size, orientation, frames.
+"""What an image file says before it is decoded: size, orientation, frames, whether it is whole.
 
 How a picture is turned is decided here for every container, as Pillow's ``exif_transpose`` decides
 it: :func:`header_of` gives the size of the picture upright, and
@@ -37,8 +37,8 @@ _JPEG_SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_EXIF, _JPEG_XMP = b'Exif\0\0', b'http://ns.adobe.com/xap/1.0/\0'
 _PNG_TEXTS = (b'Raw profile type exif\0', b'XML:com.adobe.xmp\0')
 _PNG_TAILS = 2**14, 2**17
-"""Bytes at the end of a PNG file that are searched for what stands behind its pixels: the last of
-the chunks that libpng writes begins in the first, of those that Pillow writes in the second."""
+"""How many bytes at the end of a PNG file are searched for what follows its pixels. The last chunk
+of pixels begins in the first number where libpng wrote the file, in the second where Pillow did."""
 _HEVC = frozenset((b'heic', b'heix', b'heim', b'heis', b'hevc', b'hevx', b'hevm', b'hevs'))
 _EXIF_ORIENTATION, _EXIF_DETAILS = 0x0112, 0x8769
 _QUARTER_TURNS = range(5, 9)
@@ -73,7 +73,7 @@ class ImageHeader:
 
 
 def read_header(path: Path) -> ImageHeader:
-    """Read size and orientation of an image, and make sure that its file has an end.
+    """Read the size and orientation of an image, and check that its file is not cut short.
 
     Raises:
         FileNotFoundError: No such file.
@@ -189,7 +189,7 @@ def _header(file: BinaryIO, name: str) -> ImageHeader:
 
 
 def _orientation(exif: Image.Exif) -> int:
-    # Whatever type of number stands there, Pillow asks whether it equals one of these.
+    # Pillow compares the entry with these, whatever type of number it has.
     said = exif.get(_EXIF_ORIENTATION, 1)
     return next((number for number in range(2, 9) if said == number), 1)
 
@@ -271,12 +271,12 @@ def _exif_in(image: Image.Image) -> Image.Exif:
             exif = Image.Image.getexif(image)  # a PNG file's own would decode it
             exif.get(_EXIF_ORIENTATION)  # read when it is asked for
             return exif
-    except Exception:  # what stands there is damaged, which costs nobody the picture
+    except Exception:  # damaged EXIF is no reason to refuse the picture
         return Image.Exif()
 
 
 def _exif_from(info: dict[str, Any]) -> Image.Exif:
-    """The EXIF entries in what Pillow would find beside the pixels."""
+    """The EXIF entries in ``info``, as Pillow fills it from a file's parts beside the pixels."""
     from PIL import Image
 
     if not info:
@@ -287,8 +287,8 @@ def _exif_from(info: dict[str, Any]) -> Image.Exif:
 
 
 def _jpeg(file: BinaryIO) -> _Description:
-    """Steps over the segments in front of the pixels, as decoders do: what stands between two of
-    them is passed over.
+    """Step over the segments in front of the pixels, as decoders do, and over bytes between two of
+    them.
     """
     size, info = None, {}
     for marker, length in _jpeg_segments(file):

@@ -101,7 +101,7 @@ class ImageFolder:
         return self._listings[folder]
 
     def _called(self, folder: str, name: str) -> Iterator[list[str]]:
-        """What a folder holds under a name, by one way to compare after the other."""
+        """The names in a folder that equal ``name``, for one way of comparing after the other."""
         listing = self._listing(folder)
         for level in range(3):
             if level not in listing:
@@ -130,7 +130,7 @@ class ImageFolder:
 
 
 def difference(listed: str, there: str) -> str:
-    """In what two names differ that may look the same; empty where that is plain to see."""
+    """How two names differ that may look the same; empty where everybody sees it."""
     if listed == there:
         return ''
     one, other = (unicodedata.normalize('NFC', name) for name in (listed, there))
@@ -150,7 +150,7 @@ def _fold(name: str, level: int) -> str:
     if level == 0 or (name.isascii() and level == 1):
         return name
     composed = unicodedata.normalize('NFC', name)
-    # Some letters become two when their case is taken away, and then compose differently.
+    # Case folding turns some letters into two, which then compose differently.
     return composed if level == 1 else unicodedata.normalize('NFC', composed.casefold())
 
 
