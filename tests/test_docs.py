@@ -46,7 +46,7 @@ def commands(text: str) -> list[str]:
     lines = [line for block in blocks for line in block.replace('\\\n', ' ').splitlines()]
     lines += [code.replace('\n', ' ') for code in re.findall(r'`([^`]+)`', without_blocks(text))]
     found = (re.search(r'\b(?:python|torchrun \S+ \d+) (tools/\S+\.py .*)', line) for line in lines)
-    short = (re.match(r'mmps ([a-z-]+) (.*)', line) for line in lines)
+    short = (re.match(r'mmps ([a-z][a-z-]*) (.*)', line) for line in lines)
     whole = [match[1] for match in found if match and not match[1].endswith('.py ...')]
     return whole + [f'{scripts()[match[1]]} {match[2]}' for match in short if match]
 
