@@ -98,19 +98,17 @@ def _listed_crops(path: Path, filelist: np.ndarray, crops: Sequence[Crop]) -> li
     return listed
 
 
-def _numbers(path: Path, content: dict[str, np.ndarray], key: str, length: int) -> np.ndarray:
-    """(length,) int64 values of a variable."""
+def _numbers(
+    path: Path, content: dict[str, np.ndarray], key: str, length: int | None = None
+) -> np.ndarray:
+    """(length,) int64 values of a variable, in any number from one on where no length is given."""
     values = content[key].ravel()
-    if values.dtype.kind not in 'iuf' or len(values) != length:
+    expected = f'{length} numbers, one for each row of filelist,' if length else 'numbers'
+    if values.dtype.kind not in 'iuf' or len(values) != (length or max(1, len(values))):
         raise ValueError(
-            f'{path}: {key} holds {len(values)} values of {values.dtype}; {length} numbers, one '
-            'for each row of filelist, expected'
+            f'{path}: {key} holds {len(values)} values of {values.dtype}; {expected} expected'
         )
-    return _whole(path, key, values)
-
-
-def _whole(path: Path, key: str, values: np.ndarray) -> np.ndarray:
-    whole = np.isfinite(values) & (values == np.trunc(values)) & (values >= 0) & (values < 2**31)
+    whole = (values == np.trunc(values)) & (values >= 0) & (values < 2**31)
     if not whole.all():
         row = int(np.flatnonzero(~whole)[0])
         raise ValueError(f'{path}: {key}({row + 1}) is {values[row]:g}; a whole number expected')
@@ -137,10 +135,7 @@ def _indices(path: Path, content: dict[str, np.ndarray], labels: np.ndarray) -> 
     """Positions, from 0, of the training crops, the queries and the gallery."""
     found = []
     for key in _INDICES:
-        values = content[key].ravel()
-        if values.dtype.kind not in 'iuf' or not len(values):
-            raise ValueError(f'{path}: {key} holds no numbers, but {values.dtype} values')
-        rows = _whole(path, key, values)
+        rows = _numbers(path, content, key)
         bad = np.flatnonzero((rows < 1) | (rows > len(labels)))
         if len(bad):
             raise ValueError(
@@ -351,13 +346,12 @@ class CUHK03Files(SceneFiles):
         unpack_crops(self.crops_file, self.boxes, self.image_root)
 
     def _read_new(self, protocol: NewProtocol) -> SceneIndex:
-        if not self.test_mode:
-            return self._training_set(
-                [protocol.crops[row] for row in protocol.train], protocol.labels[protocol.train]
-            )
-        rows = np.sort(np.concatenate([protocol.queries, protocol.gallery]))
+        queries, gallery = protocol.queries, protocol.gallery
+        rows = np.sort(np.concatenate([queries, gallery])) if self.test_mode else protocol.train
         crops, people = [protocol.crops[row] for row in rows], protocol.labels[rows]
-        queries, gallery = (np.searchsorted(rows, r) for r in (protocol.queries, protocol.gallery))
+        if not self.test_mode:
+            return self._training_set(crops, people)
+        queries, gallery = np.searchsorted(rows, queries), np.searchsorted(rows, gallery)
         galleries = dict(new=all_but_junk(_arrays(crops, people), queries, gallery))
         return self._test_set(crops, people, queries, galleries)
 
@@ -388,22 +382,17 @@ class CUHK03Files(SceneFiles):
         galleries: dict[int | str, SearchGalleries],
     ) -> SceneIndex:
         frames = self._frames(crops, people)
-        wanted = [
-            Query(frames[q].name, frames[q].bboxes[0], int(people[q]), frames[q].source)
-            for q in queries
-        ]
+        chosen = [(frames[q], int(people[q])) for q in queries]
+        wanted = [Query(f.name, f.bboxes[0], person, f.source) for f, person in chosen]
         return SceneIndex(frames, 0, wanted, galleries)
 
     def _frames(self, crops: list[Crop], people: np.ndarray) -> list[Frame]:
+        boxes = _arrays(crops, people).bboxes[:, None]
+        ids = np.asarray(people, np.int64)[:, None]
+        sources = [f'{self.crops_file}, {crop.cell(self.boxes)}' for crop in crops]
         return [
-            Frame(
-                name=crop.name,
-                bboxes=np.array([[0, 0, crop.width, crop.height]], np.float32),
-                person_ids=np.array([person], np.int64),
-                source=f'{self.crops_file}, {crop.cell(self.boxes)}',
-                camera=crop.camera,
-            )
-            for crop, person in zip(crops, people, strict=True)
+            Frame(crop.name, *rest, crop.camera)
+            for crop, *rest in zip(crops, boxes, ids, sources, strict=True)
         ]
 
 

@@ -47,7 +47,7 @@ def read_images(path: Path) -> dict[str, np.ndarray]:
     people: dict[str, np.ndarray] = {}
     for row, image in enumerate(read_records(path, 'Img')):
         try:
-            name, boxes = image_name(image['imname']), image['box']
+            name, boxes = _image_name(image['imname']), image['box']
             listed = [box.ravel() for box in boxes['idlocate'].ravel('F')] if boxes.size else []
             xywh = np.array(listed, np.float64).reshape(-1, 4)
         except (IndexError, KeyError, TypeError, ValueError) as error:
@@ -61,16 +61,11 @@ def read_images(path: Path) -> dict[str, np.ndarray]:
     return people
 
 
-def read_pool(path: Path, people: Mapping[str, np.ndarray]) -> list[str]:
-    """Names of the test images in ``pool.mat``, all of them keys of ``people``.
-
-    Raises:
-        FileNotFoundError: No such file.
-        ValueError: Not readable, or a name is unknown or repeated.
-    """
+def _read_pool(path: Path, people: Mapping[str, np.ndarray]) -> list[str]:
+    """Names of the test images in ``pool.mat``, all of them keys of ``people``."""
     names: dict[str, None] = {}
     for row, cell in enumerate(read_variable(path, 'pool').ravel('F')):
-        name = image_name(cell)
+        name = _image_name(cell)
         if name not in people:
             raise ValueError(f'{path}: row {row} (counted from 0), {name!r}, is not in Images.mat')
         if name in names:
@@ -79,19 +74,15 @@ def read_pool(path: Path, people: Mapping[str, np.ndarray]) -> list[str]:
     return list(names)
 
 
-def image_name(array: np.ndarray) -> str:
-    """The name that a row of characters holds.
-
-    Raises:
-        ValueError: It is none.
-    """
+def _image_name(array: np.ndarray) -> str:
+    """The name that a row of characters holds."""
     if not isinstance(array, np.ndarray) or array.dtype.kind != 'U' or array.size != 1:
         raise ValueError(f'{array!r} instead of an image name')
     return str(array.item())
 
 
 @dataclass(frozen=True)
-class Searches:
+class _Searches:
     """S searches.
 
     Attributes:
@@ -111,20 +102,11 @@ class Searches:
         return list(map(_key, self.query_images, self.query_bboxes))
 
 
-def read_searches(path: Path, key: str, images: Sequence[str]) -> Searches:
+def _read_searches(path: Path, key: str, images: Sequence[str]) -> _Searches:
     """Read a protocol: for each query its image and box, and the entries of its gallery.
 
     An entry without a box is an image that does not show the person. Entries that repeat an image
     are all kept.
-
-    Args:
-        path: ``TestG100.mat``, ``Occlusion.mat`` or another file of that form.
-        key: The variable in it.
-        images: Names of the test images.
-
-    Raises:
-        FileNotFoundError: No such file.
-        ValueError: Not readable, or an entry is impossible; the message names file and row.
     """
     positions = {name: position for position, name in enumerate(images)}
     names: list[str] = []
@@ -159,7 +141,7 @@ def read_searches(path: Path, key: str, images: Sequence[str]) -> Searches:
     galleries = SearchGalleries(
         np.array(splits), np.concatenate(gallery), np.array(positives, np.int64), bboxes
     )
-    return Searches(path, names, query_bboxes, galleries)
+    return _Searches(path, names, query_bboxes, galleries)
 
 
 def _entries(
@@ -170,7 +152,7 @@ def _entries(
     if field in record and not array.size:  # MATLAB's [] has no fields
         return []
     try:
-        names = [image_name(name) for name in array['imname'].ravel('F')]
+        names = [_image_name(name) for name in array['imname'].ravel('F')]
         return list(zip(names, array['idlocate'].ravel('F'), strict=True))
     except (IndexError, ValueError) as error:
         raise ValueError(
@@ -197,7 +179,7 @@ def _checked_box(xywh: np.ndarray, place: str) -> np.ndarray:
 MAX_UNMATCHED = 0.01
 
 
-class Identity(NamedTuple):
+class _Identity(NamedTuple):
     """A labelled person: id, where it is written, and pairs of image name and (4,) xyxy."""
 
     person_id: int
@@ -205,20 +187,15 @@ class Identity(NamedTuple):
     shown: list[tuple[str, np.ndarray]]
 
 
-def read_identities(path: Path) -> list[Identity]:
-    """The training identities in ``Train.mat``; their ids are its rows, counted from 0.
-
-    Raises:
-        FileNotFoundError: No such file.
-        ValueError: Not readable or of another form; the message names the row.
-    """
+def _read_identities(path: Path) -> list[_Identity]:
+    """The training identities in ``Train.mat``; their ids are its rows, counted from 0."""
     identities = []
     for row, cell in enumerate(read_variable(path, 'Train').ravel('F')):
         source = f'{path}: row {row} (counted from 0)'
         try:
             scenes = cell['scene'].item().ravel('F')
             shown = [
-                (image_name(scene['imname']), whole_boxes(scene['idlocate'].reshape(1, 4))[0])
+                (_image_name(scene['imname']), whole_boxes(scene['idlocate'].reshape(1, 4))[0])
                 for scene in scenes
             ]
         except (AttributeError, IndexError, TypeError, ValueError) as error:
@@ -226,11 +203,11 @@ def read_identities(path: Path) -> list[Identity]:
                 f'{source} is not of the form idname, nAppear, scene(imname, idlocate, ishard) '
                 f'with boxes x, y, width, height: {error}'
             ) from None
-        identities.append(Identity(row, source, shown))
+        identities.append(_Identity(row, source, shown))
     return identities
 
 
-def searched_identities(searches: Searches, images: Sequence[str]) -> Iterator[Identity]:
+def _searched_identities(searches: _Searches, images: Sequence[str]) -> Iterator[_Identity]:
     """Each query with its person in its gallery; ids are rows counted from 1."""
     galleries = searches.galleries
     bounds = np.searchsorted(galleries.positives, galleries.splits)
@@ -241,12 +218,12 @@ def searched_identities(searches: Searches, images: Sequence[str]) -> Iterator[I
         entries = range(bounds[row], bounds[row + 1])
         found = [(images[shown_in[entry]], galleries.bboxes[entry]) for entry in entries]
         source = f'{searches.path}: row {row} (counted from 0)'
-        yield Identity(row + 1, source, [(name, bbox), *found])
+        yield _Identity(row + 1, source, [(name, bbox), *found])
 
 
-def attach_ids(
+def _attach_ids(
     people: Mapping[str, np.ndarray],
-    identities: Iterable[Identity],
+    identities: Iterable[_Identity],
     path: Path,
     merge: bool = False,
 ) -> tuple[dict[str, np.ndarray], list[int]]:
@@ -263,9 +240,6 @@ def attach_ids(
 
     Returns:
         Image name -> (n,) int64 ids, -1 for unlabelled people; the id of each identity.
-
-    Raises:
-        ValueError: More than one in a hundred boxes are nobody's.
     """
     ids = {name: np.full(len(bboxes), UNLABELLED) for name, bboxes in people.items()}
     given, unmatched, total = [], [], 0
@@ -348,27 +322,27 @@ class CUHKSYSUFiles(SceneFiles):
     def read(self) -> SceneIndex:
         """See :class:`SceneFiles`."""
         people = read_images(_annotation(self.root, 'Images'))
-        pool = read_pool(_annotation(self.root, 'pool'), people)
+        pool = _read_pool(_annotation(self.root, 'pool'), people)
         if self.test_mode:
             return self._read_test({name: people[name] for name in pool})
         train = {name: people[name] for name in sorted(people.keys() - set(pool))}
         path = _protocol(self.root, 'Train')[0]
-        identities = read_identities(path)
-        ids, _ = attach_ids(train, identities, path)
+        identities = _read_identities(path)
+        ids, _ = _attach_ids(train, identities, path)
         return SceneIndex(self._frames(train, ids), len(identities))
 
     def _read_test(self, people: Mapping[str, np.ndarray]) -> SceneIndex:
         images = list(people)
         protocols = {
-            name: read_searches(*place, images) for name, place in self._protocols().items()
+            name: _read_searches(*place, images) for name, place in self._protocols().items()
         }
         numbering = protocols.get(ID_GALLERY)
         if numbering is None:
             path, key = _protocol(self.root, ID_GALLERY)
             first = protocols[self.gallery_sizes[0]]
-            numbering = read_searches(path, key, images) if path.exists() else first
-        searched = searched_identities(numbering, images)
-        ids, query_ids = attach_ids(people, searched, numbering.path, merge=True)
+            numbering = _read_searches(path, key, images) if path.exists() else first
+        searched = _searched_identities(numbering, images)
+        ids, query_ids = _attach_ids(people, searched, numbering.path, merge=True)
         frames = self._frames(people, ids)
         id_of: dict[tuple, int] = {}
         for frame in frames:

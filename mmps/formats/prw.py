@@ -202,6 +202,8 @@ def write_prw(
     split: str,
     people: Mapping[str, np.ndarray],
     queries: Iterable[tuple[str, np.ndarray]] = (),
+    *,
+    ids: Iterable[int] = (),
 ) -> None:
     """Write the annotation files of one split.
 
@@ -211,13 +213,14 @@ def write_prw(
         people: Frame name, without suffix -> (n, 5) rows of id, x, y, width, height; the id of an
             unlabelled person is -2.
         queries: Of the test split: frame name and row of each query.
+        ids: Ids to list though nobody in ``people`` has them.
     """
     for name, rows in people.items():
         write_mat(root / 'annotations' / f'{name}.jpg.mat', **{BOX_KEYS[0]: rows})
     write_mat(root / f'frame_{split}.mat', **{f'img_index_{split}': cell_array(list(people))})
-    ids = np.unique(np.concatenate([np.empty(0), *(rows[:, 0] for rows in people.values())]))
+    listed = np.unique(np.concatenate([[*ids], *(rows[:, 0] for rows in people.values())]))
     key = 'ID_train' if split == 'train' else 'ID_test2'
-    write_mat(root / f'ID_{split}.mat', **{key: ids[ids >= 0][None]})
+    write_mat(root / f'ID_{split}.mat', **{key: listed[listed >= 0][None].astype(np.float64)})
     if split == 'test':
         lines = [
             f'{row[0]:.0f} {" ".join(map(repr, row[1:].tolist()))} {name}\r\n'

@@ -30,28 +30,8 @@ CLOTHES = _rgb(
 )
 """(10, 3) RGB, 0..255: tops, bottoms, prints, hats and bags all draw from these."""
 
-OUTFITS = (
-    (0, 3),
-    (0, 2),
-    (1, 0),
-    (1, 3),
-    (1, 8),
-    (2, 0),
-    (2, 3),
-    (3, 2),
-    (3, 8),
-    (4, 0),
-    (4, 1),
-    (5, 0),
-    (5, 3),
-    (6, 0),
-    (6, 8),
-    (7, 3),
-    (8, 0),
-    (8, 2),
-    (9, 1),
-    (9, 0),
-)
+_PAIRS = '03 02 10 13 18 20 23 32 38 40 41 50 53 60 68 73 80 82 91 90'
+OUTFITS = tuple((int(top), int(bottom)) for top, bottom in _PAIRS.split())
 """(top, bottom) rows of `CLOTHES`; every pair dresses many identities."""
 
 SKINS = _rgb((238, 204, 180), (222, 178, 148), (196, 146, 112), (150, 104, 76), (104, 70, 52))
@@ -62,18 +42,8 @@ SHOES = _rgb((34, 32, 34), (226, 226, 224), (108, 74, 50), (150, 40, 44))
 TOPS = ('tshirt', 'sweater', 'shirt', 'hoodie', 'jacket', 'open_jacket', 'coat', 'vest', 'suit')
 BOTTOMS = ('trousers', 'wide_trousers', 'track_pants', 'shorts', 'skirt', 'long_skirt')
 PATTERNS = (
-    'plain',
-    'hoops',
-    'pinstripes',
-    'checks',
-    'plaid',
-    'dots',
-    'print',
-    'yoke',
-    'band',
-    'halves',
-    'diagonal',
-    'camouflage',
+    *('plain', 'hoops', 'pinstripes', 'checks', 'plaid', 'dots', 'print'),
+    *('yoke', 'band', 'halves', 'diagonal', 'camouflage'),
 )
 HAIR_STYLES = ('short', 'long', 'bun', 'ponytail', 'curly', 'bald', 'bob')
 HATS = ('none', 'none', 'none', 'none', 'cap', 'beanie', 'brimmed', 'headscarf')

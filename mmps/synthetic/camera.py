@@ -72,30 +72,13 @@ _SETTINGS = (
 def make_cameras(seed: int) -> tuple[Camera, ...]:
     """The six cameras of a data set; their settings vary a little with the seed."""
     cameras = []
-    for index, setting in enumerate(_SETTINGS):
+    for index, (horizon, *geometry, gains, saturation, gamma, blur, noise) in enumerate(_SETTINGS):
         rng = np.random.default_rng([seed, CAMERA_STREAM, index])
-        horizon, growth, heights, pitch, light, shadow, gains, *sensor = setting
-        saturation, gamma, blur, noise = sensor
         gains = tuple(float(gain) for gain in np.multiply(gains, rng.uniform(0.95, 1.05, 3)))
         quality = int(rng.integers(86, 95))
-        cameras.append(
-            Camera(
-                index,
-                PLACES[index],
-                horizon + float(rng.uniform(-0.01, 0.01)),
-                growth,
-                heights,
-                pitch,
-                light,
-                shadow,
-                gains,
-                saturation,
-                gamma,
-                blur,
-                noise,
-                quality,
-            )
-        )
+        horizon += float(rng.uniform(-0.01, 0.01))
+        sensor = gains, saturation, gamma, blur, noise, quality
+        cameras.append(Camera(index, PLACES[index], horizon, *geometry, *sensor))
     return tuple(cameras)
 
 

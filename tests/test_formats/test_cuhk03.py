@@ -444,7 +444,7 @@ def test_missing_variable(read_protocol, key):
         (dict(gallery_idx=[2, 5]), r'gallery_idx\(2\) is 5; filelist has the rows 1 to 4'),
         (dict(query_idx=[-3]), r'query_idx\(1\) is -3; a whole number'),
         (dict(query_idx=[1.5]), r'query_idx\(1\) is 1.5; a whole number'),
-        (dict(query_idx=[]), 'query_idx holds no numbers'),
+        (dict(query_idx=[]), 'query_idx holds 0 values of .*; numbers expected'),
         (dict(gallery_idx=[2, 3, 4]), 'row 3 of filelist is used more than once'),
         (dict(gallery_idx=[2, 2]), 'row 2 of filelist is used more than once'),
         (dict(train_idx=[1, 2], gallery_idx=[4]), 'label 2 is in the training set and in the test'),

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from scipy.io import savemat
 from tqdm import tqdm
 
 from mmps.evaluation.functional.annotations import UNLABELLED
 from mmps.formats.coco import UNKNOWN_CAMERA, write_coco
 from mmps.formats.loading import load_scenes
+from mmps.formats.prw import write_prw
 from mmps.formats.scene_index import Frame, SceneFiles, SceneIndex
 from mmps.utils.image_decoding import decode_upright
 from mmps.utils.image_folder import ImageFolder
@@ -87,8 +87,7 @@ def write_prw_layout(
     temporary = out.with_name(f'.{out.name}.tmp')
     shutil.rmtree(temporary, ignore_errors=True)
     try:
-        for folder in ('frames', 'annotations'):
-            (temporary / folder).mkdir(parents=True)
+        (temporary / 'frames').mkdir(parents=True)
         for split, index in splits.items():
             _write_split(temporary, split, index, names[split], files[split].image_root, tally)
         with open(temporary / 'names.csv', 'w', newline='') as file:
@@ -124,6 +123,7 @@ def _write_split(
     """Write images, annotations and lists of one split, whose frames get the ``names``."""
     folder = ImageFolder(image_root)
     first_id = 0 if split == 'test' else 1
+    people: dict[str, np.ndarray] = {}
     for frame in tqdm(index.frames, f'Writing {split} frames', delay=2, leave=False):
         name = names[frame.name]
         _write_image(Path(folder.path(frame.name)), out / 'frames' / f'{name}.jpg', tally)
@@ -131,24 +131,12 @@ def _write_split(
             tally.add(ROUNDED, f'{frame.source} (row {row})')
         unlabelled = frame.person_ids == UNLABELLED
         ids = np.where(unlabelled, _PRW_UNLABELLED, frame.person_ids + first_id)
-        rows = np.column_stack([ids, _xywh(frame.bboxes)]).astype(np.float64)
-        savemat(out / 'annotations' / f'{name}.jpg.mat', {'box_new': rows})
-    cells = np.empty((len(names), 1), object)
-    cells[:, 0] = list(names.values())
-    savemat(out / f'frame_{split}.mat', {f'img_index_{split}': cells})
-    if split == 'train':
-        ids = np.arange(1, index.num_ids + 1)
-    else:
-        ids = np.unique([person for frame in index.frames for person in frame.person_ids])
-        lines = [
-            (query.person_id, *_xywh(query.bbox[None])[0].tolist(), names[query.image_name])
-            for query in index.queries
-        ]
-        text = ''.join(' '.join(map(str, line)) + '\n' for line in lines)
-        (out / 'query_info.txt').write_text(text)
-    key = 'ID_train' if split == 'train' else 'ID_test2'
-    ids = ids[ids != UNLABELLED].astype(np.float64)
-    savemat(out / f'ID_{split}.mat', {key: ids[None]})
+        people[name] = np.column_stack([ids, _xywh(frame.bboxes)]).astype(np.float64)
+    queries = [
+        (names[query.image_name], np.array([query.person_id, *_xywh(query.bbox[None])[0]]))
+        for query in index.queries
+    ]
+    write_prw(out, split, people, queries, ids=range(1, index.num_ids + 1))
     tally.add(GALLERIES, ', '.join(map(str, index.galleries)), len(index.galleries))
 
 
