@@ -7,11 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from mmps.evaluation.functional.annotations import UNLABELLED
 from mmps.formats import FORMATS, SceneFiles, scene_files
-from mmps.formats.coco import SPLITS
+from mmps.formats.coco import SPLITS, UNKNOWN_CAMERA
 from mmps.formats.converters.annotated_images import Annotations, Tally
 from mmps.formats.converters.own_data import convert_own_data
 from mmps.formats.scene_index import SceneIndex
@@ -97,34 +95,33 @@ def convert(
     annotations = Annotations(images, **options)
     try:
         read(annotations)
-        conversion = convert_own_data(
+        splits, cameras = convert_own_data(
             annotations, out, test_share=arguments.test_share, seed=arguments.seed
         )
     except ValueError as error:
         raise UserError(error) from error
-    for split, index in conversion.splits.items():
-        print(f'{split}: {summary(index)} -> {conversion.paths[split]}')
-    if any(str(number) != name for name, number in conversion.cameras.items()):
-        names = sorted((number, name) for name, number in conversion.cameras.items())
+    for split, index in splits.items():
+        print(f'{split}: {summary(index)} -> {out / split}.json')
+    if any(str(number) != name for name, number in cameras.items()):
+        names = sorted((number, name) for name, number in cameras.items())
         print('cameras: ' + ', '.join(f'{number} = {name}' for number, name in names))
     print_tally(annotations.tally)
     print(
-        f'train with model.roi_head.reid_head.num_ids={conversion.splits["train"].num_ids}; the '
-        f'data set is\n{dataset_config(out, images)}'
+        f'train with model.roi_head.reid_head.num_ids={splits["train"].num_ids}; the data set is\n'
+        f'{dataset_config(out, images)}'
     )
 
 
 def summary(index: SceneIndex) -> str:
     """What a split holds, in numbers."""
-    ids = np.concatenate([np.empty(0, np.int64), *(frame.person_ids for frame in index.frames)])
-    labelled = ids[ids != UNLABELLED]
-    cameras = {frame.camera for frame in index.frames if frame.camera >= 0}
+    ids = [person for frame in index.frames for person in frame.person_ids.tolist()]
+    labelled = [person for person in ids if person != UNLABELLED]
     counts = {
         'images': len(index.frames),
-        'cameras': len(cameras),
+        'cameras': len({frame.camera for frame in index.frames} - {UNKNOWN_CAMERA}),
         'boxes': len(ids),
         'labelled': len(labelled),
-        'identities': len(np.unique(labelled)),
+        'identities': len(set(labelled)),
         'queries': len(index.queries),
     }
     return ', '.join(f'{count} {name}' for name, count in counts.items() if count)

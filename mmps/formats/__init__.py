@@ -1,4 +1,4 @@
-"""The files of every data set, read into one index; numpy and scipy only, nothing to train with."""
+"""The files of every data set, read into one index; no torch and no mmengine."""
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,24 +25,9 @@ STARTS = 20
 """Splits that are tried, each from another person."""
 
 
-@dataclass(frozen=True)
-class Conversion:
-    """What was written.
-
-    Attributes:
-        splits: Index by ``'train'`` and ``'test'``; training ids as in the file.
-        paths: The files.
-        cameras: Number of each camera that had a name.
-    """
-
-    splits: dict[str, SceneIndex]
-    paths: dict[str, Path]
-    cameras: dict[str, int]
-
-
 def convert_own_data(
     annotations: Annotations, out: Path, *, test_share: float = 0.3, seed: int = 0
-) -> Conversion:
+) -> tuple[dict[str, SceneIndex], dict[str, int]]:
     """Write ``train.json`` and ``test.json``.
 
     Images without a split are split by people, see :func:`split_by_identity`. Without a marked
@@ -54,6 +38,10 @@ def convert_own_data(
         out: Folder to write to.
         test_share: Share of the people to test with, where no split is given.
         seed: Of that split.
+
+    Returns:
+        What the files hold, by ``'train'`` and ``'test'``, with training ids as in the file; and
+        the number of each camera that has a name.
 
     Raises:
         FileNotFoundError: An image is missing.
@@ -77,28 +65,22 @@ def convert_own_data(
             )
         if split == 'test':
             splits[split] = SceneIndex(frames, 0, _queries(images, frames, people, tally))
-        else:
-            ids = np.unique(np.concatenate([frame.person_ids for frame in frames]))
-            splits[split] = SceneIndex(frames, int((ids != UNLABELLED).sum()))
-            if not splits[split].num_ids:
-                raise ValueError(f'{images[0].source}: nobody in the training images is labelled')
-    # written last, so that no error leaves a new file of one split beside an old one of the other
-    names = {'people': _names(people), 'cameras': _names(cameras)}
-    paths = {split: out / f'{split}.json' for split in SPLITS}
+            continue
+        ids = {person for frame in frames for person in frame.person_ids.tolist()} - {UNLABELLED}
+        if not ids:
+            raise ValueError(f'{images[0].source}: nobody in the training images is labelled')
+        splits[split] = SceneIndex(frames, len(ids))
+    # Written last, so that no error leaves a new file of one split beside an old one of the other.
+    names = {
+        key: sorted((number, name) for name, number in numbers.items() if str(number) != name)
+        for key, numbers in (('people', people), ('cameras', cameras))
+    }
+    names = {key: pairs for key, pairs in names.items() if pairs}
     for split, index in splits.items():
-        write_coco(
-            paths[split],
-            index,
-            test_mode=split == 'test',
-            sizes=[image.size for image in images if image.split == split],
-            names={key: pairs for key, pairs in names.items() if pairs},
-        )
-    return Conversion(splits, paths, cameras)
-
-
-def _names(numbers: Mapping[str, int]) -> list[tuple[int, str]]:
-    """Numbers and the names they stand for; empty if the names were numbers themselves."""
-    return sorted((n, name) for name, n in numbers.items() if str(n) != name)
+        sizes = [image.size for image in images if image.split == split]
+        path = out / f'{split}.json'
+        write_coco(path, index, test_mode=split == 'test', sizes=sizes, names=names)
+    return splits, cameras
 
 
 def _decide_split(

@@ -29,25 +29,25 @@ def convert(tmp_path):
         for image in images:
             Image.new('RGB', (60, 30)).save(tmp_path / image.name)
         annotations = Annotations(tmp_path, images={image.name: image for image in images})
-        return annotations.tally, convert_own_data(annotations, tmp_path / 'out', **options)
+        splits, cameras = convert_own_data(annotations, tmp_path / 'out', **options)
+        return annotations.tally, splits, cameras
 
     return convert
 
 
-def read(conversion, split):
-    root = conversion.paths[split].parent
-    return read_scenes(CocoPersonSearchFiles(root, split == 'test'))[0]
+def read(root, split):
+    return read_scenes(CocoPersonSearchFiles(root / 'out', split == 'test'))[0]
 
 
-def test_a_split_and_queries_that_are_given(convert):
+def test_a_split_and_queries_that_are_given(convert, tmp_path):
     images = [
         tagged('a.jpg', ['anna', None], 'hall', 'train'),
         tagged('b.jpg', ['carl'], 'lift', 'test', queries=['carl']),
         tagged('c.jpg', ['bert', 'anna'], 'lift', 'train'),
         tagged('d.jpg', ['dora', 'carl'], None, 'test', queries=['dora']),
     ]
-    tally, conversion = convert(images)
-    train, test = read(conversion, 'train'), read(conversion, 'test')
+    tally, _, cameras = convert(images)
+    train, test = read(tmp_path, 'train'), read(tmp_path, 'test')
     assert [frame.name for frame in train.frames] == ['a.jpg', 'c.jpg']
     # anna 0, bert 1, carl 2, dora 3 in the file
     assert [frame.person_ids.tolist() for frame in train.frames] == [[0, -1], [1, 0]]
@@ -59,38 +59,39 @@ def test_a_split_and_queries_that_are_given(convert):
         ('b.jpg', 2),
         ('d.jpg', 3),
     ]
-    content = json.loads(conversion.paths['test'].read_text())
+    content = json.loads((tmp_path / 'out' / 'test.json').read_text())
     assert content['images'][0] == dict(id=1, file_name='b.jpg', width=60, height=30, cam_id=2)
     assert content['people'][2] == {'id': 2, 'name': 'carl'}
     assert content['cameras'] == [{'id': 1, 'name': 'hall'}, {'id': 2, 'name': 'lift'}]
-    assert conversion.cameras == {'hall': 1, 'lift': 2}
+    assert cameras == {'hall': 1, 'lift': 2}
     assert tally.lines() == [f'1 {own_data.LONELY} (first: d.jpg, 0)']
 
 
-def test_numbers_stay_and_the_index_is_what_the_files_hold(convert):
+def test_numbers_stay_and_the_index_is_what_the_files_hold(convert, tmp_path):
     images = [
         tagged('a.jpg', ['30', '7'], '4', 'train'),
         tagged('b.jpg', ['9'], '4', 'test'),
         tagged('c.jpg', ['9'], '5', 'test'),
     ]
-    tally, conversion = convert(images)
-    content = json.loads(conversion.paths['train'].read_text())
+    tally, splits, _ = convert(images)
+    content = json.loads((tmp_path / 'out' / 'train.json').read_text())
     assert [entry['person_id'] for entry in content['annotations']] == [30, 7]
     assert content['images'][0]['cam_id'] == 4
     assert 'people' not in content and 'cameras' not in content
-    assert read(conversion, 'train').frames[0].person_ids.tolist() == [1, 0]
-    assert_same_index(read(conversion, 'test'), conversion.splits['test'])
+    assert read(tmp_path, 'train').frames[0].person_ids.tolist() == [1, 0]
+    assert_same_index(read(tmp_path, 'test'), splits['test'])
     # nobody marked a query
-    assert len(conversion.splits['test'].queries) == 2
+    assert len(splits['test'].queries) == 2
     assert tally.count(own_data.QUERIES_MADE) == 2
 
 
-def test_a_split_by_people(convert):
+def test_a_split_by_people(convert, tmp_path):
     """Two groups who never meet, and one image in which somebody of each does."""
     images = [tagged(f'{k}.jpg', ['1', '2'] if k % 2 else ['3', '4']) for k in range(8)]
     images.append(tagged('8.jpg', ['1', '2', '3']))
-    tally, conversion = convert(images, test_share=0.5, seed=1)
-    train, test = conversion.splits['train'], conversion.splits['test']
+    tally, splits, _ = convert(images, test_share=0.5, seed=1)
+    before = (tmp_path / 'out' / 'test.json').read_bytes()
+    train, test = splits['train'], splits['test']
     seen = [
         {int(p) for frame in index.frames for p in frame.person_ids} - {-1}
         for index in (train, test)
@@ -101,22 +102,20 @@ def test_a_split_by_people(convert):
     assert tally.count(own_data.MOVED) == 1
     mixed = next(f for f in [*train.frames, *test.frames] if f.name == '8.jpg')
     assert mixed.person_ids.tolist() == [1, 2, -1]
-    _, again = convert(
-        [tagged(i.name, [b.person for b in i.boxes]) for i in images], test_share=0.5, seed=1
-    )
-    assert again.paths['test'].read_bytes() == conversion.paths['test'].read_bytes()
+    convert([tagged(i.name, [b.person for b in i.boxes]) for i in images], test_share=0.5, seed=1)
+    assert (tmp_path / 'out' / 'test.json').read_bytes() == before
 
 
 def test_queries_decide_who_is_tested(convert):
     images = [tagged(f'{k}.jpg', [str(k // 3)], queries=['2'] if k == 7 else ()) for k in range(15)]
     for seed in range(3):
-        _, conversion = convert(images, test_share=0.2, seed=seed)
-        assert [frame.name for frame in conversion.splits['test'].frames] == [
+        _, splits, _ = convert(images, test_share=0.2, seed=seed)
+        assert [frame.name for frame in splits['test'].frames] == [
             '6.jpg',
             '7.jpg',
             '8.jpg',
         ]
-        (query,) = conversion.splits['test'].queries
+        (query,) = splits['test'].queries
         assert query.image_name == '7.jpg'
         for image in images:
             image.split = None
@@ -128,7 +127,7 @@ def test_remarks_on_what_was_given(convert):
         tagged('b.jpg', ['1'], split='test', queries=['1']),
         tagged('c.jpg', ['1'], split='test'),
     ]
-    tally, _ = convert(images)
+    tally, *_ = convert(images)
     assert tally.count(own_data.SHARED) == 1
     assert tally.count(own_data.TRAINING_QUERIES) == 1
 
