@@ -1,9 +1,9 @@
-"""Arguments and output that the converters of data sets have in common."""
+"""Arguments and output that tools for the files of data sets have in common."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,36 @@ from mmps.formats.scene_index import SceneIndex
 from mmps.utils.errors import UserError
 
 if TYPE_CHECKING:
-    from mmengine.config import Config
+    from mmengine.config import Config, ConfigDict
+
+
+def datasets_of(config: Config, path: str, splits: Sequence[str] = SPLITS) -> dict[str, ConfigDict]:
+    """The config of the data set of each split.
+
+    Raises:
+        UserError: There is none, or its files cannot be read without building it.
+    """
+    found = {}
+    for split in splits:
+        key = f'{split}_dataloader.dataset'
+        dataset = (config.get(f'{split}_dataloader') or {}).get('dataset')
+        if dataset is None:
+            raise UserError(f'config {path} has no {key}')
+        kind = dataset.get('type')
+        if 'dataset' in dataset or 'datasets' in dataset:
+            raise UserError(
+                f'{key} of {path} is a {kind} around other data sets; make a config for each of '
+                f'them, or name one with --cfg-options {key}=...'
+            )
+        if kind not in FORMATS:
+            raise UserError(
+                f'{key} of {path} is a {kind}; this tool reads {", ".join(FORMATS)} without '
+                'building them'
+            )
+        if not dataset.get('data_root'):
+            raise UserError(f'{key} of {path} has no data_root')
+        found[split] = dataset
+    return found
 
 
 def files_of(config: Config, path: str) -> dict[str, SceneFiles]:
@@ -26,16 +55,9 @@ def files_of(config: Config, path: str) -> dict[str, SceneFiles]:
         UserError: One of them is not a data set of mmps.
         ValueError: An option of a data set is out of range.
     """
-    files = {}
-    for split in SPLITS:
-        dataset = config[f'{split}_dataloader'].dataset
-        if dataset.type not in FORMATS:
-            raise UserError(
-                f'{split}_dataloader.dataset of {path} is a {dataset.type}; this tool reads '
-                f'{", ".join(FORMATS)}'
-            )
-        files[split] = scene_files(dataset)
-        if files[split].split != split:
+    files = {split: scene_files(dataset) for split, dataset in datasets_of(config, path).items()}
+    for split, source in files.items():
+        if source.split != split:
             raise UserError(f'{split}_dataloader.dataset of {path} is the other split')
     return files
 

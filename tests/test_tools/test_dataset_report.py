@@ -77,9 +77,9 @@ def test_images_in_another_folder(run, root):
             'train_dataloader.dataset of .* is a RepeatDataset around other data sets',
         ),
         ("dict(type='ConcatDataset', datasets=[])", 'is a ConcatDataset around other data sets'),
-        ("dict(type='MyDataset')", 'is a MyDataset, .* can be made of .*PRWDataset'),
+        ("dict(type='MyDataset')", 'is a MyDataset; this tool reads .*PRWDataset'),
         ("dict(type='PRWDataset')", 'has no data_root'),
-        ('None', 'has no train_dataloader.dataset; see --split'),
+        ('None', 'has no train_dataloader.dataset'),
     ],
 )
 def test_data_sets_whose_files_are_not_known(run, dataset, message):

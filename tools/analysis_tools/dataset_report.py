@@ -40,46 +40,18 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     return arguments
 
 
-def datasets_of(config, split: str, path: str) -> dict:
-    """The config of the data set of each split that was asked for.
-
-    Raises:
-        UserError: There is none, or it is not one whose files mmps reads.
-    """
-    from mmps.formats import FORMATS
-
-    found = {}
-    for name in ('train', 'test') if split == 'both' else (split,):
-        dataset = (config.get(f'{name}_dataloader') or {}).get('dataset')
-        if dataset is None:
-            raise UserError(f'config {path} has no {name}_dataloader.dataset; see --split')
-        place, kind = f'{name}_dataloader.dataset of {path}', dataset.get('type')
-        if 'dataset' in dataset or 'datasets' in dataset:
-            raise UserError(
-                f'{place} is a {kind} around other data sets; make a config for each of them, or '
-                f'name one with --cfg-options {name}_dataloader.dataset=...'
-            )
-        if kind not in FORMATS:
-            raise UserError(
-                f'{place} is a {kind}, whose files cannot be read without building it; a report '
-                f'can be made of {", ".join(FORMATS)}'
-            )
-        if not dataset.get('data_root'):
-            raise UserError(f'{place} has no data_root')
-        found[name] = dataset
-    return found
-
-
 def main(argv: list[str] | None = None) -> None:
     arguments = parse_arguments(argv)
     config = load_config(arguments.config, arguments.cfg_options)
 
+    from mmps.cli.convert import datasets_of
     from mmps.formats import image_folder, scene_files
     from mmps.formats.report import report_dataset, report_table
     from mmps.utils.files import write_json
     from mmps.visualization.dataset_report import save_dataset_report
 
-    datasets = datasets_of(config, arguments.split, arguments.config)
+    splits = ('train', 'test') if arguments.split == 'both' else (arguments.split,)
+    datasets = datasets_of(config, arguments.config, splits)
     roots = dict.fromkeys(str(dataset.data_root) for dataset in datasets.values())
     kinds = dict.fromkeys(dataset.type for dataset in datasets.values())
     try:

@@ -8,7 +8,7 @@ import argparse
 from pathlib import Path
 
 from mmps.cli.common import config_parser, run_tool
-from mmps.utils.config import load_config, require_entries
+from mmps.utils.config import load_config
 from mmps.utils.errors import UserError
 
 
@@ -23,7 +23,6 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     arguments = parse_arguments(argv)
     config = load_config(arguments.config, arguments.cfg_options)
-    require_entries(config, arguments.config, ('train_dataloader', 'test_dataloader'))
 
     from mmps.cli.convert import dataset_config, files_of, print_tally, summary
     from mmps.formats.converters.annotated_images import Tally
