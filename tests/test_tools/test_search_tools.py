@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mmps.apis import PersonSearcher
-from mmps.retrieval import Gallery, Where
+from mmps.retrieval import Gallery, ModelTag, Where
 from mmps.utils.checkpoint import save_untrained
 from mmps.utils.errors import UserError
 from mmps.visualization import read_image
@@ -334,6 +334,13 @@ def test_calibrate_and_search(crowd, model, load_tool, tmp_path, capsys):
     assert above == 5 or lines[above + 1].startswith('----- below this line')
     assert any('60 people searched' in line for line in lines)
     assert (tmp_path / 'found' / 'ranking.png').is_file()
+
+
+def test_nobody_to_calibrate_by(load_tool, tmp_path):
+    address = tmp_path / 'empty.lance'
+    Gallery.open(address, ModelTag('0', 8, 'a model'))
+    with pytest.raises(UserError, match='no frame shows two people'):
+        calibrate(load_tool, '--gallery', address)
 
 
 def test_a_calibration_in_a_file(crowd, model, load_tool, tmp_path, capsys):

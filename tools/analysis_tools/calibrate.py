@@ -79,13 +79,13 @@ def read_labelled(arguments: argparse.Namespace) -> tuple:
 
 
 def calibrate(gallery: 'Gallery | None', arguments: argparse.Namespace) -> 'Calibration':
-    if gallery and not arguments.config:
+    if gallery is not None and not arguments.config:
         return gallery.calibrate(arguments.marks)
 
     from mmps.apis.judgement import calibrate_labelled
 
     annotations, predictions, score_thr = read_labelled(arguments)
-    model = gallery.model if gallery else None
+    model = gallery.model if gallery is not None else None
     return calibrate_labelled(annotations, predictions, model, score_thr)
 
 
