@@ -7,9 +7,11 @@ import numpy as np
 
 from mmps.synthetic.camera import Camera, make_cameras
 
+Array = np.ndarray
 Rng = np.random.Generator
 Colour = tuple[float, float, float]
 
+BACKDROP_STREAM = 2
 AWNINGS = [(150, 52, 46), (46, 84, 70), (52, 62, 110), (190, 150, 70)]
 SIGNS = [(160, 60, 60), (60, 100, 130), (70, 110, 80), (60, 56, 66)]
 
@@ -154,7 +156,7 @@ def _tree(
         cv2.circle(image, (round(cx), round(cy)), radius, leaf, -1, cv2.LINE_AA)
 
 
-def street(image: np.ndarray, rng: Rng) -> None:
+def _street(image: np.ndarray, rng: Rng) -> None:
     """House fronts with shops on the ground floor."""
     _sky(image, (150, 186, 226), (216, 224, 228))
     palette = [(176, 110, 88), (206, 186, 150), (150, 142, 134), (188, 160, 140), (136, 92, 78)]
@@ -162,7 +164,7 @@ def street(image: np.ndarray, rng: Rng) -> None:
     _grain(image, rng, 0.08)
 
 
-def plaza(image: np.ndarray, rng: Rng) -> None:
+def _plaza(image: np.ndarray, rng: Rng) -> None:
     """A pale building with a row of arches."""
     height, width = image.shape[:2]
     _sky(image, (128, 172, 224), (220, 228, 232))
@@ -180,7 +182,7 @@ def plaza(image: np.ndarray, rng: Rng) -> None:
     _grain(image, rng, 0.07)
 
 
-def park(image: np.ndarray, rng: Rng) -> None:
+def _park(image: np.ndarray, rng: Rng) -> None:
     """Hedges and trees under an open sky."""
     height, width = image.shape[:2]
     _sky(image, (166, 200, 230), (226, 230, 222))
@@ -200,7 +202,7 @@ def park(image: np.ndarray, rng: Rng) -> None:
     _grain(image, rng, 0.14)
 
 
-def station(image: np.ndarray, rng: Rng) -> None:
+def _station(image: np.ndarray, rng: Rng) -> None:
     """A hall: panelled wall, pillars, departure boards, strip lights."""
     height, width = image.shape[:2]
     _sky(image, (150, 156, 160), (196, 198, 196))
@@ -222,7 +224,7 @@ def station(image: np.ndarray, rng: Rng) -> None:
     _grain(image, rng, 0.04)
 
 
-def arcade(image: np.ndarray, rng: Rng) -> None:
+def _arcade(image: np.ndarray, rng: Rng) -> None:
     """A row of lit shop windows."""
     height, width = image.shape[:2]
     _sky(image, (112, 92, 78), (150, 122, 98))
@@ -248,7 +250,7 @@ def arcade(image: np.ndarray, rng: Rng) -> None:
     _grain(image, rng, 0.05)
 
 
-def campus(image: np.ndarray, rng: Rng) -> None:
+def _campus(image: np.ndarray, rng: Rng) -> None:
     """Brick buildings at dusk, some windows lit, trees in front."""
     _sky(image, (96, 104, 150), (196, 160, 150))
     height, width = image.shape[:2]
@@ -258,29 +260,6 @@ def campus(image: np.ndarray, rng: Rng) -> None:
     for x in (0.08, 0.37, 0.93):
         _tree(image, x * width, height - 2, height * 1.05, rng, (60, 86, 54))
     _grain(image, rng, 0.08)
-
-
-WALLS = {
-    'street': street,
-    'plaza': plaza,
-    'park': park,
-    'station': station,
-    'arcade': arcade,
-    'campus': campus,
-}
-"""Painters of (h, w, 3) float32 RGB pictures in place, one per place of a camera."""
-
-
-Array = np.ndarray
-BACKDROP_STREAM = 2
-GROUNDS = {
-    'street': 'asphalt',
-    'plaza': 'slabs',
-    'park': 'path',
-    'station': 'polished',
-    'arcade': 'chequers',
-    'campus': 'bricks',
-}
 
 
 @lru_cache(maxsize=12)
@@ -302,7 +281,7 @@ def make_backdrop(seed: int, camera_index: int, width: int, height: int) -> np.n
     scale = 2
     canvas = np.zeros((height * scale, width * scale, 3), np.float32)
     row = round(base * height * scale)
-    WALLS[camera.place](canvas[:row], rng)
+    _PLACES[camera.place][0](canvas[:row], rng)
     canvas[row:] = _ground(camera, canvas.shape[:2], row, rng)
     if camera.place in ('station', 'arcade'):
         _mirror(canvas, row)
@@ -349,7 +328,7 @@ def _ground(
     stains = cv2.remap(
         noise, (x * 14) % 511, (z * 14) % 511, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP
     )
-    colour = _PAVINGS[GROUNDS[camera.place]](x, z, scale, grain, stains)
+    colour = _PLACES[camera.place][1](x, z, scale, grain, stains)
     near = np.linspace(0.93, 1.05, height - top, dtype=np.float32)[:, None, None]
     return colour * (1 + 0.10 * grain + 0.10 * stains)[..., None] * near
 
@@ -418,11 +397,12 @@ def _bricks(x: Array, z: Array, scale: Array, grain: Array, stains: Array) -> Ar
     return np.array([150, 128, 116]) * (0.82 + 0.3 * level - 0.3 * line)[..., None]
 
 
-_PAVINGS = {
-    'asphalt': _asphalt,
-    'slabs': _slabs,
-    'path': _path,
-    'polished': _polished,
-    'chequers': _chequers,
-    'bricks': _bricks,
+_PLACES = {
+    'street': (_street, _asphalt),
+    'plaza': (_plaza, _slabs),
+    'park': (_park, _path),
+    'station': (_station, _polished),
+    'arcade': (_arcade, _chequers),
+    'campus': (_campus, _bricks),
 }
+"""Of each place of a camera, what paints its wall into an (h, w, 3) picture and its paving."""

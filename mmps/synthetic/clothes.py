@@ -97,10 +97,6 @@ def _wrap(angle: Array) -> Array:
     return (angle + np.pi) % (2 * np.pi) - np.pi
 
 
-def _soft(distance: Array, pixels: float) -> Array:
-    return unit(0.5 - distance * pixels)
-
-
 def cloth(look: Appearance, pixels: float, *, part: str = 'body') -> BodyPaint:
     """The garment's cloth without its trimmings.
 
@@ -144,8 +140,8 @@ def top_paint(look: Appearance, pixels: float) -> BodyPaint:
         if trim is not None:
             colour = trim(look, colour, theta, v, pixels)
         if look.bag == 'backpack':
-            straps = _soft(np.abs(np.abs(theta) - 0.62) - 0.13, pixels * RADIUS)
-            straps = straps * _soft(v - 0.2, pixels)
+            straps = _band(np.abs(np.abs(theta) - 0.62) - 0.13, pixels * RADIUS)
+            straps = straps * _band(v - 0.2, pixels)
         elif look.bag in ('messenger', 'tote'):
             straps = _strap(look, theta, v, pixels)
         else:
@@ -157,59 +153,59 @@ def top_paint(look: Appearance, pixels: float) -> BodyPaint:
 
 def _strap(look: Appearance, theta: Array, v: Array, pixels: float) -> Array:
     if look.bag == 'tote':
-        return _soft(np.abs(np.abs(theta - 1.25) - 0.25) - 0.07, pixels * RADIUS)
+        return _band(np.abs(np.abs(theta - 1.25) - 0.25) - 0.07, pixels * RADIUS)
     front = np.where(np.abs(theta) < np.pi / 2, theta, np.sign(theta) * np.pi - theta)
-    return _soft(np.abs(front * RADIUS - 1.0 * (0.15 - v)) - 0.016, pixels)
+    return _band(np.abs(front * RADIUS - 1.0 * (0.15 - v)) - 0.016, pixels)
 
 
 def _open_front(look: Appearance, colour: Array, theta: Array, v: Array, pixels: float) -> Array:
     gap = np.abs(theta) - 0.42
-    lapel = _soft(np.abs(gap - 0.07) - 0.06, pixels * RADIUS)
+    lapel = _band(np.abs(gap - 0.07) - 0.06, pixels * RADIUS)
     colour = overlay(colour, colour * 0.7, lapel)
-    return overlay(colour, CLOTHES[look.inner], _soft(gap, pixels * RADIUS))
+    return overlay(colour, CLOTHES[look.inner], _band(gap, pixels * RADIUS))
 
 
 def _suit(look: Appearance, colour: Array, theta: Array, v: Array, pixels: float) -> Array:
     opening = np.abs(theta) * RADIUS - 0.055 * (1 - v / 0.2)
-    colour = overlay(colour, colour * 0.72, _soft(opening - 0.012, pixels))
-    colour = overlay(colour, WHITE, _soft(opening, pixels))
+    colour = overlay(colour, colour * 0.72, _band(opening - 0.012, pixels))
+    colour = overlay(colour, WHITE, _band(opening, pixels))
     tie = np.maximum(np.abs(theta) * RADIUS - 0.013, v - 0.2)
-    return overlay(colour, CLOTHES[look.inner], _soft(tie, pixels))
+    return overlay(colour, CLOTHES[look.inner], _band(tie, pixels))
 
 
 def _zip(look: Appearance, colour: Array, theta: Array, v: Array, pixels: float) -> Array:
-    colour = overlay(colour, colour * 0.55, _soft(np.abs(theta) * RADIUS - 0.007, pixels))
-    return overlay(colour, colour * 0.7, _soft(np.abs(v - 0.33) - 0.014, pixels))
+    colour = overlay(colour, colour * 0.55, _band(np.abs(theta) * RADIUS - 0.007, pixels))
+    return overlay(colour, colour * 0.7, _band(np.abs(v - 0.33) - 0.014, pixels))
 
 
 def _hoodie(look: Appearance, colour: Array, theta: Array, v: Array, pixels: float) -> Array:
     pocket = np.maximum(np.abs(v - 0.26) - 0.045, np.abs(theta) * RADIUS - 0.06)
-    colour = overlay(colour, colour * 0.78, _soft(pocket, pixels))
+    colour = overlay(colour, colour * 0.78, _band(pocket, pixels))
     hood = np.hypot((np.pi - np.abs(theta)) * RADIUS * 0.6, v - 0.02) - 0.055
-    return overlay(colour, CLOTHES[look.inner] * 0.85, _soft(hood, pixels))
+    return overlay(colour, CLOTHES[look.inner] * 0.85, _band(hood, pixels))
 
 
 def _shirt(look: Appearance, colour: Array, theta: Array, v: Array, pixels: float) -> Array:
     placket = np.abs(theta) * RADIUS - 0.009
-    colour = overlay(colour, colour * 0.7, 0.8 * _soft(placket, pixels))
-    return overlay(colour, WHITE, _soft(v - 0.022, pixels))
+    colour = overlay(colour, colour * 0.7, 0.8 * _band(placket, pixels))
+    return overlay(colour, WHITE, _band(v - 0.022, pixels))
 
 
 def _vest(look: Appearance, colour: Array, theta: Array, v: Array, pixels: float) -> Array:
     seams = np.abs((v / 0.055) % 1 - 0.5) * 0.055 - 0.006
-    return overlay(colour, colour * 0.72, _soft(seams, pixels))
+    return overlay(colour, colour * 0.72, _band(seams, pixels))
 
 
 def _coat(look: Appearance, colour: Array, theta: Array, v: Array, pixels: float) -> Array:
     edge = np.abs(theta - 0.15) * RADIUS - 0.007
-    colour = overlay(colour, colour * 0.6, _soft(edge, pixels))
+    colour = overlay(colour, colour * 0.6, _band(edge, pixels))
     belt = np.abs(v - 0.27) - 0.014
-    return overlay(colour, CLOTHES[look.inner] * 0.9, _soft(belt, pixels))
+    return overlay(colour, CLOTHES[look.inner] * 0.9, _band(belt, pixels))
 
 
 def _neckline(look: Appearance, colour: Array, theta: Array, v: Array, pixels: float) -> Array:
     neck = np.hypot(theta * RADIUS, v) - 0.045
-    return overlay(colour, SKINS[look.skin], _soft(neck, pixels) * (np.abs(theta) < 1.5))
+    return overlay(colour, SKINS[look.skin], _band(neck, pixels) * (np.abs(theta) < 1.5))
 
 
 _TRIMS = {
@@ -236,7 +232,7 @@ def leg_paint(look: Appearance, pixels: float) -> BodyPaint:
         colour = plain(base) * folds
         if half:
             side = np.abs(np.abs(theta) - np.pi / 2) - 2 * half
-            colour = overlay(colour, stripe, _soft(side, pixels * 0.05))
+            colour = overlay(colour, stripe, _band(side, pixels * 0.05))
         return colour
 
     return paint

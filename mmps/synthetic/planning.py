@@ -27,7 +27,7 @@ class SyntheticConfig:
         identities: Training identities.
         test_images: Test images.
         test_identities: Test identities, none of them seen in training.
-        queries: Query people in the test images.
+        queries: QueryPlace people in the test images.
         width: Image width in pixels.
         height: Image height in pixels.
         seed: Seed of everything.
@@ -196,8 +196,8 @@ class Labels:
 
 
 @dataclass(frozen=True)
-class Query:
-    """A query person: row `row` of the labels of picture `scene`."""
+class QueryPlace:
+    """Where a query person is: row `row` of the labels of picture `scene`."""
 
     scene: int
     row: int
@@ -205,7 +205,7 @@ class Query:
 
 def choose_queries(
     config: SyntheticConfig, scenes: list[ScenePlan], labels: list[Labels]
-) -> list[Query]:
+) -> list[QueryPlace]:
     """Chooses query people who also appear in another camera.
 
     Identities take turns, and each offers its best seen appearances first.
@@ -214,7 +214,7 @@ def choose_queries(
         ValueError: Fewer people than queries asked for qualify.
     """
     rng = np.random.default_rng([config.seed, _QUERY_STREAM])
-    offers: dict[int, list[tuple[float, Query]]] = {}
+    offers: dict[int, list[tuple[float, QueryPlace]]] = {}
     cameras: dict[int, set[int]] = {}
     for number, (scene, label) in enumerate(zip(scenes, labels, strict=True)):
         if not scene.is_test:
@@ -222,7 +222,7 @@ def choose_queries(
         for row in np.flatnonzero(label.person_ids >= 0):
             person = int(label.person_ids[row])
             quality = min(float(label.visible[row]), 0.6) + rng.uniform(0, 0.01)
-            offers.setdefault(person, []).append((quality, Query(number, int(row))))
+            offers.setdefault(person, []).append((quality, QueryPlace(number, int(row))))
             cameras.setdefault(person, set()).add(scene.camera)
     ranked = []
     for person, candidates in offers.items():

@@ -24,9 +24,8 @@ from mmps.formats.cuhk_sysu import (
     write_cuhk_sysu,
 )
 from mmps.formats.prw import PRWFiles, write_prw
-from mmps.formats.scene_index import Frame, SceneIndex
-from mmps.formats.scene_index import Query as FrameQuery
-from mmps.synthetic.planning import Labels, Query, ScenePlan
+from mmps.formats.scene_index import Frame, Query, SceneIndex
+from mmps.synthetic.planning import Labels, QueryPlace, ScenePlan
 from mmps.utils.files import whole_file
 
 PARTS = '.parts'
@@ -55,7 +54,7 @@ class Layout(NamedTuple):
     """
 
     image: Callable[[Path, ScenePlan], Path]
-    write: Callable[[Path, list[ScenePlan], list[Labels], list[Query]], None]
+    write: Callable[[Path, list[ScenePlan], list[Labels], list[QueryPlace]], None]
 
 
 def _prw_image(root: Path, scene: ScenePlan) -> Path:
@@ -63,7 +62,7 @@ def _prw_image(root: Path, scene: ScenePlan) -> Path:
 
 
 def _write_prw(
-    root: Path, scenes: list[ScenePlan], labels: list[Labels], queries: list[Query]
+    root: Path, scenes: list[ScenePlan], labels: list[Labels], queries: list[QueryPlace]
 ) -> None:
     """PRW's files, and crops of the queries in ``query_box/``."""
     rows = [_prw_rows(label) for label in labels]
@@ -91,7 +90,7 @@ def _camera_image(root: Path, scene: ScenePlan) -> Path:
 
 
 def _write_coco(
-    root: Path, scenes: list[ScenePlan], labels: list[Labels], queries: list[Query]
+    root: Path, scenes: list[ScenePlan], labels: list[Labels], queries: list[QueryPlace]
 ) -> None:
     """COCO-style ``train.json`` and ``test.json``, the layout of people's own cameras."""
     frames = []
@@ -100,7 +99,7 @@ def _write_coco(
         frames.append(Frame(name, people.boxes, people.person_ids, '', scene.camera + 1))
     # In the order of the annotations, where a query is a mark.
     asked = [
-        FrameQuery(
+        Query(
             frames[query.scene].name,
             labels[query.scene].boxes[query.row],
             int(labels[query.scene].person_ids[query.row]),
@@ -116,7 +115,7 @@ def _write_coco(
 
 
 def _write_csv(
-    root: Path, scenes: list[ScenePlan], labels: list[Labels], queries: list[Query]
+    root: Path, scenes: list[ScenePlan], labels: list[Labels], queries: list[QueryPlace]
 ) -> None:
     """A table of boxes, what own data begin with, without a split and without queries."""
     text = io.StringIO()
@@ -137,7 +136,7 @@ def _cuhk_sysu_image(root: Path, scene: ScenePlan) -> Path:
 
 
 def _write_cuhk_sysu(
-    root: Path, scenes: list[ScenePlan], labels: list[Labels], queries: list[Query]
+    root: Path, scenes: list[ScenePlan], labels: list[Labels], queries: list[QueryPlace]
 ) -> None:
     """CUHK-SYSU's files, with every gallery size that the test images allow.
 
@@ -201,7 +200,7 @@ def _cuhk03_image(root: Path, scene: ScenePlan) -> Path:
 
 
 def _write_cuhk03(
-    root: Path, scenes: list[ScenePlan], labels: list[Labels], queries: list[Query]
+    root: Path, scenes: list[ScenePlan], labels: list[Labels], queries: list[QueryPlace]
 ) -> None:
     """CUHK03's files: crops, up to five of each identity by each of two cameras.
 
