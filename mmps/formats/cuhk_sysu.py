@@ -81,25 +81,23 @@ def _image_name(array: np.ndarray) -> str:
     return str(array.item())
 
 
+_Shown = tuple[str, float, float, float, float]
+
+
 @dataclass(frozen=True)
 class _Searches:
     """S searches.
 
     Attributes:
         path: The file they come from.
-        query_images: S image names.
-        query_bboxes: (S, 4) float32 xyxy.
+        queries: Image name and box xyxy of each, by which other protocols are known to ask for the
+            same.
         galleries: Where each is searched; its images are positions among the test images.
     """
 
     path: Path
-    query_images: list[str]
-    query_bboxes: np.ndarray
+    queries: list[_Shown]
     galleries: SearchGalleries
-
-    def query_keys(self) -> list[tuple]:
-        """Image name and box of each query, by which it is found again in other protocols."""
-        return list(map(_key, self.query_images, self.query_bboxes))
 
 
 def _read_searches(path: Path, key: str, images: Sequence[str]) -> _Searches:
@@ -109,19 +107,17 @@ def _read_searches(path: Path, key: str, images: Sequence[str]) -> _Searches:
     are all kept.
     """
     positions = {name: position for position, name in enumerate(images)}
-    names: list[str] = []
-    splits, positives, shown = [0], [], [[], []]  # boxes of the queries and in the galleries
-    gallery: list[np.ndarray] = [np.empty(0, np.int32)]
+    queries: list[_Shown] = []
+    gallery, splits, positives, bboxes = [np.empty(0, np.int32)], [0], [], []
     for row, record in enumerate(read_records(path, key)):
         place = f'{path}: Query, row {row}'
-        queries = _entries(record, 'Query', place)
-        if len(queries) != 1:
-            raise ValueError(f'{place} (counted from 0) has not one Query, but {len(queries)}')
-        ((name, box),) = queries
+        asked = _entries(record, 'Query', place)
+        if len(asked) != 1:
+            raise ValueError(f'{place} (counted from 0) has not one Query, but {len(asked)}')
+        ((name, box),) = asked
         if not box.size:
             raise ValueError(f'{place} (counted from 0) has no box')
-        names.append(name)
-        shown[0].append(_checked_box(box, f'{place}, entry 0'))
+        queries.append((name, *_checked_box(box, f'{place}, entry 0').tolist()))
         place = f'{path}: Gallery, row {row}'
         entries = _entries(record, 'Gallery', place)
         found = np.empty(len(entries), np.int32)
@@ -134,14 +130,12 @@ def _read_searches(path: Path, key: str, images: Sequence[str]) -> _Searches:
             found[entry] = positions[name]
             if box.size:
                 positives.append(splits[-1] + entry)
-                shown[1].append(_checked_box(box, f'{place}, entry {entry}'))
+                bboxes.append(_checked_box(box, f'{place}, entry {entry}'))
         gallery.append(found)
         splits.append(splits[-1] + len(entries))
-    query_bboxes, bboxes = (np.array(boxes, np.float32).reshape(-1, 4) for boxes in shown)
-    galleries = SearchGalleries(
-        np.array(splits), np.concatenate(gallery), np.array(positives, np.int64), bboxes
-    )
-    return _Searches(path, names, query_bboxes, galleries)
+    arrays = np.array(positives, np.int64), np.array(bboxes, np.float32).reshape(-1, 4)
+    galleries = SearchGalleries(np.array(splits), np.concatenate(gallery), *arrays)
+    return _Searches(path, queries, galleries)
 
 
 def _entries(
@@ -212,13 +206,11 @@ def _searched_identities(searches: _Searches, images: Sequence[str]) -> Iterator
     galleries = searches.galleries
     bounds = np.searchsorted(galleries.positives, galleries.splits)
     shown_in = galleries.images[galleries.positives]
-    for row, (name, bbox) in enumerate(
-        zip(searches.query_images, searches.query_bboxes, strict=True)
-    ):
+    for row, (name, *bbox) in enumerate(searches.queries):
         entries = range(bounds[row], bounds[row + 1])
         found = [(images[shown_in[entry]], galleries.bboxes[entry]) for entry in entries]
         source = f'{searches.path}: row {row} (counted from 0)'
-        yield _Identity(row + 1, source, [(name, bbox), *found])
+        yield _Identity(row + 1, source, [(name, np.float32(bbox)), *found])
 
 
 def _attach_ids(
@@ -344,30 +336,28 @@ class CUHKSYSUFiles(SceneFiles):
         searched = _searched_identities(numbering, images)
         ids, query_ids = _attach_ids(people, searched, numbering.path, merge=True)
         frames = self._frames(people, ids)
-        id_of: dict[tuple, int] = {}
+        id_of: dict[_Shown, int] = {}
         for frame in frames:
             for bbox, person_id in zip(frame.bboxes, frame.person_ids.tolist(), strict=True):
                 if person_id != UNLABELLED:
-                    id_of.setdefault(_key(frame.name, bbox), person_id)
-        id_of.update(zip(numbering.query_keys(), query_ids, strict=True))
+                    id_of.setdefault((frame.name, *bbox.tolist()), person_id)
+        id_of.update(zip(numbering.queries, query_ids, strict=True))
         new_ids = count(max(id_of.values(), default=0) + 1)
         # Queries of several protocols with the same image and box are one query.
-        queries: dict[tuple, Query] = {}
-        for searches in protocols.values():
-            for row, key in enumerate(searches.query_keys()):
-                if key not in queries:
+        numbers: dict[_Shown, int] = {}
+        queries: list[Query] = []
+        galleries: dict[int | str, SearchGalleries] = {}
+        for protocol, searches in protocols.items():
+            for row, shown in enumerate(searches.queries):
+                if shown not in numbers:
+                    numbers[shown] = len(queries)
+                    name, *bbox = shown
+                    person_id = id_of[shown] if shown in id_of else next(new_ids)
                     source = f'{searches.path}: Query, row {row} (counted from 0)'
-                    person_id = id_of[key] if key in id_of else next(new_ids)
-                    queries[key] = Query(key[0], searches.query_bboxes[row], person_id, source)
-        numbers = {key: number for number, key in enumerate(queries)}
-        galleries: dict[int | str, SearchGalleries] = {
-            name: replace(
-                searches.galleries,
-                queries=np.array([numbers[key] for key in searches.query_keys()], np.int64),
-            )
-            for name, searches in protocols.items()
-        }
-        return SceneIndex(frames, 0, list(queries.values()), galleries)
+                    queries.append(Query(name, np.array(bbox, np.float32), person_id, source))
+            asked = np.array([numbers[shown] for shown in searches.queries], np.int64)
+            galleries[protocol] = replace(searches.galleries, queries=asked)
+        return SceneIndex(frames, 0, queries, galleries)
 
     def _frames(
         self, people: Mapping[str, np.ndarray], ids: Mapping[str, np.ndarray]
@@ -390,10 +380,6 @@ def _protocol(root: Path, name: int | str) -> tuple[Path, str]:
         return _annotation(root, f'test/subset/{file}'), key
     key = name if name == 'Train' else f'TestG{name}'
     return _annotation(root, f'test/train_test/{key}'), key
-
-
-def _key(name: str, bbox: np.ndarray) -> tuple:
-    return name, *bbox.tolist()
 
 
 Box = tuple[float, float, float, float]
