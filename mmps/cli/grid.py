@@ -294,7 +294,8 @@ def work_through(
         if shutil.which(program) is None:
             raise UserError(f'{program} is not installed (Debian: apt-get install make util-linux)')
     left = [run for run in runs if run.next_step()]
-    busy, ended = set(), len(runs) - len(left)
+    named = {run.name: run for run in runs}
+    busy, failures, ended = set(), {}, len(runs) - len(left)
     say(f'{ended} of {len(runs)} runs are complete already')
     for run in left:
         run.write_config()
@@ -306,6 +307,8 @@ def work_through(
         if event == 'busy':
             busy.add(name)
             line = f'{name}: somebody else works on it; waiting for that when the others are done'
+        elif event == 'FAILED':
+            failures[name] = named[name].failure()
         say(f'[{ended}/{len(runs)}] {line}')
         if event == 'complete':
             after_run()
@@ -317,7 +320,7 @@ def work_through(
             command = ['make', '-ks', f'-j{jobs}', '-f', str(tools / 'grid.mk')]
             _listen([*command, *(run.name for run in left)], heard, {**settings, 'wait': wait})
         left = [run for run in left if run.name in busy]
-    return [run.failure() for run in runs if run.next_step()]
+    return [failures.get(run.name) or run.failure() for run in runs if run.next_step()]
 
 
 def _listen(
