@@ -37,12 +37,12 @@ def predict(model: nn.Module, scenes: dict) -> SampleList:
         return model.eval().test_step(copy.deepcopy(scenes))
 
 
-def a_step(cfg: Config) -> tuple[SampleList, set[str]]:
+def a_step(cfg: Config) -> tuple[nn.Module, SampleList, set[str]]:
     """Build the model of a config and train it one step.
 
     Returns:
-        What it finds then in the two scenes, the first of which has a query, and the names of the
-        parameters that have moved.
+        The model, what it finds then in the two scenes, the first of which has a query, and the
+        names of the parameters that have moved.
     """
     model = MODELS.build(cfg.model)
     model.init_weights()
@@ -55,4 +55,4 @@ def a_step(cfg: Config) -> tuple[SampleList, set[str]]:
     assert math.isfinite(log['loss'])
     moved = {n for n, p in model.named_parameters() if not torch.equal(p, before[n])}
     with torch.no_grad():
-        return model.eval().test_step(scenes), moved
+        return model, model.eval().test_step(scenes), moved

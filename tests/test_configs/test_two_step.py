@@ -20,7 +20,7 @@ def test_builds_trains_a_step_and_predicts(path):
         resize.scale = pad.size = (128, 128)
     cfg.model.reid.backbone.init_cfg = None
     cfg.model.update(crop_size=(64, 32), score_thr=0.0, max_people=3)
-    samples, moved = a_step(cfg)
+    _, samples, moved = a_step(cfg)
     assert any(n.startswith('detector.') for n in moved)
     assert any(n.startswith('reid.head') for n in moved)
     assert samples[0].pred_instances.embeddings.shape == (3, 256)

@@ -1,9 +1,7 @@
 import os
 import random
-import signal
-import subprocess
-import sys
 import time
+from multiprocessing import get_context
 from types import SimpleNamespace
 from unittest import mock
 from uuid import uuid4
@@ -26,15 +24,13 @@ from mmps.engine import (
 )
 from mmps.models.losses import OIMLoss
 
-WRITER = """
-import sys
-from mmps.engine import AtomicLocalBackend
-backend, size = AtomicLocalBackend(), 30_000_000
-print('ready', flush=True)
-while True:
-    for value in (b'a', b'b'):
-        backend.put(value * size, sys.argv[1])
-"""
+
+def write(target):
+    """Two contents in turn, for ever."""
+    backend = AtomicLocalBackend()
+    while True:
+        for value in (b'a', b'b'):
+            backend.put(value * 30_000_000, target)
 
 
 def test_selected_by_name():
@@ -60,15 +56,13 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
 def test_a_killed_writer_leaves_a_complete_file(tmp_path):
     target = tmp_path / 'epoch_1.pth'
     for trial in range(2):
-        process = subprocess.Popen(
-            [sys.executable, '-c', WRITER, str(target)], stdout=subprocess.PIPE
-        )
-        process.stdout.readline()
+        process = get_context('fork').Process(target=write, args=(target,))
+        process.start()
         while not target.exists():
             time.sleep(0.01)
         time.sleep(0.05 + 0.037 * trial)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.kill()
+        process.join()
         content = target.read_bytes()
         assert len(content) == 30_000_000
         assert content in (b'a' * len(content), b'b' * len(content))
