@@ -3,7 +3,7 @@
 #
 #   folder=work_dirs/grids/NAME tools=tools python=python make -k -j1 -f tools/grid.mk RUN ...
 #
-# What a step leaves is whole or absent, and a step whose result is there is left out. The lock of
+# final.pth links to the checkpoint of the last epoch. What a step leaves is whole or absent, and a step whose result is there is left out. The lock of
 # a run is let go when the last process ends that works on it, however that comes about.
 
 # Empty: wait for who works on a run, instead of leaving it to them.
@@ -51,11 +51,7 @@ $(MAKECMDGOALS):
 	}
 	if [ ! -e $(measured) ]; then
 		if [ ! -e $(predicted) ]; then
-			if [ ! -e $(trained) ]; then
-				step train "$$run/train/last_checkpoint" $(train) --resume
-				last=$$(cat "$$run/train/last_checkpoint")
-				ln -sfn "train/$${last##*/}" $(trained)
-			fi
+			[ -e $(trained) ] || step train $(trained) $(train) --resume
 			step test $(predicted) $(test) --work-dir "$$run/test" --out $(predicted)
 		fi
 		# On this machine always: it takes seconds and no GPU.

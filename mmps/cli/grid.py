@@ -220,11 +220,15 @@ class Run:
             )
 
     def write_config(self) -> None:
-        """Write the config for the tools."""
+        """Write the config for the tools, and the link to the checkpoint that it ends with."""
         entries = self.config.to_dict().items()
         lines = [f'{k} = {pformat(value, width=100, sort_dicts=False)}\n' for k, value in entries]
+        loop = self.config.train_cfg
+        last = f'epoch_{loop.max_epochs}' if 'max_epochs' in loop else f'iter_{loop.max_iters}'
         with whole_file(self.folder / 'config.py') as temporary:
             temporary.write_text(''.join(lines), 'utf-8')
+        with whole_file(self.folder / RESULTS['train']) as temporary:
+            temporary.symlink_to(f'train/{last}.pth')
 
 
 def _flat(value: Any, key: str = '') -> dict[str, Any]:
@@ -258,6 +262,8 @@ def make_runs(grid: Grid, folder: Path, options: Mapping[str, Any]) -> list[Run]
                 # A copy, for mmengine takes `_delete_` out of what it merges.
                 set_options(config, f'{row.config} (experiment {row.name})', deepcopy(dict(some)))
             require_entries(config, row.config, ('train_cfg', 'test_dataloader'))
+            if not {'max_epochs', 'max_iters'} & config.train_cfg.keys():
+                raise UserError(f'{row.config}: train_cfg has neither max_epochs nor max_iters')
             runs.append(Run(row.name, folder / f'{row.name}_seed{seed}', config))
             runs[-1].check_config()
     return runs
