@@ -63,8 +63,8 @@ class _Rectangle(Struct):
 class _Ellipse(Struct):
     x: _Percent
     y: _Percent
-    radiusX: _Percent  # noqa: N815 (Label Studio's name)
-    radiusY: _Percent  # noqa: N815
+    radiusX: _Percent
+    radiusY: _Percent
     rotation: float | None = None
 
     def around(self, size: Size) -> Box:
