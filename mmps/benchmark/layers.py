@@ -15,12 +15,15 @@ from mmps.benchmark import networks
 from mmps.benchmark.measurement import Measurement, add_options
 from mmps.models.layers.fast import FORMS, plain_layers
 
-NOTHING, ALL = 'nothing', 'all of them'
+NOTHING, ALL = 'nothing', 'all'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the subcommand."""
     add_options(parser, 'config', '--size', '--batch', '--device', '--repeats')
+    parser.add_argument(
+        '--forms', nargs='+', choices=(ALL, *FORMS), default=(ALL, *FORMS), help='to turn off'
+    )
 
 
 def run(arguments: argparse.Namespace) -> list[Measurement]:
@@ -28,7 +31,7 @@ def run(arguments: argparse.Namespace) -> list[Measurement]:
     batch = networks.scenes(arguments)
     steps: dict[str, tuple[Callable[[], object], ...]] = {}
     state = None
-    for off in (NOTHING, ALL, *FORMS):
+    for off in (NOTHING, *arguments.forms):
         with _without(off):
             model, config = networks.load_model(arguments)
         state = state or model.state_dict()

@@ -70,22 +70,18 @@ class LoadSceneImage(LoadImageFromFile):
             content = fileio.get(path, backend_args=self.backend_args)
         except OSError as error:
             raise BrokenImageError(f'{path}: the file cannot be read ({error})', path) from error
-        if self.color_type == 'color' and self.imdecode_backend in (None, 'cv2'):
-            try:
-                return decode_upright(content)
-            except ValueError as error:
-                raise BrokenImageError(
-                    f'{path}: {error}; fetch or unpack the file again', path
-                ) from error
-        return self._as_mmcv(path, content)
-
-    def _as_mmcv(self, path: str, content: bytes) -> np.ndarray:
         try:
-            image = mmcv.imfrombytes(content, flag=self.color_type, backend=self.imdecode_backend)
+            return self._decode(content)
         except (cv2.error, OSError, ValueError) as error:
-            raise BrokenImageError(f'{path}: the file cannot be decoded ({error})', path) from error
+            message = f'{path}: {error}; fetch or unpack the file again'
+            raise BrokenImageError(message, path) from error
+
+    def _decode(self, content: bytes) -> np.ndarray:
+        if self.color_type == 'color' and self.imdecode_backend in (None, 'cv2'):
+            return decode_upright(content)
+        image = mmcv.imfrombytes(content, flag=self.color_type, backend=self.imdecode_backend)
         if image is None:
-            raise BrokenImageError(f'{path}: the file is not an image OpenCV can decode', path)
+            raise ValueError('not an image that OpenCV can decode')
         return image
 
 

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -37,7 +38,7 @@ class DenseNet(StagedModule):
         compression: Share of the channels that a transition keeps; one number, or one for each.
         init_channels: Channels of the first convolution.
         fine_block: Number of the block whose output is returned as a second map, or None.
-        frozen_stages, norm_eval, with_cp, init_cfg: See :class:`StagedModule`; stage 1 is the
+        kwargs: Of :class:`StagedModule`; stage 1 is the
             first convolution, stage 2 the first block with its transition, and so on.
 
     Raises:
@@ -52,12 +53,9 @@ class DenseNet(StagedModule):
         compression: float | Sequence[float] = 0.5,
         init_channels: int = 64,
         fine_block: int | None = None,
-        frozen_stages: int = 0,
-        norm_eval: bool = False,
-        with_cp: bool = False,
-        init_cfg: dict | list | None = None,
+        **kwargs: Any,
     ):
-        super().__init__(frozen_stages, norm_eval, with_cp, init_cfg)
+        super().__init__(**kwargs)
         count = len(block_layers)
         layers = OrderedDict(
             conv0=nn.Conv2d(3, init_channels, 7, stride=2, padding=3, bias=False),
@@ -121,7 +119,7 @@ class DenseNetIdentification(StagedModule):
         num_layers: Dense layers in the block.
         growth_rate: Channels that each of them adds.
         block: The block's number in the whole DenseNet, which names its parameters.
-        frozen_stages, norm_eval, with_cp, init_cfg: See :class:`StagedModule`; one stage.
+        kwargs: Of :class:`StagedModule`; one stage.
     """
 
     def __init__(
@@ -130,12 +128,9 @@ class DenseNetIdentification(StagedModule):
         num_layers: int = 16,
         growth_rate: int = 32,
         block: int = 4,
-        frozen_stages: int = 0,
-        norm_eval: bool = False,
-        with_cp: bool = False,
-        init_cfg: dict | list | None = None,
+        **kwargs: Any,
     ):
-        super().__init__(frozen_stages, norm_eval, with_cp, init_cfg)
+        super().__init__(**kwargs)
         dense = DenseBlock(in_channels, num_layers, growth_rate)
         self.out_channels = dense.out_channels
         norm = nn.BatchNorm2d(dense.out_channels)

@@ -1,6 +1,7 @@
 """GoogLeNet (Szegedy et al., CVPR 2015): its stem, and its last modules for identification."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,20 +23,14 @@ class GoogLeNet(StagedModule):
         torch.Size([1, 832, 4, 2])
 
     Args:
-        frozen_stages, norm_eval, with_cp, init_cfg: See :class:`StagedModule`; stages: the
+        kwargs: Of :class:`StagedModule`; stages: the
             convolutions before inception 3a, inception 3, inception 4.
     """
 
     out_channels = 832
 
-    def __init__(
-        self,
-        frozen_stages: int = 0,
-        norm_eval: bool = False,
-        with_cp: bool = False,
-        init_cfg: dict | list | None = None,
-    ):
-        super().__init__(frozen_stages, norm_eval, with_cp, init_cfg)
+    def __init__(self, **kwargs: Any):
+        super().__init__(**kwargs)
         self.conv1 = ConvNormReLU(3, 64, 7, stride=2, padding=3)
         self.maxpool1 = _halve()
         self.conv2 = ConvNormReLU(64, 64, 1)
@@ -72,19 +67,13 @@ class GoogLeNetIdentification(StagedModule):
         torch.Size([2, 1024, 7, 7])
 
     Args:
-        frozen_stages, norm_eval, with_cp, init_cfg: See :class:`StagedModule`; one stage.
+        kwargs: Of :class:`StagedModule`; one stage.
     """
 
     out_channels = 1024
 
-    def __init__(
-        self,
-        frozen_stages: int = 0,
-        norm_eval: bool = False,
-        with_cp: bool = False,
-        init_cfg: dict | list | None = None,
-    ):
-        super().__init__(frozen_stages, norm_eval, with_cp, init_cfg)
+    def __init__(self, **kwargs: Any):
+        super().__init__(**kwargs)
         self.inception5a = Inception(832, (256, 160, 320, 32, 128, 128))
         self.inception5b = Inception(832, (384, 192, 384, 48, 128, 128))
         self.freeze_stages()

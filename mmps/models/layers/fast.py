@@ -156,21 +156,17 @@ cache."""
 
 
 def can_fuse(x: Tensor, block: nn.ModuleDict) -> bool:
-    """Whether :func:`dense_block` is for ``x``: in float32 on a CPU, with norms that use running
-    statistics.
-    """
+    """Whether :func:`dense_block` is for ``x``: float32, a CPU, and running statistics."""
     on_cpu = is_on('dense_block') and x.device.type == 'cpu' and _in_float32(x)
     return on_cpu and uses_running_statistics(block)
 
 
 def dense_block(x: Tensor, block: nn.ModuleDict) -> Tensor:
     """A :class:`DenseBlock` on ``x (n, c, h, w)``, with gradients."""
-    parameters = (
-        tensor
-        for layer in block.values()
-        for norm, conv in ((layer.norm1, layer.conv1), (layer.norm2, layer.conv2))
-        for tensor in (*_affine(norm), conv.weight)
-    )
+    parameters: list[Tensor] = []
+    for layer in block.values():
+        parameters += *_affine(layer.norm1), layer.conv1.weight
+        parameters += *_affine(layer.norm2), layer.conv2.weight
     return _DenseBlock.apply(x, *parameters)
 
 
