@@ -1,4 +1,4 @@
-"""Files that are missing, damaged or of different data sets are named."""
+"""A data set of seven images by hand, tiny ones with traps, and files that are wrong."""
 
 import itertools
 import tempfile
@@ -6,8 +6,6 @@ import warnings
 
 import numpy as np
 import pytest
-from helpers import cuhk_sysu_by_hand
-from helpers.cuhk_sysu_by_hand import FIRST, PEOPLE, POOL, SEARCHES, SECOND, TRAIN, read
 from helpers.cuhk_sysu_files import write_test_set, write_tiny_cuhk_sysu
 from helpers.search_cases import random_annotations, random_galleries
 from hypothesis import given, settings
@@ -19,11 +17,40 @@ from mmps.formats.cuhk_sysu import CUHKSYSUFiles, Entry, Search, whole_boxes, wr
 from mmps.formats.mat import compact, struct_array, write_mat
 from mmps.formats.scene_index import to_search_annotations
 
+PEOPLE = {
+    's4.jpg': [(1, 1, 5, 5), (2, 2, 0, 9), (3, 3, 9, 0)],
+    # every value fits into a byte, the right edge of the first box (330) does not
+    's1.jpg': [(250, 10, 80, 90), (1, 2, 3, 4)],
+    's10.jpg': [(5, 6, 7, 8)],
+    's2.jpg': [(300, 20, 30, 40), (0, 0, 9, 9)],
+    's3.jpg': [(10, 10, 20, 30), (50, 60, 70, 80), (10, 10, 20, 30)],
+    's5.jpg': [(7, 7, 8, 8), (400, 5, 6, 7)],
+    's6.jpg': [],
+}
+POOL = ['s5.jpg', 's3.jpg', 's6.jpg', 's2.jpg']
+TRAIN = [
+    [Entry('s10.jpg', (5, 6, 7, 8)), Entry('s1.jpg', (250, 10, 80, 90))],
+    [Entry('s4.jpg', (1, 1, 5, 5))],
+]
+FIRST = Entry('s5.jpg', (400, 5, 6, 7))
+SECOND = Entry('s3.jpg', (50, 60, 70, 80))
+SEARCHES = [
+    Search('p9', FIRST, [Entry('s3.jpg', (10, 10, 20, 30)), Entry('s6.jpg'), Entry('s2.jpg')]),
+    Search('p7', SECOND, [Entry('s2.jpg', (300, 20, 30, 40)), Entry('s5.jpg'), Entry('s5.jpg')]),
+]
+
 
 @pytest.fixture
 def root(tmp_path):
-    """Folder of a data set of a few images."""
-    return cuhk_sysu_by_hand.write(tmp_path)
+    """Folder of the data set by hand, with galleries of 50 and 100."""
+    protocols = {50: SEARCHES, 100: SEARCHES}
+    write_cuhk_sysu(tmp_path, people=PEOPLE, pool=POOL, identities=TRAIN, protocols=protocols)
+    return tmp_path
+
+
+def read(root, test_mode=True, **options):
+    """What is read of one split."""
+    return CUHKSYSUFiles(root, test_mode, **options).read()
 
 
 def boxes_of(frame):
