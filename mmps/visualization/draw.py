@@ -1,4 +1,7 @@
-"""Drawing primitives: one palette, one font, one way to outline a person. Colours are BGR."""
+"""What pictures are made of: one palette, one font, outlines, people cut out of a scene, labels.
+
+Colours are BGR.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a search found: a sheet with the query and its hits, and each hit in its scene."""
+"""Sheets of people: hits, rankings, similarities and attention; and a hit in its scene."""
 
 from __future__ import annotations
 

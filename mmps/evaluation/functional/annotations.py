@@ -1,4 +1,8 @@
-"""Ground truth and protocol of a person-search test set, as plain arrays."""
+"""Ground truth and protocol of a person-search test set, as plain arrays.
+
+Groups of unequal length, such as the boxes of each image, are slices of one array: group k owns
+rows ``splits[k]:splits[k+1]``.
+"""
 
 from __future__ import annotations
 
@@ -208,8 +212,8 @@ class SearchAnnotations:
 def gather_slices(splits: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """List the rows of several groups one after the other.
 
-    Group k owns rows ``splits[k]:splits[k+1]``; ``groups`` (P,) are numbers in any order, which may
-    repeat. Gives the position in ``groups`` that each row is listed for (R,), and the rows (R,).
+    ``groups`` (P,) are numbers in any order, which may repeat. Gives the position in ``groups``
+    that each row is listed for (R,), and the rows (R,).
     """
     counts = splits[groups + 1] - splits[groups]
     owners = np.repeat(np.arange(len(groups)), counts)

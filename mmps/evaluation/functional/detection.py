@@ -1,4 +1,4 @@
-"""Detection AP and recall as person search reports them."""
+"""Detection AP and recall as person search reports them, and COCO's AP beside them."""
 
 from __future__ import annotations
 

@@ -317,14 +317,8 @@ class _Ranking:
     """Detections (n,) of one query, ascending by similarity."""
 
     def __init__(self, similarities: np.ndarray, images: np.ndarray) -> None:
-        # sorting integers of both is much faster than numpy's argsort; as integers, the bits of
-        # negative floats ascend in the wrong direction
-        bits = similarities.view(np.int32)
-        keys = (bits ^ (bits >> 31 & 0x7FFFFFFF)).astype(np.int64) << 32 | images
-        keys.sort()
-        ordered = (keys >> 32).astype(np.int32)
-        self._similarities = (ordered ^ (ordered >> 31 & 0x7FFFFFFF)).view(np.float32)
-        self._images = keys & 0xFFFFFFFF
+        order = np.argsort(similarities)
+        self._similarities, self._images = similarities[order], images[order]
 
     def count_above(self, images: np.ndarray, hits: list[np.ndarray]) -> list[np.ndarray]:
         """For each similarity in ``hits``: the detections of ``images`` (I,) bool as similar."""
