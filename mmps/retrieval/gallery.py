@@ -1,4 +1,4 @@
-"""Who of those who were seen looks most like the one that is searched for?"""
+"""A gallery of people: which of them looks most like the one that is searched for?"""
 
 from __future__ import annotations
 
@@ -96,16 +96,14 @@ class Gallery:
         kind = MilvusEngine if address.startswith(SCHEME) else LanceEngine
         engine = kind(address, model, create=create)
         made = engine.model
-        if model is None or (made.fingerprint, made.embed_dim) == (
-            model.fingerprint,
-            model.embed_dim,
-        ):
-            return cls(engine)
-        raise ModelMismatchError(
-            f'{address} was made by {made.name} ({made.fingerprint[:12]}, {made.embed_dim}-d), but '
-            f'this is {model.name} ({model.fingerprint[:12]}, {model.embed_dim}-d), whose '
-            'embeddings cannot be compared with those: use that model, or index into a new gallery'
-        )
+        if model is not None and _identity(made) != _identity(model):
+            raise ModelMismatchError(
+                f'{address} was made by {made.name} ({made.fingerprint[:12]}, {made.embed_dim}-d), '
+                f'but this is {model.name} ({model.fingerprint[:12]}, {model.embed_dim}-d), whose '
+                'embeddings cannot be compared with those: use that model, or index into a new '
+                'gallery'
+            )
+        return cls(engine)
 
     def append(self, frames: Sequence[IndexedFrame]) -> None:
         """Add frames. When this returns they are stored; if it does not, all of them or none are.
@@ -148,8 +146,7 @@ class Gallery:
             top_k: How many to find for each.
             where: Search only among those that pass.
             approximate: Search with an index, where there is one: in LanceDB once
-                :meth:`build_index` was called, in Milvus always, in memory never. Without one the
-                search is exact.
+                :meth:`build_index` was called, in Milvus always. Without one the search is exact.
 
         Returns:
             For each query at most ``top_k`` people, best first; of equally similar ones first the
@@ -465,6 +462,10 @@ def why_nobody(gallery: Gallery, where: Where | None) -> str:
     if (where.since is not None or where.until is not None) and untimed:
         reasons.append(f'of {untimed} of its {info.people} people the time is not known')
     return '; '.join(reasons)
+
+
+def _identity(model: ModelTag) -> tuple[str, int]:
+    return model.fingerprint, model.embed_dim
 
 
 def _count_people(rows: pa.Table) -> int:

@@ -208,11 +208,8 @@ class LanceEngine:
             self._optimize()
             if indices:
                 self._build_index()
-        return (
-            ''
-            if self._exclusive
-            else f'what was deleted less than {IN_USE} ago is left until later'
-        )
+        left = f'what was deleted less than {IN_USE} ago is left until later'
+        return '' if self._exclusive else left
 
     def build_index(self) -> None:
         with self._changing():

@@ -138,7 +138,8 @@ class MilvusEngine:
         frame_ids, starts = np.unique(column(rows, 'frame_id'), return_index=True)
         older = [self._query([one], embeddings=False) for one in among('frame_id', frame_ids, '[]')]
         newest = max(int(column(one, 'batch').max(initial=0)) for one in older)
-        batch = _new_batch(after=newest)
+        # later than what is there, and no two processes' the same
+        batch = max(time.time_ns(), newest) + 1 + secrets.randbelow(2**16)
         numbers = mixed(column(rows, 'id'), np.full(len(rows), batch)).tolist()
         entries = [
             {**entry, 'row': number, 'batch': batch}
@@ -299,18 +300,6 @@ def _schema_of(model: ModelTag) -> pa.Schema:
 
 def _all(conditions: list[str]) -> str:
     return ' and '.join(f'({condition})' for condition in conditions)
-
-
-def _new_batch(after: int) -> int:
-    """A number for what is written at once: later ones are larger, and no two processes' the same.
-
-    It is the time in nanoseconds with random low bits, 65 microseconds of them.
-
-    Args:
-        after: A number that it has to exceed, whatever the clock says.
-    """
-    number = (time.time_ns() >> 16 << 16) | secrets.randbelow(1 << 16)
-    return number if number > after else after + 1 + secrets.randbelow(1 << 16)
 
 
 def _latest(rows: pa.Table) -> pa.Table:

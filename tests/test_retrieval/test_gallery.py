@@ -190,6 +190,17 @@ def test_a_frame_of_which_nobody_is_left_stays_known(gallery):
     assert gallery.search(query, 9, Where(cameras=['y'])) == [[]]
 
 
+@pytest.mark.parametrize('people', [0, 1, 5])
+def test_a_frame_is_replaced_as_a_whole(gallery, people):
+    (frame,) = [random_frame(np.random.default_rng(4), 'a.jpg', people, 8, camera='new')]
+    gallery.append([frame])
+    found = gallery.people_in('a.jpg')
+    assert sorted(hit.bbox for hit in found) == sorted(map(tuple, frame.bboxes.tolist()))
+    assert {hit.camera for hit in found} <= {'new'}
+    assert len(gallery) == people + 2 and gallery.info().frames == 3
+    assert len(gallery._engine.select(Where(sources=['a.jpg']))) == max(people, 1)
+
+
 def test_forgetting_a_source_and_what_is_old(gallery):
     assert gallery.delete_source('v.mp4') == 2
     assert gallery.known() == {('a.jpg', 0), ('empty.jpg', 0)}
