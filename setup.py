@@ -29,7 +29,7 @@ setup(
     description='Person search on top of MMDetection: detect and re-identify in one network',
     license='Apache-2.0',
     packages=find_packages(include=['mmps', 'mmps.*']),
-    package_data={'mmps.web': ['*.css', '*.js'], 'mmps.published': ['*.yml']},
+    package_data={'mmps.web': ['*.css', '*.js'], 'mmps.published': ['*.yml', '*.pth']},
     cmdclass={'build_py': BuildWithProject},
     entry_points={'console_scripts': ['mmps = mmps.cli.main:main']},
     python_requires='>=3.10',

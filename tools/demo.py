@@ -25,6 +25,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         '--port', type=int, default=7860, help='0: any that is free (default: %(default)s)'
     )
+    parser.add_argument('--open', action='store_true', help='show it in the browser')
     parser.add_argument(
         '--public-url',
         metavar='URL',
@@ -62,7 +63,8 @@ def main(argv: list[str] | None = None) -> None:
     use_calibration(gallery, arguments)
     service = SearchService(searcher, gallery, int(arguments.max_megapixels * 1e6))
     max_bytes = int(arguments.max_megabytes * 2**20)
-    serve(service, arguments.host, arguments.port, max_bytes, arguments.public_url)
+    options = dict(public_url=arguments.public_url, show=arguments.open)
+    serve(service, arguments.host, arguments.port, max_bytes, **options)
 
 
 if __name__ == '__main__':

@@ -78,6 +78,7 @@ def take_exported(config, arguments: argparse.Namespace) -> None:
 def take_published(arguments: argparse.Namespace):
     """The config of the published model that the arguments name, on the data set they name."""
     model = find_model(arguments.config)
+    arguments.checkpoint = model.checkpoint and str(model.checkpoint)
     return published_config(model, *([arguments.data] if arguments.data else []))
 
 

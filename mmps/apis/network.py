@@ -417,4 +417,6 @@ def open_published(
 
     if backend not in (None, 'torch'):
         raise UserError(f'{model.name} runs in PyTorch; export it to run it by {backend}')
-    return TorchNetwork(published_config(model), None, device, model.name), 1
+    config = published_config(model)
+    network = TorchNetwork(config, model.checkpoint, device, model.name)
+    return network, config.test_dataloader.batch_size if model.checkpoint else 1

@@ -178,8 +178,11 @@ def model_tag(
             digest.update(module.file_digest.encode())
     if name is None:
         files = [config.filename or 'config', *([] if checkpoint is None else [checkpoint])]
-        if len(files) == 2 and os.fspath(files[0]) == os.fspath(files[1]):
-            del files[1]  # which holds the config
+        if (
+            files[0] == os.fspath(Path(files[-1]).with_suffix('.py'))
+            and not Path(files[0]).is_file()
+        ):
+            del files[1:]  # the checkpoint holds the config
         name = f'{Path(files[0]).stem}{"".join(f", {Path(file).name}" for file in files[1:])}'
     return ModelTag(digest.hexdigest(), model.embed_dim, name)
 

@@ -27,7 +27,8 @@ class PublishedModel:
         name: Of the entry, or of the file without its ending.
         title: What it is.
         model: Config of the model; where a value is the name of one of ``files``, :meth:`resolved`
-            has its path.
+            has its path. Empty where ``checkpoint`` holds it.
+        checkpoint: File in the package that holds weights and config.
         files: By name.
         folder: Where files are that have no address, of a file of the same form.
         source: Address of its authors' page.
@@ -42,7 +43,8 @@ class PublishedModel:
 
     name: str
     title: str
-    model: Mapping[str, Any]
+    model: Mapping[str, Any] = field(default_factory=dict)
+    checkpoint: Path | None = None
     files: Mapping[str, PublishedFile] = field(default_factory=dict)
     folder: Path | None = None
     source: str = ''
@@ -142,6 +144,9 @@ def _model(name: str, entry: Any, folder: Path | None, where: str) -> PublishedM
     unknown = sorted(set(entry) - known)
     if unknown:
         raise UserError(f'model {where}: unknown key {unknown[0]!r}; there are {sorted(known)}')
+    if 'checkpoint' in entry:
+        entry['checkpoint'] = (folder or CATALOGUE.parent) / str(entry['checkpoint'])
+        entry.setdefault('model', {})
     for key, kind in (('title', str), ('model', dict)):
         if not isinstance(entry.get(key), kind):
             raise UserError(f'model {where}: needs the key {key!r}, a {kind.__name__}')
@@ -179,7 +184,8 @@ OWN_DATA = 'configs/custom/ps_densenet121_att_own_data.py'
 def published_config(model: PublishedModel, data: str | os.PathLike = OWN_DATA) -> Config:
     """The config of a model with the test set, the metric and the runtime of another config.
 
-    The model resizes images itself, so that their pipeline does not.
+    Two networks resize images themselves, so that their pipeline does not. A checkpoint in the
+    package is tested on the set of its own config.
 
     Args:
         model: A published model.
@@ -190,6 +196,12 @@ def published_config(model: PublishedModel, data: str | os.PathLike = OWN_DATA) 
     """
     from mmps.utils.config import load_config, require_entries
 
+    if model.checkpoint is not None:
+        if data != OWN_DATA:
+            raise UserError(
+                f'{model.name} is tested on the set of its own config; leave out {data}'
+            )
+        return load_config(os.fspath(model.checkpoint), {})
     config = load_config(os.fspath(data), {})
     require_entries(config, str(data), ('test_dataloader', 'test_evaluator'))
     for key in ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler'):

@@ -98,7 +98,8 @@ def config_of_checkpoint(path: str | os.PathLike) -> Config:
             f'the config in checkpoint {path} is more than plain values ({error}): give its config '
             'file too'
         ) from error
-    return Config(entries, cfg_text=text, filename=os.fspath(path))
+    # mmengine writes the config of a run under the last part of this name.
+    return Config(entries, cfg_text=text, filename=os.fspath(Path(path).with_suffix('.py')))
 
 
 def _plain(node: ast.expr) -> Any:

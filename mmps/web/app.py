@@ -5,6 +5,8 @@ from __future__ import annotations
 import ipaddress
 import socket
 import sys
+import threading
+import webbrowser
 from collections.abc import Callable
 from urllib.parse import unquote, urlsplit
 
@@ -155,12 +157,18 @@ def is_local(host: str) -> bool:
 
 
 def serve(
-    service: SearchService, host: str, port: int, max_bytes: int, public_url: str | None = None
+    service: SearchService,
+    host: str,
+    port: int,
+    max_bytes: int,
+    public_url: str | None = None,
+    show: bool = False,
 ) -> None:
     """Serve the page until interrupted.
 
     Args:
         public_url: Where a proxy shows it; see :func:`build_app`.
+        show: Open it in the browser of this machine, where there is one.
 
     Raises:
         UserError: The address is taken, or not this machine's, or ``public_url`` is none.
@@ -188,6 +196,8 @@ def serve(
         )
         address = f'{public_url}, for a proxy in front of {address}'
     print(f'The page is at {address} (Ctrl+C ends it)', flush=True)
+    if show:  # The listener takes the connection before the server runs.
+        threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
     server = uvicorn.Server(uvicorn.Config(app, log_level='warning'))
     server.run(sockets=[listener])
 

@@ -154,8 +154,11 @@ def test_without_an_address(server):
 @pytest.mark.parametrize('name', model_names())
 def test_entries_of_the_catalogue_say_what_a_user_needs(name):
     model = find_model(name)
-    assert set(model.licence) == {'code', 'weights'} and model.source.startswith('https://')
-    assert model.stated and model.parity
+    assert set(model.licence) == {'code', 'weights'}
+    if model.checkpoint is not None:
+        assert model.checkpoint.is_file() and model.measured
+    else:
+        assert model.source.startswith('https://') and model.stated and model.parity
     text = json.dumps(model.model)
     for entry in model.files.values():
         assert entry.url.startswith('https://') and entry.digests

@@ -29,7 +29,7 @@ def test_a_checkpoint_carries_its_config(tmp_path):
     assert found.train_cfg.max_epochs == 3
     config.train_cfg.max_epochs = 3
     assert found.to_dict() == config.to_dict()
-    assert found.filename == path
+    assert found.filename == path.replace('.pth', '.py')
 
 
 def test_values_of_a_config_in_a_checkpoint(tmp_path):

@@ -37,11 +37,19 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         action='store_true',
         help='keep the table of training identities and the queue, to train on with the same data',
     )
+    parser.add_argument(
+        '--half', action='store_true', help='weights in half precision, for half the size'
+    )
     return parser.parse_args(argv)
 
 
 def publish(
-    checkpoint: Path, out: Path, name: str | None, trained_weights: bool, keep_tables: bool
+    checkpoint: Path,
+    out: Path,
+    name: str | None,
+    trained_weights: bool,
+    keep_tables: bool,
+    half: bool = False,
 ) -> tuple[Path, dict[str, Any]]:
     """Write ``out/NAME-HASH.pth``, HASH being the first 8 digits of the file's SHA-256.
 
@@ -70,6 +78,8 @@ def publish(
     check_state_dict(model, state, str(checkpoint))
     dropped = () if keep_tables else loss_prefixes(model)
     state = {k: v.contiguous() for k, v in state.items() if not k.startswith(dropped)}
+    if half:
+        state = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
     meta = published_meta(content['meta'], config, checkpoint)
     buffer = io.BytesIO()
     torch.save({'meta': meta, 'state_dict': state}, buffer)
@@ -135,6 +145,7 @@ def main(argv: list[str] | None = None) -> None:
         arguments.name,
         arguments.trained_weights,
         arguments.keep_tables,
+        arguments.half,
     )
     megabytes = arguments.checkpoint.stat().st_size / 1e6, path.stat().st_size / 1e6
     print(f'{path}: {megabytes[1]:.1f} MB of {megabytes[0]:.1f} MB, epoch {meta["epoch"]}')

@@ -18,8 +18,10 @@ from tqdm import tqdm
 from mmps.cli.common import run_tool
 from mmps.utils.config import load_config
 
+MODEL = 'quick-start'
 CONFIG = 'configs/quick_start/ps_densenet_slim_att_plus_synthetic.py'
 TOOLS = Path(__file__).parents[1]
+FAST_SET = dict(images=4, identities=4, test_images=60, test_identities=16, queries=20)
 # Enough to see every step work, not enough to learn from.
 SHORT_SET = dict(images=80, identities=20, test_images=24, test_identities=8, queries=30)
 PROGRESS = re.compile(r'Epoch\((train|val|test)\)\s+(?:\[(\d+)\])?\[\s*(\d+)/(\d+)\]')
@@ -37,9 +39,16 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--data-root', type=Path, help='default: data/synthetic_prw[_short]')
     parser.add_argument('--work-dir', type=Path, help='default: work_dirs/quick_start[_short]')
-    parser.add_argument('--short', action='store_true', help='a tiny set and one epoch')
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument('--short', action='store_true', help='a tiny set and one epoch')
+    how.add_argument(
+        '--fast',
+        action='store_true',
+        help='no training: search with the network that comes with mmps, and open the page',
+    )
+    parser.add_argument('--no-page', action='store_true', help='with --fast: end before the page')
     arguments = parser.parse_args()
-    suffix = '_short' if arguments.short else ''
+    suffix = '_short' if arguments.short else '_fast' if arguments.fast else ''
     arguments.data_root = arguments.data_root or Path(f'data/synthetic_prw{suffix}')
     arguments.work_dir = arguments.work_dir or Path(f'work_dirs/quick_start{suffix}')
     return arguments
@@ -89,7 +98,7 @@ def run(log: Path, script: str, *arguments: object, epochs: int = 1) -> None:
 
 
 def render(arguments: argparse.Namespace) -> None:
-    sizes = SHORT_SET if arguments.short else {}
+    sizes = SHORT_SET if arguments.short else FAST_SET if arguments.fast else {}
     options = [word for k, v in sizes.items() for word in (f'--{k.replace("_", "-")}', v)]
     log = arguments.work_dir / 'quick_start.log'
     run(log, 'misc/make_synthetic_dataset.py', '--out', arguments.data_root.resolve(), *options)
@@ -163,27 +172,53 @@ def print_table(rows: Iterator[tuple[str, dict]]) -> None:
         print(f'{name:<40}', *cells)
 
 
-def print_next_steps(arguments: argparse.Namespace) -> None:
-    """Commands that go on from here, with a person of the test set to look for."""
-    from mmps.utils.checkpoint import newest_checkpoint
-
+def a_query(arguments: argparse.Namespace) -> tuple[Path, str]:
+    """A scene of the test set, and the box of a person to look for."""
     line = (arguments.data_root / 'query_info.txt').read_text().splitlines()[0]
     _, x, y, width, height, name = line.split()
     x, y, width, height = map(float, (x, y, width, height))
     box = ','.join(f'{value:.0f}' for value in (x, y, x + width, y + height))
-    model, frames = newest_checkpoint(arguments.work_dir), arguments.data_root / 'frames'
+    return arguments.data_root / 'frames' / f'{name}.jpg', box
+
+
+def print_next_steps(arguments: argparse.Namespace) -> None:
+    """Commands that go on from here, with a person of the test set to look for."""
+    from mmps.utils.checkpoint import newest_checkpoint
+
+    model, (scene, box) = newest_checkpoint(arguments.work_dir), a_query(arguments)
     people = f'--gallery {arguments.work_dir / "people.lance"}'
-    query = f'{frames / name}.jpg --box {box}'
+    query = f'{scene} --box {box}'
     print('\nNow index the scenes, and look for somebody in them:')
-    print(f'python tools/index_gallery.py {model} {frames} {people}')
+    print(f'python tools/index_gallery.py {model} {scene.parent} {people}')
     print(
         f'python tools/search_person.py {model} {query} {people} '
         f'--show-dir {arguments.work_dir / "found"}'
     )
 
 
+def search_at_once(arguments: argparse.Namespace) -> None:
+    """Search rendered scenes with the network that comes with mmps, and open the page."""
+    log, gallery = arguments.work_dir / 'quick_start.log', arguments.work_dir / 'people.lance'
+    scene, box = a_query(arguments)
+    options = ['--gallery', gallery]
+    pattern = r'c(?P<camera>\d)s\d_'
+    run(log, 'index_gallery.py', MODEL, scene.parent, *options, '--name-pattern', pattern)
+    found = arguments.work_dir / 'found'
+    run(log, 'search_person.py', MODEL, scene, '--box', box, *options, '--show-dir', found)
+    print(f'\nWho was found, best first: {found / "ranking.png"}')
+    if arguments.no_page:
+        return
+    print('\nThe page, in which to search for others (Ctrl-C ends it):', flush=True)
+    words = [TOOLS / 'demo.py', MODEL, *options, '--open']
+    sys.exit(subprocess.run([sys.executable, *map(str, words)]).returncode)
+
+
 def main() -> None:
     arguments = parse_arguments()
+    if arguments.fast:
+        render(arguments)
+        search_at_once(arguments)
+        return
     options = config_options(arguments)
     if not arguments.short:
         print('This takes 20 to 30 minutes on two cores: rendering 2, training the rest.')
