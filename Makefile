@@ -33,7 +33,9 @@ $(INSTALLED): setup.py mmps/utils/environment.py constraints/cpu.txt tools/misc/
 	$(BIN)/python -m mmps.utils.collect_env --check
 	touch $@
 
-demo: $(INSTALLED)
+demo:
+	@echo "make demo: about 4 minutes to install, then 20 to 30 to render and train on two cores; again: it goes on"
+	@$(MAKE) --no-print-directory install
 	$(BIN)/python tools/misc/quick_start.py $(DEMO_ARGS)
 
 # In three processes: what forks must not share one with engines that leave threads behind.

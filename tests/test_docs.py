@@ -21,10 +21,11 @@ PLACEHOLDERS = {
     '$config': CONFIG,
     'CONFIG': CONFIG,
     '$CHECKPOINT': 'epoch_1.pth',
+    '$MODEL': 'epoch_1.pth',
     '$options': 'model.neck=None',
 }
 NAMED_FILE = re.compile(r'(?<![\w/.-])((?:configs|mmps|tests|tools)/[\w./-]*\w)(?![\w./-]*[{[*])')
-REPLACED = re.compile(r'\$(CONFIG|config|CHECKPOINT|options)\b|(?<!\S)CONFIG\b')
+REPLACED = re.compile(r'\$(CONFIG|config|CHECKPOINT|MODEL|options)\b|(?<!\S)CONFIG\b')
 
 
 def without_blocks(text: str) -> str:
