@@ -38,11 +38,10 @@ demo:
 	@$(MAKE) --no-print-directory install
 	$(BIN)/python tools/misc/quick_start.py $(DEMO_ARGS)
 
-# In three processes: what forks must not share one with engines that leave threads behind.
+# In two parts: what forks must not share a process with engines that leave threads behind.
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n0 -m 'forks' $(TEST_ARGS)
-	$(BIN)/python -m pytest -m 'not forks and not threads and not cuda' $(TEST_ARGS)
-	$(BIN)/python -m pytest -m 'threads and not browser' $(TEST_ARGS)
+	$(BIN)/python -m pytest -m 'not threads and not browser and not cuda' $(TEST_ARGS)
+	$(BIN)/python -m pytest -m 'threads and not browser and not cuda' $(TEST_ARGS)
 
 test-browser: $(INSTALLED)
 	$(BIN)/python -m pytest -n0 -m browser tests/test_web $(TEST_ARGS)

@@ -26,18 +26,14 @@ settings.register_profile('fixed', derandomize=True)
 settings.register_profile('search', max_examples=500)
 settings.load_profile(os.environ.get('HYPOTHESIS_PROFILE', 'fixed'))
 
-FORKS = {
-    'test_checks.py',
-    'test_global_batch_norm.py',
-    'test_grid.py',
-    'test_kill_and_resume.py',
-    'test_oim_distributed.py',
-    'test_oim_statistics.py',
-    'test_person_search_distributed.py',
-    'test_resuming.py',
-    'test_scaling.py',
-}
-"""Files whose tests fork this process."""
+FORKS = (
+    *('test_kill_and_resume.py', 'test_scaling.py', 'test_person_search_distributed.py'),
+    *('test_resuming.py', 'test_grid.py', 'test_oim_distributed.py', 'test_oim_statistics.py'),
+    *('test_global_batch_norm.py', 'test_checks.py'),
+)
+"""Files whose tests fork this process; they come first, the longest before the others."""
+LONG = ('test_configs.py', 'test_training_outputs.py', 'test_dataset_converters.py')
+"""Files that take half a minute; shorter ones fill the gaps behind them."""
 THREADS = {
     *('test_apis', 'test_deployment', 'test_retrieval', 'test_sources', 'test_web'),
     *('test_export_onnx.py', 'test_manage_gallery.py', 'test_picture_tools.py'),
@@ -47,13 +43,17 @@ THREADS = {
 """Folders and files that load engines and runtimes, whose threads a fork does not survive."""
 
 
+def _place(item):
+    first = (*FORKS, *LONG)
+    return first.index(item.path.name) if item.path.name in first else len(first)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
+    items.sort(key=_place)
     for item in items:
-        parts = set(item.path.parts)
-        for marker, names in (('forks', FORKS), ('threads', THREADS)):
-            if parts & names:
-                item.add_marker(marker)
+        if THREADS & set(item.path.parts):
+            item.add_marker('threads')
 
 
 @pytest.fixture(autouse=True)
