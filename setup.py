@@ -48,7 +48,7 @@ setup(
             'httpx',
             'milvus-lite',
             'pytest',
-            'pytest-xdist',
+            'pytest-xdist>=3.7',
             'ruff',
             'selenium',
         ],
