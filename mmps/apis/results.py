@@ -23,6 +23,7 @@ from mmps.visualization import (
     finish_picture,
     write_image,
 )
+from mmps.visualization.sheets import remove_pictures
 
 if TYPE_CHECKING:
     import pandas
@@ -131,12 +132,14 @@ class SearchResult:
         """Write the sheet of :meth:`plot`, and the scene of every hit.
 
         Args:
-            folder: Gets ``ranking.png``, ``hit_01.jpg``, ``hit_02.jpg``, ...
+            folder: Gets ``ranking.png``, ``hit_01.jpg``, ``hit_02.jpg``, ...; those of an earlier
+                search are removed.
             blur_others: As in :meth:`plot`.
 
         Returns:
             The files; a hit whose scene is not there any more has none.
         """
+        remove_pictures(folder, 'hit_*.jpg')
         files = [Path(folder, 'ranking.png')]
         self.plot(files[0], blur_others)
         for rank in range(len(self)):

@@ -28,6 +28,7 @@ MUTED: Colour = (139, 116, 100)
 RULE: Colour = (240, 232, 226)
 RIGHT: Colour = (74, 163, 22)
 WRONG: Colour = (38, 38, 220)
+AGAIN: Colour = (11, 158, 245)
 ACCENT: Colour = (235, 99, 37)
 
 _IDENTITY_COLOURS: tuple[Colour, ...] = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from mmps.evaluation.functional.search import Match, top_matches
 
 from .draw import (
     ACCENT,
+    AGAIN,
     BODY,
     CAPTION,
     CELL_HEIGHT,
@@ -164,7 +166,8 @@ def save_ranking_sheets(
     """Draw rankings of some queries, several to a sheet.
 
     Each row shows the query and its most similar detections, cut out of their scenes with some
-    surroundings: green where the metric counts the detection as right, red where not.
+    surroundings: green where the metric counts the detection as right, red where not, amber where
+    it is the person all the same, found a second time in a scene.
 
     Args:
         annotations: Ground truth and protocol.
@@ -183,6 +186,7 @@ def save_ranking_sheets(
         queries = spread(annotations.num_queries, 24)
     queries = list(queries)
     rankings = top_matches(annotations, predictions, queries, top_k, **options)
+    remove_pictures(folder, 'rankings_*.png')
     files = []
     for start in tqdm(range(0, len(queries), rows_per_sheet), desc='ranking sheets', leave=False):
         chosen = slice(start, start + rows_per_sheet)
@@ -192,6 +196,14 @@ def save_ranking_sheets(
         files.append(Path(folder, f'rankings_{len(files):02d}.png'))
         write_image(files[-1], sheet)
     return files
+
+
+def remove_pictures(folder: str | os.PathLike, *patterns: str) -> None:
+    """Remove what an earlier run drew into a folder, for it may have drawn more."""
+    for pattern in patterns:
+        for path in Path(folder).glob(pattern):
+            if re.fullmatch(r'\w+_\d+', path.stem):
+                path.unlink()
 
 
 def spread(total: int, wanted: int) -> list[int]:
@@ -232,7 +244,7 @@ def draw_ranking_sheet(
         if not matches:
             draw_text(band, 'nobody was found', FIRST, CELL_HEIGHT // 2, BODY, MUTED)
         for rank, match in enumerate(matches):
-            colour = RIGHT if match.correct else WRONG
+            colour = RIGHT if match.correct else AGAIN if match.again else WRONG
             left = FIRST + rank * (CELL_WIDTH + GAP)
             canvas, title = band[:, left : left + CELL_WIDTH], f'{match.similarity:.2f}'
             cell = _cell(annotations, image_paths, match.image, match.bbox, title)
@@ -257,7 +269,12 @@ def _cell(
 
 def _draw_legend(sheet: np.ndarray) -> None:
     right, baseline = sheet.shape[1] - MARGIN, HEADER - 22
-    for label, colour in (('somebody else', WRONG), ('same person', RIGHT)):
+    labels = (
+        ('somebody else', WRONG),
+        ('same person twice in a scene', AGAIN),
+        ('same person', RIGHT),
+    )
+    for label, colour in labels:
         right -= text_width(label, BODY)
         draw_text(sheet, label, right, baseline, BODY, MUTED)
         right -= 18

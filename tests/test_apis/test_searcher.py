@@ -205,6 +205,14 @@ def test_pictures(result, tmp_path):
     assert all(read_picture(file).size for file in files)
 
 
+def test_a_second_search_removes_the_pictures_of_the_first(result, tmp_path):
+    kept = [tmp_path / 'hit_list.jpg', tmp_path / 'notes.txt']
+    for path in [*kept, tmp_path / 'hit_77.jpg']:
+        path.write_bytes(b'')
+    files = result.save(tmp_path)
+    assert sorted(tmp_path.glob('hit_*')) == sorted([*files[1:], kept[0]]) and kept[1].exists()
+
+
 def test_pictures_of_scenes_that_are_gone(result, tmp_path, folder):
     gone = result[3].source
     for path in folder.iterdir():

@@ -157,12 +157,14 @@ class Match:
         bbox: (4,) float32 xyxy in original pixels.
         similarity: To the query, -1..1: cosine, times the score if that weighs it.
         correct: Whether the metric counts it as the query's person.
+        again: Whether it is that person all the same, found a second time in an image.
     """
 
     image: int
     bbox: np.ndarray
     similarity: float
     correct: bool
+    again: bool = False
 
 
 def top_matches(
@@ -220,8 +222,10 @@ def top_matches(
         columns = np.flatnonzero(gallery.searched(search)[image_of_row])
         order = columns[np.lexsort((correct[columns], -similarities[columns]))][:top_k]
         images, similar = image_of_row[order].tolist(), similarities[order].tolist()
-        rows = zip(images, predictions.bboxes[order], similar, correct[order].tolist(), strict=True)
-        rankings.append([Match(*row) for row in rows])
+        again = np.isin(order, rows) & ~correct[order]
+        judged = correct[order].tolist(), again.tolist()
+        found = zip(images, predictions.bboxes[order], similar, *judged, strict=True)
+        rankings.append([Match(*one) for one in found])
     return rankings
 
 

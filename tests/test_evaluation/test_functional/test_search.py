@@ -315,6 +315,7 @@ def test_hand_computed_top_matches():
         (2, 0.6, True),
         (2, 0.5, False),
     ]
+    assert [match.again for match in matches] == [False, False, False, False, True]
     np.testing.assert_array_equal(matches[0].bbox, FAR)
     assert [match.image for match in top_matches(*case, [0], top_k=2)[0]] == [1, 3]
 
