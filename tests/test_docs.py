@@ -14,7 +14,9 @@ from mmps.cli.main import scripts
 from mmps.utils.errors import UserError
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([ROOT / 'README.md', *(ROOT / 'docs').glob('*.md')])
+PAGES = sorted(
+    [*map(ROOT.joinpath, ('README.md', 'CONTRIBUTING.md')), *(ROOT / 'docs').glob('*.md')]
+)
 CONFIG = 'configs/ps_densenet121_att_prw.py'
 PLACEHOLDERS = {
     '$CONFIG': CONFIG,
