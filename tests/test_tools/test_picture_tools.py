@@ -121,10 +121,13 @@ def test_map_of_predictions(load_tool, config_file, tmp_path, monkeypatch):
 def test_the_page_is_started_on_this_machine_only(load_tool, gallery, searcher, monkeypatch):
     tool, served = load_tool('demo.py'), []
     monkeypatch.setattr(tool, 'build_searcher', lambda arguments, batch_size: searcher)
-    monkeypatch.setattr('mmps.web.app.serve', lambda *arguments: served.append(arguments))
+    monkeypatch.setattr(
+        'mmps.web.app.serve', lambda *arguments, **options: served.append((arguments, options))
+    )
     tool.main(['config.py', 'c.pth', '--gallery', gallery, '--max-megapixels', '2'])
-    ((service, host, port, max_bytes, public_url),) = served
-    assert (host, port, max_bytes, public_url) == ('127.0.0.1', 7860, 20 * 2**20, None)
+    (((service, *places), options),) = served
+    assert places == ['127.0.0.1', 7860, 20 * 2**20]
+    assert options == dict(public_url=None, show=False)
     assert service.max_pixels == 2_000_000 and len(service.gallery) == 3
     with pytest.raises(UserError, match='no gallery|not exist|missing'):
         tool.main(['config.py', 'c.pth', '--gallery', f'{gallery}2.lance'])
