@@ -38,7 +38,7 @@ _TEXT = (1, 2, 4, 16, 17, 18)
 _NUMBER_BYTES = {1: 1, 2: 1, 3: 2, 4: 2, 5: 4, 6: 4, 7: 4, 9: 8, 12: 8, 13: 8}
 _CELL, _STRUCT, _CHAR, _NUMERIC_CLASSES = 1, 2, 4, range(6, 16)
 _COMPLEX = 1 << 11
-_NAMELESS = struct.pack('<II', 1, 0)
+_TWO_AXES, _NAMELESS = struct.pack('<II', _INT32, 8), struct.pack('<II', 1, 0)
 _DEEPEST = 16
 
 
@@ -122,7 +122,7 @@ def _records(
         for name in names.values():
             element = _element(stream)
             if len(element) > 8:  # MATLAB's [] may be a tag alone
-                if element[40:48] != _NAMELESS:
+                if element[24:32] != _TWO_AXES or element[40:48] != _NAMELESS:
                     raise ValueError('an array within a struct has a name or more than two axes')
                 element[40:48] = struct.pack('<HHc3x', 1, 1, name.encode())
                 parts.append(element)

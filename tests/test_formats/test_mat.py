@@ -8,7 +8,7 @@ import zlib
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from scipy.io import loadmat, savemat
@@ -264,6 +264,7 @@ def test_records(path, compress):
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(VALUES, VALUES), max_size=4), st.booleans())
+@example(rows=[(np.zeros((1, 1, 1)), 'a')], compress=True)
 def test_records_equal_the_whole_variable(tmp_path_factory, rows, compress):
     path = tmp_path_factory.mktemp('m') / 'a.mat'
     path.write_bytes(saved({'Img': struct_array(('imname', 'box'), rows)}, compress))
