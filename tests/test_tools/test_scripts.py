@@ -97,4 +97,6 @@ def test_print_config(load_tool, tmp_path, capsys):
     (tmp_path / 'child.py').write_text("_base_ = './base.py'\nmodel = dict(b=3)\n")
     arguments = [str(tmp_path / 'child.py'), '--cfg-options', 'model.c=4']
     load_tool('misc/print_config.py').main(arguments)
-    assert capsys.readouterr().out.strip() == 'model = dict(a=1, b=3, c=4)'
+    printed = {}
+    exec(capsys.readouterr().out, printed)
+    assert printed['model'] == dict(a=1, b=3, c=4)
