@@ -4,30 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mmps.utils.files import whole_file
-
-if TYPE_CHECKING:
-    import pandas
-
-
-def data_frame(columns: Mapping[str, Sequence]) -> pandas.DataFrame:
-    """A table with these columns.
-
-    Raises:
-        ImportError: pandas is not installed; the message says how to.
-    """
-    try:
-        import pandas
-    except ImportError as error:
-        raise ImportError("to_pandas needs pandas: pip install 'mmps[gallery]'") from error
-    return pandas.DataFrame(columns)
-
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,5 +102,8 @@ class People:
 
     def to_pandas(self) -> pandas.DataFrame:
         """A row for each: ``x1``, ``y1``, ``x2``, ``y2``, ``score``, ``embedding``."""
+        import pandas
+
         columns = dict(zip(('x1', 'y1', 'x2', 'y2'), self.bboxes.T, strict=True))
-        return data_frame({**columns, 'score': self.scores, 'embedding': list(self.embeddings)})
+        columns |= dict(score=self.scores, embedding=list(self.embeddings))
+        return pandas.DataFrame(columns)

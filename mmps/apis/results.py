@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mmps import visualization
-from mmps.apis.people import data_frame
 from mmps.sources import Problem, as_image, counted, format_offset, format_time, read_frame
 from mmps.utils.files import whole_file
 from mmps.visualization import (
@@ -183,6 +182,8 @@ class SearchResult:
         calibrated, ``false_match`` is the share of strangers that look at least as similar,
         ``expected_strangers`` how many in this gallery.
         """
+        import pandas
+
         rows = [asdict(hit) for hit in self.hits]
         names = dict.fromkeys(name for hit in self.hits for name in hit.metadata)
         columns = {'rank': range(1, len(rows) + 1)}
@@ -196,9 +197,7 @@ class SearchResult:
         if self.judgement is not None:
             columns['false_match'] = [match.rate for match in self.judgement.matches]
             columns['expected_strangers'] = self.judgement.expected
-        table = data_frame(columns)
-        import pandas
-
+        table = pandas.DataFrame(columns)
         times = [row['time'] for row in rows]
         table.insert(6, 'time', pandas.to_datetime(times, unit='s', utc=True, errors='coerce'))
         return table
