@@ -53,8 +53,9 @@ def test_a_changed_bit_is_named_by_its_source_and_row(tmp_path, part):
     assert changed  # more than one where the server was about to merge them
     for file in changed:
         raw = bytearray(file.read_bytes())
-        raw[raw.index(written) + 2] ^= 1
-        file.write_bytes(raw)
+        if written in raw:  # else it is another name of one that was changed
+            raw[raw.index(written) + 2] ^= 1
+            file.write_bytes(raw)
     with milvus(tmp_path) as host:
         gallery = Gallery.open(f'milvus://{host}/people')
         with pytest.raises(DamagedGalleryError, match=r"the first of '.*mp4', frame \d, person \d"):

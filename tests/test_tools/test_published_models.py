@@ -14,6 +14,7 @@ from helpers.prw_files import write_tiny_prw
 from mmengine.registry import init_default_scope
 
 from mmps.apis import PersonSearcher
+from mmps.apis.network import TwoNetworks
 from mmps.evaluation.functional import load_predictions
 from mmps.published import MODELS_VARIABLE, find_model, model_folder, model_names
 from mmps.published.models import published_config
@@ -162,6 +163,7 @@ def test_the_published_files_embed_what_openvino_alone_does():
         crop = cut_people(image, np.array([[x1, y1, x2, y2]]))[0]
         (row,) = network([crop.transpose(2, 0, 1)[None].astype(np.float32)]).values()
         rows.append(row.reshape(-1) / np.linalg.norm(row))
-    searcher = PersonSearcher(REAL.name)
+    network = TwoNetworks.of_model(REAL, precision='float32')  # else by the CPU
+    searcher = PersonSearcher.of_network(network, score_thr=REAL.score_thr)
     np.testing.assert_allclose(searcher.embed(image, boxes), rows, atol=1e-4)
     assert len(searcher.detect(np.zeros((270, 480, 3), np.uint8))) == 0
