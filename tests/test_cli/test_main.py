@@ -68,6 +68,7 @@ def test_a_wheel_holds_configs_tools_and_the_command(unpacked_wheel, tmp_path):
     inside = unpacked_wheel / 'mmps/project'
     assert sum(1 for _ in inside.rglob('*.py')) > 60
     assert not list(inside.rglob('__pycache__'))
+    assert (unpacked_wheel / 'mmps/published/quick_start.pth').is_file()
     # in an empty folder, by the config's name alone
     for config in ('ps_resnet50_prw', 'configs/ps_resnet50_prw.py'):
         done = subprocess.run(
