@@ -70,15 +70,15 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def an_image(word: str) -> tuple[str, tuple[float, ...] | None]:
     """A file, and where the person is in it if the word says so."""
+    if Path(word).is_file():
+        return word, None
     file, at, box = word.rpartition('@')
-    if not Path(word).is_file() and at and Path(file).is_file():
-        try:
-            return file, a_box(box)
-        except argparse.ArgumentTypeError as error:
-            raise UserError(f'query {word}: {error}') from error
-    if not Path(word).is_file():
+    if not (at and Path(file).is_file()):
         raise UserError(f'query {without_password(word)}: there is no such file')
-    return word, None
+    try:
+        return file, a_box(box)
+    except argparse.ArgumentTypeError as error:
+        raise UserError(f'query {word}: {error}') from error
 
 
 def search(arguments: argparse.Namespace) -> SearchResult:

@@ -59,8 +59,6 @@ def set_test_amp(config) -> None:
 
 def take_exported(config, arguments: argparse.Namespace) -> None:
     """Put the exported model in the place of the config's."""
-    import mmps.deployment  # noqa: F401  registers what is named below
-
     options = {}
     if arguments.amp:
         if arguments.backend != 'openvino':

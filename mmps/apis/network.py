@@ -200,10 +200,6 @@ def _array(tensor) -> np.ndarray:
     return tensor.float().cpu().numpy()
 
 
-if TYPE_CHECKING:
-    from mmengine.config import Config
-
-
 class OnnxNetwork(Network):
     """An exported file, run by ONNX Runtime; a :class:`mmps.apis.network.Network`.
 
@@ -271,10 +267,6 @@ class OpenVINONetwork(OnnxNetwork):
     """The same by OpenVINO; options: see :class:`mmps.deployment.OpenVINORuntime`."""
 
     backend = 'openvino'
-
-
-if TYPE_CHECKING:
-    from mmps.published import PublishedModel
 
 
 class TwoNetworks(Network):
@@ -350,11 +342,6 @@ class TwoNetworks(Network):
         split = np.split(rows, ends[:-1]) if crops else []
         return [People(*people, own) for people, own in zip(found, split, strict=True)]
 
-
-if TYPE_CHECKING:
-    from mmengine.config import Config
-
-    from mmps.published import PublishedModel
 
 BACKENDS = {
     'torch': TorchNetwork,

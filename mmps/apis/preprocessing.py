@@ -19,7 +19,7 @@ from mmps.utils.errors import UserError
 if TYPE_CHECKING:
     from mmdet.structures import DetDataSample
     from mmengine.config import Config
-    from torch import Tensor
+    from torch import Tensor, nn
 
 
 def test_steps(config: Config) -> list[dict[str, Any]]:
@@ -111,10 +111,6 @@ class Preprocessing:
         return Prepared(**packed)
 
 
-if TYPE_CHECKING:
-    from mmengine.config import Config
-    from torch import nn
-
 # Keys of a model's config that decide how it learns, and not what it computes; those of `test_cfg`
 # decide which people are found, and not how they are embedded. The file at a path is described by
 # its digest, the weights of a checkpoint by themselves.
@@ -177,13 +173,12 @@ def model_tag(
         if hasattr(module, 'file_digest') and key.startswith(model.embedding_weights.rstrip('.')):
             digest.update(module.file_digest.encode())
     if name is None:
-        files = [config.filename or 'config', *([] if checkpoint is None else [checkpoint])]
-        if (
-            files[0] == os.fspath(Path(files[-1]).with_suffix('.py'))
-            and not Path(files[0]).is_file()
-        ):
-            del files[1:]  # the checkpoint holds the config
-        name = f'{Path(files[0]).stem}{"".join(f", {Path(file).name}" for file in files[1:])}'
+        file = Path(config.filename or 'config')
+        # The config in a checkpoint is named after it, and that file need not be there.
+        alone = checkpoint is None or (
+            file == Path(checkpoint).with_suffix('.py') and not file.is_file()
+        )
+        name = file.stem if alone else f'{file.stem}, {Path(checkpoint).name}'
     return ModelTag(digest.hexdigest(), model.embed_dim, name)
 
 

@@ -374,7 +374,8 @@ class PersonSearcher:
             for many in (images, wrong)
         )
         calibration = gallery.calibration  # what is wrong with it is known before the search
-        query = replace(queries[0], embedding=_combined(queries, others))
+        rows = [np.array([one.embedding for one in many]) for many in (queries, others)]
+        query = replace(queries[0], embedding=refined_query(rows[0], wrong=rows[1]))
         scenes = {one.image for one in queries if other_scenes and isinstance(one.image, str)}
         left_out = {p.id for scene in scenes for p in gallery.people_in(scene, 0)}
         (hits,) = gallery.search(query.embedding[None], top_k + len(left_out), where, approximate)
@@ -431,11 +432,6 @@ class PersonSearcher:
                 'of different models cannot be compared: index its sources again'
             )
         return gallery
-
-
-def _combined(queries: Sequence[Query], others: Sequence[Query]) -> np.ndarray:
-    rows = [np.stack([one.embedding for one in many]) for many in (queries, others) if many]
-    return refined_query(rows[0], wrong=rows[1] if others else None)
 
 
 def _live_apart(

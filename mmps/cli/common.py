@@ -200,9 +200,6 @@ def _take_ranks_from_slurm() -> None:
         os.environ['MASTER_ADDR'] = hosts.stdout.split()[0]
 
 
-if TYPE_CHECKING:
-    from mmengine.config import Config
-
 _PACKAGES = {
     'TensorboardVisBackend': 'tensorboard',
     'WandbVisBackend': 'wandb',

@@ -57,8 +57,10 @@ def _names_a_model(word: str) -> bool:
     """Whether a word of a command line can be a config, a checkpoint or a published model."""
     if word.startswith('-') or '=' in word:
         return False
-    known = word.endswith('.py') or is_checkpoint(word) or is_model_name(word)
-    return known or find_config(word) is not None
+    if word.endswith('.py') or is_checkpoint(word) or is_model_name(word):
+        return True
+    # A name without a suffix, for any other file may be what an option is given.
+    return not os.path.splitext(word)[1] and find_config(word) is not None
 
 
 def searcher_parser(description: str, argv: Sequence[str] | None = None) -> argparse.ArgumentParser:

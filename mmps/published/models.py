@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from mmps.published.fetching import PublishedFile, local_file
+from mmps.utils.config import load_config, require_entries
 from mmps.utils.errors import UserError
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 CATALOGUE = Path(__file__).with_name('catalogue.yml')
 SUFFIXES = ('.yml', '.yaml')
@@ -172,11 +176,6 @@ def _replaced(entry: Any, paths: Mapping[str, str]) -> Any:
     return paths.get(entry, entry) if isinstance(entry, str) else entry
 
 
-if TYPE_CHECKING:
-    from mmengine.config import Config
-
-    from mmps.published import PublishedModel
-
 OWN_DATA = 'configs/custom/ps_densenet121_att_own_data.py'
 """Whose test set is taken where nobody names another: own data in COCO style."""
 
@@ -194,8 +193,6 @@ def published_config(model: PublishedModel, data: str | os.PathLike = OWN_DATA) 
     Raises:
         UserError: The config cannot be read, or has no test set; a file of the model is missing.
     """
-    from mmps.utils.config import load_config, require_entries
-
     if model.checkpoint is not None:
         if data != OWN_DATA:
             raise UserError(

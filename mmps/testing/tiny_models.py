@@ -3,7 +3,9 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-CONFIGS = Path(__file__).parents[2] / 'configs'
+from mmps.utils.config import PROJECT
+
+CONFIGS = PROJECT / 'configs'
 
 
 def small_config(path: str | Path | Config, **overrides) -> Config:

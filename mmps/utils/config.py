@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 
 _PACKAGE = Path(__file__).parents[1]
-PROJECT = next((p for p in (_PACKAGE / 'project',) if p.is_dir()), _PACKAGE.parent)
+_INSTALLED = _PACKAGE / 'project'
+PROJECT = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent
 """Where ``configs`` and ``tools`` are: inside an installed package, or beside it in a checkout."""
 
 CHECKPOINTS = ('.pth', '.pt')
@@ -65,7 +66,7 @@ def find_config(path: str) -> str | None:
     if not Path(path).is_absolute() and inside.is_file():
         return str(inside)
     if len(parts) == 1 and not Path(path).suffix:
-        return next((str(file) for file in sorted(folder.rglob(f'{path}.py'))), None)
+        return next((str(f) for f in sorted(folder.rglob('*.py')) if f.stem == path), None)
     return None
 
 

@@ -96,3 +96,14 @@ def test_what_names_a_model(words, config, checkpoint, rest):
     parser.add_argument('sources', nargs='+')
     found = parser.parse_args(words)
     assert (found.config, found.checkpoint, found.sources) == (config, checkpoint, rest)
+
+
+def test_a_file_that_an_option_names_is_no_model(tmp_path):
+    out = tmp_path / 'hits.json'
+    out.write_text('{}')  # of an earlier search
+    words = ['--out', str(out), 'epoch_1.pth', 'me.jpg']
+    parser = model_parser('test', words)
+    parser.add_argument('--out')
+    parser.add_argument('query')
+    found = parser.parse_args(words)
+    assert (found.checkpoint, found.query) == ('epoch_1.pth', 'me.jpg')

@@ -56,3 +56,8 @@ def test_a_checkpoint_without_a_config(content, tmp_path):
     torch.save(content, tmp_path / 'a.pth')
     with pytest.raises(UserError, match='a.pth holds no config: give its config file too'):
         load_config(str(tmp_path / 'a.pth'), {})
+
+
+@pytest.mark.parametrize('name', ['**', '[', 'no-such-config', '*'])
+def test_what_is_no_name_of_a_config(name):
+    assert find_config(name) is None
