@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from mmps.apis.judgement import Judgement
-    from mmps.retrieval import Gallery, Hit, Where
+    from mmps.retrieval import Appearance, Gallery, Hit, Where
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +57,8 @@ class SearchResult:
         gallery: Where.
         where: Among whom; None: everybody.
         judgement: How likely the hits are to be strangers; None where nothing was calibrated.
+        appearances: From when to when each hit is in view, in the same order: ``hits[i]`` is
+            ``appearances[i].hit``. Empty where every frame was asked for.
     """
 
     query: Query
@@ -64,6 +66,7 @@ class SearchResult:
     gallery: Gallery
     where: Where | None = None
     judgement: Judgement | None = None
+    appearances: Sequence[Appearance] = ()
 
     def __repr__(self) -> str:
         best = f', the best {self.hits[0].similarity:.3f}' if self.hits else ''

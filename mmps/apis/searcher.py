@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
     from mmps.apis.network import Network
     from mmps.evaluation.functional import Calibration, SearchAnnotations, SearchPredictions
-    from mmps.retrieval import ModelTag
+    from mmps.retrieval import Appearance, ModelTag
 
 ImageLike = str | os.PathLike | np.ndarray
 SCORE_THR = 0.5
@@ -342,6 +342,7 @@ class PersonSearcher:
         wrong: Sequence[ImageLike | Query] = (),
         min_similarity: float | None = None,
         other_scenes: bool = False,
+        per_frame: bool = False,
     ) -> SearchResult:
         """Find a person again.
 
@@ -357,6 +358,7 @@ class PersonSearcher:
             wrong: Images of people, or queries, who are not meant though they look alike.
             min_similarity: Leave out who looks less similar.
             other_scenes: Leave out the images that the person was given in.
+            per_frame: Find people in single frames instead of appearances.
 
         Raises:
             AmbiguousQueryError: See :meth:`query`.
@@ -378,14 +380,23 @@ class PersonSearcher:
         query = replace(queries[0], embedding=refined_query(rows[0], wrong=rows[1]))
         scenes = {one.image for one in queries if other_scenes and isinstance(one.image, str)}
         left_out = {p.id for scene in scenes for p in gallery.people_in(scene, 0)}
-        (hits,) = gallery.search(query.embedding[None], top_k + len(left_out), where, approximate)
+        asked = (query.embedding[None], top_k + len(left_out), where, approximate)
         least = -np.inf if min_similarity is None else min_similarity
-        hits = [hit for hit in hits if hit.id not in left_out and hit.similarity >= least][:top_k]
+        appearances: list[Appearance] = []
+        if per_frame:
+            (hits,) = gallery.search(*asked)
+            hits = [hit for hit in hits if hit.id not in left_out and hit.similarity >= least]
+        else:
+            (found,) = gallery.appearances(*asked)
+            found = [one for one in found if one.similarity >= least]
+            appearances = [one for one in found if one.hit.id not in left_out][:top_k]
+            hits = [one.hit for one in appearances]
+        hits = hits[:top_k]
         judgement = None
         # What strangers look like was learned with single pictures.
         if calibration is not None and len(queries) == 1 and not others:
             judgement = Judgement.of(hits, calibration, gallery.count(where))
-        return SearchResult(query, hits, gallery, where, judgement)
+        return SearchResult(query, hits, gallery, where, judgement, appearances)
 
     def calibrate(
         self,

@@ -3,6 +3,7 @@
 from .calibration import load_calibration, save_calibration
 from .gallery import Gallery, refined_query, why_nobody
 from .records import (
+    Appearance,
     AsWritten,
     DamagedGalleryError,
     GalleryError,
@@ -15,6 +16,7 @@ from .records import (
 )
 
 __all__ = [
+    'Appearance',
     'AsWritten',
     'DamagedGalleryError',
     'Gallery',

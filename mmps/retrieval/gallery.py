@@ -22,6 +22,7 @@ from .engine import Engine
 from .lance import LanceEngine
 from .milvus import SCHEME, MilvusEngine
 from .records import (
+    Appearance,
     GalleryError,
     GalleryInfo,
     Hit,
@@ -159,6 +160,35 @@ class Gallery:
         if top_k < 1:
             raise ValueError(f'top_k is {top_k}, but has to be at least 1')
         return self._engine.search(queries, top_k, where, approximate=approximate)
+
+    def appearances(
+        self,
+        embeddings: np.ndarray,
+        top_k: int = 20,
+        where: Where | None = None,
+        approximate: bool = False,
+    ) -> list[list[Appearance]]:
+        """As :meth:`search`, but of everybody who appears for a while only the most similar
+        detection counts, so that ``top_k`` is the number of appearances.
+        """
+        found = self.search(embeddings, top_k, where, approximate)
+        return [[self._alone(hit) for hit in hits] for hits in found]
+
+    def _alone(self, hit: Hit) -> Appearance:
+        return Appearance(
+            id=hit.id,
+            similarity=hit.similarity,
+            hit=hit,
+            best=hit,
+            source=hit.source,
+            camera=hit.camera,
+            first=hit.time,
+            last=hit.time,
+            start=hit.offset,
+            end=hit.offset,
+            frames=1,
+            embedding=self.embeddings_of([hit.id])[0],
+        )
 
     def build_index(self, above: int = 0) -> bool:
         """Prepare approximate searches of a gallery on disk; see :meth:`recall` for what they miss.

@@ -152,6 +152,40 @@ class Hit:
 
 
 @dataclass(frozen=True)
+class Appearance:
+    """One person in one source, from when to when: a tracklet, as a search found it.
+
+    A tracklet is what was found of one person in consecutive frames of a video or stream, or in
+    images of one camera with times. Whoever belongs to none appears in one frame.
+
+    Attributes:
+        id: Of the tracklet: the same wherever the same frames are indexed.
+        similarity: That of ``hit``; NaN where nothing was searched for.
+        hit: The detection that looks most like the query.
+        best: The detection to show: large, sharp, sure, and with nobody in front.
+        source: Path or address of the image or video; of several images, that of the first.
+        camera: Name of the camera, if known.
+        first, last: First and last time, seconds since the epoch (UTC), if known.
+        start, end: The same as seconds from the start of the video; None for images.
+        frames: In how many frames the person was found.
+        embedding: (D,) float32 of unit norm, the mean over these.
+    """
+
+    id: int
+    similarity: float
+    hit: Hit
+    best: Hit
+    source: str
+    camera: str | None
+    first: float | None
+    last: float | None
+    start: float | None
+    end: float | None
+    frames: int
+    embedding: np.ndarray = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True)
 class GalleryInfo:
     """What a gallery holds.
 
