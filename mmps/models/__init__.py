@@ -1,3 +1,21 @@
-from . import backbones, detectors, layers, losses, necks, reid_network, roi_heads
+from . import (
+    backbones,
+    detectors,
+    layers,
+    losses,
+    necks,
+    py_faster_rcnn,
+    reid_network,
+    roi_heads,
+)
 
-__all__ = ['backbones', 'detectors', 'layers', 'losses', 'necks', 'reid_network', 'roi_heads']
+__all__ = [
+    'backbones',
+    'detectors',
+    'layers',
+    'losses',
+    'necks',
+    'py_faster_rcnn',
+    'reid_network',
+    'roi_heads',
+]
