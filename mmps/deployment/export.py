@@ -314,15 +314,18 @@ class ExportablePersonSearch(nn.Module):
         scores = logits.permute(0, 2, 3, 1).reshape(x.shape[0], -1).sigmoid()
         anchors = head.prior_generator.single_level_grid_priors(x.shape[-2:], 0, device=x.device)
         scores, best = scores.sort(dim=1, descending=True)
-        scores, best = scores[:, : test_cfg.nms_pre], best[:, : test_cfg.nms_pre]
+        best = best[:, : test_cfg.nms_pre]
+        scores = torch.cat([torch.ones_like(scores[:, :1]), scores[:, 1 : test_cfg.nms_pre]], 1)
         deltas = deltas.permute(0, 2, 3, 1).reshape(x.shape[0], -1, 4)
         deltas = deltas.gather(1, best[..., None].expand(-1, -1, 4))
         boxes = _decoded(head.bbox_coder, anchors[best], deltas, limits[:, None])
         sides = boxes[..., 2:] - boxes[..., :2]
         scores = torch.where((sides > test_cfg.get('min_bbox_size', -1)).all(-1), scores, -1.0)
         most = torch.where(detect, test_cfg.max_per_img, 1)
+        # Too small boxes have -1; an image's best proposal stays in any case.
+        least = test_cfg.get('score_thr', -0.5)
         kept = torch.ops.mmps.suppress(
-            boxes, scores[:, None], most, test_cfg.nms.iou_threshold, -0.5
+            boxes, scores[:, None], most, test_cfg.nms.iou_threshold, least
         )
         return _rois(kept[:, 0], boxes[kept[:, 0], kept[:, 2]])
 

@@ -48,7 +48,9 @@ def stem_of(channels, overrides):
 
 
 FAMILIES = {
-    'without attention or warp': dict(model__neck=None, model__roi_head__attention=None),
+    'without attention or warp': dict(
+        model__neck=None, model__roi_head__attention=None, model__test_cfg__rpn__score_thr=0.5
+    ),
     'plus': PLUS,
     'resnet': stem_of(32, RESNET),
     'googlenet': stem_of(832, GOOGLENET),

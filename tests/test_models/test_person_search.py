@@ -185,6 +185,28 @@ def test_nothing_detected():
     assert sample.pred_instances.embeddings.shape == (0, 16)
 
 
+def test_improbable_proposals_do_not_enter_the_identification_network(monkeypatch):
+    model = build()
+    entered = []
+    find = model.roi_head.predict_bbox
+
+    def watched(x, metas, proposals, *args):
+        entered.append([some.scores for some in proposals])
+        return find(x, metas, proposals, *args)
+
+    monkeypatch.setattr(model.roi_head, 'predict_bbox', watched)
+    scenes = random_scenes([[0], [1]])
+    predict(model, scenes)
+    (everything,) = entered
+    least = torch.cat(everything).median()
+    for threshold in (least, torch.tensor(1.0)):
+        model.test_cfg.rpn.score_thr = float(threshold)
+        predict(model, scenes)
+        above = [some[(some > threshold) | (torch.arange(len(some)) == 0)] for some in everything]
+        assert sum(map(len, above)) < sum(map(len, everything))
+        torch.testing.assert_close(entered.pop(), above, rtol=0, atol=0)
+
+
 def test_images_are_independent_in_evaluation_mode():
     """Batch norm left in training mode would let the other images of a batch leak in."""
     model = build()

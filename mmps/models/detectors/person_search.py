@@ -4,6 +4,7 @@ from contextlib import contextmanager
 import torch
 from mmdet.models.detectors import TwoStageDetector
 from mmdet.structures import DetDataSample, SampleList
+from mmengine.structures import InstanceData
 from torch import Tensor
 
 from mmps.models.layers import fast
@@ -45,6 +46,10 @@ class PersonSearch(TwoStageDetector):
             in evaluation mode; re-ID alone is trained, on annotated boxes and their jittered
             copies. Needs a ``roi_head.reid_network``. None trains everything.
         kwargs: See mmdet's ``TwoStageDetector``.
+
+    ``test_cfg.rpn.score_thr`` (mmdet has no such key for proposals) is the objectness, 0 to 1,
+    above which a proposal enters the identification network. The best one of an image always does,
+    and without the key all do.
 
     Attributes:
         embeds_given_boxes: Always true: any box of the map can be embedded.
@@ -165,6 +170,8 @@ class PersonSearch(TwoStageDetector):
         x, frame = self.extract_frame(batch_inputs)
         with _in_float32(x) as maps:
             proposals = self.rpn_head.predict(maps, batch_data_samples, rescale=False)
+        if 'score_thr' in self.test_cfg.rpn:
+            proposals = [_probable(some, self.test_cfg.rpn.score_thr) for some in proposals]
         results = self.roi_head.predict(x, proposals, batch_data_samples)
         for i, (result, sample) in enumerate(zip(results, batch_data_samples, strict=True)):
             boxes = result.bboxes if frame is None else frame.to_image(result.bboxes, i)
@@ -209,6 +216,13 @@ def _in_float32(x: tuple[Tensor, ...]) -> Iterator[tuple[Tensor]]:
     """
     with torch.autocast(x[0].device.type, enabled=False):
         yield (x[0].float(),)
+
+
+def _probable(proposals: InstanceData, score_thr: float) -> InstanceData:
+    """An image's proposals with more objectness than ``score_thr``, and its best one."""
+    kept = proposals.scores > score_thr
+    kept[:1] = True  # mmdet orders them, best first
+    return proposals[kept]
 
 
 def _scale(sample: DetDataSample, boxes: Tensor) -> Tensor:
