@@ -6,9 +6,32 @@ prefix. The price: a name registered here wins inside mmdet's code too, so names
 with mmdet's (``tests/test_registry.py`` holds us to it).
 """
 
+import logging
+import warnings
+
 import mmdet.registry as _mmdet
 import mmengine.registry as _mmengine
+from mmengine import logging as _mmengine_logging
 from mmengine.registry import Registry
+
+
+def _hide_missing_options() -> None:
+    """Let mmdet say nothing about optional packages that mmps never asks for.
+
+    Its data sets and metrics tell of them as they are imported: by a warning, and by debug messages
+    without a logger, which mmengine prints whatever their level.
+    """
+    print_log = _mmengine_logging.print_log
+
+    def print_important(msg: object, logger: object = None, level: int = logging.INFO) -> None:
+        if logger is not None or level >= logging.INFO:
+            print_log(msg, logger, level)
+
+    _mmengine_logging.print_log = print_important
+    warnings.filterwarnings('ignore', 'faster_coco_eval is not installed')
+
+
+_hide_missing_options()
 
 
 def _child(attribute: str, *locations: str) -> Registry:

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import mmdet.registry
 import mmengine.registry
 import pytest
@@ -48,3 +51,17 @@ def test_models_are_found_without_a_prefix(name):
 )
 def test_other_parts_are_found_without_a_prefix(registry, name):
     assert OURS[registry].get(name) is not None
+
+
+@pytest.mark.parametrize(
+    'code',
+    [
+        'import mmps.datasets; from mmps.registry import METRICS; METRICS.get("CocoMetric")',
+        'from mmps.apis import PersonSearcher; PersonSearcher("quick-start")',
+    ],
+)
+def test_nothing_is_said_about_packages_that_mmps_does_not_need(code):
+    """Each starts with another module of those that import mmdet's data sets or metrics."""
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
+    assert 'OneDL' not in done.stdout
+    assert done.stderr == ''

@@ -11,6 +11,7 @@ from mmps.cli.common import (
     run_tool,
 )
 from mmps.engine.amp import set_amp
+from mmps.formats.from_config import set_num_ids
 from mmps.utils.config import require_entries
 from mmps.utils.errors import UserError
 from mmps.utils.memory import keep_freed_memory
@@ -75,6 +76,7 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parse_arguments(argv)
     config = load_run_config(arguments)
     require_entries(config, arguments.config, ('model', 'train_dataloader', 'train_cfg'))
+    set_num_ids(config)
     set_resume(config, arguments.resume)
     if arguments.amp:
         set_amp(config, arguments.amp)

@@ -9,7 +9,6 @@ _base_ = [
 model = dict(
     roi_head=dict(
         attention=dict(type='SoftAttention'),
-        # People in train.json. Training refuses to start with a wrong number and names the right.
-        reid_head=dict(num_ids=28),
+        reid_head=dict(num_ids='auto'),  # those of the training set
     )
 )

@@ -13,8 +13,7 @@ test_dataloader = val_dataloader
 val_evaluator = dict(cross_camera=False)
 test_evaluator = val_evaluator
 
-# People in train.json. Training refuses to start with a wrong number and names the right one.
-model = dict(roi_head=dict(reid_head=dict(num_ids=28)))
+model = dict(roi_head=dict(reid_head=dict(num_ids='auto')))  # those of the training set
 
 # A few hundred images; fewer epochs do for thousands.
 train_cfg = dict(max_epochs=40, val_interval=10)

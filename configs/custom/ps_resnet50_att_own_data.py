@@ -6,4 +6,4 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-model = dict(roi_head=dict(attention=dict(type='SoftAttention'), reid_head=dict(num_ids=28)))
+model = dict(roi_head=dict(attention=dict(type='SoftAttention'), reid_head=dict(num_ids='auto')))

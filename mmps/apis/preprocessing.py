@@ -71,11 +71,10 @@ class Preprocessing:
     """
 
     def __init__(self, config: Config) -> None:
-        import mmdet.datasets.transforms  # noqa: F401 registers the transforms
         from mmcv.transforms import Compose
         from mmengine.registry import DefaultScope
 
-        import mmps.datasets.transforms  # noqa: F401
+        import mmps.datasets.transforms  # noqa: F401 registers them, and those of mmdet
 
         with DefaultScope.overwrite_default_scope(config.get('default_scope', 'mmps')):
             self._transform = Compose([*test_steps(config), dict(type='PackPersonSearchInputs')])

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import logging
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -41,7 +41,6 @@ def run_tool(main: Callable[[], None], *, needs_mmdet: bool = True) -> None:
     try:
         if needs_mmdet:
             require_environment()
-            _hide_debug_messages()
         try:
             main()
         except ImportError:
@@ -50,7 +49,9 @@ def run_tool(main: Callable[[], None], *, needs_mmdet: bool = True) -> None:
     except BrokenPipeError:  # whoever reads has enough, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (UserError, EnvironmentProblem, OSError) as error:
-        print(f'error: {error}', file=sys.stderr)
+        # A process that loads data passes its traceback on as the message, which ends in its own.
+        passed_on = rf'(?s)Caught {type(error).__name__} in .*\n(\w+\.)*{type(error).__name__}: '
+        print(f'error: {re.sub(passed_on, "", str(error)).strip()}', file=sys.stderr)
         sys.exit(2)
 
 
@@ -59,21 +60,6 @@ def print_anything() -> None:
     for stream in (sys.stdout, sys.stderr):
         if getattr(stream, 'errors', None) in ('strict', 'surrogateescape'):
             stream.reconfigure(errors='backslashreplace')
-
-
-def _hide_debug_messages() -> None:
-    """mmengine prints what has no logger whatever its level, such as, at imports of mmdet's data
-    sets, that optional ones are not there.
-    """
-    from mmengine import logging as mmengine_logging
-
-    print_log = mmengine_logging.print_log
-
-    def print_important(msg: object, logger: object = None, level: int = logging.INFO) -> None:
-        if logger is not None or level >= logging.INFO:
-            print_log(msg, logger, level)
-
-    mmengine_logging.print_log = print_important
 
 
 def config_parser(description: str, config: str = 'config file') -> argparse.ArgumentParser:

@@ -1,3 +1,4 @@
+import mmps.registry  # noqa: F401  before mmdet, whose notes about optional packages it hides
 from mmps.datasets.coco_person_search import CocoPersonSearchDataset
 from mmps.datasets.cuhk03 import CUHK03Dataset
 from mmps.datasets.cuhk_sysu import CUHKSYSUDataset

@@ -19,6 +19,7 @@ from mmps.datasets.transforms.loading import BrokenImageError
 from mmps.evaluation.functional.annotations import UNLABELLED, SearchAnnotations
 from mmps.formats.loading import drop_boxes_outside, load_scenes
 from mmps.formats.scene_index import Frame, SceneFiles, SceneIndex, to_search_annotations
+from mmps.utils.errors import data_errors
 from mmps.utils.image_files import read_header
 from mmps.utils.image_folder import ImageFolder
 
@@ -60,12 +61,14 @@ class PersonSearchDataset(BaseDetDataset):
 
     Raises:
         FileNotFoundError: An annotation file or a listed image is missing.
-        ValueError: Annotations contradict the layout; the message names file and row.
+        DataError: An option is out of range, or annotations contradict the layout; the message
+            names file and row.
     """
 
     METAINFO = dict(classes=('person',), palette=[(220, 20, 60)])
     FILES: type[SceneFiles]
 
+    @data_errors()
     def __init__(
         self,
         *,
@@ -115,6 +118,11 @@ class PersonSearchDataset(BaseDetDataset):
             raise RuntimeError('a training split has no search protocol; build it with test_mode')
         self.full_init()
         return self._metainfo['search_annotations']
+
+    @data_errors()
+    def full_init(self) -> None:
+        """Read the files, unless they have been read."""
+        super().full_init()
 
     def load_data_list(self) -> list[dict]:
         """One entry per image; see the class for where person ids are kept."""

@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 
 from mmps.registry import HOOKS
 from mmps.utils.checkpoint import newest_checkpoint
-from mmps.utils.errors import UserError
+from mmps.utils.errors import DataError, UserError
 
 _IMAGES_NAMED = 16
 _BOXES_NAMED = 4
@@ -218,13 +218,13 @@ class NumIdentitiesCheckHook(Hook):
         """Compares ``num_ids`` of data set and model, unless the latter learns no identities.
 
         Raises:
-            ValueError: If they differ.
+            DataError: If they differ.
         """
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         dataset = runner.train_dataloader.dataset
         rows, identities = model.num_ids, dataset.num_ids
         if rows is not None and rows != identities:
-            raise ValueError(
+            raise DataError(
                 f'{dataset.data_root}: the training set has {identities} identities, but the '
                 f'model was configured for {rows}. Set {model.num_ids_key}={identities}.'
             )

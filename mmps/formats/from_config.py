@@ -1,7 +1,8 @@
-"""The test set and the evaluation that a config asks for, without its model or its pipeline."""
+"""What a config says about its data sets and its evaluation, without its model or its pipeline."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,10 +55,41 @@ def test_annotations(config: Config) -> SearchAnnotations:
     dataset = config.test_dataloader.dataset
     if dataset.type in FORMATS:
         return to_search_annotations(load_scenes(scene_files(dataset))[0])
-    built = _build_test_set(config)
+    built = _build(dataset)
     if not hasattr(built, 'search_annotations'):
         raise UserError(f'test_dataloader.dataset: {type(built).__name__} has no search protocol')
     return built.search_annotations
+
+
+def set_num_ids(config: Config) -> None:
+    """Put the number of training identities in the place of each ``num_ids='auto'`` of the model.
+
+    Raises:
+        UserError: The training set does not know it.
+        FileNotFoundError: A file of the training set is missing.
+        DataError: A file of the training set is unreadable or contradicts the layout.
+    """
+    if not (places := list(automatic_num_ids(config.model))):
+        return
+    dataset = config.train_dataloader.dataset
+    if dataset.type in FORMATS:
+        number = load_scenes(scene_files(dataset))[0].num_ids
+    elif {'dataset', 'datasets'} & dataset.keys():
+        raise UserError(f"num_ids='auto': a {dataset.type} does not know its identities; count them")
+    else:
+        number = _build(dataset).num_ids
+    for place in places:
+        place.num_ids = number
+
+
+def automatic_num_ids(entry: Any) -> Iterator[Any]:
+    """The parts of a model's config in which ``num_ids`` is open."""
+    if isinstance(entry, Mapping):
+        if entry.get('num_ids') == 'auto':
+            yield entry
+        entry = list(entry.values())
+    for part in entry if isinstance(entry, (list, tuple)) else ():
+        yield from automatic_num_ids(part)
 
 
 def test_image_root(config: Config) -> Path:
@@ -67,16 +99,16 @@ def test_image_root(config: Config) -> Path:
     """
     dataset = config.test_dataloader.dataset
     if dataset.type not in FORMATS:
-        return Path(_build_test_set(config).data_prefix['img'])
+        return Path(_build(dataset).data_prefix['img'])
     scene_files(dataset).prepare()
     return image_folder(dataset)
 
 
-def _build_test_set(config: Config) -> Any:
+def _build(dataset: ConfigDict) -> Any:
     from mmengine.registry import init_default_scope
 
     from mmps.registry import DATASETS
 
     init_default_scope('mmps')
     # no image is read, so nothing has to be built that would process one
-    return DATASETS.build({**config.test_dataloader.dataset, 'pipeline': []})
+    return DATASETS.build({**dataset, 'pipeline': []})

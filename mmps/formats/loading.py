@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from mmps.evaluation.functional.annotations import UNLABELLED, SearchGalleries, check_indices
+from mmps.utils.errors import data_errors
 from mmps.utils.files import whole_file
 
 from .scene_index import (
@@ -41,6 +42,7 @@ _GALLERY_ARRAYS = ('splits', 'images', 'positives', 'bboxes', 'queries')
 _logger = logging.getLogger(__name__)
 
 
+@data_errors()
 def load_scenes(files: SceneFiles) -> tuple[SceneIndex, list[str]]:
     """One split of a data set, read and checked, or as it was read the last time.
 
@@ -53,7 +55,7 @@ def load_scenes(files: SceneFiles) -> tuple[SceneIndex, list[str]]:
 
     Raises:
         FileNotFoundError: A file is missing.
-        ValueError: Annotations contradict the layout or themselves; the message names file and row.
+        DataError: Annotations contradict the layout or themselves; the message names file and row.
     """
     folder = cache_folder()
     if folder is None:

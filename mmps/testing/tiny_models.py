@@ -3,6 +3,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from mmps.formats.from_config import automatic_num_ids
 from mmps.utils.config import PROJECT
 
 CONFIGS = PROJECT / 'configs'
@@ -29,6 +30,8 @@ def small_config(path: str | Path | Config, **overrides) -> Config:
             **{key.replace('__', '.'): value for key, value in overrides.items()},
         }
     )
+    for part in automatic_num_ids(cfg.model):
+        part.num_ids = 5
     return cfg
 
 

@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 
 
 class UserError(Exception):
     """What the user asked for cannot be done; the message names the cause and the way out."""
+
+
+class DataError(UserError, ValueError):
+    """Files of a data set contradict their layout, themselves or the config."""
+
+
+@contextmanager
+def data_errors() -> Iterator[None]:
+    """Make a ``DataError`` of a ``ValueError``, as readers of a data set's files raise it."""
+    try:
+        yield
+    except ValueError as error:
+        if isinstance(error, UserError):
+            raise
+        raise DataError(str(error)) from error
 
 
 def require_extra(module: str, extra: str) -> ModuleType:

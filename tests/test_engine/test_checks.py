@@ -18,6 +18,7 @@ from mmps.engine import (
     NumIdentitiesCheckHook,
     TrainingDivergedError,
 )
+from mmps.utils.errors import UserError
 
 
 def make_runner(work_dir, **changes):
@@ -193,7 +194,7 @@ def test_models_that_learn_no_identities_pass():
 
 @pytest.mark.parametrize('rows', [482, 484])
 def test_another_number_of_identities_is_refused(rows):
-    with pytest.raises(ValueError, match='num_ids=483'):
+    with pytest.raises(UserError, match='num_ids=483'):
         NumIdentitiesCheckHook().before_train(runner(rows, 483))
 
 

@@ -30,6 +30,28 @@ def test_images_of_the_test_set(tmp_path):
     assert from_config.test_image_root(config) == tmp_path / 'small'
 
 
+def automatic(dataset):
+    """The config of two networks that learn identities, of which the number of one is open."""
+    parts = [dict(head=dict(num_ids='auto')), dict(num_ids=7)]
+    return Config(dict(model=dict(parts=parts), train_dataloader=dict(dataset=dataset)))
+
+
+def test_the_number_of_identities_is_that_of_the_training_set(tmp_path):
+    root = write_tiny_prw(tmp_path / 'prw', num_ids=6)
+    config = automatic(dict(type='PRWDataset', data_root=str(root)))
+    from_config.set_num_ids(config)
+    assert config.model.parts == [dict(head=dict(num_ids=6)), dict(num_ids=7)]
+    (root / 'frame_train.mat').write_bytes(b'no matrix')
+    with pytest.raises(UserError, match='frame_train.mat'):
+        from_config.set_num_ids(automatic(dict(type='PRWDataset', data_root=str(root))))
+
+
+def test_a_training_set_that_does_not_know_its_identities():
+    config = automatic(dict(type='ConcatDataset', datasets=[]))
+    with pytest.raises(UserError, match='ConcatDataset does not know its identities'):
+        from_config.set_num_ids(config)
+
+
 def test_images_of_a_data_set_of_the_users_own(tmp_path):
     from mmps.datasets import PRWDataset
     from mmps.registry import DATASETS

@@ -124,3 +124,14 @@ def test_gradient_survives_the_update():
     expected = torch.autograd.grad(loss.eval()(F.normalize(raw), person_ids), raw)[0]
     actual = torch.autograd.grad(loss.train()(F.normalize(raw), person_ids), raw)[0]
     assert torch.equal(actual, expected)
+
+
+def test_an_open_number_of_identities_becomes_that_of_the_weights():
+    trained = OIMLoss(num_ids=3, embed_dim=2, queue_size=4)
+    trained.lut.fill_(0.5)
+    loss = OIMLoss(num_ids='auto', embed_dim=2, queue_size=4)
+    assert loss.lut.shape == (0, 2)
+    loss.load_state_dict(trained.state_dict())
+    assert torch.equal(loss.lut, trained.lut)
+    with pytest.raises(RuntimeError, match='size mismatch for lut'):
+        OIMLoss(num_ids=2, embed_dim=2, queue_size=4).load_state_dict(trained.state_dict())

@@ -10,11 +10,14 @@ from mmps.utils.errors import UserError
 from mmps.visualization import read_image
 
 
+AUTOMATIC = ('--cfg-options', 'model.roi_head.reid_head.num_ids=auto')
+
+
 @pytest.fixture(scope='module')
 def trained(config_file, load_tool):
     """Work dir of a finished training."""
     work_dir = config_file.parent / 'trained'
-    run(load_tool('train.py'), config_file, '--work-dir', work_dir)
+    run(load_tool('train.py'), config_file, '--work-dir', work_dir, *AUTOMATIC)
     return work_dir
 
 
@@ -22,8 +25,10 @@ def run(tool, *arguments):
     tool.main([str(argument) for argument in arguments])
 
 
-def test_training_leaves_a_checkpoint(trained):
-    assert (trained / 'epoch_1.pth').is_file()
+def test_training_leaves_a_checkpoint_with_a_row_for_each_identity(trained):
+    checkpoint = read_checkpoint(trained / 'epoch_1.pth')
+    assert checkpoint['state_dict']['roi_head.reid_head.criterion.lut'].shape == (5, 16)
+    assert 'num_ids=5' in checkpoint['meta']['cfg']
     assert list(trained.glob('*/vis_data/scalars.json'))
 
 
@@ -47,7 +52,7 @@ def test_test_writes_predictions_and_rankings(trained, config_file, tmp_path, ca
         out,
         '--show-dir',
         pictures,
-        '--cfg-options',
+        *AUTOMATIC,
         'test_evaluator.score_thr=0.0',
     )
     predictions = load_predictions(out)
@@ -63,6 +68,12 @@ def test_checkpoint_of_another_model(config_file, tmp_path, load_tool):
     torch.save({'state_dict': {'conv.weight': torch.zeros(3)}}, tmp_path / 'other.pth')
     with pytest.raises(UserError, match=r'other.pth is of another model.*1 unexpected \(conv'):
         run(load_tool('test.py'), config_file, tmp_path / 'other.pth', '--work-dir', tmp_path)
+
+
+def test_another_number_of_identities_is_an_error_of_the_user(config_file, tmp_path, load_tool):
+    options = ('--work-dir', tmp_path, '--cfg-options', 'model.roi_head.reid_head.num_ids=4')
+    with pytest.raises(UserError, match='has 5 identities, but .* 4. Set .*num_ids=5'):
+        run(load_tool('train.py'), config_file, *options)
 
 
 @pytest.mark.parametrize('split', ['train', 'test'])

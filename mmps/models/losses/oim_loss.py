@@ -1,5 +1,7 @@
 """Online instance matching, and how well it does."""
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from mmdet.utils import reduce_mean
@@ -32,7 +34,9 @@ class OIMLoss(nn.Module):
         ([[0.0, 0.0], [1.0, 0.0]], [0.0, 1.0], 1)
 
     Args:
-        num_ids: Labelled identities, rows of the LUT.
+        num_ids: Labelled identities, rows of the LUT. ``'auto'``: ``tools/train.py`` puts the number
+            of the training set in its place; a network that is not trained takes the rows that come
+            with its weights.
         embed_dim: Width D of the embeddings.
         queue_size: Rows of the circular queue.
         momentum: Weight of the old LUT row in its update.
@@ -43,7 +47,7 @@ class OIMLoss(nn.Module):
 
     def __init__(
         self,
-        num_ids: int,
+        num_ids: int | Literal['auto'],
         embed_dim: int,
         queue_size: int = 2048,
         momentum: float = 0.5,
@@ -55,9 +59,15 @@ class OIMLoss(nn.Module):
         self.momentum = momentum
         self.scalar = scalar
         self.statistics = OIMStatistics()
-        self.register_buffer('lut', torch.zeros(num_ids, embed_dim))
+        self.register_buffer('lut', torch.zeros(0 if num_ids == 'auto' else num_ids, embed_dim))
         self.register_buffer('queue', torch.zeros(queue_size, embed_dim))
         self.register_buffer('queue_pointer', torch.zeros((), dtype=torch.long))
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args) -> None:
+        rows = state_dict.get(f'{prefix}lut')
+        if len(self.lut) == 0 and rows is not None:
+            self.lut = self.lut.new_zeros(rows.shape)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def forward(self, embeddings: Tensor, person_ids: Tensor) -> Tensor:
         """The mean cross entropy of the labelled people; 0 (with a graph) when there are none.

@@ -1,5 +1,7 @@
 """From identification features to embeddings, and their loss."""
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from mmengine.dist import get_world_size
@@ -27,7 +29,7 @@ class ReIDHead(BaseModule):
 
     Args:
         in_channels: Channels of the region features.
-        num_ids: Labelled identities of the training set.
+        num_ids: Labelled identities of the training set, or ``'auto'``, see :class:`OIMLoss`.
         embed_dim: Width of the embedding; 2,048 in the paper.
         stripes: Horizontal stripes pooled separately, head to feet; 1 is the paper's global
             pooling.
@@ -45,7 +47,7 @@ class ReIDHead(BaseModule):
     def __init__(
         self,
         in_channels: int,
-        num_ids: int,
+        num_ids: int | Literal['auto'],
         embed_dim: int = 2048,
         stripes: int = 1,
         stripe_attention: bool = False,
