@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +15,7 @@ from mmps.formats.coco import SPLITS, UNKNOWN_CAMERA
 from mmps.formats.converters.annotated_images import Annotations, Tally
 from mmps.formats.converters.own_data import convert_own_data
 from mmps.formats.scene_index import SceneIndex
+from mmps.utils.config import PROJECT
 from mmps.utils.errors import UserError
 
 if TYPE_CHECKING:
@@ -128,10 +131,12 @@ def convert(
         names = sorted((number, name) for name, number in cameras.items())
         print('cameras: ' + ', '.join(f'{number} = {name}' for number, name in names))
     print_tally(annotations.tally)
-    print(
-        f'train with model.roi_head.reid_head.num_ids={splits["train"].num_ids}; the data set is\n'
-        f'{dataset_config(out, images)}'
-    )
+    config, new = write_config(out, images)
+    kept = '' if new else ', which was there already'
+    print(f'config: {config}{kept}; look at the data, and train with')
+    for script, command in (('analysis_tools/dataset_report.py', 'report'), ('train.py', 'train')):
+        script = Path('tools', script)
+        print(f'  {f"python {script}" if script.is_file() else f"mmps {command}"} {config}')
 
 
 def summary(index: SceneIndex) -> str:
@@ -153,6 +158,33 @@ def print_tally(tally: Tally) -> None:
     """Print what was left out or decided."""
     for line in tally.lines():
         print(f'  {line}')
+
+
+_CONFIG = """\
+# A small network for the data beside this file; docs/own_data.md names larger ones.
+_base_ = {base!r}
+
+dataset ={dataset}
+train_dataloader = dict(dataset=dataset)
+val_dataloader = dict(dataset=dataset)
+test_dataloader = val_dataloader
+"""
+
+
+def write_config(data_root: Path, image_root: Path) -> tuple[Path, bool]:
+    """A config that trains on what was written, and whether it is new: none is written over."""
+    root, base = (
+        Path(data_root).resolve(),
+        PROJECT / 'configs/custom/ps_densenet_slim_att_own_data.py',
+    )
+    path = Path(data_root, re.sub(r'\W', '_', root.name) + '.py')
+    if root.is_relative_to(PROJECT):  # so that both can be moved together
+        base = Path(os.path.relpath(base, root))
+    new = not path.exists()
+    if new:
+        dataset = dataset_config(data_root, image_root)
+        path.write_text(_CONFIG.format(base=base.as_posix(), dataset=dataset[1:]), 'utf-8')
+    return path, new
 
 
 def dataset_config(data_root: Path, image_root: Path) -> str:

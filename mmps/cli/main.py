@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import runpy
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from mmps.utils.config import PROJECT
+from mmps.utils.errors import did_you_mean
 
 COMMANDS = {
     'demo': 'misc/quick_start.py',
@@ -59,8 +59,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     name, *rest = words
     known = scripts()
     if name not in known:
-        close = difflib.get_close_matches(name, known, n=3)
-        hint = f'; did you mean {", ".join(close)}?' if close else '; mmps --help lists them'
+        hint = did_you_mean(name, known) or '; mmps --help lists them'
         print(f'error: there is no command {name!r}{hint}', file=sys.stderr)
         sys.exit(2)
     sys.argv = [f'mmps {name}', *rest]

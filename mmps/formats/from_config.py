@@ -75,7 +75,9 @@ def set_num_ids(config: Config) -> None:
     if dataset.type in FORMATS:
         number = load_scenes(scene_files(dataset))[0].num_ids
     elif {'dataset', 'datasets'} & dataset.keys():
-        raise UserError(f"num_ids='auto': a {dataset.type} does not know its identities; count them")
+        raise UserError(
+            f"num_ids='auto': a {dataset.type} does not know its identities; count them"
+        )
     else:
         number = _build(dataset).num_ids
     for place in places:

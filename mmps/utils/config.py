@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmps.utils.errors import UserError
+from mmps.utils.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -138,14 +138,9 @@ def set_options(config: Config, path: str, options: dict[str, Any]) -> None:
 
 def _similar_configs(path: str) -> str:
     """A hint for a mistyped name, from the files beside it."""
-    import difflib
-
     folder = Path(path).parent
-    names = [file.name for file in folder.glob('*.py')] if folder.is_dir() else []
-    close = difflib.get_close_matches(Path(path).name, names, n=3, cutoff=0.5)
-    return (
-        '; did you mean ' + ', '.join(str(folder / name) for name in close) + '?' if close else ''
-    )
+    names = [str(file) for file in folder.glob('*.py')] if folder.is_dir() else []
+    return did_you_mean(path, names)
 
 
 def require_entries(config: Config, path: str, keys: Sequence[str]) -> None:

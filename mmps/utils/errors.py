@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
 
@@ -25,6 +26,17 @@ def data_errors() -> Iterator[None]:
         if isinstance(error, UserError):
             raise
         raise DataError(str(error)) from error
+
+
+def did_you_mean(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
+    """The end of a message about a name that there is not: those like it, if there are any.
+
+    Example:
+        >>> did_you_mean('is_querry', ['camera', 'is_query'])
+        '; did you mean is_query?'
+    """
+    close = difflib.get_close_matches(name, list(known), n=3, cutoff=cutoff)
+    return f'; did you mean {", ".join(close)}?' if close else ''
 
 
 def require_extra(module: str, extra: str) -> ModuleType:

@@ -48,7 +48,7 @@ def test_the_number_of_identities_is_that_of_the_training_set(tmp_path):
 
 def test_a_training_set_that_does_not_know_its_identities():
     config = automatic(dict(type='ConcatDataset', datasets=[]))
-    with pytest.raises(UserError, match='ConcatDataset does not know its identities'):
+    with pytest.raises(UserError, match='ConcatDataset does not know its id'):
         from_config.set_num_ids(config)
 
 

@@ -12,8 +12,11 @@ from PIL import Image
 
 from mmps.datasets import CocoPersonSearchDataset
 from mmps.formats.coco import CocoPersonSearchFiles
+from mmps.formats.from_config import set_num_ids
 from mmps.formats.loading import read_scenes
 from mmps.formats.prw import PRWFiles
+from mmps.registry import DATASETS
+from mmps.utils.config import load_config
 from mmps.utils.errors import UserError
 
 CONFIG = """
@@ -60,9 +63,19 @@ def test_csv_to_coco(load_tool, cameras, capsys):
         '  12 images split by people, because the annotations do not say (first: camera_0/00.jpg)',
         '  6 queries chosen, the first box of each person in each camera '
         f'(first: {images_of_the_test(cameras)[0]})',
-        'train with model.roi_head.reid_head.num_ids=2; the data set is',
-        f"  dict(type='CocoPersonSearchDataset', data_root='{cameras}', image_folder='images')",
+        f'config: {config_of(cameras)}; look at the data, and train with',
+        f'  python tools/analysis_tools/dataset_report.py {config_of(cameras)}',
+        f'  python tools/train.py {config_of(cameras)}',
     ]
+    config_of(cameras).write_text('changed = True\n')
+    tool.main([str(cameras / 'boxes.csv'), '--test-share', '0.5'])
+    assert config_of(cameras).read_text() == 'changed = True\n'
+    assert f'config: {config_of(cameras)}, which was there already; l' in capsys.readouterr().out
+
+
+def config_of(root):
+    """Where a converter writes its config."""
+    return root / f'{root.name}.py'
 
 
 def images_of_the_test(root):
@@ -74,9 +87,13 @@ def test_files_elsewhere(load_tool, cameras, capsys):
     out = cameras / 'new'
     arguments = ['--images', str(cameras / 'images'), '--out', str(out), '--test-share', '0.5']
     tool.main([str(cameras / 'boxes.csv'), *arguments])
-    assert f"image_folder='{cameras}/images'" in capsys.readouterr().out
-    train = CocoPersonSearchDataset(data_root=str(out), image_folder=f'{cameras}/images')
-    assert len(train) == 6
+    assert f'config: {config_of(out)};' in capsys.readouterr().out
+    config = load_config(config_of(out), {})
+    set_num_ids(config)
+    assert config.model.roi_head.reid_head.num_ids == 2
+    for split in ('train', 'val', 'test'):
+        built = DATASETS.build(config[f'{split}_dataloader'].dataset)
+        assert (len(built), built.test_mode) == (6, split != 'train')
 
 
 def test_cvat_to_coco(load_tool, cameras):
@@ -125,9 +142,8 @@ def test_two_tasks_of_cvat(load_tool, tmp_path, capsys):
         tool.main([*map(str, paths), '--test-share', '0.5', *options])
         printed = capsys.readouterr().out
         assert 'cameras: 1 = hall, 2 = lift' in printed
-        config = eval(printed[printed.index('dict(') :], {'dict': dict})
-        kind = {'CocoPersonSearchDataset': CocoPersonSearchDataset}[config.pop('type')]
-        splits = [kind(**config), kind(test_mode=True, **config)]
+        config = load_config(config_of(tmp_path / 'hall'), {})
+        splits = [DATASETS.build(config[f'{s}_dataloader'].dataset) for s in ('train', 'test')]
         entries = [split.get_data_info(k) for split in splits for k in range(len(split))]
         assert len(entries) == 8
         for entry in entries:
@@ -169,7 +185,7 @@ def test_mot_to_coco(load_tool, tmp_path, capsys):
     tool.main([*sequences, '--test', sequences[1], '--one-based'])
     printed = capsys.readouterr().out
     assert 'train: 3 images, 1 cameras, 6 boxes, 6 labelled, 2 identities' in printed
-    assert "image_folder=''" in printed
+    assert "image_folder=''" in config_of(tmp_path).read_text()
     dataset = CocoPersonSearchDataset(data_root=str(tmp_path), image_folder='')
     assert dataset.get_data_info(0)['instances'][0]['bbox'] == [8, 2, 16, 22]
     tool.main([*sequences, '--shared-ids', '--every', '2', '--test-share', '0.5'])

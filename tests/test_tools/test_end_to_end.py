@@ -9,7 +9,6 @@ from mmps.utils.checkpoint import read_checkpoint
 from mmps.utils.errors import UserError
 from mmps.visualization import read_image
 
-
 AUTOMATIC = ('--cfg-options', 'model.roi_head.reid_head.num_ids=auto')
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mmps.formats.coco import SPLITS
 from mmps.formats.scene_index import LARGEST_COORDINATE
+from mmps.utils.errors import did_you_mean
 from mmps.utils.image_folder import same_name
 
 from .annotated_images import NOTHING, AnnotatedBox, Annotations, plain_name, read_text
@@ -142,12 +143,16 @@ def _columns(values: list[str], source: str, annotations: Annotations) -> list[s
     if missing:
         raise ValueError(
             f'{source}: the first line has to name the columns; missing: {", ".join(missing)}; '
-            f'there: {", ".join(columns):.60}'
+            f'there: {", ".join(columns):.60}{did_you_mean(missing[0], columns)}'
         )
     twice = [name for name in columns if columns.count(name) > 1]
     if twice:
         raise ValueError(f'{source}: column {twice[0]!r} occurs twice')
     others = [name for name in columns if name not in REQUIRED + OPTIONAL]
+    for name in others:
+        free = [known for known in OPTIONAL if known not in columns]
+        if meant := did_you_mean(name, free, cutoff=0.75):
+            raise ValueError(f'{source}: column {name!r} is not read{meant} Rename or remove it')
     annotations.tally.add(NOT_USED, ', '.join(others), len(others))
     return columns
 

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from mmps.formats.coco import Category, person_categories
 from mmps.formats.json_file import XYWH, Text, WholeNumber, read_json
+from mmps.utils.errors import did_you_mean
 from mmps.utils.image_folder import ImageFolder, same_name
 
 from .annotated_images import (
@@ -97,7 +98,8 @@ def read_cvat(
         raise ValueError(
             f'{", ".join(map(str, paths))}: no box has an attribute {attribute!r}, but '
             f'{", ".join(sorted(attributes)) or "none at all"}; add one to the label in CVAT, or '
-            'name the one that holds the person'
+            'name the one that holds the person with --person-attribute'
+            f'{did_you_mean(attribute, attributes)}'
         )
     if {image.split for image in annotations.images.values()} < {'train', 'test'}:
         # A task may happen to be filed under one of the two, which says nothing about a split.

@@ -15,6 +15,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from mmps.formats.coco import PERSON
 from mmps.formats.json_file import Text, convert_json, read_json
+from mmps.utils.errors import did_you_mean
 from mmps.utils.image_folder import ImageFolder
 
 from .annotated_images import (
@@ -248,7 +249,7 @@ def _person_labels(path: Path, results: Sequence[_Result], person_from: str) -> 
     if person_from not in controls:
         raise ValueError(
             f'{path}: no control is called {person_from!r}; there are '
-            f'{", ".join(sorted(controls)) or "none"}'
+            f'{", ".join(sorted(controls)) or "none"}{did_you_mean(person_from, controls)}'
         )
     labels = set[str]().union(*_labels(results, person_from).values())
     people = {label: label.strip().lower() == PERSON for label in labels}

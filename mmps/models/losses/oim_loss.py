@@ -34,9 +34,8 @@ class OIMLoss(nn.Module):
         ([[0.0, 0.0], [1.0, 0.0]], [0.0, 1.0], 1)
 
     Args:
-        num_ids: Labelled identities, rows of the LUT. ``'auto'``: ``tools/train.py`` puts the number
-            of the training set in its place; a network that is not trained takes the rows that come
-            with its weights.
+        num_ids: Labelled identities, rows of the LUT. ``'auto'`` is replaced by the number of the
+            training set before a training; otherwise it is the number of rows in the weights.
         embed_dim: Width D of the embeddings.
         queue_size: Rows of the circular queue.
         momentum: Weight of the old LUT row in its update.

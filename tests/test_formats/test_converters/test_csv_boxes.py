@@ -93,6 +93,8 @@ def test_what_is_not_read_is_counted(tmp_path):
     [
         ('', 'no line below the header'),
         (HEADER, 'no line below the header'),
+        (f'{HEADER[:-1]},is_querry\n', r"line 1: column 'is_querry' is not .* mean is_query\? R"),
+        ('image,x1,y1,x2,y2,personid\n', r'missing: person_id; .*; did you mean personid\?'),
         ('a.jpg,1,2,3,4,7\n', 'line 1: the first line has to name the columns; missing: image, x1'),
         (
             HEADER.replace('x2', 'w') + 'a,1,2,3,4,7\n',

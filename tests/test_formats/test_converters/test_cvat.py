@@ -137,6 +137,8 @@ def test_errors_name_position_and_fix(read, place, value, message):
 def test_the_attributes_there_are_are_named(read):
     with pytest.raises(ValueError, match="no box has an attribute 'name', but number, occluded, p"):
         read(export(), attribute='name')
+    with pytest.raises(ValueError, match=r'--person-attribute; did you mean number\?'):
+        read(export(), attribute='Number_')
     content = export()
     for entry in content['annotations']:
         entry['attributes'] = None

@@ -224,6 +224,8 @@ def test_errors_name_position_and_fix(read, apply, message):
 def test_the_controls_there_are_are_named(read):
     with pytest.raises(ValueError, match="no control is called 'who'; there are label, person"):
         read(export(), 'who')
+    with pytest.raises(ValueError, match=r'did you mean person\?'):
+        read(export(), 'persons')
     with pytest.raises(ValueError, match="no control is called 'person'; there are none"):
         read([])
 
