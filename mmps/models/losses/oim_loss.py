@@ -5,11 +5,10 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from mmdet.utils import reduce_mean
-from mmengine.dist import all_reduce, get_world_size
+from mmengine.dist import all_gather, all_reduce, get_world_size
 from torch import Tensor, nn
 
 from mmps.registry import MODELS
-from mmps.utils.dist import gather_rows
 
 
 @MODELS.register_module()
@@ -92,7 +91,7 @@ class OIMLoss(nn.Module):
             if self.training:
                 to_people = logits[:, : len(self.lut)].detach() / self.scalar
                 self.statistics.update(to_people, person_ids[labelled])
-                self._update(gather_rows(embeddings), gather_rows(person_ids))
+                self._update(_gather_rows(embeddings), _gather_rows(person_ids))
         return loss
 
     @staticmethod
@@ -207,3 +206,17 @@ def _sum_and_count(values: Tensor) -> tuple[Tensor, Tensor]:
     """Of those that are finite."""
     finite = values.isfinite()
     return values.where(finite, 0.0).sum(), finite.sum().to(values.dtype)
+
+
+def _gather_rows(rows: Tensor) -> Tensor:
+    """The rows ``(n, ...)`` of all ranks, in rank order; ``n`` may differ between ranks and may be
+    0.
+
+    No gradient flows through it. Every rank must call it.
+    """
+    if get_world_size() == 1:
+        return rows.detach()
+    sizes = all_gather(torch.tensor(len(rows), device=rows.device))
+    padding = [0, 0] * (rows.dim() - 1) + [0, int(max(sizes)) - len(rows)]
+    parts = all_gather(F.pad(rows.detach(), padding))
+    return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])
