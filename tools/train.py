@@ -11,7 +11,7 @@ from mmps.cli.common import (
     run_tool,
 )
 from mmps.engine.amp import set_amp
-from mmps.formats.from_config import set_num_ids
+from mmps.formats.from_config import check_training_set, set_num_ids
 from mmps.utils.config import require_entries
 from mmps.utils.errors import UserError
 from mmps.utils.memory import keep_freed_memory
@@ -78,6 +78,8 @@ def main(argv: list[str] | None = None) -> None:
     require_entries(config, arguments.config, ('model', 'train_dataloader', 'train_cfg'))
     set_num_ids(config)
     set_resume(config, arguments.resume)
+    if not config.get('resume'):
+        check_training_set(config)
     if arguments.amp:
         set_amp(config, arguments.amp)
     if arguments.auto_scale_lr:

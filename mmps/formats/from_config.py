@@ -7,10 +7,13 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mmps.evaluation.functional import SearchAnnotations, SearchProtocols
 from mmps.formats import FORMATS, image_folder, load_scenes, scene_files
+from mmps.formats.report import UNTRAINABLE, Anchors, report_dataset
 from mmps.formats.scene_index import to_search_annotations
-from mmps.utils.errors import UserError
+from mmps.utils.errors import DataError, UserError
 
 if TYPE_CHECKING:
     from mmengine.config import Config, ConfigDict
@@ -82,6 +85,46 @@ def set_num_ids(config: Config) -> None:
         number = _build(dataset).num_ids
     for place in places:
         place.num_ids = number
+
+
+def anchors_of(config: Config) -> Anchors | None:
+    """The anchors of a config's network at the scale of its test, if it has both."""
+    model = config.get('model') or {}
+    generator = (model.get('rpn_head') or {}).get('anchor_generator') or {}
+    steps = (config.get('test_dataloader') or {}).get('dataset', {}).get('pipeline') or []
+    scales = [s['scale'] for s in steps if isinstance(s, Mapping) and s.get('type') == 'Resize']
+    if not {'scales', 'ratios', 'strides'} <= generator.keys() or not scales:
+        return None
+    assigner = model.get('train_cfg', {}).get('rpn', {}).get('assigner', {})
+    sides = np.array([stride * s for stride in generator.strides for s in generator.scales])
+    sizes = [
+        side * np.array([ratio**-0.5, ratio**0.5]) for side in sides for ratio in generator.ratios
+    ]
+    return Anchors(np.array(sizes), tuple(scales[0]), assigner.get('min_pos_iou', 0.3))
+
+
+def check_training_set(config: Config) -> None:
+    """Refuse a training set that a training would run with, and learn nothing from.
+
+    One of the user's own kind is taken as it is.
+
+    Raises:
+        DataError: It is one; the message names the first cases.
+    """
+    dataset = config.train_dataloader.dataset
+    if dataset.type not in FORMATS:
+        return
+    report = report_dataset(
+        dict(train=scene_files(dataset)),
+        dict(train=image_folder(dataset)),
+        title=f'nothing can be learnt from the training set in {dataset.data_root}',
+        open_images=True,
+        anchors=anchors_of(config),
+    )
+    found = [problem for problem in report.problems if problem.kind in UNTRAINABLE]
+    if found:
+        lines = [f'{p.kind} ({p.count:,}), {p.consequence}: {p.examples[0]}' for p in found]
+        raise DataError('; '.join([report.title, *lines]))
 
 
 def automatic_num_ids(entry: Any) -> Iterator[Any]:

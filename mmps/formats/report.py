@@ -26,10 +26,18 @@ KINDS: dict[str, tuple[str, str]] = {
     'image file missing': ('error', 'training and evaluation stop; unpack the images again'),
     'image damaged': ('error', 'truncated or no image; fetch or unpack it again'),
     'box outside the image': ('error', 'shows nothing; wrong scale, order or image'),
+    'boxes are two corners': ('error', 'x1, y1, x2, y2 where x, y, width, height are read'),
+    'fewer than two identities': ('error', 're-ID has nobody to tell from anybody else'),
+    'most people do not fit the anchors': (
+        'error',
+        "they are not learnt; change scale in both pipelines, or the anchors' scales",
+    ),
+    'person does not fit the anchors': ('warning', 'too small or too large to be learnt'),
     'query without a positive': ('warning', 'nobody to find: left out of the means'),
     'box reaching out of the image': ('warning', 'part of it shows nothing'),
     'box without area': ('warning', 'left out of training and evaluation'),
     'box listed twice': ('warning', 'one of the two can never be found'),
+    'identity of both splits': ('warning', 'a test person in training images, by the number'),
     'identity twice in an image': ('warning', 'only the first box counts as a positive'),
     'query box not annotated': ('warning', 'no box of its image has these coordinates'),
     'query annotated as somebody else': ('warning', 'its box has another id in its image'),
@@ -40,7 +48,6 @@ KINDS: dict[str, tuple[str, str]] = {
     'person in a gallery image not marked': ('warning', 'finding them counts as wrong'),
     'identity in one image': ('note', 'nothing to compare with'),
     'identity seen by one camera': ('note', 'teaches nothing about change of camera'),
-    'identity of both splits': ('note', 'the same number in training and test'),
     'image without people': ('note', 'teaches and tests detection only'),
     'image of another size': ('note', 'nearly all others of this camera have one size'),
     'image turned by EXIF': ('note', 'boxes have to fit the picture as it is displayed'),
@@ -50,6 +57,13 @@ KINDS: dict[str, tuple[str, str]] = {
 Errors stop training or evaluation, or make its numbers mean nothing; warnings are probably mistakes
 of whoever annotated or converted the data; notes are found in the field's own data sets as well.
 """
+
+UNTRAINABLE = (
+    'boxes are two corners',
+    'fewer than two identities',
+    'most people do not fit the anchors',
+)
+"""Errors with which a training would run, and learn nothing."""
 
 EXAMPLES = 5
 """Cases of a problem that are spelt out."""
@@ -63,6 +77,35 @@ ROUNDING = 1.0
 """Pixels that a box may reach out of its image without being reported: corners are rounded."""
 
 _CORNERS = ['x1', 'y1', 'x2', 'y2']
+
+
+@dataclass(frozen=True)
+class Anchors:
+    """What sizes of people a network can learn to detect.
+
+    Attributes:
+        sizes: (A, 2) width and height of each anchor, in pixels of the scaled image.
+        scale: Larger and smaller side that images are scaled to fit into.
+        overlap: IoU that a person needs with some anchor.
+    """
+
+    sizes: np.ndarray
+    scale: tuple[float, float]
+    overlap: float
+
+    def scaled(self, boxes: pd.DataFrame) -> np.ndarray:
+        """(n, 2) width and height of boxes, given with the ``width`` and ``height`` of their image,
+        in the scaled image; NaN where that is unknown.
+        """
+        sides = np.sort(boxes[['width', 'height']].to_numpy(), axis=1)
+        factor = (np.sort(self.scale) / sides).min(1, keepdims=True)
+        return factor * (boxes[['x2', 'y2']].to_numpy() - boxes[['x1', 'y1']].to_numpy())
+
+    def miss(self, sizes: np.ndarray) -> np.ndarray:
+        """(n,) bool: whether none of the anchors overlaps a person of this size wherever it is."""
+        shared = np.minimum(sizes[:, None], self.sizes).prod(2)
+        united = sizes.prod(1)[:, None] + self.sizes.prod(1) - shared
+        return (shared / united).max(1) < self.overlap
 
 
 @dataclass(frozen=True)
@@ -206,6 +249,8 @@ def annotation_problems(split: Split) -> Iterator[Problem]:
             lambda row: f'{split.show_person(row.person)}: camera {row.camera}',
         )
     yield split.problem('image without people', list(images.name[~images.index.isin(boxes.image)]))
+    if split.name == 'train' and (count := seen.person.nunique()) < 2:
+        yield split.problem('fewer than two identities', [f'labelled identities: {count}'])
 
 
 def shared_identities(train: Split, test: Split) -> Problem:
@@ -280,7 +325,12 @@ def _gallery_problems(split: Split, name: int | str, gallery: SearchGalleries) -
 
 
 def image_problems(
-    split: Split, folder: Path, *, open_images: bool = False, decode_images: bool = False
+    split: Split,
+    folder: Path,
+    *,
+    open_images: bool = False,
+    decode_images: bool = False,
+    anchors: Anchors | None = None,
 ) -> Iterator[Problem]:
     """What the image files show; those that are opened fill in the sizes of the split's images.
 
@@ -289,6 +339,7 @@ def image_problems(
         folder: What the names of its images are relative to.
         open_images: Open every file; otherwise only those that are missing are found.
         decode_images: Decode the pixels as well, which takes minutes for thousands of scenes.
+        anchors: Of the network that is to learn from them, where it has any.
     """
     files = ImageFolder(folder)
     missing = [files.path(name) for name in split.images.name if files.find(name) is None]
@@ -324,7 +375,38 @@ def image_problems(
         yield split.problem(
             kind, cases, lambda b: f'{split.show_box(b)} in {b.width:g} x {b.height:g} pixels'
         )
+    yield split.problem('boxes are two corners', _corners_taken_for_sides(boxes), split.show_box)
+    known = boxes[boxes.width.notna()]
+    if anchors is not None and len(known):
+        yield _without_anchor(split, known, anchors)
     yield split.problem('image of another size', list(_unusual_sizes(split.images)))
+
+
+def _corners_taken_for_sides(boxes: pd.DataFrame) -> pd.DataFrame:
+    """All boxes, if width and height of nearly all would be a second corner, right of and below the
+    first and inside the image, and many reach out of the image as they are.
+    """
+    width, height = boxes.x2 - boxes.x1, boxes.y2 - boxes.y1
+    corner = (width > boxes.x1) & (height > boxes.y1)
+    corner &= (width <= boxes.width + ROUNDING) & (height <= boxes.height + ROUNDING)
+    beyond = (boxes.x2 > boxes.width + ROUNDING) | (boxes.y2 > boxes.height + ROUNDING)
+    return boxes if corner.mean() >= 0.99 and beyond.mean() >= 0.2 else boxes[:0]
+
+
+def _without_anchor(split: Split, boxes: pd.DataFrame, anchors: Anchors) -> Problem:
+    """People whom the network cannot learn to detect; of another kind if they are most."""
+    sizes = anchors.scaled(boxes)
+    missed = anchors.miss(sizes)
+    sides = np.sqrt(anchors.sizes.prod(1))
+    wide, high = anchors.scale
+    return split.problem(
+        f'{"most people do" if missed.mean() > 0.5 else "person does"} not fit the anchors',
+        boxes.assign(w=sizes[:, 0], h=sizes[:, 1])[missed],
+        lambda b: (
+            f'{split.show_box(b)}: {b.w:.0f} x {b.h:.0f} pixels at {wide:g} x {high:g}, where '
+            f'anchors have the area of {sides.min():.0f} to {sides.max():.0f} squared'
+        ),
+    )
 
 
 def open_image(path: Path, *, decode: bool) -> ImageHeader | str | None:
@@ -469,6 +551,7 @@ def report_dataset(
     title: str,
     open_images: bool = False,
     decode_images: bool = False,
+    anchors: Anchors | None = None,
 ) -> DatasetReport:
     """Read a data set and look for everything that can be wrong with it.
 
@@ -478,6 +561,7 @@ def report_dataset(
         title: What to call the data set.
         open_images: Read size, orientation and end of every image file.
         decode_images: Decode every image as well; implies ``open_images``.
+        anchors: Of the network that is to learn from it, where it has any.
 
     Raises:
         FileNotFoundError: An annotation file is missing.
@@ -488,7 +572,11 @@ def report_dataset(
     for name, split in splits.items():
         files[name].prepare()
         problems += image_problems(
-            split, image_folders[name], open_images=open_images, decode_images=decode_images
+            split,
+            image_folders[name],
+            open_images=open_images,
+            decode_images=decode_images,
+            anchors=anchors,
         )
         problems += [*annotation_problems(split), *search_problems(split)]
     if len(splits) == 2:

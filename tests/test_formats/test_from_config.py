@@ -1,8 +1,10 @@
+import numpy as np
 import pytest
 from helpers.prw_files import write_tiny_prw
 from mmengine.config import Config
 
 from mmps.formats import from_config
+from mmps.utils.config import load_config
 from mmps.utils.errors import UserError
 
 
@@ -44,6 +46,37 @@ def test_the_number_of_identities_is_that_of_the_training_set(tmp_path):
     (root / 'frame_train.mat').write_bytes(b'no matrix')
     with pytest.raises(UserError, match='frame_train.mat'):
         from_config.set_num_ids(automatic(dict(type='PRWDataset', data_root=str(root))))
+
+
+def test_anchors_are_those_that_mmdet_lays():
+    from mmdet.models.task_modules.prior_generators import AnchorGenerator
+
+    config = load_config('ps_densenet_slim_att_own_data', {})
+    anchors = from_config.anchors_of(config)
+    generator = dict(config.model.rpn_head.anchor_generator)
+    generator.pop('type')
+    (base,) = AnchorGenerator(**generator).base_anchors
+    np.testing.assert_allclose(
+        sorted(anchors.sizes.prod(1)), sorted((base[:, 2:] - base[:, :2]).prod(1)), rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        sorted(anchors.sizes[:, 1]), sorted(base[:, 3] - base[:, 1]), rtol=1e-5
+    )
+    assert (anchors.scale, anchors.overlap) == ((480, 270), 0.3)
+    assert from_config.anchors_of(Config(dict(model=dict(type='Other')))) is None
+
+
+def test_a_training_set_from_which_nothing_can_be_learnt(tmp_path):
+    """The only anchor is 181 x 362 pixels large, in images of 160 x 120."""
+    root = write_tiny_prw(tmp_path / 'prw')
+    dataset = dict(type='PRWDataset', data_root=str(root))
+    config = Config(dict(model={}, train_dataloader=dict(dataset=dataset)))
+    from_config.check_training_set(config)
+    config.test_dataloader = dict(dataset=dict(pipeline=[dict(type='Resize', scale=(160, 120))]))
+    generator = dict(scales=[16], ratios=[2.0], strides=[16])
+    config.model = dict(rpn_head=dict(anchor_generator=generator))
+    with pytest.raises(UserError, match='nothing can be learnt .* most people do not fit the anch'):
+        from_config.check_training_set(config)
 
 
 def test_a_training_set_that_does_not_know_its_identities():

@@ -20,6 +20,7 @@ from mmps.formats.prw import PRWFiles
 from mmps.formats.report import (
     EXAMPLES,
     KINDS,
+    Anchors,
     Split,
     SplitStatistics,
     annotation_problems,
@@ -167,7 +168,7 @@ def frame(name, people, camera=1):
     return Frame(name, bboxes, ids, f'{name}.mat', camera)
 
 
-def annotation_kinds(frames, removed=(), name='train', **options):
+def annotation_kinds(frames, removed=(), name='test', **options):
     split = Split(name, SceneIndex(frames, 9, **options), removed)
     return {p.kind: (p.count, p.examples) for p in annotation_problems(split) if p.count}
 
@@ -228,6 +229,18 @@ def test_one_camera_or_unknown_cameras_cannot_tell_who_is_seen_by_one():
 def test_images_without_people():
     frames = [frame('a.jpg', []), frame('b.jpg', [])]
     assert annotation_kinds(frames) == {'image without people': (2, ('a.jpg', 'b.jpg'))}
+
+
+def test_one_identity_is_nobody_to_tell_apart():
+    frames = [frame(name, [(3, BOX), (-1, OTHER)]) for name in ('a.jpg', 'b.jpg')]
+    assert [
+        [
+            problem.kind
+            for problem in annotation_problems(Split(split, SceneIndex(frames, 1)))
+            if problem.count
+        ]
+        for split in ('train', 'test')
+    ] == [['fewer than two identities'], []]
 
 
 def test_no_image_at_all():
@@ -384,8 +397,10 @@ def write(path, width=WIDTH, height=HEIGHT):
     return path
 
 
-def problems_of(split, folder, decode=False):
-    problems = image_problems(split, folder, open_images=True, decode_images=decode)
+def problems_of(split, folder, decode=False, anchors=None):
+    problems = image_problems(
+        split, folder, open_images=True, decode_images=decode, anchors=anchors
+    )
     return {p.kind: (p.count, p.examples) for p in problems if p.count}
 
 
@@ -455,6 +470,42 @@ def test_boxes_outside_and_reaching_out(tmp_path):
             ),
         ),
     }
+
+
+ANCHORS = Anchors(np.array([[16.0, 32.0], [64.0, 64.0]]), scale=(128, 128), overlap=0.3)
+
+
+def test_people_of_a_size_that_no_anchor_has(tmp_path):
+    """Images of 64 x 48 are doubled; the smaller anchor has an area of 512 pixels."""
+    write(tmp_path / 'a.jpg')
+    fits = [20, 5, 28, 15]  # 16 x 20 pixels: 320 of 512
+    small = [40, 20, 46, 26]  # 12 x 12 pixels: 144 of 512, 0.28
+    shown = 'a.jpg.mat (box 2): [40, 20, 46, 26]: 12 x 12 pixels at 128 x 128, where anchors have'
+    split = split_of(['a.jpg'], [fits, fits, small])
+    problems = problems_of(split, tmp_path, anchors=ANCHORS)
+    ((count, (example,)),) = problems.values()
+    assert list(problems) == ['person does not fit the anchors']
+    assert (count, example) == (1, f'{shown} the area of 23 to 64 squared')
+    split = split_of(['a.jpg'], [small, small, fits])
+    assert 'most people do not fit the anchors' in problems_of(split, tmp_path, anchors=ANCHORS)
+
+
+CORNERS = [[4, 4, 14, 30], [30, 6, 44, 40], [40, 2, 60, 44], [10, 10, 20, 30]]
+
+
+def test_corners_that_were_read_as_sides(tmp_path):
+    write(tmp_path / 'a.jpg')
+
+    def found(rows):
+        return 'boxes are two corners' in problems_of(split_of(['a.jpg'], rows), tmp_path)
+
+    read = [[x1, y1, x1 + x2, y1 + y2] for x1, y1, x2, y2 in CORNERS]
+    assert found(read)
+    assert not found(CORNERS)
+    assert not found([])
+    # Too large by another mistake: the second corner would be left of the first.
+    assert not found([*read, [50, 4, 80, 40]])
+    assert not found([[0, 0, WIDTH, HEIGHT]] * 3)
 
 
 def test_an_image_unlike_the_others_of_its_camera(tmp_path):

@@ -23,12 +23,12 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         '--check-images',
-        action='store_true',
-        help='open every image for its size, so that truncated files and boxes outside are found',
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help='open every image for its size, by which truncated files, boxes outside and people of '
+        'sizes that the network cannot learn are found (default: yes)',
     )
-    parser.add_argument(
-        '--decode', action='store_true', help='with --check-images: decode every image as well'
-    )
+    parser.add_argument('--decode', action='store_true', help='decode every image as well')
     parser.add_argument(
         '--strict',
         action='store_true',
@@ -36,7 +36,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     arguments = parser.parse_args(argv)
     if arguments.decode and not arguments.check_images:
-        parser.error('--decode is a part of --check-images; give both')
+        parser.error('--decode is a part of --check-images; leave --no-check-images out')
     return arguments
 
 
@@ -46,6 +46,7 @@ def main(argv: list[str] | None = None) -> None:
 
     from mmps.cli.convert import datasets_of
     from mmps.formats import image_folder, scene_files
+    from mmps.formats.from_config import anchors_of
     from mmps.formats.report import report_dataset, report_table
     from mmps.utils.files import write_json
     from mmps.visualization.dataset_report import save_dataset_report
@@ -61,6 +62,7 @@ def main(argv: list[str] | None = None) -> None:
             title=f'{", ".join(kinds)} in {", ".join(roots)}',
             open_images=arguments.check_images,
             decode_images=arguments.decode,
+            anchors=anchors_of(config),
         )
     except ValueError as error:
         raise UserError(error) from error
