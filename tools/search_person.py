@@ -27,14 +27,15 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         nargs='+',
         metavar='QUERY',
         help='image that the person is in; several of one person find them better; '
-        'IMAGE@x1,y1,x2,y2 says where',
+        'IMAGE@x1,y1,x2,y2 says where, IMAGE@whole that it is a person cut out',
     )
     parser.add_argument('--gallery', required=True, help='what index_gallery.py made')
     parser.add_argument(
         '--box',
         type=a_box,
         metavar='x1,y1,x2,y2',
-        help='the person, in pixels; needed unless there is just one in the image',
+        help='the person, in pixels; needed unless there is just one in the image; whole: it is a '
+        'person cut out',
     )
     parser.add_argument(
         '--not',
@@ -68,7 +69,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def an_image(word: str) -> tuple[str, tuple[float, ...] | None]:
+def an_image(word: str) -> tuple[str, tuple[float, ...] | str | None]:
     """A file, and where the person is in it if the word says so."""
     if Path(word).is_file():
         return word, None

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from mmps.apis.people import People
-from mmps.apis.preprocessing import Prepared, Preprocessing, model_tag, plain_steps
+from mmps.apis.preprocessing import (
+    Prepared,
+    Preprocessing,
+    model_tag,
+    plain_steps,
+    scene_size,
+)
 from mmps.deployment.two_files import DetectorFile, ReIDFile
 from mmps.retrieval import ModelTag
 from mmps.utils.errors import UserError
@@ -26,9 +32,12 @@ class Network(Protocol):
 
     Attributes:
         tag: Which model it is.
+        scene_size: Width and height to which scenes are reduced before they are looked at; None
+            where the size of a person does not matter.
     """
 
     tag: ModelTag
+    scene_size: tuple[int, int] | None = None
 
     def prepare(self, image: np.ndarray) -> Any:
         """What a call takes in place of an image (h, w, 3) uint8 BGR, made in advance by another
@@ -111,6 +120,7 @@ class TorchNetwork(Network):
         config = read_config(config)
         init_default_scope(config.get('default_scope', 'mmps'))
         self.preprocessing = Preprocessing(config)
+        self.scene_size = scene_size(config)
         self.model = build_model(config, checkpoint)
         self.tag: ModelTag = model_tag(config, self.model, checkpoint, name)
         self._device = auto_device(device)
@@ -238,6 +248,7 @@ class OnnxNetwork(Network):
                 f'{config.filename}: {list(self.model.file.steps)}; export it again'
             )
         self.preprocessing = Preprocessing(config)
+        self.scene_size = scene_size(config)
         self.tag: ModelTag = self.model.file.tag
 
     def __call__(

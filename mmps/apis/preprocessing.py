@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 
 from mmps.deployment.runtimes import ModelFile
@@ -50,6 +51,53 @@ def test_steps(config: Config) -> list[dict[str, Any]]:
             )
     names = ('LoadAnnotations', 'PackPersonSearchInputs', 'PackDetInputs')
     return [step.to_dict() for step in steps if step.type.split('.')[-1] not in names]
+
+
+def scene_size(config: Config) -> tuple[int, int] | None:
+    """Width and height in pixels to which a config reduces scenes; None where their size does not
+    matter, as where people are cut out first, or are cut-outs already.
+    """
+    if config.test_dataloader.dataset.get('type', '').split('.')[-1] == 'CUHK03Dataset':
+        return None
+    scales = [
+        step['scale'] for step in test_steps(config) if step['type'] == 'Resize' and 'scale' in step
+    ]
+    return tuple(scales[0]) if scales else None
+
+
+_SHARE = 0.4
+"""Of a scene's height that a person takes: measured, docs/search.md."""
+
+
+def as_scene(
+    image: np.ndarray, size: tuple[int, int] | None
+) -> tuple[np.ndarray, tuple[float, float, float, float]]:
+    """A person cut out, in the middle of an empty scene and as large as people are there.
+
+    Around them is the mean colour of the image's edge, which is background mostly.
+
+    Args:
+        image: (h, w, 3) uint8.
+        size: Width and height of the scene; None: the image is taken as it is.
+
+    Returns:
+        The scene (h, w, 3) uint8, and the person's box xyxy in it.
+    """
+    height, width = image.shape[:2]
+    if size is None:
+        return image, (0, 0, width, height)
+    scale = min(_SHARE * size[1] / height, size[0] / width)
+    small = cv2.resize(
+        image,
+        (max(1, round(scale * width)), max(1, round(scale * height))),
+        interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR,
+    )
+    edge = np.concatenate([small[0], small[-1], small[:, 0], small[:, -1]])
+    scene = np.full((size[1], size[0], 3), edge.mean(0), np.uint8)
+    height, width = small.shape[:2]
+    left, top = (size[0] - width) // 2, (size[1] - height) // 2
+    scene[top : top + height, left : left + width] = small
+    return scene, (left, top, left + width, top + height)
 
 
 @dataclass(frozen=True, eq=False)

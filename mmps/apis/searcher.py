@@ -7,7 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from mmps.apis.indexing import index_files, index_live, map_batched
 from mmps.apis.judgement import Judgement, calibrate_labelled
 from mmps.apis.network import open_network, open_published
 from mmps.apis.people import People
+from mmps.apis.preprocessing import as_scene
 from mmps.apis.results import IndexReport, Query, SearchResult
 from mmps.published import find_model, is_model_name
 from mmps.retrieval import Gallery, Where, refined_query
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from mmps.retrieval import Appearance, ModelTag
 
 ImageLike = str | os.PathLike | np.ndarray
+Whole = Literal['whole']
 SCORE_THR = 0.5
 
 
@@ -299,12 +301,13 @@ class PersonSearcher:
         report = index_files(*network, files, gallery, reading, size, problems, progress, stop)
         return replace(report, passed_over=passed_over)
 
-    def query(self, image: ImageLike, box: Sequence[float] | None = None) -> Query:
+    def query(self, image: ImageLike, box: Sequence[float] | Whole | None = None) -> Query:
         """The person to search for.
 
         Args:
             image: A path or an array (h, w, 3) uint8 BGR.
-            box: (4,) xyxy of the person; None: there is one person in it.
+            box: (4,) xyxy of the person; None: there is one person in it. ``'whole'``: the image is
+                a person cut out, and is made as large as people are in scenes.
 
         Raises:
             AmbiguousQueryError: There is nobody, or there are several; the message lists them.
@@ -312,6 +315,12 @@ class PersonSearcher:
         """
         pixels = as_image(image)
         kept = pixels if isinstance(image, np.ndarray) else absolute(image)
+        if isinstance(box, str):
+            if box != 'whole':
+                raise ValueError(f"box {box!r}: give four numbers, or 'whole'")
+            scene, place = as_scene(pixels, self.network.scene_size)
+            whole = np.array([0, 0, *pixels.shape[1::-1]], np.float32)
+            return Query(kept, whole, self.embed(scene, [place])[0])
         if box is not None:
             bbox = check_box(box, pixels)
             return Query(kept, bbox, self.embed(pixels, [bbox])[0])
@@ -333,7 +342,7 @@ class PersonSearcher:
     def search(
         self,
         query_image: ImageLike | Query | list[ImageLike | Query],
-        box: Sequence[float] | None = None,
+        box: Sequence[float] | Whole | None = None,
         top_k: int = 20,
         where: Where | None = None,
         *,
@@ -350,7 +359,7 @@ class PersonSearcher:
             query_image: Image that the person is in, a path or an array (h, w, 3) uint8 BGR; or
                 what :meth:`query` made. A list: several pictures of one person, whose embeddings
                 are combined (:func:`mmps.retrieval.refined_query`); the first one is drawn.
-            box: (4,) xyxy of the person in a single image; None: there is one person in it.
+            box: Of the person in a single image, as for :meth:`query`.
             top_k: How many people to find at most.
             where: Search only among those that pass.
             gallery: A gallery, or the address of one.

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 
 from mmps.apis.network import BACKENDS
-from mmps.apis.searcher import PersonSearcher
+from mmps.apis.searcher import PersonSearcher, Whole
 from mmps.cli.common import config_parser
 from mmps.published import is_model_name, list_models
 from mmps.retrieval import AsWritten, Gallery, Where, load_calibration
@@ -150,13 +150,15 @@ def a_time(text: str) -> float:
     return _argument(parse_time, text)
 
 
-def a_box(text: str) -> tuple[float, ...]:
-    """For argparse: ``x1,y1,x2,y2``."""
+def a_box(text: str) -> tuple[float, ...] | Whole:
+    """For argparse: ``x1,y1,x2,y2``, or ``whole``."""
 
-    def parse(text: str) -> tuple[float, ...]:
+    def parse(text: str) -> tuple[float, ...] | Whole:
+        if text == 'whole':
+            return text
         box = tuple(float(value) for value in text.split(','))
         if len(box) != 4:
-            raise ValueError(f'{text!r} is no box; write x1,y1,x2,y2 in pixels')
+            raise ValueError(f'{text!r} is no box; write x1,y1,x2,y2 in pixels, or whole')
         return box
 
     return _argument(parse, text)

@@ -7,7 +7,7 @@ from mmengine.runner import Runner
 
 from mmps.apis import PersonSearcher
 from mmps.apis.network import TorchNetwork, build_model
-from mmps.apis.preprocessing import model_tag
+from mmps.apis.preprocessing import as_scene, model_tag, scene_size
 from mmps.apis.preprocessing import test_steps as steps_of
 from mmps.evaluation.functional import load_predictions
 from mmps.evaluation.functional.search import top_matches
@@ -211,3 +211,35 @@ def test_a_checkpoint_alone_is_enough(searcher, tiny_model, tmp_path):
     assert np.array_equal(alone.detect(image).embeddings, searcher.detect(image).embeddings)
     with pytest.raises(UserError, match='tiny.pth holds no config: give its config file too'):
         PersonSearcher(checkpoint)
+
+
+def test_a_cut_out_is_looked_at_as_large_as_people_in_scenes(searcher, tested):
+    _, _, paths = tested
+    cut = read_image(paths[0])[10:50, 20:40]
+    width, height = searcher.network.scene_size
+    scene, (left, top, right, bottom) = as_scene(cut, (width, height))
+    assert scene.shape == (height, width, 3)
+    assert bottom - top == round(0.4 * height) and right - left == round(0.4 * height / 2)
+    edge = np.concatenate([cut[0], cut[-1], cut[:, 0], cut[:, -1]]).mean(0)
+    np.testing.assert_allclose(scene[0, 0], edge, atol=12)  # of the enlarged picture
+    assert abs(left + right - width) <= 1 and abs(top + bottom - height) <= 1
+    query = searcher.query(cut, 'whole')
+    expected = searcher.embed(scene, [(left, top, right, bottom)])[0]
+    np.testing.assert_array_equal(query.embedding, expected)
+    np.testing.assert_array_equal(query.bbox, [0, 0, 20, 40])
+    with pytest.raises(ValueError, match="'half'"):
+        searcher.query(cut, 'half')
+
+
+def test_a_wide_cut_out_fits_and_any_size_may_do():
+    cut = np.full((10, 100, 3), 7, np.uint8)
+    scene, (left, _, right, _) = as_scene(cut, (40, 30))
+    assert (left, right) == (0, 40) and (scene == 7).all()
+    same, box = as_scene(cut, None)
+    assert same is cut and box == (0, 0, 100, 10)
+
+
+def test_where_the_size_of_a_person_does_not_matter():
+    config = Config.fromfile('configs/ps_densenet121_cuhk03.py')
+    assert scene_size(config) is None
+    assert scene_size(Config.fromfile('configs/ps_densenet121_prw.py')) == (1500, 900)

@@ -10,6 +10,7 @@ from mmps.cli.common import run_tool
 
 #: Subcommands and what measures them, below ``mmps.benchmark``.
 SUBCOMMANDS = {
+    'cutouts': 'cutouts.run',
     'data': 'data.run',
     'eval': 'evaluation.run',
     'gallery': 'gallery.run',
