@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ from .lance import LanceEngine
 from .milvus import SCHEME, MilvusEngine
 from .records import (
     Appearance,
+    FramePlace,
     GalleryError,
     GalleryInfo,
     Hit,
@@ -132,6 +134,18 @@ class Gallery:
         rows = self._engine.select(None if source is None else Where(sources=[source]))
         sources = rows.column('source').to_pylist()
         return set(zip(sources, column(rows, 'frame').tolist(), strict=True))
+
+    def frames(self) -> list[FramePlace]:
+        """The images and frames that are there, those included in which nobody was found."""
+        rows = self._engine.select(None)
+        rows = rows.take(np.unique(column(rows, 'frame_id'), return_index=True)[1])
+        parts = [rows.column(name).to_pylist() for name in FramePlace._fields]
+        return [FramePlace(*place) for place in zip(*parts, strict=True)]
+
+    def fingerprint(self) -> str:
+        """Digest of what is there: the same rows, in any order and engine, give the same."""
+        checksums = np.sort(column(self._engine.select(None), 'checksum'))
+        return hashlib.sha256(self.model.fingerprint.encode() + checksums.tobytes()).hexdigest()
 
     def search(
         self,

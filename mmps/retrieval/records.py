@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from numbers import Real
+from typing import NamedTuple
 
 import numpy as np
 
@@ -183,6 +184,15 @@ class Appearance:
     end: float | None
     frames: int
     embedding: np.ndarray = field(repr=False, compare=False)
+
+
+class FramePlace(NamedTuple):
+    """An image, or a frame of a video, that is in a gallery; see :class:`IndexedFrame`."""
+
+    source: str
+    frame: int
+    offset: float | None
+    time: float | None
 
 
 @dataclass(frozen=True)

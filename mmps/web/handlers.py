@@ -15,13 +15,19 @@ from mmps.utils.errors import UserError
 from mmps.web import markup
 from mmps.web.scenes import GoneError
 from mmps.web.service import SearchService
-from mmps.web.session import Session
-from mmps.web.uploads import Uploads
+from mmps.web.session import Edges, Session
+from mmps.web.uploads import Kept, Uploads
 
 FRAMES_PER_PAGE = 12
 MOST_HITS = 100
 WHOLE_SCENE = 'Whole scene'
 ADD = 'adds to the search'
+SEARCHES = 500
+"""Searches whose addresses can be opened."""
+_FORGOTTEN = (
+    'The search of this address is not kept any more. Choose a person; a search that is saved as a '
+    'case can always be opened again.'
+)
 _LONGEST = 200
 """Letters of what a browser tells and gets back."""
 
@@ -76,7 +82,7 @@ class Handlers:
     """One method per event.
 
     Those of searches take the session and the :class:`Controls`, and give the session, picture,
-    exemplars, way to the hits, times of the filter, results and downloads.
+    exemplars, way to the hits, times of the filter, results, downloads and address.
 
     Args:
         service: Does the work.
@@ -86,11 +92,23 @@ class Handlers:
     def __init__(self, service: SearchService, uploads: Uploads) -> None:
         self._service = service
         self._uploads = uploads
+        self._searches: Kept[tuple[Session, Controls]] = Kept(SEARCHES)
 
-    def headline(self) -> tuple[str, dict]:
-        """What the gallery holds now, and the choices of the filter."""
+    @_told
+    def arrive(self, request: gr.Request) -> tuple:
+        """The page is loaded: what the gallery holds, the form, and the search of the address."""
         info = self._service.gallery.info()
-        return markup.headline(info), gr.update(choices=list(info.cameras))
+        headline, choices = markup.headline(info), list(info.cameras)
+        token = request.query_params.get('search', '')
+        kept = self._searches.get(token)
+        if kept is None:
+            session = Session(refusal=_FORGOTTEN if token else '')
+            unchanged = [gr.skip()] * (len(Controls._fields) - 1)
+            parts = (session, markup.picker(session), *[gr.skip()] * 5, '')
+            return headline, gr.update(choices=choices), *unchanged, *parts
+        session, form = kept
+        *parts, _ = self._changed(self._service.search(session), form)
+        return headline, gr.update(choices=choices, value=form.cameras), *form[1:], *parts, token
 
     @_told
     def picture(self, event: gr.EventData, session: Session, *controls: Any) -> tuple:
@@ -126,6 +144,13 @@ class Handlers:
         form = Controls(*controls)
         number, session = _number(event, 'number'), form.applied_to(session)
         return self._changed(self._service.choose(session, number, form.adds), form)
+
+    @_told
+    def box(self, event: gr.EventData, session: Session, *controls: Any) -> tuple:
+        """A box was drawn around a person in the picture."""
+        form = Controls(*controls)
+        edges, session = _edges(event), form.applied_to(session)
+        return self._changed(self._service.choose_box(session, edges, form.adds), form)
 
     @_told
     def leave_out(self, event: gr.EventData, session: Session, *controls: Any) -> tuple:
@@ -170,9 +195,9 @@ class Handlers:
         return markup.scene(hit, similarity, people)
 
     @_told
-    def frames(self, name: str) -> tuple[int, str]:
-        """Show the first of the gallery's scenes with such a name."""
-        return self._page(name, 0)
+    def frames(self, name: str, moment: str) -> tuple[int, str]:
+        """Show the first of the gallery's scenes with such a name, from a time on."""
+        return self._page(name, self._service.scenes.first_at(name or '', moment or ''))
 
     @_told
     def turn(self, event: gr.EventData, start: int, name: str) -> tuple[int, str]:
@@ -202,7 +227,8 @@ class Handlers:
             empty = why_nobody(self._service.gallery, session.where)
         judged = self._service.judgement(session)
         results = markup.results(session, form.view == WHOLE_SCENE, empty, judged)
-        return markup.jump(session), markup.period(session), results, ''
+        address = self._searches.keep((session, form)) if session.exemplars else ''
+        return markup.jump(session), markup.period(session), results, '', address
 
 
 def _time(label: str, text: str | None) -> float | None:
@@ -227,3 +253,13 @@ def _number(event: gr.EventData, key: str) -> int:
         return int(_entry(event, key))  # ids come as text: they have more digits than JavaScript
     except (TypeError, ValueError) as error:
         raise ValueError('the page and the server do not fit; load the page again') from error
+
+
+def _edges(event: gr.EventData) -> Edges:
+    try:
+        left, top, right, bottom = (float(share) for share in _entry(event, 'edges'))
+    except (TypeError, ValueError) as error:
+        raise ValueError('the page and the server do not fit; load the page again') from error
+    if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+        raise ValueError('draw the box within the picture')
+    return left, top, right, bottom

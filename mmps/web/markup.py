@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import json
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -14,7 +15,7 @@ from mmps.sources import format_offset, format_time
 from mmps.visualization.draw import CELL_HEIGHT, CELL_WIDTH, crop_in_context, place_labels
 
 from .scenes import hit_name, source_name, to_jpeg
-from .session import Exemplar, Marks, Picture, Session
+from .session import Edges, Exemplar, Marks, Picture, Session
 
 _STEPS = (-5, -1, 1, 5)
 """Seconds that the buttons below a video's frame go back and on."""
@@ -131,8 +132,9 @@ def results(
         '<button type="button" data-act="refine" class="ps-strong">Search again with these '
         'marks</button><button type="button" data-act="clear">Clear</button></p>'
     )
+    skip = '<a class="ps-skip" href="#save">Skip the hits, to what saves them</a>'
     kind = 'ps-scenes' if whole_scenes else 'ps-crops'
-    return f'{said}{marks}<ol class="ps-hits {kind}">{"".join(cards)}</ol>'
+    return f'{said}{marks}{skip}<ol class="ps-hits {kind}">{"".join(cards)}</ol>'
 
 
 def _card(
@@ -234,15 +236,15 @@ def _video(hit: Hit) -> str:
     )
 
 
-def frames(page: Sequence[tuple[int, str]], start: int, total: int) -> str:
+def frames(page: Sequence[tuple[int, str, str]], start: int, total: int) -> str:
     """Scenes of the gallery, to choose a person in."""
     if not total:
         return '<p class="ps-note">No scene has such a name.</p>'
     cards = ''.join(
-        f'<li><button type="button" data-frame="{key}" title="{escape(name)}">'
+        f'<li><button type="button" data-frame="{key}" title="{escape(f"{name} {when}".strip())}">'
         f'<img src="frame/{key}.jpg" alt="" loading="lazy"><span>{escape(name)}</span>'
-        '</button></li>'
-        for key, name in page
+        f'<time>{escape(when)}</time></button></li>'
+        for key, name, when in page
     )
     end = start + len(page)
     back = '' if start > 0 else ' disabled'
@@ -316,14 +318,18 @@ def picker(session: Session) -> str:
         f'<figure class="ps-picture" data-opened="{session.opened}"><div class="ps-stage">'
         f'<img src="{source}" alt="{escape(picture.name)}">{_boxes(picture, session.chosen)}</div>'
         f'<figcaption><span role="status">{_note(len(picture.people), session.chosen)}</span>'
+        '<button type="button" class="ps-link" data-draw>Draw a box</button>'
+        '<button type="button" class="ps-link" data-whole>Use it as a whole</button>'
         '<label class="ps-link"><input type="file" accept="image/*" '
         'aria-label="Another picture">Another picture</label></figcaption></figure>'
     )
 
 
-def _note(people: int, chosen: int | None) -> str:
+def _note(people: int, chosen: int | Edges | None) -> str:
+    if isinstance(chosen, tuple):
+        return 'Whoever is in the box is chosen.'
     if people == 0:
-        return 'Nobody was found in it. Try another picture.'
+        return 'Nobody was found in it. Draw a box around the person, or use it as a whole.'
     if people == 1:
         return 'One person was found' + ('. Click to search.' if chosen is None else '.')
     if chosen is None:
@@ -331,8 +337,15 @@ def _note(people: int, chosen: int | None) -> str:
     return f'Person {chosen + 1} of {people} is chosen.'
 
 
-def _boxes(picture: Picture, chosen: int | None) -> str:
+def _boxes(picture: Picture, chosen: int | Edges | None) -> str:
     people = picture.people
+    drawn = ''
+    if isinstance(chosen, tuple):
+        drawn = (
+            f'<button type="button" class="ps-box ps-drawn" data-edges="{json.dumps(chosen)}" '
+            f'aria-pressed="true" aria-label="The box around the person" '
+            f'style="{box_style(chosen, (1, 1))};z-index:{len(people)}"></button>'
+        )
     scale = _NARROWEST / picture.size[0]
     sizes = [
         (_NUMBER_PADDING + _NUMBER_DIGIT * len(str(number)), _NUMBER_HEIGHT)
@@ -341,7 +354,7 @@ def _boxes(picture: Picture, chosen: int | None) -> str:
     labels = place_labels(people.bboxes * scale, sizes, (_NARROWEST, picture.size[1] * scale))
     # of overlapping people the smaller ones can be clicked, too
     heights = np.argsort(np.argsort([-area(bbox) for bbox in people.bboxes], kind='stable'))
-    return ''.join(
+    boxes = ''.join(
         f'<button type="button" class="ps-box" data-person="{number}" '
         f'aria-pressed="{truth(chosen == number)}" '
         f'style="{box_style(bbox, picture.size)};z-index:{height}" '
@@ -351,6 +364,7 @@ def _boxes(picture: Picture, chosen: int | None) -> str:
             zip(people.bboxes, people.scores, labels, heights, strict=True)
         )
     )
+    return boxes + drawn  # where picker.js has put it, so that it keeps the focus
 
 
 def jump(session: Session) -> str:

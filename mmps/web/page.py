@@ -51,32 +51,35 @@ def build_page(handlers: Handlers) -> gr.Blocks:
     with gr.Blocks(title='Find a person', analytics_enabled=False, fill_width=True) as page:
         session = gr.State(Session(), time_to_live=_IDLE_SECONDS)
         headline = _html('', elem_id='headline')
-        with gr.Row():
-            with gr.Column(scale=3, min_width=320):
+        with gr.Row(elem_id='layout'):  # page.css says what is beside what
+            with gr.Column(elem_id='query'):
                 picker = _html(markup.picker(Session()), 'picker.js', elem_id='picker')
                 jump = _html('', elem_id='jump')
                 exemplars = _html('', 'buttons.js', elem_id='exemplars')
                 listing = _listing(handlers)
-                controls, period = _controls()
-            with gr.Column(scale=5, min_width=320):
+            with gr.Column(elem_id='found'):
                 results = _html(markup.results(Session(), False), 'results.js', elem_id='results')
-                with gr.Accordion('Save what was found', open=False):
+                with gr.Accordion('Save what was found', open=False, elem_id='save'):
                     blur = gr.Checkbox(True, label='Make everybody else unrecognisable')
                     save = gr.Button('Make the files', variant='primary', size='md')
                     files = _html('', elem_id='files')
+            with gr.Column(elem_id='settings'):
+                controls, period = _controls()
         scene = _html('', 'scene.js', elem_id='scene')
-        changed = [session, picker, exemplars, jump, period, results, files]
+        address = _html('', 'address.js', elem_id='address')
+        changed = [session, picker, exemplars, jump, period, results, files, address]
         listen = partial(_listen, inputs=[session, *controls], outputs=changed)
-        page.load(handlers.headline, None, [headline, controls[0]], **_SILENT)
+        page.load(handlers.arrive, None, [headline, *controls, *changed], **_SILENT)
         listen(picker.picture, handlers.picture, concurrency_id='model', concurrency_limit=1)
         listen(picker.refused, handlers.refused)
         listen(picker.person, handlers.person)
+        listen(picker.box, handlers.box, concurrency_id='model', concurrency_limit=1)
         listen(listing.act, handlers.choose_frame)
         listen(exemplars.act, handlers.leave_out)
         for part in (results, scene):
             listen(part.act, handlers.act)
         *filters, view, _ = controls
-        listen(view.change, handlers.show)
+        listen(view.input, handlers.show)
         for control in filters:
             for event in _changes(control):
                 listen(event, handlers.filter)
@@ -108,7 +111,7 @@ def _changes(control: gr.components.Component) -> list:
     """Events after which the value of a control counts: what is half written does not."""
     if isinstance(control, gr.Textbox):
         return [control.submit, control.blur]
-    return [control.release if isinstance(control, gr.Slider) else control.change]
+    return [control.release if isinstance(control, gr.Slider) else control.input]
 
 
 def _controls() -> tuple[list[gr.components.Component], gr.HTML]:
@@ -137,11 +140,19 @@ def _listing(handlers: Handlers) -> gr.HTML:
     with gr.Accordion(
         'Or choose a scene of the gallery', open=False, elem_id='scenes'
     ) as accordion:
-        name = gr.Textbox(label='Name contains', max_lines=1)
+        with gr.Row():
+            name = gr.Textbox(label='Name contains', max_lines=1, min_width=120)
+            moment = gr.Textbox(
+                label='From this time on',
+                placeholder='0:01:30, or 2026-03-01 14:30',
+                max_lines=1,
+                min_width=120,
+                elem_id='moment',
+            )
         start = gr.State(0)
         listing = _html('', 'frames.js', elem_id='frames')
     shown = dict(outputs=[start, listing])
-    _listen(accordion.expand, handlers.frames, inputs=[name], **shown)
-    _listen(name.change, handlers.frames, inputs=[name], **shown)
+    for event in (accordion.expand, name.change, moment.submit, moment.blur):
+        _listen(event, handlers.frames, inputs=[name, moment], **shown)
     _listen(listing.turn, handlers.turn, inputs=[start, name], **shown)
     return listing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections import OrderedDict
@@ -13,7 +14,14 @@ import cv2
 import numpy as np
 
 from mmps.retrieval.rows import frame_id
-from mmps.sources import format_offset, printable, read_frame, read_frame_at
+from mmps.sources import (
+    format_offset,
+    format_time,
+    parse_time,
+    printable,
+    read_frame,
+    read_frame_at,
+)
 from mmps.visualization.draw import ACCENT, CELL_HEIGHT, CELL_WIDTH, crop_in_context, outline
 
 LONGEST_SIDE = 1600
@@ -54,12 +62,13 @@ def _fitting(image: np.ndarray, longest_side: int) -> np.ndarray:
 
 
 if TYPE_CHECKING:
-    from mmps.retrieval import Gallery, Hit
+    from mmps.retrieval import FramePlace, Gallery, Hit
 
 _DECODERS = 4
 _CACHE_BYTES = 64 * 2**20
 _LISTING_SECONDS = 60
 _THUMBNAIL = 480
+_OFFSET = re.compile(r'(\d+:){0,2}\d{1,5}(\.\d+)?')
 
 
 class GoneError(Exception):
@@ -77,7 +86,7 @@ class Scenes:
         self._gallery = gallery
         self._decoders = threading.BoundedSemaphore(_DECODERS)
         self._cache = _Cache(_CACHE_BYTES)
-        self._listing: tuple[float, dict[int, tuple[str, int]]] = (-float('inf'), {})
+        self._listing: tuple[float, dict[int, FramePlace]] = (-float('inf'), {})
 
     def crop(self, hit_id: int) -> bytes:
         """A person, cut out and outlined.
@@ -147,7 +156,7 @@ class Scenes:
                 return None
         return scene if scene.shape[1::-1] == tuple(hit.size) else None
 
-    def frames(self, name: str, start: int, count: int) -> tuple[list[tuple[int, str]], int]:
+    def frames(self, name: str, start: int, count: int) -> tuple[list[tuple[int, str, str]], int]:
         """Some of the gallery's images and frames of videos, in the order of their names.
 
         Args:
@@ -156,16 +165,40 @@ class Scenes:
             count: How many to list.
 
         Returns:
-            Id and name of each, and how many there are altogether.
+            Id, name and time of each, and how many there are altogether.
         """
+        found = self._named(name)
+        page = found[start : start + count]
+        return [(key, source_name(p.source), _when(p)) for key, p in page], len(found)
+
+    def first_at(self, name: str, moment: str) -> int:
+        """How many of the frames with such a name to pass over to come to a time.
+
+        Args:
+            name: As for :meth:`frames`.
+            moment: A time in a video, ``0:01:30``, ``1:30`` or ``90``; or one of the calendar;
+                empty: the beginning.
+
+        Raises:
+            ValueError: It is no time, or none of them is as late.
+        """
+        if not moment.strip():
+            return 0
+        found = _OFFSET.fullmatch(moment.strip())
+        wanted = _seconds(found[0]) if found else parse_time(moment.strip())
+        for number, (_, place) in enumerate(self._named(name)):
+            value = place.offset if found else place.time
+            if value is not None and value >= wanted - 1e-3:
+                return number
+        raise ValueError(f'no scene with such a name is as late as {moment.strip()}')
+
+    def _named(self, name: str) -> list[tuple[int, FramePlace]]:
         wanted = name.casefold()
-        found = [
+        return [
             (key, place)
             for key, place in self._frames().items()
-            if wanted in Path(place[0]).name.casefold()
+            if wanted in Path(place.source).name.casefold()
         ]
-        page = found[start : start + count]
-        return [(key, _frame_name(*place)) for key, place in page], len(found)
 
     def frame(self, key: int) -> tuple[np.ndarray, list[Hit], str]:
         """A scene (h, w, 3) uint8 BGR by the id of its frame, the people in it, and its name.
@@ -174,16 +207,17 @@ class Scenes:
             KeyError: There is no such frame.
             GoneError: The file is not there any more, or another one is.
         """
-        source, number = self._frames()[key]
-        hits = self._gallery.people_in(source, number)
+        place = self._frames()[key]
+        name = _place_name(place.source, place.offset)
+        hits = self._gallery.people_in(place.source, place.frame)
         with self._decoders:
             try:
-                scene = read_frame(source, number, hits[0].offset if hits else None)
+                scene = read_frame(place.source, place.frame, place.offset)
             except (OSError, ValueError) as error:
-                raise GoneError(f'{_frame_name(source, number)}: {error}') from error
+                raise GoneError(f'{name}: {error}') from error
         if hits and scene.shape[1::-1] != tuple(hits[0].size):
-            raise GoneError(f'{_frame_name(source, number)} has been replaced by another picture')
-        return scene, hits, _frame_name(source, number)
+            raise GoneError(f'{name} has been replaced by another picture')
+        return scene, hits, name
 
     def frame_thumbnail(self, key: int) -> bytes:
         """A scene by the id of its frame, small. Raises as :meth:`frame`."""
@@ -191,14 +225,15 @@ class Scenes:
         return self._cache.get(('frame', key), lambda: to_jpeg(self.frame(key)[0], _THUMBNAIL // 2))
 
     def _require_frame(self, key: int) -> None:
-        source, number = self._frames()[key]
-        if (source, number) not in self._gallery.known(source):
+        place = self._frames()[key]
+        if (place.source, place.frame) not in self._gallery.known(place.source):
             raise KeyError(key)
 
-    def _frames(self) -> dict[int, tuple[str, int]]:
+    def _frames(self) -> dict[int, FramePlace]:
         read, frames = self._listing
         if time.monotonic() - read > _LISTING_SECONDS:
-            frames = {frame_id(*place): place for place in sorted(self._gallery.known())}
+            places = sorted(self._gallery.frames(), key=lambda place: place[:2])
+            frames = {frame_id(place.source, place.frame): place for place in places}
             self._listing = (time.monotonic(), frames)
         return frames
 
@@ -240,8 +275,7 @@ class _Cache:
 
 def hit_name(hit: Hit) -> str:
     """What to call the picture that a hit is in."""
-    name = source_name(hit.source)
-    return name if hit.offset is None else f'{name} {format_offset(hit.offset)}'
+    return _place_name(hit.source, hit.offset)
 
 
 def source_name(source: str) -> str:
@@ -249,6 +283,19 @@ def source_name(source: str) -> str:
     return printable(Path(source).name)
 
 
-def _frame_name(source: str, number: int) -> str:
+def _place_name(source: str, offset: float | None) -> str:
     name = source_name(source)
-    return f'{name} #{number}' if number else name
+    return name if offset is None else f'{name} {format_offset(offset)}'
+
+
+def _when(place: FramePlace) -> str:
+    parts = [
+        '' if place.offset is None else format_offset(place.offset),
+        '' if place.time is None else format_time(place.time)[:19],
+    ]
+    return '\n'.join(filter(None, parts))
+
+
+def _seconds(text: str) -> float:
+    """Seconds of ``h:mm:ss.s``, ``m:ss`` or ``s``."""
+    return sum(float(part) * 60**power for power, part in enumerate(reversed(text.split(':'))))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,7 +16,7 @@ from mmps.apis.judgement import Judgement
 from mmps.retrieval import refined_query
 from mmps.sources import MAX_PIXELS, check_header, decode_image
 from mmps.web.scenes import LONGEST_SIDE, Scenes, cut_out, hit_name, to_jpeg
-from mmps.web.session import Exemplar, Marks, Picture, Session
+from mmps.web.session import WHOLE, Edges, Exemplar, Marks, Picture, Session
 
 if TYPE_CHECKING:
     from mmps.retrieval import Gallery
@@ -26,6 +26,8 @@ class Searcher(Protocol):
     """What the page needs of :class:`mmps.apis.PersonSearcher`."""
 
     def detect(self, images: np.ndarray) -> People: ...
+
+    def query(self, image: np.ndarray, box: Sequence[float] | str | None = None) -> Query: ...
 
 
 class SearchService:
@@ -104,6 +106,26 @@ class SearchService:
         cut, bbox = cut_out(shown, picture.people.bboxes[person] * scale)
         exemplar = Exemplar(picture.people.embeddings[person], cut, bbox, picture.name)
         return self.search(replace(session, chosen=person).searching_for(exemplar, add))
+
+    def choose_box(self, session: Session, edges: Edges, add: bool) -> Session:
+        """Search for whoever is in a part of the picture, or for the picture as a whole.
+
+        What is looked at is the picture as it is shown, which has 1600 pixels at most.
+
+        Raises:
+            ValueError: There is no picture, or this is no part of it.
+        """
+        picture = session.picture
+        if picture is None:
+            raise ValueError('the picture is not there any more; choose it again')
+        shown = cv2.imdecode(np.frombuffer(picture.jpeg, np.uint8), cv2.IMREAD_COLOR)
+        bbox = np.array(edges, np.float64) * np.tile(shown.shape[1::-1], 2)
+        whole = tuple(edges) == WHOLE
+        with self._model:
+            query = self._searcher.query(shown, 'whole' if whole else bbox)
+        cut, bbox = cut_out(shown, query.bbox)
+        exemplar = Exemplar(query.embedding, cut, bbox, picture.name)
+        return self.search(replace(session, chosen=tuple(edges)).searching_for(exemplar, add))
 
     def choose_hit(self, session: Session, hit_id: int, add: bool) -> Session:
         """Search for somebody who is in the gallery.

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from mmps.retrieval import Hit
 
 MOST_EXEMPLARS = 20
+Edges = tuple[float, float, float, float]
+"""Left, top, right and bottom of a box, as shares of a picture's width and height."""
+WHOLE: Edges = (0.0, 0.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +89,7 @@ class Session:
         picture: In which people can be chosen.
         opened: How many pictures were opened or refused.
         refusal: Why the last one cannot be used.
-        chosen: Number of the one who was.
+        chosen: Number of the one who was, or the box that was drawn around them.
         exemplars: Who is searched for: several pictures are averaged.
         marks: As the hits show them.
         counted: Those that searches go by: what is marked counts once it is asked to.
@@ -99,7 +102,7 @@ class Session:
     picture: Picture | None = None
     opened: int = 0
     refusal: str = ''
-    chosen: int | None = None
+    chosen: int | Edges | None = None
     exemplars: tuple[Exemplar, ...] = ()
     marks: Marks = Marks()
     counted: Marks = Marks()

@@ -1,4 +1,4 @@
-"""Pictures that browsers have sent, until they are looked at: in memory, never in a file."""
+"""What is held for browsers, in memory, never in a file."""
 
 from __future__ import annotations
 
@@ -7,8 +7,46 @@ import threading
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 _SECONDS = 300
+_HOURS = 4
+T = TypeVar('T')
+
+
+class Kept(Generic[T]):
+    """Things by addresses that nobody can guess, for four hours after they were last asked for.
+
+    Args:
+        limit: How many; where there are more, those not asked for the longest are dropped.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._things: OrderedDict[str, tuple[T, float]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def keep(self, thing: T) -> str:
+        """Keep a thing; returns its address."""
+        token = secrets.token_urlsafe(16)
+        with self._lock:
+            self._things[token] = thing, time.monotonic()
+            while len(self._things) > self._limit or self._oldest() > 3600 * _HOURS:
+                self._things.popitem(last=False)
+        return token
+
+    def get(self, token: str) -> T | None:
+        """The thing at an address; None if there is none any more."""
+        with self._lock:
+            thing, asked = self._things.pop(token, (None, 0.0))
+            if thing is None or time.monotonic() - asked > 3600 * _HOURS:
+                return None
+            self._things[token] = thing, time.monotonic()
+            return thing
+
+    def _oldest(self) -> float:
+        """Seconds since the first of them was asked for."""
+        return time.monotonic() - next(iter(self._things.values()))[1]
 
 
 @dataclass(frozen=True)

@@ -181,6 +181,28 @@ def test_info(gallery):
     assert gallery.info().timed == 3
 
 
+def test_frames_and_their_times(gallery):
+    places = sorted(gallery.frames())
+    empty, image, video = places[1], places[0], places[2]
+    assert image == ('a.jpg', 0, None, 5.0) and empty[:2] == ('empty.jpg', 0)
+    assert video == ('v.mp4', 7, 0.5, 7.0)
+
+
+def test_the_fingerprint_is_of_what_is_there(gallery):
+    before = gallery.fingerprint()
+    rng = np.random.default_rng(0)
+    copies = [Gallery.open('memory:', model_tag(8)) for _ in range(2)]
+    options = (('a.jpg', 3, 8, dict(time=5.0, camera='x')), ('empty.jpg', 0, 8, dict(time=6.0)))
+    frames = [random_frame(rng, *some, **more) for *some, more in options]
+    frames.append(random_frame(rng, 'v.mp4', 2, 8, frame=7, offset=0.5, time=7.0, camera='y'))
+    for frame, other in zip(frames, reversed(frames), strict=True):
+        copies[0].append([frame])
+        copies[1].append([other])
+    assert [copy.fingerprint() for copy in copies] == [before, before]
+    gallery.update(Where(cameras=['x']), camera='z')
+    assert gallery.fingerprint() != before
+
+
 def test_a_frame_of_which_nobody_is_left_stays_known(gallery):
     query = np.eye(8, dtype=np.float32)[0]
     hits = gallery.search(query, 9, Where(sources=['v.mp4']))[0]

@@ -11,6 +11,7 @@ from helpers.page_server import running
 
 from mmps.apis import PersonSearcher
 from mmps.benchmark.page import PageClient
+from mmps.sources import format_time
 from mmps.utils.errors import UserError
 from mmps.web import SearchService
 from mmps.web.app import _listen, build_app, is_local, serve
@@ -40,6 +41,10 @@ def shown(changed):
     return [int(i) for i in re.findall(r'data-act="open" data-id="(\d+)"', changed['results'])]
 
 
+def clock(seconds):
+    return format_time(seconds)[:19]
+
+
 def choose(user, person=0):
     token = user.send_picture(make_picture()).raise_for_status().text
     user.fire('picker', 'picture', dict(token=token, name='me.png'))
@@ -66,7 +71,7 @@ def test_hits_are_shown_differently_without_a_new_search(user):
     first = shown(choose(user))
     user.fire('results', 'act', dict(act='wrong', id=str(first[0])))
     user.enter('view', 'Whole scene')
-    changed = user.fire('view', 'change')
+    changed = user.fire('view', 'input')
     assert shown(changed) == first and f'hit/{first[0]}/thumbnail.jpg' in changed['results']
     assert '0 right, 1 wrong' in changed['results']
 
@@ -150,9 +155,29 @@ def test_a_scene_of_the_gallery(user, site, red):
     listing = user.fire('scenes', 'expand')['frames']
     assert '1 to 7 of 7' in listing
     key = re.search(r'data-frame="(\d+)" title="cam1_a.png"', listing)[1]
+    assert [*re.findall(r'<time>([^<]*)</time>', listing)][3:5] == [
+        '0:00:00.0\n' + clock(5000),
+        '0:00:00.5\n' + clock(5000),
+    ]
+    for moment in ('0:00:00.8', '0:01', '1', '1970-01-01T01:23:21+00:00'):
+        user.enter('moment', moment)
+        assert '6 to 7 of 7' in user.fire('moment', 'submit')['frames']
+    user.enter('moment', '1:00')
+    with pytest.raises(RuntimeError, match='as late as 1:00'):
+        user.fire('moment', 'submit')
     assert site.http.get(f'/frame/{key}.jpg').headers['content-type'] == 'image/jpeg'
     assert '2 people were found' in user.fire('frames', 'act', dict(frame=key))['picker']
     assert shown(user.fire('picker', 'person', dict(number=0)))[0] == red.id
+
+
+def test_a_box_that_is_drawn(user, red):
+    token = user.send_picture(make_picture()).text
+    user.fire('picker', 'picture', dict(token=token, name='me.png'))
+    changed = user.fire('picker', 'box', dict(edges=[10 / 160, 20 / 96, 34 / 160, 80 / 96]))
+    assert shown(changed)[0] == red.id and 'ps-drawn' in changed['picker']
+    for edges in ([0.5, 0, 0.2, 1], [0, 0, 2, 1], 'abcd', None):
+        with pytest.raises(RuntimeError, match='load the page again|within the picture'):
+            user.fire('picker', 'box', dict(edges=edges))
 
 
 def test_pictures_of_people(site, red, blue):

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
@@ -214,6 +215,82 @@ def test_chances_and_the_line(browser, picture_file, calibrated, theme):
     assert browser.run(pale)[0] == []
 
 
+def test_a_box_drawn_by_mouse(browser, picture_file):
+    browser.open()
+    browser.all('#picker input[type=file]')[0].send_keys(picture_file)
+    browser.wait('[data-draw]').click()
+    stage = browser.wait('.ps-drawing').rect
+    at = lambda x, y: (round(stage['width'] * (x - 0.5)), round(stage['height'] * (y - 0.5)))  # noqa: E731
+    mouse = ActionChains(browser.driver)
+    mouse.move_to_element_with_offset(browser.wait('.ps-drawing'), *at(0.06, 0.2)).click_and_hold()
+    mouse.move_by_offset(20, 20).move_to_element_with_offset(
+        browser.wait('.ps-drawing'), *at(0.21, 0.8)
+    ).release().perform()
+    browser.wait('#picker [role=status]', 'Whoever is in the box')
+    drawn = json.loads(browser.wait('.ps-drawn').get_attribute('data-edges'))
+    assert drawn == pytest.approx([0.06, 0.2, 0.21, 0.8], abs=0.01)
+    assert 'cam1_a.png' in browser.wait('.ps-hit').text
+
+
+def test_a_box_drawn_by_keyboard(browser, picture_file):
+    browser.open()
+    browser.all('#picker input[type=file]')[0].send_keys(picture_file)
+    browser.wait('[data-person="0"]')
+    browser.tab_to(lambda e: e.get_attribute('data-draw') is not None)
+    browser.press(Keys.ENTER)
+    before = json.loads(browser.wait('.ps-drawn').get_attribute('data-edges'))
+    browser.press(*[Keys.ARROW_LEFT] * 5)
+    ActionChains(browser.driver).key_down(Keys.SHIFT).send_keys(Keys.ARROW_DOWN).key_up(
+        Keys.SHIFT
+    ).perform()
+    moved = json.loads(browser.wait('.ps-drawn').get_attribute('data-edges'))
+    shift = [a - b for a, b in zip(moved, before, strict=True)]
+    assert shift == pytest.approx([-0.05, 0, -0.05, 0.01])
+    browser.press(Keys.ENTER)
+    browser.wait('#picker [role=status]', 'Whoever is in the box')
+    assert 'ps-drawn' in browser.focused().get_attribute('class')
+    browser.wait('[data-draw]').click()
+    browser.press(Keys.ESCAPE)
+    assert browser.all('.ps-drawn') == []
+
+
+def test_the_address_of_a_search(searched):
+    searched.labelled('Whole scene')
+    searched.wait('.ps-scenes')
+    searched.all('.ps-hit')[1].find_element(By.CSS_SELECTOR, '[data-act=wrong]').click()
+    searched.wait('.ps-hit[data-mark=wrong]')
+    address, ids = searched.driver.current_url, searched.ids()
+    searched.driver.switch_to.new_window('tab')
+    try:
+        searched.driver.get(address)
+        searched.wait('.ps-scenes .ps-hit[data-mark=wrong]')
+        assert searched.ids() == ids and searched.driver.current_url == address
+        searched.wait('.ps-chips', 'me.png')
+        searched.driver.get(f'{searched.address}/?search=gone')
+        searched.wait('#picker .ps-error', 'not kept any more')
+    finally:
+        searched.driver.close()
+        searched.driver.switch_to.window(searched.driver.window_handles[0])
+
+
+def test_a_link_past_the_hits(searched):
+    searched.all('[data-person="1"]')[0].send_keys('')
+    searched.tab_to(lambda e: 'ps-skip' in (e.get_attribute('class') or ''))
+    assert searched.focused().rect['x'] > 0
+    searched.press(Keys.ENTER, Keys.TAB)
+    assert 'Save what was found' in searched.focused().text
+
+
+def test_no_time_is_cut_off(browser, picture_file):
+    browser.open((1280, 900))
+    search(browser, picture_file)
+    cut = "return [...document.querySelectorAll('.ps-fact')].filter(e => {"
+    cut += 'const r = document.createRange(); r.selectNodeContents(e);'
+    cut += "return r.getBoundingClientRect().right > e.closest('.ps-hit').getBoundingClientRect()"
+    cut += '.right}).map(e => e.textContent)'
+    assert browser.run(cut) == [] and browser.all('.ps-fact')
+
+
 def test_by_keyboard_alone(browser, picture_file):
     browser.open()
     upload = browser.tab_to(lambda e: e.get_attribute('type') == 'file')
@@ -247,5 +324,6 @@ def test_in_a_narrow_window(browser, picture_file):
     browser.run('scrollTo(0, 0)')
     browser.wait('#jump a', 'hits').click()
     WebDriverWait(browser.driver, 10).until(lambda _: browser.run(seen))
+    assert browser.all('.ps-hit')[-1].rect['y'] < browser.wait('#view').rect['y']
     lefts = {hit.rect['x'] for hit in browser.all('.ps-hit')}
     assert len(lefts) >= 2  # still beside each other

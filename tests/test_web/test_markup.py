@@ -70,7 +70,7 @@ def test_what_comes_from_files_stays_text(session, hit):
         markup.results(session, whole_scenes=False),
         markup.results(session, whole_scenes=True),
         markup.scene(hit, 0.5, [hit]),
-        markup.frames([(5, HOSTILE)], 0, 1),
+        markup.frames([(5, HOSTILE, '')], 0, 1),
     ]
     for page in pages:
         tags = Tags(page).tags
@@ -128,7 +128,7 @@ def picture():
 
 def test_people_come_by_number_and_the_small_ones_lie_on_top(picture):
     tags = Tags(markup.picker(Session(picture))).tags
-    boxes = [given for tag, given in tags if tag == 'button']
+    boxes = [given for tag, given in tags if 'data-person' in given]
     assert [box['data-person'] for box in boxes] == ['0', '1', '2']
     heights = [int(box['style'].rpartition('z-index:')[2]) for box in boxes]
     assert heights == [0, 2, 1]
@@ -199,8 +199,8 @@ def test_how_times_were_read(utc):
 
 
 def test_pages_of_scenes_end():
-    assert 'disabled>Back' in markup.frames([(1, 'a')], 0, 30)
-    last = markup.frames([(1, 'a')], 24, 25)
+    assert 'disabled>Back' in markup.frames([(1, 'a', '')], 0, 30)
+    last = markup.frames([(1, 'a', '')], 24, 25)
     assert 'disabled>More' in last and '25 to 25 of 25' in last
 
 

@@ -93,15 +93,18 @@ def test_a_file_that_is_gone_or_replaced(service, sources, red):
 
 def test_the_gallerys_scenes_by_name(service):
     page, total = service.scenes.frames('CAM', 1, 1)
-    assert total == 3 and [name for _, name in page] == ['cam2_b.png']
+    assert total == 3 and [name for _, name, _ in page] == ['cam2_b.png']
     page, total = service.scenes.frames('door', 0, 10)
-    assert [name for _, name in page] == ['door.mp4', 'door.mp4 #5', 'door.mp4 #10', 'door.mp4 #15']
+    assert [name for _, name, _ in page] == ['door.mp4'] * 4
+    assert [when.split('\n')[0] for *_, when in page] == [
+        f'0:00:0{s}' for s in (0.0, 0.5, 1.0, 1.5)
+    ]
     jpeg = service.scenes.frame_thumbnail(page[2][0])
     assert np.ptp(pixels(jpeg)[MIDDLE[1] + 30, MIDDLE[0] + 12]) > 80
 
 
 def test_a_scene_that_was_deleted_is_not_shown(service, gallery, sources):
-    ((key, _),), _ = service.scenes.frames('cam1', 0, 10)
+    ((key, *_),), _ = service.scenes.frames('cam1', 0, 10)
     service.scenes.frame_thumbnail(key)
     gallery.delete_source(str(sources / 'cam1_a.png'))
     with pytest.raises(KeyError):

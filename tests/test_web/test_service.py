@@ -73,6 +73,16 @@ def test_not_any_number_of_pictures(service, session):
         service.choose(session, 0, add=True)
 
 
+def test_a_box_that_nobody_found(service, session, searcher):
+    edges = (10 / 160, 20 / 96, 34 / 160, 50 / 96)  # the upper half
+    session = service.choose_box(session, edges, add=False)
+    assert session.chosen == edges and names(session)[0] == 'cam1_a.png'
+    assert session.exemplars[0].name == 'me.png'
+    assert service.choose(session, 1, add=False).chosen == 1
+    with pytest.raises(ValueError, match='choose it again'):
+        service.choose_box(Session(), edges, add=False)
+
+
 def test_a_hit_as_the_next_query(service, session):
     session = service.choose(session, 0, add=False)
     green = next(hit for hit in session.hits if hit.bbox[0] == RIGHT[0])

@@ -1,6 +1,6 @@
 import pytest
 
-from mmps.web.uploads import Uploads
+from mmps.web.uploads import Kept, Uploads
 
 
 def test_a_picture_is_taken_once():
@@ -27,3 +27,17 @@ def test_what_has_waited_too_long_is_dropped(monkeypatch):
     now[0] = 1000.0
     with pytest.raises(ValueError):
         uploads.take(old)
+
+
+def test_things_that_are_kept_by_address(monkeypatch):
+    now = 0.0
+    monkeypatch.setattr('time.monotonic', lambda: now)
+    kept = Kept(2)
+    first, second = kept.keep('a'), kept.keep('b')
+    assert len(first) > 20 and kept.get(first) == 'a' and kept.get('guessed') is None
+    kept.keep('c')  # b was not asked for the longest
+    assert kept.get(second) is None
+    now = 3 * 3600.0
+    assert kept.get(first) == 'a'
+    now += 4.1 * 3600
+    assert kept.get(first) is None
