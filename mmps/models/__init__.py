@@ -7,6 +7,7 @@ from . import (
     py_faster_rcnn,
     reid_network,
     roi_heads,
+    task_modules,
 )
 
 __all__ = [
@@ -18,4 +19,5 @@ __all__ = [
     'py_faster_rcnn',
     'reid_network',
     'roi_heads',
+    'task_modules',
 ]

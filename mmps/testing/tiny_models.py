@@ -92,6 +92,30 @@ def slim_model(**overrides) -> dict:
     ).model
 
 
+def slim_sequential(path: str | Path, **overrides) -> dict:
+    """The model of a config with a ``SequentialRoIHead``, with a stem and region networks of a few
+    thousand parameters; its stages and heads stay as they are.
+
+    Args:
+        path: Below ``configs/``, e.g. ``seqnet/seqnet_r50_prw.py``.
+        overrides: As for :func:`small_config`.
+    """
+    model = small_config(path, **overrides).model
+    like = slim_model()
+    model.backbone = like.backbone
+    model.rpn_head.update(in_channels=4, feat_channels=8)
+    model.rpn_head.anchor_generator.scales = [1, 2, 4]
+    head = model.roi_head
+    head.bbox_roi_extractor.update(out_channels=4)
+    head.bbox_roi_extractor.roi_layer.output_size = 4
+    for stage in head.stages:
+        stage.shared_head.network = like.roi_head.shared_head
+        stage.bbox_head.in_channels = 12
+    maps = len(head.reid_head.in_channels)
+    head.reid_head.update(num_ids=5, in_channels=(4, 12)[-maps:], embed_dims=(16 // maps,) * maps)
+    return model
+
+
 PLUS = dict(
     model__backbone__fine_block=2,
     model__roi_head__reid_network=dict(

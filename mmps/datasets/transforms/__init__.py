@@ -10,6 +10,7 @@ from mmps.datasets.transforms.loading import (
     LoadSceneImage,
     PackPersonSearchInputs,
 )
+from mmps.datasets.transforms.resizing import ResizeToFit
 
 __all__ = [
     'BrokenImageError',
@@ -20,4 +21,5 @@ __all__ = [
     'RandomGaussianNoise',
     'RandomPerspective',
     'RandomSceneAffine',
+    'ResizeToFit',
 ]

@@ -1,4 +1,4 @@
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -41,6 +41,8 @@ class PersonSearch(TwoStageDetector):
             run faster.
         compile_networks: Compile stem and identification networks (``torch.compile``) in the first
             steps.
+        frozen: How the names of parameters begin that are not trained. Batch norm goes on with its
+            statistics.
         detector_from: Checkpoint of a trained network that detects alike. Stem, spatial
             transformer, proposals and detection are taken from it and stay as they are, batch norm
             in evaluation mode; re-ID alone is trained, on annotated boxes and their jittered
@@ -70,10 +72,14 @@ class PersonSearch(TwoStageDetector):
         pretrained: str | None = None,
         channels_last: bool = True,
         compile_networks: bool = False,
+        frozen: Sequence[str] = (),
         detector_from: str | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
+        for name, parameter in self.named_parameters():
+            if name.startswith(tuple(frozen)):
+                parameter.requires_grad_(False)
         self.pretrained = pretrained
         self.detector_from = detector_from
         if detector_from:
@@ -85,17 +91,15 @@ class PersonSearch(TwoStageDetector):
         if channels_last and fast.is_on('channels_last'):
             self.to(memory_format=torch.channels_last)
         if compile_networks:
-            networks = self.backbone, self.roi_head.shared_head, self.roi_head.reid_network
-            for network in filter(None, networks):
+            for network in (self.backbone, *self.roi_head.region_networks()):
                 network.compile()
 
     def init_weights(self) -> None:
         super().init_weights()
         if self.pretrained:
-            identification = self.roi_head.shared_head
-            load_imagenet_weights(self.backbone, identification, self.pretrained)
-            if self.roi_head.reid_network is not None:
-                self.roi_head.reid_network.start_from(identification)
+            first = self.roi_head.region_networks()[0]
+            load_imagenet_weights(self.backbone, first, self.pretrained)
+            self.roi_head.share_pretrained()
         if self.detector_from:
             load_detector(self, self.detector_from)
 
@@ -112,12 +116,12 @@ class PersonSearch(TwoStageDetector):
     @property
     def embed_dim(self) -> int:
         """D, the length of an embedding."""
-        return self.roi_head.reid_head.embed_dim
+        return self.roi_head.embed_dim
 
     @property
     def num_ids(self) -> int | None:
         """Identities that re-ID is trained with."""
-        return self.roi_head.reid_head.num_ids
+        return self.roi_head.num_ids
 
     def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
         return self.extract_frame(batch_inputs)[0]

@@ -117,6 +117,25 @@ class PersonSearchRoIHead(StandardRoIHead):
         super().init_bbox_head(bbox_roi_extractor, bbox_head)
         align_regions(self.bbox_roi_extractor)
 
+    @property
+    def embed_dim(self) -> int:
+        """Width of an embedding."""
+        return self.reid_head.embed_dim
+
+    @property
+    def num_ids(self) -> int | None:
+        """Identities that re-ID is trained with."""
+        return self.reid_head.num_ids
+
+    def region_networks(self) -> list[nn.Module]:
+        """The networks behind the stem that take its pretrained weights."""
+        return [part for part in (self.shared_head, self.reid_network) if part is not None]
+
+    def share_pretrained(self) -> None:
+        """Give all region networks the weights of the first."""
+        if self.reid_network is not None:
+            self.reid_network.start_from(self.shared_head)
+
     def extract_regions(self, x: tuple[Tensor], rois: Tensor) -> Tensor:
         """RoIs ``(n, 5)`` (image index, xyxy) to identification features ``(n, c, h, w)``."""
         return self.shared_head(self.focus(extract(self.bbox_roi_extractor, x, rois)))

@@ -1,0 +1,381 @@
+"""RoI heads of one or several stages, each of which moves the boxes that the next one sees."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmcv.ops import nms
+from mmdet.models.task_modules.samplers import SamplingResult
+from mmdet.structures import SampleList
+from mmdet.structures.bbox import bbox2roi
+from mmdet.utils import InstanceList
+from mmengine.model import BaseModule
+from mmengine.structures import InstanceData
+from torch import Tensor, nn
+
+from mmps.models.layers import fast
+from mmps.models.layers.fast import align_regions, extract
+from mmps.registry import MODELS, TASK_UTILS
+
+BACKGROUND = -2
+"""The person id of a region without a person; -1 is a person of whom nobody knows who it is."""
+
+
+@MODELS.register_module()
+class PooledRegion(BaseModule):
+    """A region network, whose input and output are both pooled to one cell.
+
+    Example:
+        >>> region = PooledRegion(dict(type='ResLayer', depth=50, stage=3, norm_eval=False))
+        >>> [pooled.shape for pooled in region(torch.rand(2, 1024, 14, 14))]
+        [torch.Size([2, 1024, 1, 1]), torch.Size([2, 2048, 1, 1])]
+
+    Args:
+        network: Config of the region network. One that gives several maps has them all pooled in
+            place of its input and output.
+        pool: ``'max'``, ``'avg'``, or None, which leaves the maps as they are.
+
+    Raises:
+        ValueError: There is no such pooling.
+    """
+
+    POOLS = {'max': F.adaptive_max_pool2d, 'avg': F.adaptive_avg_pool2d}
+
+    def __init__(self, network: dict, pool: str | None = 'max', init_cfg: dict | None = None):
+        super().__init__(init_cfg)
+        if pool is not None and pool not in self.POOLS:
+            raise ValueError(f'PooledRegion: pool={pool!r}; there are {", ".join(self.POOLS)}')
+        self.network = MODELS.build(network)
+        self.pool = pool
+
+    def forward(self, regions: Tensor) -> tuple[Tensor, ...]:
+        """Regions ``(n, c, h, w)`` to maps ``(n, c_i, 1, 1)``; unpooled ``(n, c_i, h_i, w_i)``."""
+        maps = self.network(regions)
+        maps = maps if isinstance(maps, (tuple, list)) else (regions, maps)
+        if self.pool is None:
+            return tuple(maps)
+        return tuple(self.POOLS[self.pool](x, 1) for x in maps)
+
+
+class RoIStage(BaseModule):
+    """One stage: maps of regions, their box head, and the re-ID head if it has one.
+
+    Args:
+        shared_head: Config of the region network: regions ``(n, c, h, w)`` to one map or several.
+        bbox_head: Config of mmdet's box head, which takes the last map. Without classes
+            (``with_cls=False``) the re-ID head tells people apart from background.
+        reid_head: Config of the re-ID head, which takes all maps; None: there is none.
+        assigner: Config of the assigner of regions to people, for training.
+        nms_cfg: Of the detections that this stage hands on.
+    """
+
+    def __init__(
+        self,
+        shared_head: dict,
+        bbox_head: dict,
+        reid_head: dict | None,
+        assigner: dict | None,
+        nms_cfg: dict,
+    ):
+        super().__init__()
+        self.shared_head = MODELS.build(shared_head)
+        self.bbox_head = MODELS.build(bbox_head)
+        self.reid_head = reid_head and MODELS.build(reid_head)
+        self.assigner = assigner and TASK_UTILS.build(assigner)
+        self.iou_threshold = nms_cfg['iou_threshold']
+        if self.bbox_head.with_cls:
+            return
+        if self.reid_head is None or self.reid_head.length_norm is None:
+            raise ValueError(
+                'SequentialRoIHead: a stage whose bbox_head has with_cls=False needs a reid_head '
+                'with logit=True'
+            )
+
+    def maps(self, regions: Tensor) -> tuple[Tensor, ...]:
+        """What box head and re-ID head take, of regions ``(n, c, h, w)``."""
+        maps = self.shared_head(regions)
+        return maps if isinstance(maps, tuple) else (maps,)
+
+    def forward(self, maps: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Of regions: ``cls_score (n, 2)`` or ``(n, 1)``, ``bbox_pred (n, 4)`` and, with a re-ID
+        head, ``unscaled`` embeddings.
+        """
+        last = maps[-1] if self.bbox_head.with_avg_pool else maps[-1].flatten(1)
+        cls_score, bbox_pred = self.bbox_head(last)
+        results = dict(cls_score=cls_score, bbox_pred=bbox_pred)
+        if self.reid_head is not None:
+            results['unscaled'] = self.reid_head.unscaled(maps)
+        return {key: value for key, value in results.items() if value is not None}
+
+    def scores(self, results: Mapping[str, Tensor]) -> Tensor:
+        """How surely each region is a person, ``(n,)`` in [0, 1]."""
+        if 'cls_score' in results:
+            return results['cls_score'].softmax(1)[:, 0]
+        return self.reid_head.person_scores(results['unscaled'])
+
+
+@MODELS.register_module()
+class SequentialRoIHead(BaseModule):
+    """Stages one behind the other: proposals, then boxes that the first has moved, and so on.
+
+    Each stage has a region network and heads of its own, and suppresses overlapping boxes before
+    the next one sees them (Li and Miao, Sequential End-to-End Network for Efficient Person Search,
+    AAAI 2021). An embedding is that of the box that goes into the last stage, not of the box that
+    comes out. With one stage: the embedding of the proposal.
+
+    Boxes stay in the frame of the features; :class:`PersonSearch` takes them to image pixels.
+
+    Args:
+        bbox_roi_extractor: Config of the RoI extractor that all stages take regions with.
+        stages: For each ``shared_head`` and ``bbox_head`` (see :class:`RoIStage`) and, where they
+            differ from ``train_cfg`` and ``test_cfg``, ``iou_thr``, the overlap with a person from
+            which on a region is a person in training, and ``nms_thr``, the overlap from which on
+            the less certain of two detections is dropped.
+        reid_head: Config of the re-ID head.
+        embed_from: Numbers of the stages that have one, ascending; their embeddings side by side
+            are that of a person. None: the last alone.
+        score: ``'first'``: a detection keeps the score of the first stage; ``'last'``: it gets that
+            of each stage.
+        train_cfg: ``assigner``, ``sampler`` and ``pos_weight`` as for mmdet's RoI heads.
+        test_cfg: ``score_thr``, ``nms``, ``max_per_img`` as for mmdet's; ``min_box_size``: boxes
+            with a shorter side are dropped; ``relative_scores``: scores are divided by the best of
+            the image.
+
+    Raises:
+        ValueError: There is no such score, or a stage has nothing that tells people apart.
+    """
+
+    reid_network = None
+
+    def __init__(
+        self,
+        *,
+        bbox_roi_extractor: dict,
+        stages: Sequence[Mapping[str, Any]],
+        reid_head: dict,
+        embed_from: Sequence[int] | None = None,
+        score: str = 'first',
+        train_cfg: dict | None = None,
+        test_cfg: dict,
+        init_cfg: dict | None = None,
+    ):
+        super().__init__(init_cfg)
+        if score not in ('first', 'last'):
+            raise ValueError(f"SequentialRoIHead: score={score!r}; there are 'first' and 'last'")
+        self.score = score
+        self.train_cfg, self.test_cfg = train_cfg, test_cfg
+        self.bbox_roi_extractor = align_regions(MODELS.build(bbox_roi_extractor))
+        self.embed_from = [len(stages) - 1] if embed_from is None else list(embed_from)
+        self.stages = nn.ModuleList(
+            self._stage(stage, reid_head if number in self.embed_from else None)
+            for number, stage in enumerate(stages)
+        )
+        self.bbox_sampler = train_cfg and TASK_UTILS.build(train_cfg['sampler'])
+
+    def _stage(self, stage: Mapping[str, Any], reid_head: dict | None) -> RoIStage:
+        stage = dict(stage)
+        iou_thr, nms_thr = stage.pop('iou_thr', None), stage.pop('nms_thr', None)
+        assigner, suppression = self.train_cfg and self.train_cfg['assigner'], self.test_cfg['nms']
+        if assigner and iou_thr is not None:
+            same = ('pos_iou_thr', 'neg_iou_thr', 'min_pos_iou')
+            assigner = {**assigner, **dict.fromkeys(same, iou_thr)}
+        if nms_thr is not None:
+            suppression = {**suppression, 'iou_threshold': nms_thr}
+        return RoIStage(**stage, reid_head=reid_head, assigner=assigner, nms_cfg=suppression)
+
+    @property
+    def embed_dim(self) -> int:
+        """Width of an embedding."""
+        return sum(head.embed_dim for head in self.reid_parts())
+
+    @property
+    def num_ids(self) -> int:
+        """Identities that re-ID is trained with."""
+        return self.reid_parts()[-1].num_ids
+
+    def reid_parts(self) -> list[nn.Module]:
+        """The modules that serve re-ID alone."""
+        return [self.stages[number].reid_head for number in self.embed_from]
+
+    def region_networks(self) -> list[nn.Module]:
+        """The networks behind the stem that take its pretrained weights."""
+        heads = [stage.shared_head for stage in self.stages]
+        return [head.network if isinstance(head, PooledRegion) else head for head in heads]
+
+    def share_pretrained(self) -> None:
+        """Give all region networks the weights of the first."""
+        first, *others = self.region_networks()
+        for other in others:
+            other.load_state_dict(first.state_dict())
+
+    def _maps(self, stage: RoIStage, x: tuple[Tensor, ...], rois: Tensor) -> tuple[Tensor, ...]:
+        return stage.maps(extract(self.bbox_roi_extractor, x, rois))
+
+    def loss(
+        self, x: tuple[Tensor, ...], rpn_results_list: InstanceList, batch_data_samples: SampleList
+    ) -> dict[str, Tensor]:
+        """Losses of all stages; of several, ``s0.``, ``s1.`` and so on say of which.
+
+        Args:
+            x: Maps ``(b, c, h, w)``.
+            rpn_results_list: ``bboxes (m, 4)`` per image.
+            batch_data_samples: ``gt_instances`` with bboxes, labels and person_ids.
+        """
+        boxes = [proposals.bboxes for proposals in rpn_results_list]
+        losses = {}
+        for number, stage in enumerate(self.stages):
+            found, boxes = self._stage_loss(stage, x, boxes, batch_data_samples)
+            prefix = f's{number}.' if len(self.stages) > 1 else ''
+            losses |= {f'{prefix}{name}': value for name, value in found.items()}
+        return losses
+
+    def _stage_loss(
+        self, stage: RoIStage, x: tuple[Tensor, ...], boxes: list[Tensor], samples: SampleList
+    ) -> tuple[dict[str, Tensor], list[Tensor]]:
+        """Losses of a stage, and the sampled boxes as it moves them."""
+        people = [sample.gt_instances for sample in samples]
+        sampled = [self._sample(stage, *pair) for pair in zip(boxes, people, strict=True)]
+        rois = bbox2roi([one.priors for one in sampled])
+        # Statistics of a part would not be those of the batch.
+        in_parts = fast.uses_running_statistics(stage.shared_head)
+        parts = [self._maps(stage, x, some) for some in (_in_parts(rois) if in_parts else [rois])]
+        results = stage([torch.cat(maps) for maps in zip(*parts, strict=True)])
+        losses = {}
+        ids = torch.cat([_person_ids(*pair) for pair in zip(sampled, people, strict=True)])
+        if stage.reid_head is not None:
+            losses |= self._reid_loss(stage, results, ids)
+        head = stage.bbox_head.loss_and_target(
+            results.get('cls_score'), results['bbox_pred'], rois, sampled, self.train_cfg
+        )
+        split = results['bbox_pred'].detach().split([len(one.priors) for one in sampled])
+        moved = [
+            stage.bbox_head.bbox_coder.decode(one.priors, deltas, max_shape=sample.img_shape)
+            for one, deltas, sample in zip(sampled, split, samples, strict=True)
+        ]
+        return losses | head['loss_bbox'], moved
+
+    def _reid_loss(
+        self, stage: RoIStage, results: dict[str, Tensor], ids: Tensor
+    ) -> dict[str, Tensor]:
+        """Of the regions that hold people; puts the class into ``results`` where re-ID decides."""
+        head, unscaled = stage.reid_head, results['unscaled']
+        if 'cls_score' not in results:
+            logit = head.person_logit(unscaled)
+            # The sigmoid of one logit is the softmax of it and zero.
+            results['cls_score'] = torch.stack([logit, torch.zeros_like(logit)], 1)
+        taught = ids != BACKGROUND
+        return head.loss_by_feat(head.embeddings(unscaled[taught]), ids[taught])
+
+    def _sample(self, stage: RoIStage, boxes: Tensor, people: InstanceData) -> SamplingResult:
+        candidates = InstanceData(priors=boxes)
+        assigned = stage.assigner.assign(candidates, people)
+        return self.bbox_sampler.sample(assigned, candidates, people)
+
+    def predict(
+        self,
+        x: tuple[Tensor, ...],
+        rpn_results_list: InstanceList,
+        batch_data_samples: SampleList,
+        rescale: bool = False,
+    ) -> InstanceList:
+        """Detections with ``embeddings`` of the boxes that the last stage saw, in the frame of the
+        features.
+        """
+        assert not rescale, 'boxes stay in the frame of the features'
+        found = [InstanceData(bboxes=proposals.bboxes) for proposals in rpn_results_list]
+        for stage in self.stages:
+            last = stage is self.stages[-1]
+            given = [people.bboxes for people in found]
+            results = self._results(stage, x, given, embed=last)
+            if last:
+                self._embed(x, given, results)
+            found = [
+                self._suppressed(stage, own, people, sample)
+                for own, people, sample in zip(results, found, batch_data_samples, strict=True)
+            ]
+        for people in found:
+            people.labels = torch.zeros_like(people.scores, dtype=torch.long)
+        return found
+
+    def _results(
+        self, stage: RoIStage, x: tuple[Tensor, ...], boxes: list[Tensor], embed: bool
+    ) -> list[InstanceData]:
+        """For the boxes of each image ``bbox_pred`` and ``scores``; ``embeddings`` too, if the
+        stage has them and they are wanted.
+        """
+        rois = bbox2roi(boxes)
+        if len(rois) == 0:
+            empty = dict(bbox_pred=rois.new_zeros(0, 4), scores=rois.new_zeros(0))
+            return [InstanceData(**empty) for _ in boxes]
+        parts = []
+        for some in _in_parts(rois):
+            results = stage(self._maps(stage, x, some))
+            part = dict(bbox_pred=results['bbox_pred'].float(), scores=stage.scores(results))
+            if embed and stage.reid_head is not None:
+                part['embeddings'] = stage.reid_head.embeddings(results['unscaled'])
+            parts.append(part)
+        joined = InstanceData(**{key: torch.cat([p[key] for p in parts]) for key in parts[0]})
+        ends = torch.tensor([len(own) for own in boxes]).cumsum(0).tolist()
+        starts = [0, *ends[:-1]]
+        return [joined[start:end] for start, end in zip(starts, ends, strict=True)]
+
+    def _embed(
+        self, x: tuple[Tensor, ...], boxes: list[Tensor], results: list[InstanceData]
+    ) -> None:
+        """Sets the ``embeddings`` of boxes, of which the last stage's may be there."""
+        if self.embed_from == [len(self.stages) - 1] and all('embeddings' in r for r in results):
+            return
+        for own, rows in zip(results, self.embed(x, boxes), strict=True):
+            own.embeddings = rows
+
+    def _suppressed(
+        self, stage: RoIStage, results: InstanceData, people: InstanceData, sample: Any
+    ) -> InstanceData:
+        """Boxes as the stage moves them, and what is kept of them, best first."""
+        cfg = self.test_cfg
+        boxes = stage.bbox_head.bbox_coder.decode(
+            people.bboxes, results.bbox_pred, max_shape=sample.img_shape
+        )
+        carried = 'scores' in people and self.score == 'first'
+        scores = people.scores if carried else results.scores.float()
+        if cfg.get('relative_scores') and len(scores):
+            scores = scores / scores.max()
+        sides = boxes[:, 2:] - boxes[:, :2]
+        kept = (scores > cfg['score_thr']) & (sides >= cfg.get('min_box_size', 0)).all(1)
+        (kept,) = torch.where(kept)
+        _, order = nms(boxes[kept], scores[kept], stage.iou_threshold)
+        kept = kept[order[: cfg['max_per_img']]]
+        found = InstanceData(bboxes=boxes[kept], scores=scores[kept])
+        if 'embeddings' in results:
+            found.embeddings = results.embeddings[kept]
+        return found
+
+    def embed(self, x: tuple[Tensor, ...], boxes: list[Tensor]) -> list[Tensor]:
+        """Embeddings ``(m, D)`` of boxes ``(m, 4)`` per image, xyxy in the frame of the features.
+
+        The one way to an embedding, for detections, annotated boxes and queries alike.
+        """
+        rois = bbox2roi(boxes)
+        if len(rois) == 0:
+            return [rois.new_zeros(0, self.embed_dim) for _ in boxes]
+        rows = [
+            torch.cat([stage.reid_head(self._maps(stage, x, some)) for some in _in_parts(rois)])
+            for stage in (self.stages[number] for number in self.embed_from)
+        ]
+        embeddings = rows[0] if len(rows) == 1 else F.normalize(torch.cat(rows, 1))
+        return list(embeddings.split([len(own) for own in boxes]))
+
+
+def _in_parts(rois: Tensor) -> tuple[Tensor, ...]:
+    return fast.in_parts(rois, recomputed=False)
+
+
+def _person_ids(sampled: SamplingResult, people: InstanceData) -> Tensor:
+    """Of an image's sampled regions ``(n,)``: mmdet puts those that hold a person first."""
+    ids = people.person_ids.new_full((len(sampled.priors),), BACKGROUND)
+    held = sampled.pos_assigned_gt_inds
+    ids[: len(held)] = people.person_ids[held]
+    return ids

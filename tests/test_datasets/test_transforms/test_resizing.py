@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from mmdet.structures.bbox import HorizontalBoxes
+
+from mmps.datasets.transforms import ResizeToFit
+
+
+@pytest.mark.parametrize(
+    ('size', 'options', 'expected'),
+    [
+        ((1080, 1920), {}, (843, 1500)),
+        ((576, 720), {}, (900, 1125)),
+        ((1080, 1920), dict(rounding='nearest'), (844, 1500)),
+        ((1080, 1920), dict(rounding='even'), (844, 1500)),
+        # 900 / 1100 in float32 is just below, so that the shorter side misses 900.
+        ((1100, 1100), dict(scale_dtype='float32'), (899, 899)),
+        ((1920, 1080), {}, (1500, 843)),
+    ],
+)
+def test_sizes(size, options, expected):
+    image = np.zeros((*size, 3), np.uint8)
+    assert ResizeToFit((1500, 900), **options)(dict(img=image))['img_shape'] == expected
+
+
+def test_a_float32_factor_misses_the_limit_in_some_sizes():
+    """torchvision 0.10 to 0.13: about half of all sizes differ from those of a float64 factor."""
+    exact, single = ResizeToFit((1500, 900)), ResizeToFit((1500, 900), scale_dtype='float32')
+    sizes = [(height, width) for height in range(200, 1100, 37) for width in range(200, 1900, 41)]
+    different = [one for one in sizes if exact._size(*one) != single._size(*one)]
+    assert 0.3 < len(different) / len(sizes) < 0.7
+
+
+@pytest.mark.parametrize('backend', ['torch', 'cv2'])
+def test_values_and_boxes(backend):
+    image = np.random.default_rng(0).integers(0, 256, (61, 83, 3), dtype=np.uint8)
+    results = dict(img=image, gt_bboxes=HorizontalBoxes(torch.tensor([[8.0, 6.0, 40.0, 60.0]])))
+    results = ResizeToFit((50, 40), backend=backend)(results)
+    planes = torch.from_numpy(image).permute(2, 0, 1)[None].float()
+    expected = F.interpolate(planes, (36, 50), mode='bilinear')[0].permute(1, 2, 0).numpy()
+    assert results['img'].dtype == np.float32
+    np.testing.assert_allclose(results['img'], expected, atol=2e-3)
+    across, down = results['scale_factor']
+    assert (across, down) == (50 / 83, 36 / 61)
+    moved = results['gt_bboxes'].tensor
+    torch.testing.assert_close(
+        moved, torch.tensor([[8 * across, 6 * down, 40 * across, 60 * down]])
+    )
+
+
+@pytest.mark.parametrize('wrong', [dict(rounding='up'), dict(backend='pillow')])
+def test_unknown_options(wrong):
+    with pytest.raises(ValueError, match='; there are'):
+        ResizeToFit((50, 40), **wrong)
