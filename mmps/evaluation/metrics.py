@@ -17,10 +17,8 @@ from mmps.evaluation.functional import (
     SearchProtocols,
     save_predictions,
 )
+from mmps.evaluation.functional.predictions import BOX_TOLERANCE
 from mmps.registry import METRICS
-
-BOX_TOLERANCE = 1.0
-"""Pixels by which a sample's annotated box may differ from the data set's."""
 
 ImageResult = dict[str, Any]
 """What is kept of one image: float32 arrays, and no tensor that would keep a device busy."""
@@ -89,6 +87,8 @@ def assemble_predictions(
         embeddings=_join(images, 'embeddings'),
         query_embeddings=_queries(annotations, images),
         gt_embeddings=_ground_truth(annotations, images),
+        query_names=tuple(names[image] for image in annotations.query_images),
+        query_bboxes=annotations.query_bboxes,
     )
 
 

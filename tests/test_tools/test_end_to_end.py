@@ -56,7 +56,8 @@ def test_test_writes_predictions_and_rankings(trained, config_file, tmp_path, ca
     )
     predictions = load_predictions(out)
     assert len(predictions.image_names) == 4
-    assert len(predictions.query_embeddings) == 5
+    assert len(predictions.query_embeddings) == len(predictions.query_bboxes) == 5
+    assert set(predictions.query_names) <= set(predictions.image_names)
     np.testing.assert_allclose(np.linalg.norm(predictions.embeddings, axis=1), 1, rtol=1e-5)
     (sheet,) = pictures.iterdir()
     assert read_image(sheet).shape[1] > 1000

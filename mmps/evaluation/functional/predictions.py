@@ -20,6 +20,9 @@ from .annotations import (
     splits_of,
 )
 
+BOX_TOLERANCE = 1.0
+"""Pixels by which an annotated box or a query's may differ from the test set's."""
+
 NORM_TOLERANCE = 1e-2
 """Largest |norm - 1| of an embedding; leaves room for embeddings computed in float16."""
 
@@ -40,6 +43,9 @@ class SearchPredictions:
             matching. The query itself is the first row of its slice.
         gt_embeddings: (G, D) float32, optional: one for each annotated box, in the order of
             ``SearchAnnotations.bboxes``, for the evaluation with ground-truth boxes.
+        query_names: Q file names, optional: the image that each query was cut from.
+        query_bboxes: (Q, 4) float32, optional: its box there, xyxy in original pixels. Both are
+            compared with the data set's queries, so that another order is noticed.
 
     Raises:
         ValueError: Shapes disagree, values are not finite, a box has no area, or embeddings are
@@ -55,10 +61,18 @@ class SearchPredictions:
     query_context_splits: np.ndarray | None = None
     query_context_embeddings: np.ndarray | None = None
     gt_embeddings: np.ndarray | None = None
+    query_names: tuple[str, ...] | None = None
+    query_bboxes: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__
-        set_field(self, 'image_names', _names(self.image_names))
+        set_field(self, 'image_names', _names('image_names', self.image_names))
+        if self.query_names is not None:
+            set_field(self, 'query_names', _names('query_names', self.query_names))
+        if self.query_bboxes is not None:
+            set_field(
+                self, 'query_bboxes', as_array('query_bboxes', self.query_bboxes, np.float32, (4,))
+            )
         set_field(self, 'image_splits', as_array('image_splits', self.image_splits, np.int64))
         set_field(self, 'bboxes', as_array('bboxes', self.bboxes, np.float32, (4,)))
         set_field(self, 'scores', as_array('scores', self.scores, np.float32))
@@ -146,10 +160,11 @@ def align_predictions(
 
     Raises:
         ValueError: An image is missing, unknown or repeated, or the number of queries or of
-            annotated boxes differs.
+            annotated boxes differs, or the queries are others or in another order.
     """
     _check_image_names(predictions.image_names, annotations.image_names)
     check_length('query_embeddings', predictions.query_embeddings, annotations.num_queries, 'query')
+    _check_queries(predictions, annotations)
     if predictions.gt_embeddings is not None:
         check_length(
             'gt_embeddings', predictions.gt_embeddings, len(annotations.bboxes), 'annotated box'
@@ -167,6 +182,30 @@ def align_predictions(
         scores=predictions.scores[rows],
         embeddings=predictions.embeddings[rows],
     )
+
+
+def _check_queries(predictions: SearchPredictions, annotations: SearchAnnotations) -> None:
+    """Compare ``query_names`` and ``query_bboxes`` with the queries of the test set, in order."""
+    number = annotations.num_queries
+    wrong = np.zeros(number, bool)
+    names = np.array(annotations.image_names, np.str_)[annotations.query_images]
+    if predictions.query_names is not None:
+        check_length('query_names', predictions.query_names, number, 'query')
+        wrong |= names != np.array(predictions.query_names, np.str_)
+    if predictions.query_bboxes is not None:
+        check_length('query_bboxes', predictions.query_bboxes, number, 'query')
+        apart = np.abs(predictions.query_bboxes - annotations.query_bboxes).max(1)
+        wrong |= ~(apart <= BOX_TOLERANCE)
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        given = [
+            a[row] for a in (predictions.query_names, predictions.query_bboxes) if a is not None
+        ]
+        raise ValueError(
+            f'query_names, query_bboxes: query {row} is {" ".join(map(str, given))}, but '
+            f'{names[row]} {annotations.query_bboxes[row]} in the test set ({int(wrong.sum())} of '
+            f'{number} differ); write the queries in its order'
+        )
 
 
 def with_ground_truth_boxes(
@@ -211,7 +250,8 @@ def save_predictions(path: str | os.PathLike, predictions: SearchPredictions) ->
         for f in fields(predictions)
         if getattr(predictions, f.name) is not None
     }
-    arrays['image_names'] = np.array(predictions.image_names, dtype=np.str_)
+    for name in {'image_names', 'query_names'} & arrays.keys():
+        arrays[name] = np.array(arrays[name], dtype=np.str_)
     # given a path, numpy would add its own suffix to the temporary name
     with whole_file(path) as temporary, open(temporary, 'wb') as file:
         np.savez(file, **arrays)
@@ -267,11 +307,11 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _names(names: object) -> tuple[str, ...]:
+def _names(field: str, names: object) -> tuple[str, ...]:
     array = np.asarray(names)
     if array.ndim != 1 or (array.size and array.dtype.kind not in 'UT'):
         raise ValueError(
-            f'image_names: {array.dtype} array of shape {array.shape} given, '
+            f'{field}: {array.dtype} array of shape {array.shape} given, '
             'a list of file names expected'
         )
     return tuple(array.tolist())

@@ -48,7 +48,8 @@ def written(tmp_path, **changes):
 
 def test_a_file_comes_back_as_it_was_written(tmp_path):
     context = dict(query_context_splits=[0, 2], query_context_embeddings=np.eye(2, 4))
-    given = SearchPredictions(**arrays(gt_embeddings=np.eye(2, 4), **context))
+    queries = dict(query_names=['a.jpg'], query_bboxes=[[0, 0, 10, 20]])
+    given = SearchPredictions(**arrays(gt_embeddings=np.eye(2, 4), **context, **queries))
     path = tmp_path / 'new' / 'folder' / 'p.npz'
     save_predictions(path, given)
     back = load_predictions(path, ANNOTATIONS)
@@ -222,6 +223,41 @@ def test_images_are_put_into_the_order_of_the_test_set(tmp_path):
 def test_predictions_of_another_test_set_are_refused(tmp_path, changes, message):
     with pytest.raises(ValueError, match=f'p.npz: .*{message}'):
         load_predictions(written(tmp_path, **changes), ANNOTATIONS)
+
+
+TWO_QUERIES = dataclasses.replace(
+    ANNOTATIONS,
+    query_images=[0, 1],
+    query_bboxes=[[0, 0, 10, 20], [5, 5, 15, 25]],
+    query_person_ids=[7, 7],
+)
+NAMES, BOXES = (
+    np.array(['a.jpg', 'b.jpg']),
+    np.array([[0.4, 0, 10, 21], [5, 5, 15, 25]], np.float32),
+)
+
+
+def test_queries_in_another_order_are_refused(tmp_path):
+    def load(**queries):
+        path = written(tmp_path, query_embeddings=np.eye(2, 4, dtype=np.float32), **queries)
+        return load_predictions(path, TWO_QUERIES)
+
+    given = load(query_names=NAMES, query_bboxes=BOXES)
+    assert given.query_names == ('a.jpg', 'b.jpg')
+    load()
+    load(query_names=NAMES)
+    message = r'p.npz: query_names, query_bboxes: query 0 is .*but a.jpg \[ 0. .* \(2 of 2 differ'
+    for wrong in (
+        dict(query_names=NAMES[::-1]),
+        dict(query_bboxes=BOXES[::-1]),
+        dict(query_names=NAMES[::-1], query_bboxes=BOXES[::-1]),
+    ):
+        with pytest.raises(ValueError, match=message):
+            load(**wrong)
+    with pytest.raises(ValueError, match='query_names: .*3.*2'):
+        load(query_names=np.array(['a.jpg'] * 3))
+    with pytest.raises(ValueError, match='1 of 2 differ'):
+        load(query_bboxes=BOXES + np.float32([[0, 0, 0, 0], [0, 1.5, 0, 0]]))
 
 
 def test_half_precision_embeddings_are_accepted():
