@@ -87,7 +87,7 @@ def main(argv: list[str] | None = None) -> None:
         say=partial(print, flush=True),
         after_run=partial(write_report, grid, runs, folder),
     )
-    print(f'\n{write_report(grid, runs, folder)}\n{folder}/tables.md, {folder}/tables.json')
+    print(f'\n{write_report(grid, runs, folder)}\n{folder}/tables.md, tables.tex, tables.json')
     if failures:
         lines = '\n  '.join(failures)
         raise UserError(f'{len(failures)} of {len(selected)} runs failed:\n  {lines}')

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from pprint import pformat
 from statistics import mean, stdev
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -53,7 +53,7 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A row of the grid: one config, trained once per seed.
+    """A row of the grid: one config, trained once per seed, or files of predictions.
 
     Attributes:
         config: The config file, relative to the grid file.
@@ -62,6 +62,8 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         seeds: One run each; by default the grid's.
         row: The row of the published tables that its numbers belong to, or None.
         column: The column; one that the tables do not have is added to them.
+        predictions: Files, relative to the grid file, that are evaluated on the config's test set
+            instead of a training, e.g. of another program; one for each seed.
     """
 
     config: str
@@ -70,6 +72,7 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seeds: tuple[int, ...] | None = None
     row: str | None = None
     column: str | None = None
+    predictions: tuple[str, ...] = ()
 
 
 class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -112,7 +115,9 @@ def load_grid(path: str | Path) -> Grid:
             row,
             config=str((Path(path).parent / row.config).resolve()),
             name=row.name or Path(row.config).stem,
-            seeds=grid.seeds if row.seeds is None else row.seeds,
+            seeds=tuple(range(len(row.predictions)))
+            or (grid.seeds if row.seeds is None else row.seeds),
+            predictions=tuple(str((Path(path).parent / p).resolve()) for p in row.predictions),
         )
         for row in grid.experiments
     )
@@ -149,11 +154,13 @@ class Run:
         experiment: Name of the experiment.
         folder: Everything that the run writes.
         config: Its complete config.
+        predictions: A file to evaluate instead of training and testing.
     """
 
     experiment: str
     folder: Path
     config: Config
+    predictions: Path | None = None
 
     @property
     def name(self) -> str:
@@ -163,11 +170,19 @@ class Run:
     def next_step(self) -> str | None:
         """What is to be done next, or None if the run is complete."""
         later = None
-        for step, result in reversed(RESULTS.items()):
-            if (self.folder / result).exists():
+        for step in reversed(['evaluate'] if self.predictions else list(RESULTS)):
+            if (self.folder / RESULTS[step]).exists() and not self._is_outdated():
                 break
             later = step
         return later
+
+    def _is_outdated(self) -> bool:
+        """Whether the numbers are those of another file of predictions than is asked for."""
+        measured = self.folder / RESULTS['evaluate']
+        if self.predictions is None or not measured.exists():
+            return False
+        same = (self.folder / RESULTS['test']).resolve() == self.predictions
+        return not same or measured.stat().st_mtime < self.predictions.stat().st_mtime
 
     def metrics(self) -> dict[str, float]:
         """The numbers of a complete run, else nothing."""
@@ -220,15 +235,23 @@ class Run:
             )
 
     def write_config(self) -> None:
-        """Write the config for the tools, and the link to the checkpoint that it ends with."""
+        """Write the config for the tools, and a link to the checkpoint that the training ends with
+        or to the predictions.
+        """
         entries = self.config.to_dict().items()
         lines = [f'{k} = {pformat(value, width=100, sort_dicts=False)}\n' for k, value in entries]
-        loop = self.config.train_cfg
-        last = f'epoch_{loop.max_epochs}' if 'max_epochs' in loop else f'iter_{loop.max_iters}'
+        if self._is_outdated():
+            (self.folder / RESULTS['evaluate']).unlink()
         with whole_file(self.folder / 'config.py') as temporary:
             temporary.write_text(''.join(lines), 'utf-8')
-        with whole_file(self.folder / RESULTS['train']) as temporary:
-            temporary.symlink_to(f'train/{last}.pth')
+        if self.predictions is None:
+            loop = self.config.train_cfg
+            last = f'epoch_{loop.max_epochs}' if 'max_epochs' in loop else f'iter_{loop.max_iters}'
+            step, target = 'train', f'train/{last}.pth'
+        else:
+            step, target = 'test', self.predictions
+        with whole_file(self.folder / RESULTS[step]) as temporary:
+            temporary.symlink_to(target)
 
 
 def _flat(value: Any, key: str = '') -> dict[str, Any]:
@@ -256,15 +279,18 @@ def make_runs(grid: Grid, folder: Path, options: Mapping[str, Any]) -> list[Run]
     files = {row.config: load_config(row.config, {}) for row in grid.experiments}
     runs = []
     for row in grid.experiments:
-        for seed in row.seeds:
+        for place, seed in enumerate(row.seeds):
             config = deepcopy(files[row.config])
             for some in (grid.options, row.options, options, {'randomness.seed': seed}):
                 # A copy, for mmengine takes `_delete_` out of what it merges.
                 set_options(config, f'{row.config} (experiment {row.name})', deepcopy(dict(some)))
             require_entries(config, row.config, ('train_cfg', 'test_dataloader'))
+            predictions = Path(row.predictions[place]) if row.predictions else None
+            if predictions is not None and not predictions.is_file():
+                raise UserError(f'experiment {row.name}: predictions {predictions} do not exist')
             if not {'max_epochs', 'max_iters'} & config.train_cfg.keys():
                 raise UserError(f'{row.config}: train_cfg has neither max_epochs nor max_iters')
-            runs.append(Run(row.name, folder / f'{row.name}_seed{seed}', config))
+            runs.append(Run(row.name, folder / f'{row.name}_seed{seed}', config, predictions))
             runs[-1].check_config()
     return runs
 
@@ -352,7 +378,7 @@ def _listen(
 
 
 def write_report(grid: Grid, runs: Sequence[Run], folder: Path) -> str:
-    """Write ``tables.json`` and ``tables.md`` of what is complete.
+    """Write ``tables.json``, ``tables.md`` and ``tables.tex`` of what is complete.
 
     Args:
         grid: The grid.
@@ -364,8 +390,11 @@ def write_report(grid: Grid, runs: Sequence[Run], folder: Path) -> str:
     """
     report = _report(grid, runs)
     write_json(folder / 'tables.json', report)
-    with whole_file(folder / 'tables.md') as temporary:
-        temporary.write_text(text := '\n'.join(_markdown(grid, report)), 'utf-8')
+    sections = list(_sections(grid, report))
+    text = '\n'.join(map(_markdown, sections))
+    for name, content in (('tables.md', text), ('tables.tex', '\n'.join(map(_latex, sections)))):
+        with whole_file(folder / name) as temporary:
+            temporary.write_text(content, 'utf-8')
     return text
 
 
@@ -413,8 +442,17 @@ def _summary(numbers: Sequence[float], base: Sequence[float] = ()) -> dict[str, 
     }
 
 
-def _markdown(grid: Grid, report: dict[str, Any]) -> Iterator[str]:
-    """The sections of ``tables.md``."""
+class _Section(NamedTuple):
+    """A table: its title, the heads of its columns, its rows, and a line below it."""
+
+    title: str
+    head: Sequence[str]
+    lines: Sequence[Sequence[str]]
+    note: str = ''
+
+
+def _sections(grid: Grid, report: dict[str, Any]) -> Iterator[_Section]:
+    """What is written about a grid."""
     for table, published in zip(report['tables'], grid.tables, strict=True):
         found = {column for row in table['ours'].values() for column in row}
         own = [row.column for row in grid.experiments if row.column in found]
@@ -428,7 +466,7 @@ def _markdown(grid: Grid, report: dict[str, Any]) -> Iterator[str]:
                 head.append(f'{column}, ours')
                 for line in lines:
                     line.append(_cell(table['ours'][line[0]].get(column)))
-        yield _section(table['title'], head, lines)
+        yield _Section(table['title'], head, lines)
     lines, differences = [], []
     for name, row in report['experiments'].items():
         complete = max((len(found['values']) for found in row['metrics'].values()), default=0)
@@ -438,13 +476,13 @@ def _markdown(grid: Grid, report: dict[str, Any]) -> Iterator[str]:
             differences.append([name, *(_cell(one.get('minus_base'), '+.3f') for one in found)])
     done = sum(map(bool, report['runs'].values()))
     title = f'All experiments: {done} of {len(report["runs"])} runs complete'
-    yield _section(title, ['experiment', 'seeds', *grid.metrics], lines)
+    yield _Section(title, ['experiment', 'seeds', *grid.metrics], lines)
     if grid.base:
         note = (
             'After "±": standard deviation, over the seeds, of one run minus one run of the base.'
         )
         head = ['experiment', *grid.metrics]
-        yield f'{_section(f"Difference to {grid.base}", head, differences)}\n{note}\n'
+        yield _Section(f'Difference to {grid.base}', head, differences, note)
 
 
 def _cell(summary: dict[str, Any] | None, form: str = '.3f') -> str:
@@ -454,6 +492,44 @@ def _cell(summary: dict[str, Any] | None, form: str = '.3f') -> str:
     return text if summary['spread'] is None else f'{text} ± {summary["spread"]:.3f}'
 
 
-def _section(title: str, head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    rows = [head, ['---'] * len(head), *lines]
-    return f'## {title}\n\n' + ''.join(f'| {" | ".join(row)} |\n' for row in rows)
+def _markdown(section: _Section) -> str:
+    rows = [section.head, ['---'] * len(section.head), *section.lines]
+    table = ''.join(f'| {" | ".join(row)} |\n' for row in rows)
+    return f'## {section.title}\n\n{table}' + (f'\n{section.note}\n' if section.note else '')
+
+
+_TEX = str.maketrans(
+    {
+        **{letter: f'\\{letter}' for letter in '#$%&_{}'},
+        '<': '$<$',
+        '>': '$>$',
+        '±': '$\\pm$',
+        '~': r'\textasciitilde{}',
+        '^': r'\textasciicircum{}',
+        '\\': r'\textbackslash{}',
+    }
+)
+
+
+def _latex(section: _Section) -> str:
+    """A float with a table in the style of the package booktabs."""
+
+    def row(cells: Sequence[str]) -> str:
+        return ' & '.join(cell.translate(_TEX) for cell in cells) + r' \\'
+
+    return '\n'.join(
+        [
+            r'\begin{table}',
+            r'\centering',
+            rf'\caption{{{" ".join([section.title, section.note]).strip().translate(_TEX)}}}',
+            rf'\begin{{tabular}}{{l{"r" * (len(section.head) - 1)}}}',
+            r'\toprule',
+            row(section.head),
+            r'\midrule',
+            *map(row, section.lines),
+            r'\bottomrule',
+            r'\end{tabular}',
+            r'\end{table}',
+            '',
+        ]
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from statistics import stdev
 
 from mmps.evaluation.functional.bootstrap import Comparison, Interval
 from mmps.evaluation.functional.protocols import SplitSummary
@@ -95,7 +96,10 @@ def _range(interval: Interval) -> str:
 
 
 def comparison_table(comparisons: Mapping[str, Comparison]) -> str:
-    """One line per number: both values, their difference with its interval, and the p-value."""
+    """One line per number: both values, their difference with its interval, and the p-value.
+
+    Of several predictions a side, the standard deviation between them stands below their mean.
+    """
     width = max(map(len, comparisons)) + 2
     heads = ('A', 'B', 'B - A', 'interval', 'p', 'better', 'worse')
     lines = [' ' * width + _row(heads)]
@@ -110,6 +114,12 @@ def comparison_table(comparisons: Mapping[str, Comparison]) -> str:
             f'{found.worse}',
         )
         lines.append(f'{key:<{width}}' + _row(cells))
+        spreads = [
+            f'+- {100 * stdev(values):.2f}' if len(values) > 1 else ''
+            for values in (found.first_values, found.second_values)
+        ]
+        if any(spreads):
+            lines.append((' ' * width + _row(spreads)).rstrip())
     return '\n'.join(lines)
 
 

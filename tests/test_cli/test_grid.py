@@ -17,7 +17,16 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from mmps.cli.grid import Run, _summary, load_grid, make_runs, work_through, write_report
+from mmps.cli.grid import (
+    Run,
+    _latex,
+    _Section,
+    _summary,
+    load_grid,
+    make_runs,
+    work_through,
+    write_report,
+)
 from mmps.utils.errors import UserError
 
 TOOLS = Path(__file__).parents[2] / 'tools'
@@ -544,6 +553,51 @@ def test_markdown(reported):
 After "±": standard deviation, over the seeds, of one run minus one run of the base.
 """
     )
+
+
+def test_latex(reported, tmp_path):
+    """What LaTeX reads of it is looked at by hand; its special characters are all escaped."""
+    text = (tmp_path / 'out/tables.tex').read_text()
+    assert text.startswith(
+        r"""\begin{table}
+\centering
+\caption{Published}
+\begin{tabular}{lrrrr}
+\toprule
+ & PRW, paper & PRW, ours & CUHK03, paper & own, ours \\
+\midrule
+A & 0.300 & 0.320 $\pm$ 0.014 & 0.600 & 0.200 \\
+"""
+    )
+    assert text.count(r'\begin{tabular}') == text.count(r'\end{tabular}') == 3
+    special = _latex(_Section('a_b', ['50 %', '{x}'], [['c & d', '\\']]))
+    assert r'\caption{a\_b}' in special
+    assert r'50 \% & \{x\} \\' in special
+    assert r'c \& d & \textbackslash{} \\' in special
+
+
+THEIRS = """
+experiments = [
+    dict(config='a.py'),
+    dict(name='theirs', config='a.py', predictions=['one.npz', 'two.npz']),
+]
+"""
+
+
+def test_predictions_of_another_program_are_a_row(make, stub_tools, tmp_path):
+    with pytest.raises(UserError, match=r'experiment theirs: predictions .*/one.npz do not exist'):
+        make(THEIRS)
+    for name in ('one.npz', 'two.npz'):
+        (tmp_path / name).write_text('predictions')
+    runs = make(THEIRS)
+    assert [run.name for run in runs] == ['a_seed0', 'theirs_seed0', 'theirs_seed1']
+    assert [run.next_step() for run in runs] == ['train', 'evaluate', 'evaluate']
+    assert work_through(runs[1:], stub_tools, say=silent) == []
+    assert [run.next_step() for run in runs[1:]] == [None, None]
+    assert runs[2].folder.joinpath('predictions.npz').resolve() == tmp_path / 'two.npz'
+    assert [log.name for log in runs[1].folder.glob('*.log')] == ['evaluate.log']
+    os.utime(tmp_path / 'one.npz', (2e9, 2e9))  # they were made again
+    assert [run.next_step() for run in make(THEIRS)] == ['train', 'evaluate', None]
 
 
 def test_json(reported):

@@ -67,6 +67,23 @@ def test_better_predictions_are_called_better(compare, files, capsys):
     assert numbers['verdict'].startswith(better) == (found['p_value'] < 0.05)
 
 
+def test_several_seeds_of_a_side_count_with_their_means(compare, files, capsys):
+    for number, name in enumerate(('good', 'bad', 'bad')):
+        (files / f'a_seed{number}.npz').write_bytes((files / f'{name}.npz').read_bytes())
+    found = {}
+    for first in ('bad.npz', 'a_seed*.npz'):
+        compare(first, 'good.npz', '--resamples', '500', '--out', str(files / 'c.json'))
+        found[first] = json.loads((files / 'c.json').read_text())['search/mAP']
+    bad, mixed = found.values()
+    assert mixed['first_values'] == [1, bad['first'], bad['first']]
+    assert mixed['first'] == pytest.approx((1 + 2 * bad['first']) / 3)
+    # the same queries are lost, by two thirds as much
+    assert mixed['interval']['high'] == pytest.approx(2 / 3 * bad['interval']['high'])
+    assert (mixed['worse'], mixed['better']) == (bad['worse'], bad['better'])
+    spread = 100 * (1 - bad['first']) / 3**0.5
+    assert f'+- {spread:.2f}' in capsys.readouterr().out
+
+
 def test_predictions_equal_themselves(compare, capsys):
     compare('good.npz', 'good.npz')
     assert 'do every search equally well' in capsys.readouterr().out

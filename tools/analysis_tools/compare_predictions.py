@@ -1,10 +1,12 @@
-"""Is B better than A? Compare two predictions files query by query.
+"""Is B better than A? Compare predictions files query by query, one or several seeds a side.
 
 ``python tools/analysis_tools/compare_predictions.py CONFIG A.npz B.npz`` evaluates both with the
-options of the config's ``test_evaluator``.
+options of the config's ``test_evaluator``. A pattern in quotes, such as ``'a_seed*/p.npz'``, stands
+for the files of several trainings.
 """
 
 import argparse
+import glob
 from dataclasses import asdict
 
 from mmps.cli.common import add_resample_argument, config_parser, run_tool
@@ -13,8 +15,12 @@ from mmps.utils.errors import UserError
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = config_parser('Compare two predictions files on the test set of a config.')
-    parser.add_argument('first', metavar='A.npz', help='predictions to compare with')
+    parser = config_parser('Compare predictions files on the test set of a config.')
+    parser.add_argument(
+        'first',
+        metavar='A.npz',
+        help='predictions to compare with; or a pattern in quotes: those of several seeds',
+    )
     parser.add_argument('second', metavar='B.npz', help='predictions that may be better')
     parser.add_argument('--out', metavar='C.json', help='also write the numbers to this file')
     parser.add_argument(
@@ -28,6 +34,11 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def files_of(pattern: str) -> list[str]:
+    """The files that a pattern matches, or the one that it names."""
+    return sorted(glob.glob(pattern, recursive=True)) or [pattern]
+
+
 def main(argv: list[str] | None = None) -> None:
     arguments = parse_arguments(argv)
     config = load_config(arguments.config, arguments.cfg_options)
@@ -38,11 +49,17 @@ def main(argv: list[str] | None = None) -> None:
     from mmps.formats.from_config import search_protocols, test_annotations
     from mmps.utils.files import write_json
 
-    files = arguments.first, arguments.second
+    sides = arguments.first, arguments.second
     try:
         protocols = search_protocols(config, arguments.config)
         annotations = test_annotations(config)
-        results = [protocols.search(annotations, load_predictions(f, annotations)) for f in files]
+        results = [
+            [
+                protocols.search(annotations, load_predictions(f, annotations))
+                for f in files_of(side)
+            ]
+            for side in sides
+        ]
         found = compare_results(
             *results,
             resamples=arguments.resamples,
@@ -53,7 +70,7 @@ def main(argv: list[str] | None = None) -> None:
     except ValueError as error:
         raise UserError(error) from error
     print(comparison_table(found))
-    conclusion = verdict(found['mAP'], *files, arguments.confidence)
+    conclusion = verdict(found['mAP'], *sides, arguments.confidence)
     print(f'\n{conclusion}')
     if arguments.out:
         numbers = {f'search/{key}': asdict(one) for key, one in found.items()}

@@ -6,7 +6,7 @@ interval, chapter 15 for the permutation test; p-value as in Phipson and Smyth (
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,13 +37,15 @@ class Comparison:
     """One number of two predictions for the same test set.
 
     Attributes:
-        first: Of the first predictions.
+        first: Of the first predictions; of several, the mean.
         second: Of the second.
-        interval: Of the difference, second minus first.
+        interval: Of the difference, second minus first, for other queries.
         p_value: How likely a difference of at least this size, of either sign, would be if it were
             chance which of the two predictions each query's result came from.
         better: Searches that the second predictions do better.
         worse: Searches that they do worse.
+        first_values: Of each of the first predictions.
+        second_values: Of each of the second.
     """
 
     first: float
@@ -52,6 +54,8 @@ class Comparison:
     p_value: float
     better: int
     worse: int
+    first_values: tuple[float, ...] = ()
+    second_values: tuple[float, ...] = ()
 
     @property
     def difference(self) -> float:
@@ -98,9 +102,12 @@ def bootstrap_intervals(
     return dict(zip(scores, _intervals(totals, resamples, confidence, seed), strict=True))
 
 
+Results = Mapping[str, SearchResult] | Sequence[Mapping[str, SearchResult]]
+
+
 def compare_results(
-    first: Mapping[str, SearchResult],
-    second: Mapping[str, SearchResult],
+    first: Results,
+    second: Results,
     *,
     resamples: int = 10_000,
     confidence: float = 0.95,
@@ -113,8 +120,13 @@ def compare_results(
     sign-flip test, ``(1 + k) / (1 + resamples)``, where k counts the random exchanges of the two
     predictions' results that give a difference at least as large.
 
+    Of several trainings a side, each query counts with the mean of its results. Interval and
+    p-value then speak of these trainings with other queries, not of other seeds, whose spread the
+    values of each side show.
+
     Args:
-        first: Of the first predictions, by suffix; see :meth:`SearchProtocols.search`.
+        first: Of the first predictions, by suffix, see :meth:`SearchProtocols.search`; or a list of
+            such, e.g. of several seeds.
         second: Of the second, with the same options.
         resamples: Number of resamples, and of exchanges.
         confidence: Coverage of the intervals, 0..1.
@@ -122,37 +134,54 @@ def compare_results(
         units: See :func:`bootstrap_intervals`; what is exchanged as a whole, too.
 
     Returns:
-        By key and suffix, for suffixes that both have.
+        By key and suffix, for suffixes that all have.
 
     Raises:
-        ValueError: An option out of range, or the two did not make the same searches.
+        ValueError: An option out of range, or not all made the same searches.
     """
-    differences, means = {}, {}
-    for suffix in (suffix for suffix in first if suffix in second):
-        one, other = first[suffix].answerable, second[suffix].answerable
-        if not np.array_equal(one.queries, other.queries):
-            raise ValueError(
-                f'search{suffix}: {len(one)} and {len(other)} searches, of different queries; '
-                "compare with undetected_queries='zero', which leaves no query out"
-            )
-        if not len(one):
+    differences, values = {}, {}
+    sides = [[side] if isinstance(side, Mapping) else list(side) for side in (first, second)]
+    for suffix in sides[0][0]:
+        if not all(suffix in results for side in sides for results in side):
             continue
-        before, after = one.metrics(), other.metrics()
-        other_scores = other.scores()
-        for key, values in one.scores().items():
-            differences[f'{key}{suffix}'] = (one.queries, other_scores[key] - values)
-            means[f'{key}{suffix}'] = before[key], after[key]
+        one, other = ([results[suffix].answerable for results in side] for side in sides)
+        queries = one[0].queries
+        for result in (*one, *other):
+            if not np.array_equal(queries, result.queries):
+                raise ValueError(
+                    f'search{suffix}: {len(queries)} and {len(result)} searches, of different '
+                    "queries; compare with undetected_queries='zero', which leaves no query out"
+                )
+        if not len(queries):
+            continue
+        before, after = _mean_scores(one), _mean_scores(other)
+        for key, scores in before.items():
+            differences[f'{key}{suffix}'] = queries, after[key] - scores
+            values[f'{key}{suffix}'] = [
+                tuple(result.metrics()[key] for result in side) for side in (one, other)
+            ]
     totals = _per_unit(differences, units)
     intervals = _intervals(totals, resamples, confidence, seed)
     p_values = _sign_flip(totals[0], resamples, seed)
     return {
         name: Comparison(
-            *means[name], interval, p_value, int((change > 0).sum()), int((change < 0).sum())
+            *(float(np.mean(side)) for side in values[name]),
+            interval,
+            p_value,
+            int((change > 0).sum()),
+            int((change < 0).sum()),
+            *values[name],
         )
         for (name, (_, change)), interval, p_value in zip(
             differences.items(), intervals, p_values, strict=True
         )
     }
+
+
+def _mean_scores(results: Sequence[SearchResult]) -> dict[str, np.ndarray]:
+    """The scores of each search, averaged over results of the same searches."""
+    several = [result.scores() for result in results]
+    return {key: np.mean([scores[key] for scores in several], axis=0) for key in several[0]}
 
 
 def _per_unit(
