@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import re
 import shutil
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import timedelta
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from mmps.utils.errors import require_extra
+from mmps.utils.files import whole_file
+from mmps.utils.memory import share_heap
 
-from .engine import places_of, ranked, tie_keys
+from .engine import ranked, tie_keys
 from .exact_search import nearest_rows
 from .filters import among, passing, to_sql
 from .records import (
@@ -34,7 +35,6 @@ from .rows import (
     COLUMNS,
     FIX,
     NOBODY,
-    TEXTS,
     check_rows,
     column,
     embeddings_in,
@@ -42,6 +42,7 @@ from .rows import (
     model_of,
     schema_of,
 )
+from .snapshot import ADDRESS, EMBEDDING, Snapshot, extended, read_snapshot, scan
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -53,6 +54,9 @@ SUFFIX = '.lance'
 TABLE = 'people'
 """Name of the table where the address is that of a folder of tables."""
 LOCK = 'mmps_lock'
+RECORD = 'mmps_files'
+_DIGITS = 16
+"""Of a checksum of a file."""
 CHANGES = 200
 """Changes after which the table is compacted by whoever makes the next one: each adds files, and a
 version that lists all of them.
@@ -67,49 +71,75 @@ ROWS_PER_CELL = 1000
 """Rows that a cell of the index holds on average."""
 PROBED = 32
 """Cells that an approximate search looks into."""
-_BATCH = 2**14
-_EMBEDDING = 'embedding'
 _ERRORS = (OSError, RuntimeError, ValueError)
 """What LanceDB raises when it cannot read or write."""
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """A table as it was at one moment, in memory, to be read by any number of threads.
+class _Files:
+    """Checksums of the files in a table's folder, in a file of their own beside them.
 
-    Attributes:
-        version: That of the table.
-        rows: All rows (n), without embeddings; each column of texts keeps every text once.
-        embeddings: (n, D) float32, or None if they were not read.
+    A changed bit in a list of deleted rows can end the process that reads it, so those are compared
+    before Lance reads them. Data are compared where Lance refuses them, to say which file it is.
+    What a process that was killed had just written has none until the next change.
     """
 
-    version: int
-    rows: pa.Table
-    embeddings: np.ndarray | None
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._sound: set[tuple[str, int, int]] = set()
 
-    @cached_property
-    def people(self) -> np.ndarray | None:
-        """(n,) bool which rows are people; None: all."""
-        someone = column(self.rows, 'detection') != NOBODY
-        return None if someone.all() else someone
+    def check_deletions(self) -> None:
+        """Raise DamagedGalleryError if a list of deleted rows is not what was written."""
+        found = {}
+        for path in self._folder.glob('_deletions/*'):
+            with suppress(FileNotFoundError):  # compacted meanwhile
+                status = path.stat()
+                found[path.name, status.st_size, status.st_mtime_ns] = path
+        fresh = found.keys() - self._sound
+        recorded = self._recorded() if fresh else {}
+        for entry in sorted(fresh & {e for e in fresh if e[0] in recorded}):
+            with suppress(FileNotFoundError):
+                if _file_checksum(found[entry]) != recorded[entry[0]]:
+                    raise DamagedGalleryError(
+                        f'{found[entry]}: this list of deleted rows is not what was written; {FIX}'
+                    )
+                self._sound.add(entry)
+        self._sound &= found.keys()
 
-    def find(self, ids: np.ndarray) -> np.ndarray:
-        """Place (m,) of each person of ``ids`` (m,).
+    def damaged(self) -> list[Path]:
+        """Files that are not what was written."""
+        recorded = self._recorded()
+        return [
+            path
+            for name, path in sorted(self._present().items())
+            if name in recorded and _file_checksum(path) != recorded[name]
+        ]
 
-        Raises:
-            KeyError: One is not there.
-        """
-        ascending, places = self._ids
-        return places[places_of(ids, ascending)]
+    def record(self) -> None:
+        """Take up new files; nobody else changes the table meanwhile."""
+        recorded, present = self._recorded(), self._present()
+        lines = [
+            f'\n{name} {_file_checksum(path)}\n'  # whatever a killed process left is another line
+            for name, path in sorted(present.items())
+            if name not in recorded
+        ]
+        gone = recorded.keys() - present.keys()
+        if len(gone) > len(present):
+            lines += [f'\n{name} {recorded[name]}\n' for name in sorted(recorded.keys() - gone)]
+            with whole_file(self._folder / RECORD) as temporary:
+                temporary.write_text(''.join(lines))
+        elif lines:
+            with open(self._folder / RECORD, 'a') as file:
+                file.write(''.join(lines))
 
-    @cached_property
-    def _ids(self) -> tuple[np.ndarray, np.ndarray]:
-        """Ids (p,) of all people, ascending, and their places (p,)."""
-        everywhere = np.arange(len(self.rows))
-        places = everywhere if self.people is None else everywhere[self.people]
-        ids = column(self.rows, 'id')[places]
-        order = np.argsort(ids)
-        return ids[order], places[order]
+    def _present(self) -> dict[str, Path]:
+        kinds = ('data', '_deletions')
+        return {path.name: path for kind in kinds for path in self._folder.glob(f'{kind}/*')}
+
+    def _recorded(self) -> dict[str, str]:
+        path = self._folder / RECORD
+        lines = path.read_text(errors='replace').splitlines() if path.exists() else []
+        parts = [line.rpartition(' ') for line in lines]
+        return {name: checksum for name, _, checksum in parts if len(checksum) == _DIGITS}
 
 
 class LanceEngine:
@@ -123,12 +153,14 @@ class LanceEngine:
 
     def __init__(self, address: str, model: ModelTag | None, *, create: bool) -> None:
         lancedb = require_extra('lancedb', 'gallery')
+        share_heap()  # before Lance has threads
         if address == MEMORY and (model is None or not create):
             raise GalleryError(f'{MEMORY} always begins empty; give the model to make a gallery')
         self.address = address
         uri, self._name, self.folder = _place_of(address)
         # Where others can change the table without a lock, older versions may be in use.
         self._exclusive = self.folder is not None or address == MEMORY
+        self._files = None if self.folder is None else _Files(self.folder)
         self._session = lancedb.Session(**SESSION)
         self._thread_lock = threading.RLock()
         self._snapshot_lock = threading.Lock()
@@ -143,8 +175,10 @@ class LanceEngine:
             self.model = model_of(self._table.schema, address)
 
     def select(self, where: Where | None) -> pa.Table:
-        rows = self.snapshot(embeddings=False).rows
-        mask = passing(rows, where)
+        snapshot = self.snapshot(embeddings=False)
+        rows, mask = snapshot.rows, passing(snapshot.rows, where)
+        if snapshot.alive is not None:
+            mask = snapshot.alive if mask is None else mask & snapshot.alive
         return rows if mask is None else rows.take(np.flatnonzero(mask))
 
     def people(self, ids: np.ndarray) -> tuple[pa.Table, np.ndarray]:
@@ -156,7 +190,7 @@ class LanceEngine:
         for condition in among('frame_id', frame_ids, step=step):
             rows = self._reading(
                 lambda table, which=condition: self._checked(
-                    _scan(table, [*COLUMNS, _EMBEDDING], which).to_arrow()
+                    scan(table, [*COLUMNS, EMBEDDING], which).to_arrow()
                 )
             )
             if len(rows):
@@ -182,10 +216,15 @@ class LanceEngine:
     def replace(self, rows: pa.Table) -> None:
         frames = next(among('frame_id', np.unique(column(rows, 'frame_id')), step=len(rows)))
         with self._changing():
+            if self._exclusive:
+                there = scan(self._table, ['id'], frames).to_arrow()
+                if not len(there):  # a merge reads the whole table, and takes memory for it
+                    self._table.add(rows)
+                    return
+                others = not np.isin(column(there, 'id'), column(rows, 'id')).all()
             merge = self._table.merge_insert('id')
             merge = merge.when_matched_update_all().when_not_matched_insert_all()
-            # This reads the whole table, so it is left out where nothing has to go.
-            if not self._exclusive or self._any_other(frames, column(rows, 'id')):
+            if not self._exclusive or others:
                 merge = merge.when_not_matched_by_source_delete(frames)
             merge.execute(rows)
 
@@ -228,7 +267,7 @@ class LanceEngine:
                 shutil.rmtree(self.folder)
 
     def snapshot(self, *, embeddings: bool) -> Snapshot:
-        """All rows as they are now, read again when the table has changed.
+        """All rows as they are now; when the table has changed, what is new of them is read.
 
         Args:
             embeddings: Whether theirs are needed.
@@ -236,40 +275,19 @@ class LanceEngine:
         version = self._reading(lambda table: table.version)
         with self._snapshot_lock:
             latest = self._snapshot
-            if (
-                latest is None
-                or latest.version < version
-                or (embeddings and latest.embeddings is None)
-            ):
-                latest = self._snapshot = None  # before the new one takes as much memory again
-                latest = self._reading(lambda table: self._read(table, embeddings))
+            if latest is not None and embeddings and latest.embeddings is None:
+                latest = self._snapshot = None
+            if latest is not None and latest.version < version:
+                latest = self._reading(
+                    lambda table, known=latest: extended(known, table, self.address)
+                )
+                self._snapshot = latest
+            if latest is None:  # the one before is gone, for this takes as much memory
+                latest = self._reading(
+                    lambda table: read_snapshot(table, self.address, embeddings=embeddings)
+                )
                 self._snapshot = latest
             return latest
-
-    def _read(self, table: Any, embeddings: bool) -> Snapshot:
-        pa = require_extra('pyarrow', 'gallery')
-        names = [*COLUMNS, _EMBEDDING] if embeddings else COLUMNS
-        count, dim = table.count_rows(), self.model.embed_dim
-        matrix = np.empty((count, dim), np.float32) if embeddings else None
-        parts, start = [], 0
-        for batch in _scan(table, names).to_batches(_BATCH):
-            if matrix is not None:
-                flat = batch.column(_EMBEDDING).flatten().to_numpy()
-                matrix[start : start + len(batch)] = flat.reshape(-1, dim)
-            parts.append(batch.select([*COLUMNS]))
-            start += len(batch)
-        if start != count:
-            raise ValueError(f'{start} rows instead of {count}')
-        columns = {}
-        for name in COLUMNS:
-            kind = table.schema.field(name).type
-            chunks = pa.chunked_array([part.column(name) for part in parts], kind)
-            # Texts repeat: each is kept once, and a filter looks at it once.
-            columns[name] = chunks.dictionary_encode() if name in TEXTS else chunks
-            columns[name] = columns[name].combine_chunks()
-        rows = pa.table(columns)
-        check_rows(rows, matrix, self.address)
-        return Snapshot(table.version, rows, matrix)
 
     def _checked(self, rows: pa.Table) -> pa.Table:
         check_rows(rows, embeddings_in(rows), self.address)
@@ -279,19 +297,14 @@ class LanceEngine:
         condition = ' AND '.join([f'detection != {NOBODY}', *to_sql(where)])
 
         def search(table: Any) -> pa.Table:
-            found = table.search(query, vector_column_name=_EMBEDDING)
+            found = table.search(query, vector_column_name=EMBEDDING)
             found = found.where(condition, prefilter=True)
             # It warns where the distance is left out.
-            found = found.select([*COLUMNS, _EMBEDDING, '_distance'])
+            found = found.select([*COLUMNS, EMBEDDING, '_distance'])
             return found.distance_type('dot').nprobes(PROBED).limit(top_k).to_arrow()
 
         rows = self._checked(self._reading(search))
         return ranked(query, rows, embeddings_in(rows), top_k)
-
-    def _any_other(self, condition: str, ids: np.ndarray) -> bool:
-        """Whether a condition holds for rows that are not among some ids (n,)."""
-        found = _scan(self._table, ['id'], condition).to_arrow().column('id').to_numpy()
-        return not np.isin(found, ids).all()
 
     def _exists(self) -> bool:
         if self.folder:  # without looking into the files
@@ -307,7 +320,7 @@ class LanceEngine:
         cells = int(np.clip(self._table.count_rows() // ROWS_PER_CELL, 1, 2**12))
         index = require_extra('lancedb.index', 'gallery')
         config = index.IvfFlat(distance_type='dot', num_partitions=cells)
-        self._table.create_index(_EMBEDDING, config=config, replace=True)
+        self._table.create_index(EMBEDDING, config=config, replace=True)
 
     def _optimize(self) -> None:
         with warnings.catch_warnings():
@@ -321,18 +334,30 @@ class LanceEngine:
     def _changing(self, *, compacts: bool = True) -> Iterator[None]:
         """Change the latest version; no other process does meanwhile, where a lock is possible."""
         with self._alone(), self._understood():
+            if self._files is not None:
+                self._files.check_deletions()
             self._table.checkout_latest()
             yield
             if compacts and self._table.version % CHANGES == 0:
                 with suppress(*_ERRORS):  # the change is made; the next one will see to it
                     self._optimize()
+            if self._files is not None:
+                self._files.record()
 
     def _reading(self, task: Callable[[Any], T]) -> T:
         """The result of a task on the latest version, which another process may just compact."""
-        with suppress(*_ERRORS):
-            return task(self._connection.open_table(self._name))
+        try:
+            return self._task(task)
+        except Exception as error:
+            if not _is_of_lance(error):
+                raise
         with self._alone(), self._understood():
-            return task(self._connection.open_table(self._name))
+            return self._task(task)
+
+    def _task(self, task: Callable[[Any], T]) -> T:
+        if self._files is not None:
+            self._files.check_deletions()
+        return task(self._connection.open_table(self._name))
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -351,10 +376,41 @@ class LanceEngine:
         """Tells whose files LanceDB's errors are about."""
         try:
             yield
-        except _ERRORS as error:
+        except Exception as error:
+            if not _is_of_lance(error):
+                raise
+            reason = f'{self.address}: {_reason(error)}'
             if self.folder is None:
-                raise GalleryError(f'{self.address}: {_reason(error)}') from error
-            raise DamagedGalleryError(f'{self.address}: {_reason(error)}; {FIX}') from error
+                raise GalleryError(reason) from error
+            raise DamagedGalleryError(f'{reason}{self._damage()}; {FIX}') from error
+
+    def _damage(self) -> str:
+        """Which files are damaged, and whom they are about, as far as that can be read."""
+        try:
+            damaged = [f'data/{path.name}' for path in self._files.damaged()]
+        except OSError:
+            return ''
+        if not damaged:
+            return ''
+        sources: dict[str, None] = {}
+        unknown = False
+        with suppress(Exception):
+            table = self._connection.open_table(self._name)
+            addresses = scan(table, [ADDRESS]).to_arrow().column(ADDRESS).to_numpy()
+            for part in np.unique(addresses >> np.uint64(32)).tolist():
+                here = f'_rowid >= {part << 32} and _rowid < {(part + 1) << 32}'
+                try:
+                    scan(table, [*COLUMNS, EMBEDDING], here).to_arrow()
+                except Exception:
+                    try:
+                        found = scan(table, ['source'], here).to_arrow().column('source')
+                        sources |= dict.fromkeys(found.unique().to_pylist())
+                    except Exception:
+                        unknown = True
+        some = ', '.join(map(repr, [*sources][:5])) + (', ...' if len(sources) > 5 else '')
+        about = f', which hold rows of {len(sources)} sources: {some}' if sources else ''
+        left = '; the sources of some cannot be read either' if unknown else ''
+        return f'; not what was written: {", ".join(damaged)}{about}{left}'
 
 
 def _place_of(address: str) -> tuple[str, str, Path | None]:
@@ -379,11 +435,15 @@ def _reason(error: Exception) -> str:
     return next(iter(re.findall(r'message: "(.*?)"', text)[-1:]), text)
 
 
+def _is_of_lance(error: Exception) -> bool:
+    """Whether LanceDB raised an error because it cannot read or write."""
+    return isinstance(error, _ERRORS) or type(error).__name__ == 'RustPanic'
+
+
+def _file_checksum(path: Path) -> str:
+    with open(path, 'rb') as file:
+        return hashlib.file_digest(file, 'blake2b').hexdigest()[:_DIGITS]
+
+
 def _indexed(table: Any) -> bool:
-    return any(_EMBEDDING in index.columns for index in table.list_indices())
-
-
-def _scan(table: Any, columns: Sequence[str], condition: str | None = None) -> Any:
-    """A query for columns of all rows, or of those for which a condition holds."""
-    query = table.search().select([*columns]).limit(table.count_rows())
-    return query.where(condition) if condition else query
+    return any(EMBEDDING in index.columns for index in table.list_indices())

@@ -20,6 +20,7 @@ from mmps.retrieval import (
     ModelMismatchError,
     Where,
     lance,
+    snapshot,
 )
 from mmps.utils.errors import UserError
 
@@ -83,6 +84,40 @@ def test_damage_of_a_data_file_is_refused_or_does_not_matter(folder):
             path.write_bytes(raw)
     assert answers(folder) == right
     assert refused >= 40
+
+
+def test_a_damaged_list_of_deleted_rows_is_refused_before_lance_reads_it(folder):
+    gallery = fill_gallery(folder)
+    gallery.delete([hit.id for hit in gallery.search(QUERY[0], 60)[0][::3]])
+    right, rng = answers(folder), random.Random(0)
+    (path, *_) = folder.glob('_deletions/*')
+    raw = path.read_bytes()
+    for damaged in itertools.chain(*(itertools.islice(damages(path, rng), 3) for _ in range(10))):
+        path.write_bytes(damaged)
+        for read in (len, lambda _: gallery.delete_source('a'), lambda _: Gallery.open(folder)):
+            with pytest.raises(DamagedGalleryError, match=f'{path.name}: this list of deleted'):
+                read(gallery)
+        path.write_bytes(raw)
+    assert answers(folder) == right
+
+
+def test_a_file_that_lance_refuses_is_named_with_its_sources(folder):
+    gallery, rng = fill_gallery(folder, 3), random.Random(1)
+    file = {path: path.read_bytes() for path in folder.glob('data/*')}
+    of = {path: next(n for n in range(3) if b'secret%d' % n in raw) for path, raw in file.items()}
+    named = 0
+    for path, raw in file.items():
+        for _ in range(40):
+            path.write_bytes(next(damages(path, rng)))
+            try:
+                gallery = Gallery.open(folder)
+                gallery.search(QUERY)
+            except DamagedGalleryError as error:
+                if 'rows are not what was written' not in str(error):
+                    assert f'not what was written: data/{path.name}' in str(error)
+                    named += f"1 sources: 'secret{of[path]}.mp4'" in str(error)
+            path.write_bytes(raw)
+    assert named
 
 
 @pytest.mark.parametrize('address', ['lance', 'store'])
@@ -282,6 +317,54 @@ def test_many_readers_and_a_writer(folder, monkeypatch):
         assert all(pool.map(read, range(8)))
         writer.result()
     assert len(gallery) == 4 * 15 + 2 * 2
+
+
+def contents(some):
+    """Everything that counts in a snapshot, by the ids of the rows."""
+    rows = some.rows.to_pylist()
+    matrix = some.embeddings if some.embeddings is not None else [[]] * len(rows)
+    alive = np.ones(len(rows), bool) if some.alive is None else some.alive
+    pairs = zip(rows, matrix, alive, strict=True)
+    found = {row['id']: (row, tuple(vector)) for row, vector, counts in pairs if counts}
+    assert len(found) == some.count == np.count_nonzero(alive)
+    return found
+
+
+@pytest.mark.parametrize('batch', [4, 2**14])
+def test_a_snapshot_follows_changes_as_if_all_were_read_again(any_address, batch, monkeypatch):
+    """With few rows to a batch, much has changed early, and everything is read again."""
+    monkeypatch.setattr(snapshot, 'BATCH', batch)
+    gallery, writer = (Gallery.open(any_address, model_tag(DIM)) for _ in range(2))
+    rng, read = np.random.default_rng(0), 0
+    engine = gallery._engine
+
+    def counted(*arguments, **options):
+        nonlocal read
+        read += 1
+        return snapshot.read_snapshot(*arguments, **options)
+
+    monkeypatch.setattr(lance, 'read_snapshot', counted)
+    for step in range(25):
+        frame, people = int(rng.integers(6)), int(rng.integers(4))
+        kind = ['append', 'replace', 'delete', 'compact', 'describe'][step % 5 if step < 5 else
+                int(rng.choice(5, p=[0.4, 0.2, 0.2, 0.1, 0.1]))]  # fmt: skip
+        if kind == 'append':
+            writer.append([random_frame(rng, f'v{step}', people, DIM, frame=f) for f in range(6)])
+        elif kind == 'replace':
+            writer.append([random_frame(rng, 'v0', people, DIM, frame=frame)])
+        elif kind == 'delete':
+            writer.delete(Where(sources=[f'v{rng.integers(step)}']))
+        elif kind == 'compact':
+            writer.compact()
+        else:
+            writer.update(Where(sources=['v0']), camera=f'c{step}')
+        embeddings = bool(step % 3)
+        table = engine._reading(lambda table: table)
+        latest = engine.snapshot(embeddings=embeddings)
+        has = latest.embeddings is not None
+        anew = snapshot.read_snapshot(table, engine.address, embeddings=has)
+        assert contents(latest) == contents(anew)
+    assert read <= 4 if batch > 4 else read > 4  # each of the two without embeddings, and with
 
 
 def test_an_open_gallery_sees_what_others_append(any_address):

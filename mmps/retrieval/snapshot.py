@@ -1,0 +1,226 @@
+"""The rows of a LanceDB table in memory, and how they follow its changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mmps.utils.errors import require_extra
+
+from .engine import places_of
+from .rows import COLUMNS, NOBODY, TEXTS, check_rows, column, embeddings_in
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BATCH = 2**14
+"""Rows read at a time."""
+EMBEDDING = 'embedding'
+ADDRESS = '_rowid'
+"""Lance's name for where a row is: the number of its file, and its place in it."""
+_CONTENT = ('id', 'checksum', 'embedding_checksum')
+"""What tells that two rows are the same."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A table as it was at one moment, in memory, to be read by any number of threads.
+
+    Rows that have been removed since others were read stay in their places, and do not count.
+
+    Attributes:
+        version: That of the table.
+        rows: All rows (n), without embeddings; each column of texts keeps every text once.
+        embeddings: (n, D) float32, or None if they were not read.
+        addresses: (n,) int64, where Lance keeps each row. What is at an address never changes.
+        alive: (n,) bool which rows count; None: all.
+    """
+
+    version: int
+    rows: pa.Table
+    embeddings: np.ndarray | None
+    addresses: np.ndarray
+    alive: np.ndarray | None = None
+    _space: np.ndarray | None = field(default=None, repr=False)
+    """Begins with the embeddings; behind them is room for more."""
+
+    @property
+    def count(self) -> int:
+        """How many rows count."""
+        return len(self.rows) if self.alive is None else int(np.count_nonzero(self.alive))
+
+    @cached_property
+    def people(self) -> np.ndarray | None:
+        """(n,) bool which rows are people; None: all."""
+        someone = column(self.rows, 'detection') != NOBODY
+        if self.alive is not None:
+            someone &= self.alive
+        return None if someone.all() else someone
+
+    def find(self, ids: np.ndarray) -> np.ndarray:
+        """Place (m,) of each person of ``ids`` (m,).
+
+        Raises:
+            KeyError: One is not there.
+        """
+        ascending, places = self._ids
+        return places[places_of(ids, ascending)]
+
+    @cached_property
+    def _ids(self) -> tuple[np.ndarray, np.ndarray]:
+        """Ids (p,) of all people, ascending, and their places (p,)."""
+        everywhere = np.arange(len(self.rows))
+        places = everywhere if self.people is None else everywhere[self.people]
+        ids = column(self.rows, 'id')[places]
+        order = np.argsort(ids)
+        return ids[order], places[order]
+
+    def moved(self, present: np.ndarray, added: pa.Table) -> tuple[np.ndarray, np.ndarray]:
+        """Find rows that compacting has moved, which need not be read again.
+
+        Args:
+            present: (m,) int64 addresses of all rows of a later version.
+            added: Addresses, ids and checksums of the rows (k) that are not at a known address.
+
+        Returns:
+            Addresses (n,) of the rows, -1 for those that are gone, and which rows of ``added``
+            (k,) bool they are.
+        """
+        addresses = np.where(np.isin(self.addresses, present), self.addresses, -1)
+        missing = addresses < 0
+        if self.alive is not None:
+            missing &= self.alive
+            addresses[~self.alive] = -1
+        missing = np.flatnonzero(missing)
+        known = {name: column(self.rows, name)[missing] for name in _CONTENT}
+        order = np.argsort(known['id'])
+        places = np.searchsorted(known['id'], column(added, 'id'), sorter=order)
+        places = order[np.minimum(places, len(order) - 1)] if len(order) else places[:0]
+        same = np.full(len(added), bool(len(order)))
+        for name in _CONTENT if len(order) else ():
+            same &= known[name][places] == column(added, name)
+        addresses[missing[places[same]]] = column(added, ADDRESS)[same].astype(np.int64)
+        return addresses, same
+
+
+def read_snapshot(table: Any, address: str, *, embeddings: bool) -> Snapshot:
+    """All rows of a table.
+
+    Args:
+        table: Of LanceDB, at the version to read.
+        address: Of the gallery, for messages.
+        embeddings: Whether theirs are needed.
+
+    Raises:
+        DamagedGalleryError: A row is not what was written. So does :func:`extended`.
+    """
+    names = [*COLUMNS, EMBEDDING] if embeddings else COLUMNS
+    count, dim = table.count_rows(), table.schema.field(EMBEDDING).type.list_size
+    space = np.empty((_room(count), dim), np.float32) if embeddings else None
+    parts, addresses = [], np.empty(count, np.int64)
+    start = 0
+    for batch in scan(table, names, addresses=True).to_batches(BATCH):
+        end = start + len(batch)
+        if space is not None:
+            flat = batch.column(EMBEDDING).flatten().to_numpy()
+            space[start:end] = flat.reshape(-1, dim)
+        addresses[start:end] = batch.column(ADDRESS).to_numpy()
+        parts.append(batch.select([*COLUMNS]))
+        start = end
+    if start != count:
+        raise ValueError(f'{start} rows instead of {count}')
+    rows = _in_memory(parts, table.schema)
+    matrix = None if space is None else space[:count]
+    check_rows(rows, matrix, address)
+    return Snapshot(table.version, rows, matrix, addresses, None, space)
+
+
+def extended(known: Snapshot, table: Any, address: str) -> Snapshot | None:
+    """A snapshot with what later versions of its table have added and removed.
+
+    Returns:
+        None where so much has changed that everything is better read anew.
+    """
+    last = int(known.addresses.max(initial=-1))
+    added = scan(table, _CONTENT, f'_rowid >= {last + 1}', addresses=True).to_arrow()
+    addresses, alive = known.addresses, known.alive
+    if table.count_rows() - len(added) != known.count:
+        present = scan(table, [ADDRESS]).to_arrow().column(ADDRESS)
+        addresses, same = known.moved(present.to_numpy().astype(np.int64), added)
+        alive, added = addresses >= 0, added.filter(~same)
+    most = len(addresses) // 4 + BATCH
+    if len(added) > most or (alive is not None and np.count_nonzero(~alive) > most):
+        return None
+    if len(added):
+        return _with_rows(known, table, addresses, alive, column(added, ADDRESS), address)
+    return replace(known, version=table.version, addresses=addresses, alive=alive)
+
+
+def _with_rows(
+    known: Snapshot,
+    table: Any,
+    addresses: np.ndarray,
+    alive: np.ndarray | None,
+    added: np.ndarray,
+    address: str,
+) -> Snapshot:
+    """A later snapshot with the rows at the addresses ``added`` (k,) behind the known ones."""
+    pa = require_extra('pyarrow', 'gallery')
+    names = [*COLUMNS, *([EMBEDDING] if known.embeddings is not None else [])]
+    parts = [
+        table.take_row_ids(some.tolist()).select(names).with_row_id().to_arrow()
+        for some in np.split(added, range(BATCH, len(added), BATCH))
+    ]
+    taken = pa.concat_tables(parts)
+    if len(taken) != len(added):
+        raise ValueError(f'{len(taken)} new rows instead of {len(added)}')
+    rows = _in_memory(taken.select([*COLUMNS]).to_batches(), table.schema)
+    start, end = len(addresses), len(addresses) + len(added)
+    matrix, space = None, known._space
+    if known.embeddings is not None:
+        fresh = embeddings_in(taken)
+        check_rows(rows, fresh, address)
+        if end > len(space):
+            space = np.empty((_room(end), space.shape[1]), np.float32)
+            space[:start] = known.embeddings
+        space[start:end] = fresh  # behind what other snapshots see of it
+        matrix = space[:end]
+    else:
+        check_rows(rows, None, address)
+    rows = pa.concat_tables([known.rows, rows]).unify_dictionaries().combine_chunks()
+    addresses = np.concatenate([addresses, column(taken, ADDRESS).astype(np.int64)])
+    if alive is not None:
+        alive = np.append(alive, np.ones(len(added), bool))
+    return Snapshot(table.version, rows, matrix, addresses, alive, space)
+
+
+def scan(
+    table: Any, columns: Sequence[str], condition: str | None = None, *, addresses: bool = False
+) -> Any:
+    """A query for columns of all rows, or of those for which a condition holds."""
+    query = table.search().select([*columns]).limit(table.count_rows())
+    query = query.with_row_id(True) if addresses else query
+    return query.where(condition) if condition else query
+
+
+def _room(count: int) -> int:
+    """Rows to make room for; what is not used takes no memory."""
+    return count + count // 2 + BATCH
+
+
+def _in_memory(parts: Sequence[pa.RecordBatch], schema: pa.Schema) -> pa.Table:
+    """Rows without embeddings, each column in one piece.
+
+    Texts repeat: each is kept once, and a filter looks at it once.
+    """
+    pa = require_extra('pyarrow', 'gallery')
+    columns = {}
+    for name in COLUMNS:
+        kind = schema.field(name).type
+        chunks = pa.chunked_array([part.column(name) for part in parts], kind)
+        columns[name] = chunks.dictionary_encode() if name in TEXTS else chunks
+    return pa.table(columns).combine_chunks()
