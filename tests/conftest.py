@@ -29,7 +29,7 @@ settings.load_profile(os.environ.get('HYPOTHESIS_PROFILE', 'fixed'))
 FORKS = (
     *('test_kill_and_resume.py', 'test_scaling.py', 'test_person_search_distributed.py'),
     *('test_resuming.py', 'test_grid.py', 'test_oim_distributed.py', 'test_oim_statistics.py'),
-    *('test_global_batch_norm.py', 'test_checks.py'),
+    *('test_global_batch_norm.py', 'test_checks.py', 'test_extending.py'),
 )
 """Files whose tests fork this process; they come first, the longest before the others."""
 LONG = ('test_configs.py', 'test_training_outputs.py', 'test_dataset_converters.py')

@@ -77,7 +77,8 @@ class PersonSearchRoIHead(StandardRoIHead):
             which train re-ID beside the sampled regions. Needs a ``reid_network``.
         repool: Whether a detection is embedded from features pooled on its own box (paper); False:
             from those of the proposal that it was moved from.
-        kwargs: See mmdet's ``StandardRoIHead``.
+        kwargs: See mmdet's ``StandardRoIHead``. Without a ``shared_head`` the regions are the
+            features.
     """
 
     def __init__(
@@ -93,6 +94,8 @@ class PersonSearchRoIHead(StandardRoIHead):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        if not self.with_shared_head:
+            self.shared_head = nn.Identity()
         self.reid_iou = reid_iou
         self.repool = repool
         self.reid_jitter = reid_jitter and BoxJitter(**reid_jitter)
