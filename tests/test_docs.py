@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers import config_keys
 
 from mmps.cli.main import scripts
 from mmps.utils.errors import UserError
@@ -135,6 +136,15 @@ def test_targets_of_make_exist():
     for page in PAGES:
         named = re.findall(r'(?:`|^|&& )make ([a-z-]+)', page.read_text(), re.MULTILINE)
         assert set(named) <= targets
+
+
+def test_the_keys_of_configs_are_those_of_the_classes():
+    """After a change of a signature or its docstring: ``python -m helpers.config_keys``."""
+    page = config_keys.PAGE.read_text()
+    tables = config_keys.section()
+    assert page == config_keys.written(page, tables)
+    assert "| `num_ids` | `int \\| Literal['auto']` | needed | Labelled identities" in tables
+    assert '| `frozen_stages` |' in tables
 
 
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
