@@ -12,7 +12,9 @@ _REID = ('roi_head.reid_network.', 'roi_head.reid_head.')
 _OLD_SPELLING = re.compile(r'(denselayer\d+\.(?:norm|relu|conv))\.([12])\.')
 
 
-def load_imagenet_weights(stem: nn.Module, identification: nn.Module, checkpoint: str) -> None:
+def load_imagenet_weights(
+    stem: nn.Module, identification: nn.Module | None, checkpoint: str
+) -> None:
     """Load a classification network published by torchvision into stem and identification network.
 
     The two together must take every weight of the file but the classifier's, and get every one of
@@ -20,7 +22,8 @@ def load_imagenet_weights(stem: nn.Module, identification: nn.Module, checkpoint
 
     Args:
         stem: The network up to the region features.
-        identification: The network behind them.
+        identification: The network behind them; None: it is of another kind, and the stem alone
+            takes its weights.
         checkpoint: Path or address of the file.
 
     Raises:
@@ -30,6 +33,9 @@ def load_imagenet_weights(stem: nn.Module, identification: nn.Module, checkpoint
     """
     weights = _read(checkpoint)
     modules = {'stem': stem, 'identification network': identification}
+    if identification is None:
+        modules.popitem()
+        weights = {key: value for key, value in weights.items() if key in stem.state_dict()}
     wanted = {name: module.state_dict() for name, module in modules.items()}
     shapes = {key: value.shape for part in wanted.values() for key, value in part.items()}
     problems = {

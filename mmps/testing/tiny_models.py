@@ -27,6 +27,8 @@ def small_config(path: str | Path | Config, **overrides) -> Config:
             'model.test_cfg.rpn.max_per_img': 8,
             'model.test_cfg.rcnn.score_thr': 0.0,
             'model.test_cfg.rcnn.max_per_img': 5,
+            # The first step is to change something.
+            'optim_wrapper.accumulative_counts': 1,
             **{key.replace('__', '.'): value for key, value in overrides.items()},
         }
     )

@@ -135,3 +135,23 @@ def test_an_open_number_of_identities_becomes_that_of_the_weights():
     assert torch.equal(loss.lut, trained.lut)
     with pytest.raises(RuntimeError, match='size mismatch for lut'):
         OIMLoss(num_ids=2, embed_dim=2, queue_size=4).load_state_dict(trained.state_dict())
+
+
+def test_unfilled_rows_have_an_assumed_similarity():
+    """Of people 0 and 1 the first has a row; the queue has one row, and it is unfilled."""
+    loss = OIMLoss(3, 2, queue_size=1, scalar=2.0, unfilled_similarity=-1.0).eval()
+    loss.lut[0] = torch.tensor([0.6, 0.8])
+    people = torch.eye(2)
+    # Person 0 as (1, 0): .6 to the own row, -1 to three others. Person 1 as (0, 1): .8, 1 and -1.
+    first = -0.6 * 2 + math.log(math.exp(1.2) + 3 * math.exp(-2))
+    second = -2 + math.log(math.exp(1.6) + math.exp(2) + 2 * math.exp(-2))
+    value = loss(people, torch.tensor([0, 1]))
+    assert value.item() == pytest.approx((first + second) / 2, rel=1e-5)
+
+
+def test_unlabelled_people_weaken_the_loss_if_the_mean_is_over_all_people():
+    people, ids = torch.eye(4)[:3], torch.tensor([0, -1, -1])
+    usual, weakened = OIMLoss(2, 4).eval(), OIMLoss(2, 4, mean_over='people').eval()
+    assert weakened(people, ids).item() == pytest.approx(usual(people, ids).item() / 3)
+    with pytest.raises(ValueError, match="mean_over='images'"):
+        OIMLoss(2, 4, mean_over='images')

@@ -37,6 +37,9 @@ class ResizeToFit(Resize):
         scale_dtype: ``'float32'``: the factor is computed in that, as torchvision 0.10 to 0.13 do,
             and the side that limits often misses its limit by one.
         backend: Whose bilinear interpolation: ``'torch'`` or ``'cv2'``.
+        sample_by: ``'size'``: where pixels are sampled follows from the sizes before and after;
+            ``'scale'``: from the factor, the same for both axes, as in py-faster-rcnn, which also
+            asks of rounded sides whether they fit. Needs ``'cv2'``.
         kwargs: See mmdet's ``Resize``.
 
     Raises:
@@ -49,41 +52,56 @@ class ResizeToFit(Resize):
         rounding: str = 'floor',
         scale_dtype: str = 'float64',
         backend: str = 'torch',
+        sample_by: str = 'size',
         **kwargs,
     ) -> None:
         super().__init__(scale, keep_ratio=True, backend=backend, **kwargs)
         if backend not in ('torch', 'cv2'):
             raise ValueError(f"ResizeToFit: backend={backend!r}; there are 'torch' and 'cv2'")
+        if sample_by not in ('size', 'scale') or (sample_by, backend) == ('scale', 'torch'):
+            raise ValueError(
+                f'ResizeToFit: sample_by={sample_by!r} with backend={backend!r}; there is '
+                "'size', and with 'cv2' 'scale'"
+            )
         if rounding not in ROUNDINGS:
             raise ValueError(
                 f'ResizeToFit: rounding={rounding!r}; there are {", ".join(ROUNDINGS)}'
             )
         self.rounding = rounding
         self.scale_dtype = scale_dtype
+        self.sample_by = sample_by
 
     def _resize_img(self, results: dict) -> None:
-        image = results['img']
+        image = results['img'].astype(np.float32)
         height, width = image.shape[:2]
-        size = self._size(height, width)
-        image = image.astype(np.float32)
-        results['img'] = (
-            cv2.resize(image, size) if self.backend == 'cv2' else _by_torch(image, size)
-        )
-        results['img_shape'] = size[::-1]
-        results['scale_factor'] = (size[0] / width, size[1] / height)
+        if self.sample_by == 'scale':
+            scale = self._factor(height, width)
+            image = cv2.resize(image, None, fx=scale, fy=scale)
+            results['scale_factor'] = (scale, scale)
+        else:
+            size = self._size(height, width)
+            image = cv2.resize(image, size) if self.backend == 'cv2' else _by_torch(image, size)
+            results['scale_factor'] = (size[0] / width, size[1] / height)
+        results['img'] = image
+        results['img_shape'] = image.shape[:2]
         results['keep_ratio'] = True
 
     def _size(self, height: int, width: int) -> tuple[int, int]:
         """Width and height of the resized image."""
+        # The product is in float64 whatever the factor is in.
+        scale = self._factor(height, width)
+        sides = (ROUNDINGS[self.rounding](side * scale) for side in (width, height))
+        return tuple(max(int(side), 1) for side in sides)
+
+    def _factor(self, height: int, width: int) -> float:
         number = np.dtype(self.scale_dtype).type
         most_long, most_short = sorted(self.scale, reverse=True)
         longer, shorter = number(max(height, width)), number(min(height, width))
         scale = number(most_short) / shorter
-        if longer * scale > most_long:
+        reached = longer * scale
+        if (round(reached) if self.sample_by == 'scale' else reached) > most_long:
             scale = number(most_long) / longer
-        # The product is in float64 whatever the factor is in.
-        sides = (ROUNDINGS[self.rounding](side * float(scale)) for side in (width, height))
-        return tuple(max(int(side), 1) for side in sides)
+        return float(scale)
 
 
 def _by_torch(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -97,7 +97,7 @@ class PersonSearch(TwoStageDetector):
     def init_weights(self) -> None:
         super().init_weights()
         if self.pretrained:
-            first = self.roi_head.region_networks()[0]
+            first = next(iter(self.roi_head.region_networks()), None)
             load_imagenet_weights(self.backbone, first, self.pretrained)
             self.roi_head.share_pretrained()
         if self.detector_from:

@@ -41,6 +41,13 @@ class OIMLoss(nn.Module):
         scalar: Factor on the similarities before the softmax (inverse temperature).
         mask_unfilled: Leave rows that nobody has filled yet out of the softmax, where they count as
             somebody with similarity 0.
+        unfilled_similarity: Rows that nobody has filled yet have this similarity to everybody but
+            the person whose row it is, who has 1. None: 0 to everybody.
+        mean_over: ``'labelled'``: labelled people; ``'people'``: the loss is divided by the number
+            of all people, unlabelled ones included, and weaker the more of them there are.
+
+    Raises:
+        ValueError: There is no such mean.
     """
 
     def __init__(
@@ -51,9 +58,15 @@ class OIMLoss(nn.Module):
         momentum: float = 0.5,
         scalar: float = 30.0,
         mask_unfilled: bool = False,
+        unfilled_similarity: float | None = None,
+        mean_over: str = 'labelled',
     ):
         super().__init__()
+        if mean_over not in ('labelled', 'people'):
+            raise ValueError(f"OIMLoss: mean_over={mean_over!r}; there are 'labelled' and 'people'")
         self.mask_unfilled = mask_unfilled
+        self.unfilled_similarity = unfilled_similarity
+        self.mean_over = mean_over
         self.momentum = momentum
         self.scalar = scalar
         self.statistics = OIMStatistics()
@@ -85,12 +98,15 @@ class OIMLoss(nn.Module):
             logits = self.scalar * embeddings[labelled] @ table.T
             if self.mask_unfilled:
                 logits = self._masked(logits, table, person_ids[labelled])
+            similar = logits.detach() / self.scalar
+            if self.unfilled_similarity is not None:
+                logits = self._assumed(logits, table, person_ids[labelled])
             total = F.cross_entropy(logits, person_ids[labelled], reduction='sum')
-            count = reduce_mean(labelled.sum().float())
+            counted = labelled if self.mean_over == 'labelled' else torch.ones_like(labelled)
+            count = reduce_mean(counted.sum().float())
             loss = total / torch.where(count > 0, count, 1.0)
             if self.training:
-                to_people = logits[:, : len(self.lut)].detach() / self.scalar
-                self.statistics.update(to_people, person_ids[labelled])
+                self.statistics.update(similar[:, : len(self.lut)], person_ids[labelled])
                 self._update(_gather_rows(embeddings), _gather_rows(person_ids))
         return loss
 
@@ -100,6 +116,13 @@ class OIMLoss(nn.Module):
         hidden = (table == 0).all(1).expand_as(logits).clone()
         hidden.scatter_(1, person_ids[:, None], False)
         return logits.masked_fill(hidden, -torch.inf)
+
+    def _assumed(self, logits: Tensor, table: Tensor, person_ids: Tensor) -> Tensor:
+        """Logits ``(m, rows)`` with an assumed similarity to unfilled rows."""
+        unfilled = (table == 0).all(1)
+        assumed = torch.full_like(logits, self.scalar * self.unfilled_similarity)
+        assumed.scatter_(1, person_ids[:, None], self.scalar)
+        return torch.where(unfilled, assumed, logits)
 
     @torch.no_grad()
     def _update(self, embeddings: Tensor, person_ids: Tensor) -> None:

@@ -49,6 +49,28 @@ class LinearNorm(nn.Sequential):
 
 
 @MODELS.register_module()
+class OneLogit(nn.Linear):
+    """A class predictor for mmdet's box head whose background is fixed: the softmax of the two is
+    the sigmoid of the person's logit.
+
+    Example:
+        >>> OneLogit(8)(torch.rand(5, 8))[:, 1]
+        tensor([0., 0., 0., 0., 0.], grad_fn=<SelectBackward0>)
+
+    Args:
+        in_features: Width of the rows.
+        out_features: Person and background.
+    """
+
+    def __init__(self, in_features: int, out_features: int = 2):
+        super().__init__(in_features, out_features - 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logit = super().forward(x)
+        return torch.cat([logit, torch.zeros_like(logit)], 1)
+
+
+@MODELS.register_module()
 class NormAwareHead(EmbeddingHead):
     """Maps of a region, pooled, to one embedding and to how sure it is a person's.
 

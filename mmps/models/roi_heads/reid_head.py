@@ -103,6 +103,7 @@ class ReIDHead(EmbeddingHead):
         stripe_attention: Pool with weights that the features decide (:class:`AttentiveStripePool`)
             instead of evenly.
         norm: Batch norm behind the linear layer.
+        bias: Whether the linear layer has one.
         norm_aware: Take the length of the embedding for how sure it is a person (Chen et al., CVPR
             2020): :meth:`person_logit` then replaces the class of the box head.
         kwargs: See :class:`EmbeddingHead`.
@@ -117,6 +118,7 @@ class ReIDHead(EmbeddingHead):
         stripe_attention: bool = False,
         norm: bool = True,
         norm_aware: bool = False,
+        bias: bool = False,
         init_cfg: dict | None = None,
         **kwargs,
     ):
@@ -127,7 +129,7 @@ class ReIDHead(EmbeddingHead):
             if stripe_attention
             else nn.AdaptiveAvgPool2d((stripes, 1))
         )
-        self.project = nn.Linear(in_channels * stripes, embed_dim, bias=False)
+        self.project = nn.Linear(in_channels * stripes, embed_dim, bias=bias)
         self.norm = GlobalBatchNorm(embed_dim) if norm else None
         self.length_norm = GlobalBatchNorm(1) if norm_aware else None
 

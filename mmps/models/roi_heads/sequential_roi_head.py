@@ -65,8 +65,8 @@ class RoIStage(BaseModule):
 
     Args:
         shared_head: Config of the region network: regions ``(n, c, h, w)`` to one map or several.
-        bbox_head: Config of mmdet's box head, which takes the last map. Without classes
-            (``with_cls=False``) the re-ID head tells people apart from background.
+        bbox_head: Config of mmdet's box head, which takes the second map, or the only one. Without
+            classes (``with_cls=False``) the re-ID head tells people apart from background.
         reid_head: Config of the re-ID head, which takes all maps; None: there is none.
         assigner: Config of the assigner of regions to people, for training.
         nms_cfg: Of the detections that this stage hands on.
@@ -103,8 +103,10 @@ class RoIStage(BaseModule):
         """Of regions: ``cls_score (n, 2)`` or ``(n, 1)``, ``bbox_pred (n, 4)`` and, with a re-ID
         head, ``unscaled`` embeddings.
         """
-        last = maps[-1] if self.bbox_head.with_avg_pool else maps[-1].flatten(1)
-        cls_score, bbox_pred = self.bbox_head(last)
+        own = maps[:2][-1]
+        cls_score, bbox_pred = self.bbox_head(
+            own if self.bbox_head.with_avg_pool else own.flatten(1)
+        )
         results = dict(cls_score=cls_score, bbox_pred=bbox_pred)
         if self.reid_head is not None:
             results['unscaled'] = self.reid_head.unscaled(maps)
@@ -202,17 +204,26 @@ class SequentialRoIHead(BaseModule):
 
     def region_networks(self) -> list[nn.Module]:
         """The networks behind the stem that take its pretrained weights."""
-        heads = [stage.shared_head for stage in self.stages]
-        return [head.network if isinstance(head, PooledRegion) else head for head in heads]
+        found = []
+        for stage in self.stages:
+            network = stage.shared_head
+            while hasattr(network, 'network'):
+                network = network.network
+            if getattr(network, 'takes_pretrained', True):
+                found.append(network)
+        return found
 
     def share_pretrained(self) -> None:
         """Give all region networks the weights of the first."""
-        first, *others = self.region_networks()
-        for other in others:
-            other.load_state_dict(first.state_dict())
+        networks = self.region_networks()
+        for other in networks[1:]:
+            other.load_state_dict(networks[0].state_dict())
 
     def _maps(self, stage: RoIStage, x: tuple[Tensor, ...], rois: Tensor) -> tuple[Tensor, ...]:
-        return stage.maps(extract(self.bbox_roi_extractor, x, rois))
+        maps = stage.maps(extract(self.bbox_roi_extractor, x, rois))
+        # What else there is of each image, such as its context, is for re-ID.
+        of_images = x[self.bbox_roi_extractor.num_inputs :]
+        return *maps, *(whole[rois[:, 0].long()] for whole in of_images)
 
     def loss(
         self, x: tuple[Tensor, ...], rpn_results_list: InstanceList, batch_data_samples: SampleList

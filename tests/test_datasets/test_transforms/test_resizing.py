@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -49,7 +50,24 @@ def test_values_and_boxes(backend):
     )
 
 
-@pytest.mark.parametrize('wrong', [dict(rounding='up'), dict(backend='pillow')])
+@pytest.mark.parametrize(
+    ('size', 'scale'),
+    [((480, 640), 1.25), ((600, 800), 1), ((1080, 1920), 1000 / 1920), ((480, 800), 1.25)],
+)
+def test_one_factor_samples_both_axes(size, scale):
+    image = np.random.default_rng(0).integers(0, 256, (*map(int, size), 3), dtype=np.uint8)
+    transform = ResizeToFit((1000, 600), backend='cv2', sample_by='scale')
+    results = transform(dict(img=image))
+    expected = cv2.resize(image.astype(np.float32), None, fx=scale, fy=scale)
+    np.testing.assert_array_equal(results['img'], expected)
+    assert results['scale_factor'] == (scale, scale)
+    assert results['img_shape'] == expected.shape[:2]
+
+
+@pytest.mark.parametrize(
+    'wrong',
+    [dict(rounding='up'), dict(backend='pillow'), dict(sample_by='scale'), dict(sample_by='eye')],
+)
 def test_unknown_options(wrong):
-    with pytest.raises(ValueError, match='; there are'):
+    with pytest.raises(ValueError, match='; there (are|is)'):
         ResizeToFit((50, 40), **wrong)
