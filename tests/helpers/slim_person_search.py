@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 
 import torch
+import torch.nn.functional as F
 from mmdet.structures import SampleList
 from mmengine.config import Config
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from mmps.models.losses import OIMLoss
 from mmps.registry import MODELS
 from mmps.testing.scenes import random_scenes
 from mmps.testing.tiny_models import slim_model
@@ -49,6 +51,10 @@ def a_step(cfg: Config) -> tuple[nn.Module, SampleList, set[str]]:
     # All that is needed of a runner.
     runner = SimpleNamespace(model=model)
     optim_wrapper = Runner.build_optim_wrapper(runner, cfg.optim_wrapper)
+    for part in model.modules():
+        if isinstance(part, OIMLoss):
+            # Else there may be nobody to be told apart from.
+            part.lut.copy_(F.normalize(torch.randn_like(part.lut)))
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     scenes = random_scenes([[0, 1, -1], [2]], queries=[[0], []])
     log = model.train().train_step(scenes, optim_wrapper)

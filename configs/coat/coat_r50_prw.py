@@ -1,0 +1,29 @@
+_base_ = [
+    '../_base_/models/coat_r50.py',
+    '../_base_/datasets/prw.py',
+    '../_base_/datasets/as_published.py',
+    '../_base_/schedules/sgd_20e.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(roi_head=dict(reid_head=dict(num_ids=483, loss=dict(queue_size=500))))
+
+train_dataloader = dict(batch_size=3, dataset=dict(pipeline=_base_.as_published.train))
+val_dataloader = dict(dataset=dict(pipeline=_base_.as_published.test))
+test_dataloader = val_dataloader
+
+train_cfg = dict(max_epochs=13)
+param_scheduler = [
+    dict(
+        type='LinearLR',
+        start_factor=1e-3,
+        by_epoch=True,
+        begin=0,
+        end=1,
+        convert_to_iter_based=True,
+    ),
+    dict(type='MultiStepLR', by_epoch=True, milestones=[10], gamma=0.1),
+]
+
+val_evaluator = dict(confidence_weighting=True)
+test_evaluator = val_evaluator
