@@ -182,6 +182,7 @@ def build_model(config: Config, checkpoint: str | os.PathLike | None):
     import mmdet.models  # noqa: F401 registers what configs name
 
     import mmps.models  # noqa: F401
+    import mmps.published.conversion  # noqa: F401 what authors published is read as ours
     from mmps.registry import MODELS
     from mmps.utils.checkpoint import check_state_dict, load_state_dict
 

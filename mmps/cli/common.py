@@ -233,6 +233,7 @@ def check_weights(runner: Runner, path: str) -> tuple[int, int]:
     """
     from mmengine.model import is_model_wrapper
 
+    import mmps.published.conversion  # noqa: F401 what authors published is read as ours
     from mmps.utils.checkpoint import check_state_dict, load_state_dict
 
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model

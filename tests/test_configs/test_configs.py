@@ -78,8 +78,10 @@ def re_id_takes_part(head):
     head.batches_trained.fill_(head.loss_warmup)
     embeddings = F.normalize(torch.rand(4, head.embed_dim))
     ids = torch.tensor([0, 1, 2, -1])
-    head.train().loss_by_feat(embeddings, ids)  # where unfilled rows take no part, there are none
-    assert head.loss_by_feat(embeddings.flip(0), ids)['loss_reid'] > 0
+    overlaps = torch.ones(4)
+    # Where unfilled rows take no part, there are none.
+    head.train().loss_by_feat(embeddings, ids, overlaps)
+    assert head.loss_by_feat(embeddings.flip(0), ids, overlaps)['loss_reid'] > 0
 
 
 def test_there_is_a_config_for_each_row_of_the_paper():

@@ -155,3 +155,13 @@ def test_unlabelled_people_weaken_the_loss_if_the_mean_is_over_all_people():
     assert weakened(people, ids).item() == pytest.approx(usual(people, ids).item() / 3)
     with pytest.raises(ValueError, match="mean_over='images'"):
         OIMLoss(2, 4, mean_over='images')
+
+
+def test_loim_keeps_less_of_a_row_the_better_the_region_fits():
+    """By hand: IoU .5 counts as .7, .8 as itself and 1 as .9."""
+    loss = OIMLoss(num_ids=3, embed_dim=2, queue_size=1, momentum='iou')
+    loss.lut.copy_(torch.tensor([[0.0, 1.0]]).expand(3, 2))
+    rows = torch.tensor([[1.0, 0.0]]).expand(3, 2)
+    loss(rows, torch.arange(3), torch.tensor([0.5, 0.8, 1.0]))
+    expected = F.normalize(torch.tensor([[0.7, 0.3], [0.8, 0.2], [0.9, 0.1]]))
+    torch.testing.assert_close(loss.lut, expected)

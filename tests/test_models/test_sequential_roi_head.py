@@ -1,5 +1,7 @@
 """Stages one behind the other, on networks of a few thousand parameters."""
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,6 +11,7 @@ from mmdet.structures.bbox import bbox2roi
 from torch import nn
 
 from mmps.models.roi_heads import NormAwareHead, PooledRegion
+from mmps.models.roi_heads.norm_aware_head import footprints
 from mmps.registry import MODELS, TASK_UTILS
 from mmps.testing.scenes import random_scenes
 from mmps.testing.tiny_models import slim_sequential
@@ -258,3 +261,18 @@ def test_a_stage_must_tell_people_apart():
     config = slim_sequential(NAE, model__roi_head__reid_head__logit=False)
     with pytest.raises(ValueError, match='needs a reid_head with logit=True'):
         MODELS.build(config)
+
+
+def test_footprints_are_masks_resized():
+    regions = torch.tensor([[10.0, 20, 50.5, 90], [0, 0, 3.2, 5], [5, 5, 40, 40]])
+    people = torch.tensor([[14.0, 5, 40, 60], [1.5, 1, 9, 9], [50, 50, 60, 60]])
+    found = footprints(regions, people, (7, 5))
+    for region, person, own in zip(regions.tolist(), people.tolist(), found, strict=True):
+        left, top, right, bottom = region
+        mask = torch.zeros(math.ceil(bottom - top), math.ceil(right - left))
+        x1, y1 = (math.floor(max(p - r, 0)) for p, r in zip(person[:2], region[:2], strict=True))
+        ends = zip(person[2:], region[2:], region[:2], strict=True)
+        x2, y2 = (math.ceil(min(p, end) - start) for p, end, start in ends)
+        mask[y1 : y2 + 1, x1 : x2 + 1] = 1
+        expected = F.interpolate(mask[None, None], (7, 5), mode='bilinear')[0, 0]
+        torch.testing.assert_close(own, expected)

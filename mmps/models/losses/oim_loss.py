@@ -10,6 +10,9 @@ from torch import Tensor, nn
 
 from mmps.registry import MODELS
 
+OVERLAPS = (0.7, 0.9)
+"""Between which the IoU of a region counts in ``momentum='iou'``: up to 1 less .1."""
+
 
 @MODELS.register_module()
 class OIMLoss(nn.Module):
@@ -37,7 +40,9 @@ class OIMLoss(nn.Module):
             training set before a training; otherwise it is the number of rows in the weights.
         embed_dim: Width D of the embeddings.
         queue_size: Rows of the circular queue.
-        momentum: Weight of the old LUT row in its update.
+        momentum: Weight of the old LUT row in its update. ``'iou'``: 1 minus the overlap of the
+            region with its person, held between .1 and .3, so that badly cut regions change a row
+            less (LOIM; Lee et al., OIMNet++, ECCV 2022).
         scalar: Factor on the similarities before the softmax (inverse temperature).
         mask_unfilled: Leave rows that nobody has filled yet out of the softmax, where they count as
             somebody with similarity 0.
@@ -55,7 +60,7 @@ class OIMLoss(nn.Module):
         num_ids: int | Literal['auto'],
         embed_dim: int,
         queue_size: int = 2048,
-        momentum: float = 0.5,
+        momentum: float | Literal['iou'] = 0.5,
         scalar: float = 30.0,
         mask_unfilled: bool = False,
         unfilled_similarity: float | None = None,
@@ -68,6 +73,7 @@ class OIMLoss(nn.Module):
         self.unfilled_similarity = unfilled_similarity
         self.mean_over = mean_over
         self.momentum = momentum
+        self.weighs_overlaps = momentum == 'iou'
         self.scalar = scalar
         self.statistics = OIMStatistics()
         self.register_buffer('lut', torch.zeros(0 if num_ids == 'auto' else num_ids, embed_dim))
@@ -80,7 +86,9 @@ class OIMLoss(nn.Module):
             self.lut = self.lut.new_zeros(rows.shape)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
-    def forward(self, embeddings: Tensor, person_ids: Tensor) -> Tensor:
+    def forward(
+        self, embeddings: Tensor, person_ids: Tensor, overlaps: Tensor | None = None
+    ) -> Tensor:
         """The mean cross entropy of the labelled people; 0 (with a graph) when there are none.
 
         In training mode the tables are updated afterwards, in row order: once per forward call, so
@@ -89,6 +97,7 @@ class OIMLoss(nn.Module):
         Args:
             embeddings: ``(n, D)``, unit norm.
             person_ids: ``(n,)`` int64, 0..num_ids-1, or -1 for an unlabelled person.
+            overlaps: ``(n,)``, IoU of each region with its person, for ``momentum='iou'``.
         """
         with torch.autocast(embeddings.device.type, enabled=False):
             embeddings = embeddings.float()
@@ -107,7 +116,8 @@ class OIMLoss(nn.Module):
             loss = total / torch.where(count > 0, count, 1.0)
             if self.training:
                 self.statistics.update(similar[:, : len(self.lut)], person_ids[labelled])
-                self._update(_gather_rows(embeddings), _gather_rows(person_ids))
+                shares = self._shares(person_ids, overlaps)
+                self._update(*map(_gather_rows, (embeddings, person_ids, shares)))
         return loss
 
     @staticmethod
@@ -124,13 +134,20 @@ class OIMLoss(nn.Module):
         assumed.scatter_(1, person_ids[:, None], self.scalar)
         return torch.where(unfilled, assumed, logits)
 
+    def _shares(self, person_ids: Tensor, overlaps: Tensor | None) -> Tensor:
+        """Weight of the old LUT row for each person ``(n,)`` float64."""
+        if self.weighs_overlaps:
+            assert overlaps is not None, "momentum='iou' needs overlaps"
+            return 1 - overlaps.double().clamp(*OVERLAPS)
+        return torch.full_like(person_ids, self.momentum, dtype=torch.float64)
+
     @torch.no_grad()
-    def _update(self, embeddings: Tensor, person_ids: Tensor) -> None:
+    def _update(self, embeddings: Tensor, person_ids: Tensor, momentum: Tensor) -> None:
         labelled = person_ids >= 0
-        self._update_lut(embeddings[labelled], person_ids[labelled])
+        self._update_lut(embeddings[labelled], person_ids[labelled], momentum[labelled])
         self._push(embeddings[~labelled])
 
-    def _update_lut(self, embeddings: Tensor, person_ids: Tensor) -> None:
+    def _update_lut(self, embeddings: Tensor, person_ids: Tensor, momentum: Tensor) -> None:
         """``lut[id] = normalise(momentum * lut[id] + (1 - momentum) * embedding)``, row after row.
 
         Rows of different people are independent: round r does the r-th row of every person at once.
@@ -143,7 +160,8 @@ class OIMLoss(nn.Module):
         for r in range(int(rounds.max()) + 1):
             ids = person_ids[rounds == r]
             rows = embeddings[order[rounds == r]]
-            mixed = self.momentum * self.lut[ids] + (1 - self.momentum) * rows
+            old = momentum[order[rounds == r], None]
+            mixed = old.to(rows) * self.lut[ids] + (1 - old).to(rows) * rows
             self.lut[ids] = F.normalize(mixed)
 
     def _push(self, embeddings: Tensor) -> None:

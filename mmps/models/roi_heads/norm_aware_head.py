@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmps.models.layers.prototype_norm import PrototypeNorm
 from mmps.models.roi_heads.reid_head import EmbeddingHead, GlobalBatchNorm
 from mmps.registry import MODELS
 
@@ -46,6 +47,12 @@ class LinearNorm(nn.Sequential):
             self.norm = MODELS.build(norm, default_args=dict(num_features=out_features))
             if self.norm.weight is not None:
                 nn.init.normal_(self.norm.weight, std=0.01)
+
+    def forward(self, x: Tensor, person_ids: Tensor | None = None) -> Tensor:
+        """Rows ``(n, out_features)``; a norm that asks whose they are is told."""
+        if not isinstance(self[-1], PrototypeNorm):
+            return super().forward(x)
+        return self.norm(self.linear(x), person_ids)
 
 
 @MODELS.register_module()
@@ -116,18 +123,22 @@ class NormAwareHead(EmbeddingHead):
         )
         self.length_norm = GlobalBatchNorm(1) if logit else None
 
-    def unscaled(self, feats: Sequence[Tensor]) -> Tensor:
+    def unscaled(self, feats: Sequence[Tensor], person_ids: Tensor | None = None) -> Tensor:
         """Embeddings of the length they come with, float32.
 
         Args:
-            feats: Maps ``(n, in_channels[i], h, w)``, pooled to one cell unless ``per_cell``.
+            feats: Maps ``(n, in_channels[i], h, w)``, pooled to one cell unless ``per_cell``; the
+                last of those that are given.
+            person_ids: In training, whose each region is: ``(n,)``, -1 for an unlabelled person,
+                -2 for background.
 
         Returns:
             ``(n, embed_dim)``; of cells ``(n, embed_dim, h, w)`` with the size of the last map.
         """
         projected = zip(self.projections, feats[-len(self.projections) :], strict=True)
         if not self.per_cell:
-            return torch.cat([project(x.flatten(1)) for project, x in projected], 1).float()
+            rows = [project(x.flatten(1), person_ids) for project, x in projected]
+            return torch.cat(rows, 1).float()
         maps = [_on_cells(project, x).float() for project, x in projected]
         size = maps[-1].shape[-2:]
         return torch.cat([F.interpolate(x, size, mode='bilinear') for x in maps], 1)
@@ -159,3 +170,38 @@ def _on_cells(layer: nn.Module, x: Tensor) -> Tensor:
     n, _, h, w = x.shape
     rows = layer(x.permute(0, 2, 3, 1).flatten(0, 2))
     return rows.view(n, h, w, -1).permute(0, 3, 1, 2)
+
+
+def footprints(regions: Tensor, people: Tensor, size: tuple[int, int]) -> Tensor:
+    """How much of each cell of a region its person covers.
+
+    The whole pixels of the region that the person's box touches, as a mask, resized to the cells
+    bilinearly (NAE+).
+
+    Args:
+        regions: ``(n, 4)`` xyxy.
+        people: ``(n, 4)``, the person in each.
+        size: Cells down and across.
+
+    Returns:
+        ``(n, *size)`` in [0, 1].
+    """
+    start, end = regions[:, :2], regions[:, 2:]
+    pixels = (end - start).ceil().clamp(min=1)
+    first = (torch.maximum(start, people[:, :2]) - start).floor()
+    last = (torch.minimum(end, people[:, 2:]) - start).ceil()
+    rows, columns = (
+        _covered(first[:, axis], last[:, axis], pixels[:, axis], cells)
+        for axis, cells in zip((1, 0), size, strict=True)
+    )
+    return rows[:, :, None] * columns[:, None]
+
+
+def _covered(first: Tensor, last: Tensor, pixels: Tensor, cells: int) -> Tensor:
+    """Along one axis, ``(n, cells)``: pixels ``first`` to ``last`` of so many, resized."""
+    middles = torch.arange(cells, device=first.device) + 0.5
+    places = (middles * pixels[:, None] / cells - 0.5).clamp(min=0)
+    lower = places.floor()
+    upper = torch.minimum(lower + 1, pixels[:, None] - 1)
+    inside = [((i >= first[:, None]) & (i <= last[:, None])).to(first) for i in (lower, upper)]
+    return torch.lerp(*inside, places - lower)

@@ -71,13 +71,22 @@ class EmbeddingHead(BaseModule):
         """``loss_reid`` of people with ids ``(n,)``, -1 if unlabelled."""
         return self.loss_by_feat(self(feats), person_ids)
 
-    def loss_by_feat(self, embeddings: Tensor, person_ids: Tensor) -> dict[str, Tensor]:
-        """``loss_reid`` of embeddings ``(n, embed_dim)`` of unit norm."""
+    def loss_by_feat(
+        self, embeddings: Tensor, person_ids: Tensor, overlaps: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """``loss_reid`` of embeddings ``(n, embed_dim)`` of unit norm.
+
+        Args:
+            embeddings: Of regions that hold people.
+            person_ids: ``(n,)``, -1 if unlabelled.
+            overlaps: IoU of each region with its person, for a loss that asks for it.
+        """
         weight = self.loss_weight
         if self.loss_warmup:
             weight = weight * (self.batches_trained / self.loss_warmup).clamp(max=1)
             self.batches_trained += 1
-        return {'loss_reid': weight * self.criterion(embeddings, person_ids)}
+        given = (overlaps,) if getattr(self.criterion, 'weighs_overlaps', False) else ()
+        return {'loss_reid': weight * self.criterion(embeddings, person_ids, *given)}
 
 
 @MODELS.register_module()

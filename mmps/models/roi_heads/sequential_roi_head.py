@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from mmcv.ops import nms
 from mmdet.models.task_modules.samplers import SamplingResult
 from mmdet.structures import SampleList
-from mmdet.structures.bbox import bbox2roi
+from mmdet.structures.bbox import bbox2roi, bbox_overlaps
 from mmdet.utils import InstanceList
 from mmengine.model import BaseModule
 from mmengine.structures import InstanceData
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from mmps.models.layers import fast
 from mmps.models.layers.fast import align_regions, extract
+from mmps.models.roi_heads.norm_aware_head import footprints
 from mmps.registry import MODELS, TASK_UTILS
 
 BACKGROUND = -2
@@ -99,9 +100,11 @@ class RoIStage(BaseModule):
         maps = self.shared_head(regions)
         return maps if isinstance(maps, tuple) else (maps,)
 
-    def forward(self, maps: Sequence[Tensor]) -> dict[str, Tensor]:
-        """Of regions: ``cls_score (n, 2)`` or ``(n, 1)``, ``bbox_pred (n, 4)`` and, with a re-ID
-        head, ``unscaled`` embeddings.
+    def forward(
+        self, maps: Sequence[Tensor], person_ids: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Of regions: ``cls_score (n, 2)`` if the box head has it, ``bbox_pred (n, 4)`` and, with a
+        re-ID head, ``unscaled`` embeddings; ``person_ids (n,)`` are known in training.
         """
         own = maps[:2][-1]
         cls_score, bbox_pred = self.bbox_head(
@@ -109,7 +112,7 @@ class RoIStage(BaseModule):
         )
         results = dict(cls_score=cls_score, bbox_pred=bbox_pred)
         if self.reid_head is not None:
-            results['unscaled'] = self.reid_head.unscaled(maps)
+            results['unscaled'] = self.reid_head.unscaled(maps, person_ids)
         return {key: value for key, value in results.items() if value is not None}
 
     def scores(self, results: Mapping[str, Tensor]) -> Tensor:
@@ -253,11 +256,10 @@ class SequentialRoIHead(BaseModule):
         # Statistics of a part would not be those of the batch.
         in_parts = fast.uses_running_statistics(stage.shared_head)
         parts = [self._maps(stage, x, some) for some in (_in_parts(rois) if in_parts else [rois])]
-        results = stage([torch.cat(maps) for maps in zip(*parts, strict=True)])
-        losses = {}
         ids = torch.cat([_person_ids(*pair) for pair in zip(sampled, people, strict=True)])
-        if stage.reid_head is not None:
-            losses |= self._reid_loss(stage, results, ids)
+        results = stage([torch.cat(maps) for maps in zip(*parts, strict=True)], ids)
+        held = torch.cat([_people_held(*pair) for pair in zip(sampled, people, strict=True)])
+        losses = {} if stage.reid_head is None else _reid_loss(stage, results, rois, ids, held)
         head = stage.bbox_head.loss_and_target(
             results.get('cls_score'), results['bbox_pred'], rois, sampled, self.train_cfg
         )
@@ -267,18 +269,6 @@ class SequentialRoIHead(BaseModule):
             for one, deltas, sample in zip(sampled, split, samples, strict=True)
         ]
         return losses | head['loss_bbox'], moved
-
-    def _reid_loss(
-        self, stage: RoIStage, results: dict[str, Tensor], ids: Tensor
-    ) -> dict[str, Tensor]:
-        """Of the regions that hold people; puts the class into ``results`` where re-ID decides."""
-        head, unscaled = stage.reid_head, results['unscaled']
-        if 'cls_score' not in results:
-            logit = head.person_logit(unscaled)
-            # The sigmoid of one logit is the softmax of it and zero.
-            results['cls_score'] = torch.stack([logit, torch.zeros_like(logit)], 1)
-        taught = ids != BACKGROUND
-        return head.loss_by_feat(head.embeddings(unscaled[taught]), ids[taught])
 
     def _sample(self, stage: RoIStage, boxes: Tensor, people: InstanceData) -> SamplingResult:
         candidates = InstanceData(priors=boxes)
@@ -390,3 +380,36 @@ def _person_ids(sampled: SamplingResult, people: InstanceData) -> Tensor:
     held = sampled.pos_assigned_gt_inds
     ids[: len(held)] = people.person_ids[held]
     return ids
+
+
+def _people_held(sampled: SamplingResult, people: InstanceData) -> Tensor:
+    """Of an image's sampled regions that hold a person, that person's box ``(m, 4)``."""
+    return people.bboxes[sampled.pos_assigned_gt_inds].view(-1, 4)
+
+
+def _reid_loss(
+    stage: RoIStage, results: dict[str, Tensor], rois: Tensor, ids: Tensor, held: Tensor
+) -> dict[str, Tensor]:
+    """Of the regions that hold people; where re-ID tells people apart from background, also of
+    that, or the class that the box head's loss is to take, in ``results``.
+
+    Args:
+        rois: All regions ``(n, 5)``.
+        ids: Theirs ``(n,)``.
+        held: Boxes of the people in those that hold one ``(m, 4)``.
+    """
+    head, unscaled = stage.reid_head, results['unscaled']
+    taught = ids != BACKGROUND
+    losses = {}
+    if 'cls_score' not in results:
+        logit = head.person_logit(unscaled)
+        if logit.ndim > 1:
+            covered = torch.zeros_like(logit)
+            covered[taught] = footprints(rois[taught, 1:], held, logit.shape[1:])
+            losses['loss_cls'] = F.binary_cross_entropy_with_logits(logit, covered)
+        else:
+            # The sigmoid of one logit is the softmax of it and zero.
+            results['cls_score'] = torch.stack([logit, torch.zeros_like(logit)], 1)
+    overlaps = bbox_overlaps(rois[taught, 1:], held, is_aligned=True)
+    embeddings = head.embeddings(unscaled[taught])
+    return losses | head.loss_by_feat(embeddings, ids[taught], overlaps)

@@ -1,0 +1,13 @@
+_base_ = [
+    '../_base_/models/oimnetpp_r50.py',
+    '../_base_/datasets/cuhk_sysu.py',
+    '../_base_/datasets/as_published.py',
+    '../_base_/schedules/sgd_20e.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(roi_head=dict(reid_head=dict(num_ids=5532, loss=dict(queue_size=5000))))
+
+train_dataloader = dict(batch_size=5, dataset=dict(pipeline=_base_.as_published.train))
+val_dataloader = dict(dataset=dict(pipeline=_base_.as_published.test))
+test_dataloader = val_dataloader
