@@ -186,23 +186,35 @@ class Gallery:
         detection counts, so that ``top_k`` is the number of appearances.
         """
         found = self.search(embeddings, top_k, where, approximate)
-        return [[self._alone(hit) for hit in hits] for hits in found]
+        return [self._alone(hits) for hits in found]
 
-    def _alone(self, hit: Hit) -> Appearance:
-        return Appearance(
-            id=hit.id,
-            similarity=hit.similarity,
-            hit=hit,
-            best=hit,
-            source=hit.source,
-            camera=hit.camera,
-            first=hit.time,
-            last=hit.time,
-            start=hit.offset,
-            end=hit.offset,
-            frames=1,
-            embedding=self.embeddings_of([hit.id])[0],
-        )
+    def appearances_of(self, ids: Sequence[int]) -> list[Appearance]:
+        """The appearances that people belong to, in that order, with similarities of NaN.
+
+        Raises:
+            KeyError: Nobody has such an id.
+        """
+        return self._alone(self.hits_of(ids))
+
+    def _alone(self, hits: Sequence[Hit]) -> list[Appearance]:
+        embeddings = self.embeddings_of([hit.id for hit in hits])
+        return [
+            Appearance(
+                id=hit.id,
+                similarity=hit.similarity,
+                hit=hit,
+                best=hit,
+                source=hit.source,
+                camera=hit.camera,
+                first=hit.time,
+                last=hit.time,
+                start=hit.offset,
+                end=hit.offset,
+                frames=1,
+                embedding=embedding,
+            )
+            for hit, embedding in zip(hits, embeddings, strict=True)
+        ]
 
     def build_index(self, above: int = 0) -> bool:
         """Prepare approximate searches of a gallery on disk; see :meth:`recall` for what they miss.

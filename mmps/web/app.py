@@ -113,6 +113,10 @@ def _add_routes(app: FastAPI, service: SearchService, uploads: Uploads) -> None:
             return PlainTextResponse(str(error), 400)
         return PlainTextResponse(uploads.put(content))
 
+    @app.post('/case')
+    async def case(request: Request) -> Response:
+        return PlainTextResponse(uploads.put(await request.body()))
+
     @app.get('/hit/{hit_id}/crop.jpg')
     def crop(hit_id: int) -> Response:
         return _jpeg(lambda: scenes.crop(hit_id))

@@ -34,7 +34,7 @@ _HEADERS = [
 _OPEN = frozenset(
     ('', 'assets', 'config', 'favicon.ico', 'manifest.json', 'robots.txt', 'static', 'theme.css')
 )
-_OPEN_OURS = frozenset(('frame', 'hit', 'picture'))
+_OPEN_OURS = frozenset(('case', 'frame', 'hit', 'picture'))
 _OPEN_EVENTS = frozenset(('app_id', 'cancel', 'heartbeat', 'queue', 'reset', 'startup-events'))
 """First steps of paths that the page needs, the last ones below ``gradio_api``. Gradio's other ways
 to and from files, other servers and its own tools stay shut."""

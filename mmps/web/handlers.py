@@ -10,17 +10,18 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from mmps.retrieval import Where, why_nobody
-from mmps.sources import parse_time
+from mmps.sources import format_time, parse_time
 from mmps.utils.errors import UserError
 from mmps.web import markup
 from mmps.web.scenes import GoneError
 from mmps.web.service import SearchService
-from mmps.web.session import Edges, Session
+from mmps.web.session import Case, Edges, Session
+from mmps.web.timeline import timeline
 from mmps.web.uploads import Kept, Uploads
 
 FRAMES_PER_PAGE = 12
 MOST_HITS = 100
-WHOLE_SCENE = 'Whole scene'
+CLOSE_UP, WHOLE_SCENE, TIMELINE = 'Close-up', 'Whole scene', 'Timeline'
 ADD = 'adds to the search'
 SEARCHES = 500
 """Searches whose addresses can be opened."""
@@ -82,7 +83,7 @@ class Handlers:
     """One method per event.
 
     Those of searches take the session and the :class:`Controls`, and give the session, picture,
-    exemplars, way to the hits, times of the filter, results, downloads and address.
+    exemplars, way to the hits, times of the filter, timeline, results, downloads and address.
 
     Args:
         service: Does the work.
@@ -104,11 +105,12 @@ class Handlers:
         if kept is None:
             session = Session(refusal=_FORGOTTEN if token else '')
             unchanged = [gr.skip()] * (len(Controls._fields) - 1)
-            parts = (session, markup.picker(session), *[gr.skip()] * 5, '')
+            parts = (session, markup.picker(session), *[gr.skip()] * 6, '', *[gr.skip()] * 3)
             return headline, gr.update(choices=choices), *unchanged, *parts
         session, form = kept
         *parts, _ = self._changed(self._service.search(session), form)
-        return headline, gr.update(choices=choices, value=form.cameras), *form[1:], *parts, token
+        parts += [token, markup.case(session.case), session.case.title, session.case.notes]
+        return headline, gr.update(choices=choices, value=form.cameras), *form[1:], *parts
 
     @_told
     def picture(self, event: gr.EventData, session: Session, *controls: Any) -> tuple:
@@ -212,7 +214,50 @@ class Handlers:
     @_told
     def files(self, session: Session, blur_others: bool) -> str:
         """What was found is to be saved."""
-        return markup.downloads(*self._service.export(session, bool(blur_others)))
+        content, sheet = self._service.export(session, bool(blur_others))
+        return markup.downloads(hits_json=content, hits_png=sheet)
+
+    @_told
+    def range(self, event: gr.EventData, session: Session, *controls: Any) -> tuple:
+        """A time was chosen in the timeline: it becomes the filter's."""
+        form = Controls(*controls)
+        since, until = (_clock(_entry(event, name)) for name in ('since', 'until'))
+        form = form._replace(since=since, until=until)
+        session = self._service.search(form.applied_to(session))
+        return (*self._searched(session, form), since, until)
+
+    @_told
+    def add_to_case(
+        self, session: Session, title: str | None, notes: str | None, *controls: Any
+    ) -> tuple:
+        """The search and its marks are to be kept in the case."""
+        session = self._service.add_to_case(session, title, notes)
+        return (*self._searched(session, Controls(*controls)), markup.case(session.case))
+
+    @_told
+    def change_case(self, event: gr.EventData, session: Session) -> tuple:
+        """Somebody is taken out of the case, or a new one begun."""
+        if _entry(event, 'act') == 'new':
+            return replace(session, case=Case()), markup.case(Case()), '', '', ''
+        hit = _number(event, 'drop')
+        case = replace(session.case, marks=session.case.marks.toggled(hit, 'right'))
+        return replace(session, case=case), markup.case(case), gr.skip(), gr.skip(), ''
+
+    @_told
+    def open_case(self, event: gr.EventData, session: Session, *controls: Any) -> tuple:
+        """The browser has sent a case."""
+        form = Controls(*controls)
+        content = self._uploads.take(_entry(event, 'token'))
+        session = self._service.open_case(form.applied_to(session), content)
+        case = session.case
+        return (*self._changed(session, form), markup.case(case), case.title, case.notes)
+
+    @_told
+    def save_case(self, session: Session, title: str | None, notes: str | None) -> tuple:
+        """The case is to be saved."""
+        session = replace(session, case=session.case.written(title, notes))
+        case, report = self._service.save_case(session)
+        return session, markup.downloads(case_json=case, report_html=report)
 
     def _changed(self, session: Session, form: Controls) -> tuple:
         parts = markup.picker(session), markup.exemplars(session)
@@ -228,7 +273,15 @@ class Handlers:
         judged = self._service.judgement(session)
         results = markup.results(session, form.view == WHOLE_SCENE, empty, judged)
         address = self._searches.keep((session, form)) if session.exemplars else ''
-        return markup.jump(session), markup.period(session), results, '', address
+        drawn = self._timeline(session) if form.view == TIMELINE else ''
+        return markup.jump(session), markup.period(session), drawn, results, '', address
+
+    def _timeline(self, session: Session) -> str:
+        shown, where = self._service.overview(session), session.where
+        if not shown:
+            return ''
+        right = {*session.marks.right, *session.case.marks.right}
+        return timeline(shown, right, since=where.since, until=where.until)
 
 
 def _time(label: str, text: str | None) -> float | None:
@@ -236,6 +289,18 @@ def _time(label: str, text: str | None) -> float | None:
         return parse_time(text.strip()) if text and text.strip() else None
     except ValueError as error:
         raise ValueError(f'{label}: {error}') from error
+
+
+def _clock(value: Any) -> str:
+    """A time that the timeline tells, as it is written in the form."""
+    if value is None:
+        return ''
+    try:
+        seconds = round(float(value), 1)
+        tenths = round(10 * seconds) % 10
+        return format_time(seconds // 1)[:19] + (f'.{tenths}' if tenths else '')
+    except (TypeError, ValueError) as error:
+        raise ValueError('the page and the server do not fit; load the page again') from error
 
 
 def _entry(event: gr.EventData, key: str) -> Any:

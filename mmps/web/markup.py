@@ -10,12 +10,12 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from mmps.apis.judgement import Judgement
-from mmps.retrieval import GalleryInfo, Hit
+from mmps.retrieval import Appearance, GalleryInfo, Hit
 from mmps.sources import format_offset, format_time
 from mmps.visualization.draw import CELL_HEIGHT, CELL_WIDTH, crop_in_context, place_labels
 
 from .scenes import hit_name, source_name, to_jpeg
-from .session import Edges, Exemplar, Marks, Picture, Session
+from .session import Case, Edges, Exemplar, Marks, Picture, Session
 
 _STEPS = (-5, -1, 1, 5)
 """Seconds that the buttons below a video's frame go back and on."""
@@ -130,7 +130,8 @@ def results(
         f'<p class="ps-marks"{"" if given != Marks() else " hidden"}>'
         f'<span role="status">{len(given.right)} right, {len(given.wrong)} wrong</span>'
         '<button type="button" data-act="refine" class="ps-strong">Search again with these '
-        'marks</button><button type="button" data-act="clear">Clear</button></p>'
+        'marks</button><button type="button" data-act="case">Add to the case</button>'
+        '<button type="button" data-act="clear">Clear</button></p>'
     )
     skip = '<a class="ps-skip" href="#save">Skip the hits, to what saves them</a>'
     kind = 'ps-scenes' if whole_scenes else 'ps-crops'
@@ -146,7 +147,8 @@ def _card(
     ratio = (CELL_WIDTH, CELL_HEIGHT)
     if whole_scene:
         ratio = hit.size
-    name, facts = escape(hit_name(hit)), [escape(fact) for fact in _facts(hit)]
+    appearance = session.appearances[rank - 1] if session.appearances else None
+    name, facts = escape(hit_name(hit)), [escape(fact) for fact in _facts(hit, appearance)]
     if judged is not None:
         facts.insert(0, escape(judged.chance(rank - 1)))
     described = ', '.join([f'Rank {rank}', f'similarity {hit.similarity:.2f}', *facts, name])
@@ -257,20 +259,34 @@ def frames(page: Sequence[tuple[int, str, str]], start: int, total: int) -> str:
     )
 
 
-def downloads(content: bytes, sheet: bytes) -> str:
-    """Links to what was found, as files."""
-    files = (('hits.json', content, 'application/json'), ('hits.png', sheet, 'image/png'))
+def downloads(**files: bytes) -> str:
+    """Links to files by their names, in which ``_`` stands for the dot."""
+    kinds = dict(json='application/json', png='image/png', html='text/html')
+    named = ((name.replace('_', '.'), data) for name, data in files.items())
     links = ''.join(
-        f'<a class="ps-file" download="{name}" href="{data_address(data, kind)}">{name} '
+        f'<a class="ps-file" download="{name}" '
+        f'href="{data_address(data, kinds[name.rpartition(".")[2]])}">{name} '
         f'<small>{max(1, round(len(data) / 1000))} kB</small></a>'
-        for name, data, kind in files
+        for name, data in named
     )
     return f'<p class="ps-files">{links}</p>'
 
 
-def _facts(hit: Hit) -> list[str]:
+def _facts(hit: Hit, appearance: Appearance | None = None) -> list[str]:
     facts = [] if hit.camera is None else [f'cam {hit.camera}']
+    if appearance is not None and moment_of(appearance):
+        return [*facts, moment_of(appearance)]
     return facts if hit.time is None else [*facts, format_time(hit.time)[:19]]
+
+
+def moment_of(one: Appearance) -> str:
+    """When somebody appears, for people: from when to when; empty where nobody knows."""
+    if one.first is None or one.last is None:
+        return ''
+    begin, end = format_time(one.first)[:19], format_time(one.last)[:19]
+    if begin == end:
+        return begin
+    return f'{begin} to {end[11:] if end[:10] == begin[:10] else end}'
 
 
 def box_style(bbox: Sequence[float], size: tuple[int, int]) -> str:
@@ -393,4 +409,33 @@ def _chip(number: int, exemplar: Exemplar) -> str:
     return (
         f'<li title="{name}">{picture}<span>{name}</span><button type="button" '
         f'data-drop="{number}" aria-label="Leave out {name}">&times;</button></li>'
+    )
+
+
+_SHOWN = 30
+"""People of a case who are shown."""
+
+
+def case(case: Case) -> str:
+    """What a case holds, and the way to another one."""
+    right, wrong = case.marks.right, case.marks.wrong
+    if case.exemplars:
+        pictures = count(len(case.exemplars), 'picture', 'pictures')
+        said = f'{pictures} of the person, {len(right)} right and {len(wrong)} wrong.'
+    else:
+        said = 'Empty. Mark hits right and wrong, then add them; other searches can be added later.'
+    people = ''.join(
+        f'<li><img src="hit/{hit}/crop.jpg" alt="not there any more" loading="lazy">'
+        f'<button type="button" data-drop="{hit}" aria-label="Take number {number} out">'
+        '&times;</button></li>'
+        for number, hit in enumerate(right[:_SHOWN], start=1)
+    )
+    disabled = '' if case.exemplars else ' disabled'
+    more = f'<p class="ps-note">and {len(right) - _SHOWN} more</p>' if len(right) > _SHOWN else ''
+    return (
+        f'<p class="ps-note" role="status">{said}</p>'
+        f'<ul class="ps-chips ps-small">{people}</ul>{more}'
+        '<p class="ps-marks"><label class="ps-link"><input type="file" accept=".json" '
+        'aria-label="Open a case">Open a case</label>'
+        f'<button type="button" class="ps-link" data-act="new"{disabled}>New case</button></p>'
     )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import gradio as gr
 
 from mmps.web import markup
-from mmps.web.handlers import ADD, MOST_HITS, WHOLE_SCENE, Handlers
-from mmps.web.session import Session
+from mmps.web.handlers import ADD, CLOSE_UP, MOST_HITS, TIMELINE, WHOLE_SCENE, Handlers
+from mmps.web.session import Case, Session
 
 QUEUED, SESSIONS = 128, 256
 """Events that wait at most, and users whose searches are kept."""
@@ -42,7 +43,8 @@ def head() -> str:
     """What the page needs besides its body."""
     return (
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<style>{(_HERE / "page.css").read_text("utf-8")}</style>'
+        f'<style>{(_HERE / "timeline.css").read_text("utf-8")}'
+        f'{(_HERE / "page.css").read_text("utf-8")}</style>'
     )
 
 
@@ -58,18 +60,20 @@ def build_page(handlers: Handlers) -> gr.Blocks:
                 exemplars = _html('', 'buttons.js', elem_id='exemplars')
                 listing = _listing(handlers)
             with gr.Column(elem_id='found'):
+                timeline = _html('', 'timeline.js', elem_id='timeline')
                 results = _html(markup.results(Session(), False), 'results.js', elem_id='results')
                 with gr.Accordion('Save what was found', open=False, elem_id='save'):
                     blur = gr.Checkbox(True, label='Make everybody else unrecognisable')
                     save = gr.Button('Make the files', variant='primary', size='md')
                     files = _html('', elem_id='files')
+                case = _case()
             with gr.Column(elem_id='settings'):
                 controls, period = _controls()
         scene = _html('', 'scene.js', elem_id='scene')
         address = _html('', 'address.js', elem_id='address')
-        changed = [session, picker, exemplars, jump, period, results, files, address]
+        changed = [session, picker, exemplars, jump, period, timeline, results, files, address]
         listen = partial(_listen, inputs=[session, *controls], outputs=changed)
-        page.load(handlers.arrive, None, [headline, *controls, *changed], **_SILENT)
+        page.load(handlers.arrive, None, [headline, *controls, *changed, *case.parts], **_SILENT)
         listen(picker.picture, handlers.picture, concurrency_id='model', concurrency_limit=1)
         listen(picker.refused, handlers.refused)
         listen(picker.person, handlers.person)
@@ -78,12 +82,16 @@ def build_page(handlers: Handlers) -> gr.Blocks:
         listen(exemplars.act, handlers.leave_out)
         for part in (results, scene):
             listen(part.act, handlers.act)
+        _listen_to_case(handlers, case, results.case, [session, *controls], changed)
         *filters, view, _ = controls
+        _, since, until, *_ = controls
+        listen(timeline.range, handlers.range, outputs=[*changed, since, until])
         listen(view.input, handlers.show)
         for control in filters:
             for event in _changes(control):
                 listen(event, handlers.filter)
-        _listen(results.open, handlers.scene, inputs=[session], outputs=[scene])
+        for part in (results, timeline):
+            _listen(part.open, handlers.scene, inputs=[session], outputs=[scene])
         _listen(save.click, handlers.files, inputs=[session, blur], outputs=[files])
     page.queue(max_size=QUEUED, default_concurrency_limit=_SEARCHES)
     page.state_session_capacity = SESSIONS
@@ -124,7 +132,7 @@ def _controls() -> tuple[list[gr.components.Component], gr.HTML]:
         period = _html('', elem_id='period')
         top_k = gr.Slider(5, MOST_HITS, 20, step=5, label='Number of hits')
     view = gr.Radio(
-        ['Close-up', WHOLE_SCENE], value='Close-up', label='Show hits as', elem_id='view'
+        [CLOSE_UP, WHOLE_SCENE, TIMELINE], value=CLOSE_UP, label='Show hits as', elem_id='view'
     )
     click = gr.Radio(
         ['starts a new search', ADD],
@@ -133,6 +141,49 @@ def _controls() -> tuple[list[gr.components.Component], gr.HTML]:
         info='Several pictures of a person are averaged',
     )
     return [cameras, since, until, top_k, view, click], period
+
+
+class _Case(NamedTuple):
+    """Parts of the page that are about the case."""
+
+    holding: gr.HTML
+    title: gr.Textbox
+    notes: gr.Textbox
+    add: gr.Button
+    save: gr.Button
+    files: gr.HTML
+
+    @property
+    def parts(self) -> tuple[gr.components.Component, ...]:
+        """Those that a case fills."""
+        return self[:3]
+
+
+def _case() -> _Case:
+    with gr.Accordion('Case', open=False, elem_id='case'):
+        holding = _html(markup.case(Case()), 'case.js', elem_id='holding')
+        title = gr.Textbox(label='Title', max_lines=1, elem_id='title')
+        notes = gr.Textbox(label='Notes', lines=3, max_lines=12, elem_id='notes')
+        with gr.Row():
+            add = gr.Button('Add this search', size='md')
+            save = gr.Button('Save the case', variant='primary', size='md')
+        return _Case(holding, title, notes, add, save, _html('', elem_id='report'))
+
+
+def _listen_to_case(
+    handlers: Handlers, case: _Case, added, form: list[gr.components.Component], changed: list
+) -> None:
+    """Connect the case; ``added`` is the event by which hits are added to it."""
+    session, *controls = form
+    texts, filled = [case.title, case.notes], [*case.parts, case.files]
+    opened = dict(inputs=form, outputs=[*changed, *case.parts])
+    _listen(case.holding.opened, handlers.open_case, **opened)
+    _listen(case.holding.act, handlers.change_case, inputs=[session], outputs=[session, *filled])
+    saved = dict(inputs=[session, *texts], outputs=[session, case.files])
+    _listen(case.save.click, handlers.save_case, **saved)
+    kept = dict(inputs=[session, *texts, *controls], outputs=[*changed, case.holding])
+    for event in (case.add.click, added):
+        _listen(event, handlers.add_to_case, **kept)
 
 
 def _listing(handlers: Handlers) -> gr.HTML:

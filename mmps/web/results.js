@@ -5,8 +5,9 @@ element.addEventListener('click', (event) => {
   const button = event.target.closest('button');
   if (!button || !button.dataset.act) return;
   const {act, id} = button.dataset;
-  marked = act === 'right' || act === 'wrong';
+  marked = act === 'right' || act === 'wrong' || act === 'case';
   if (act === 'open') trigger('open', {id});
+  else if (act === 'case') trigger('case', {});
   else trigger('act', {act, id});
 });
 watch('value', () => {

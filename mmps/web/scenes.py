@@ -42,7 +42,7 @@ def cut_out(image: np.ndarray, bbox: Sequence[float]) -> tuple[np.ndarray, np.nd
     left, right = int(max(0, x1 - dx)), int(min(width, np.ceil(x2 + dx)))
     top, bottom = int(max(0, y1 - dy)), int(min(height, np.ceil(y2 + dy)))
     cut, bbox = image[top:bottom, left:right], np.array([x1 - left, y1 - top, x2 - left, y2 - top])
-    small = _fitting(cut, _LARGEST_CUT)
+    small = fitting(cut, _LARGEST_CUT)
     scale = np.array([small.shape[1] / cut.shape[1], small.shape[0] / cut.shape[0]] * 2)
     return small.copy(), (bbox * scale).astype(np.float32)
 
@@ -50,10 +50,11 @@ def cut_out(image: np.ndarray, bbox: Sequence[float]) -> tuple[np.ndarray, np.nd
 def to_jpeg(image: np.ndarray, longest_side: int) -> bytes:
     """A JPEG file of an image (h, w, 3) BGR, reduced to fit."""
     options = [cv2.IMWRITE_JPEG_QUALITY, 88]
-    return cv2.imencode('.jpg', _fitting(image, longest_side), options)[1].tobytes()
+    return cv2.imencode('.jpg', fitting(image, longest_side), options)[1].tobytes()
 
 
-def _fitting(image: np.ndarray, longest_side: int) -> np.ndarray:
+def fitting(image: np.ndarray, longest_side: int) -> np.ndarray:
+    """An image (h, w, 3), reduced where its longer side has more pixels."""
     scale = longest_side / max(image.shape[:2])
     if scale >= 1:
         return image

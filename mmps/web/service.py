@@ -15,11 +15,17 @@ from mmps.apis import People, Query, SearchResult
 from mmps.apis.judgement import Judgement
 from mmps.retrieval import refined_query
 from mmps.sources import MAX_PIXELS, check_header, decode_image
+from mmps.web.case import pack_case, read_case
+from mmps.web.report import Found, write_report
 from mmps.web.scenes import LONGEST_SIDE, Scenes, cut_out, hit_name, to_jpeg
 from mmps.web.session import WHOLE, Edges, Exemplar, Marks, Picture, Session
 
 if TYPE_CHECKING:
-    from mmps.retrieval import Gallery
+    from mmps.retrieval import Appearance, Gallery
+
+
+BARS = 10_000
+"""Appearances of a timeline, at most."""
 
 
 class Searcher(Protocol):
@@ -146,16 +152,75 @@ class SearchService:
         Hits that were marked wrong are left out.
         """
         if session.problem or not session.exemplars:
-            return replace(session, hits=())
+            return replace(session, hits=(), appearances=())
         marks, counted = session.marks, session.counted
         there = self._still_there({*marks.right, *marks.wrong, *counted.right, *counted.wrong})
         session = replace(session, marks=marks.among(there), counted=counted.among(there))
-        wrong = set(session.counted.wrong)
-        (hits,) = self.gallery.search(
+        wrong = {one.id for one in self.gallery.appearances_of(session.counted.wrong)}
+        (found,) = self.gallery.appearances(
             self.embedding(session)[None], session.top_k + len(wrong), session.where
         )
-        kept = [hit for hit in hits if hit.id not in wrong]
-        return replace(session, hits=tuple(kept[: session.top_k]))
+        kept = [_light(one) for one in found if one.id not in wrong][: session.top_k]
+        return replace(session, hits=tuple(one.hit for one in kept), appearances=tuple(kept))
+
+    def overview(self, session: Session) -> list[Appearance]:
+        """Whoever looks most like the person at any time: what a timeline shows."""
+        if not session.exemplars or session.problem:
+            return []
+        where = replace(session.where, since=None, until=None)
+        return self.gallery.appearances(self.embedding(session)[None], BARS, where)[0]
+
+    def add_to_case(self, session: Session, title: str | None, notes: str | None) -> Session:
+        """Put what is searched for, and what is marked, into the case.
+
+        Raises:
+            ValueError: There is nothing to put into it, or too much.
+        """
+        if not session.exemplars:
+            raise ValueError('search for somebody first')
+        case = session.case.written(title, notes).with_search(session)
+        return replace(session, case=case)
+
+    def open_case(self, session: Session, content: bytes) -> Session:
+        """Go on with a case from a file: its pictures are searched for, its marks shown.
+
+        Raises:
+            ValueError: It is none, or was made with another model.
+        """
+        case = read_case(content, self.gallery, self.max_pixels)
+        session = replace(session.opening(add=False), case=case)
+        return self.search(replace(session, exemplars=case.exemplars, marks=case.marks))
+
+    def save_case(self, session: Session) -> tuple[bytes, bytes]:
+        """The case of a session as files: JSON to be opened again, and a report in HTML.
+
+        Raises:
+            ValueError: The case is empty.
+        """
+        case = session.case
+        if not case.exemplars:
+            raise ValueError('the case is empty; add a search to it first')
+        to = refined_query(np.stack([exemplar.embedding for exemplar in case.exemplars]))
+        there = case.marks.among(self._still_there({*case.marks.right, *case.marks.wrong}))
+        right, wrong = self._like(there.right, to), self._like(there.wrong, to)
+        judgement = None
+        if self.gallery.calibration is not None and len(case.exemplars) == 1:
+            hits = [replace(one.hit, similarity=one.similarity) for one in right]
+            judgement = Judgement.of(hits, self.gallery.calibration, self.gallery.count())
+        marked = len(case.marks.right) + len(case.marks.wrong)
+        gone = marked - len(there.right) - len(there.wrong)
+        found = Found(right, wrong, judgement, gone)
+        report = write_report(case, found, self.gallery, self.scenes)
+        return pack_case(case, self.gallery), report
+
+    def _like(self, ids: Sequence[int], embedding: np.ndarray) -> list[Appearance]:
+        """The appearances of people, each once, the most similar to an embedding (D,) first."""
+        similarities = self.gallery.embeddings_of(ids) @ embedding
+        found = {}
+        for one, similarity in zip(self.gallery.appearances_of(ids), similarities, strict=True):
+            if one.id not in found or found[one.id].similarity < similarity:
+                found[one.id] = replace(one, similarity=float(similarity))
+        return sorted(found.values(), key=lambda one: -one.similarity)
 
     def judgement(self, session: Session) -> Judgement | None:
         """How likely the hits are to be strangers; None where the gallery is not calibrated.
@@ -220,6 +285,11 @@ class SearchService:
         content['refined'] = _refined(session)
         sheet = np.asarray(result.plot(blur_others=blur_others).convert('RGB'))[..., ::-1]
         return json.dumps(content, indent=2).encode(), cv2.imencode('.png', sheet)[1].tobytes()
+
+
+def _light(appearance: Appearance) -> Appearance:
+    """Without the embedding: searches are kept for hours."""
+    return replace(appearance, embedding=np.zeros(0, np.float32))
 
 
 def _refined(session: Session) -> bool:

@@ -12,9 +12,11 @@ from mmps.retrieval import Where
 
 if TYPE_CHECKING:
     from mmps.apis import People
-    from mmps.retrieval import Hit
+    from mmps.retrieval import Appearance, Hit
 
 MOST_EXEMPLARS = 20
+LONGEST_TITLE, LONGEST_NOTES = 200, 20_000
+"""Letters of what users write about a case."""
 Edges = tuple[float, float, float, float]
 """Left, top, right and bottom of a box, as shares of a picture's width and height."""
 WHOLE: Edges = (0.0, 0.0, 1.0, 1.0)
@@ -82,6 +84,44 @@ class Marks:
 
 
 @dataclass(frozen=True, eq=False)
+class Case:
+    """What somebody has found out about one person.
+
+    Attributes:
+        title, notes: Whatever the user writes.
+        exemplars: Pictures of the person.
+        marks: People of the gallery who are them, and who are not.
+    """
+
+    title: str = ''
+    notes: str = ''
+    exemplars: tuple[Exemplar, ...] = ()
+    marks: Marks = Marks()
+
+    def with_search(self, session: Session) -> Case:
+        """With what a user searches for and has marked; of two marks of one hit the later counts.
+
+        Raises:
+            ValueError: There would be too many pictures.
+        """
+        known = {exemplar.embedding.tobytes() for exemplar in self.exemplars}
+        new = [e for e in session.exemplars if e.embedding.tobytes() not in known]
+        if len(self.exemplars) + len(new) > MOST_EXEMPLARS:
+            raise ValueError(f'a case holds {MOST_EXEMPLARS} pictures of the person at most')
+        marks = self.marks
+        for verdict in ('right', 'wrong'):
+            for hit in getattr(session.marks, verdict):
+                if hit not in getattr(marks, verdict):
+                    marks = marks.toggled(hit, verdict)
+        return replace(self, exemplars=(*self.exemplars, *new), marks=marks)
+
+    def written(self, title: str | None, notes: str | None) -> Case:
+        """With what the user has written."""
+        title, notes = (title or '').strip(), (notes or '').strip()
+        return replace(self, title=title[:LONGEST_TITLE], notes=notes[:LONGEST_NOTES])
+
+
+@dataclass(frozen=True, eq=False)
 class Session:
     """State of one user's search.
 
@@ -97,6 +137,8 @@ class Session:
         problem: Why the filter that is wanted cannot be applied: nobody is found then.
         top_k: How many hits are wanted.
         hits: What was found, best first.
+        appearances: From when to when each hit is in view, without embeddings.
+        case: What has been found out so far.
     """
 
     picture: Picture | None = None
@@ -110,6 +152,8 @@ class Session:
     problem: str = ''
     top_k: int = 20
     hits: tuple[Hit, ...] = ()
+    appearances: tuple[Appearance, ...] = ()
+    case: Case = field(default_factory=Case)
 
     def opening(self, add: bool) -> Session:
         """Before another picture is opened: what was found is about the one before.
@@ -118,7 +162,9 @@ class Session:
             add: Pictures of one person are being collected; those that there are stay.
         """
         session = replace(self, picture=None, opened=self.opened + 1, refusal='', chosen=None)
-        return session if add else replace(session.unmarked(), exemplars=(), hits=())
+        return (
+            session if add else replace(session.unmarked(), exemplars=(), hits=(), appearances=())
+        )
 
     def refused(self, name: str, reason: str) -> Session:
         """The picture that was to be opened cannot be used."""
@@ -144,7 +190,7 @@ class Session:
         kept = tuple(e for place, e in enumerate(self.exemplars) if place != number)
         if kept:
             return replace(self, exemplars=kept)
-        return replace(self.unmarked(), exemplars=(), hits=(), chosen=None)
+        return replace(self.unmarked(), exemplars=(), hits=(), appearances=(), chosen=None)
 
     def marked(self, hit: int, verdict: str) -> Session:
         """Mark a hit, see :meth:`Marks.toggled`; searches do not go by it yet."""

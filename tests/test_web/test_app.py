@@ -180,6 +180,31 @@ def test_a_box_that_is_drawn(user, red):
             user.fire('picker', 'box', dict(edges=edges))
 
 
+def test_a_time_chosen_in_the_timeline_becomes_the_filter(user, site):
+    everybody = shown(choose(user))
+    user.enter('view', 'Timeline')
+    assert 'data-id' in user.fire('view', 'input')['timeline']
+    changed = user.fire('timeline', 'range', dict(since=5001.2, until=None))
+    assert [hit.time for hit in site.gallery.hits_of(shown(changed))] == [5001.5]
+    assert changed['since'] == f'{clock(5001)}.2' and changed['until'] == ''
+    assert 'ps-range" style' in changed['timeline']
+    assert shown(user.fire('timeline', 'range', dict(since=None, until=None))) == everybody
+    with pytest.raises(RuntimeError, match='load the page again'):
+        user.fire('timeline', 'range', dict(since='x', until=None))
+
+
+def test_a_case_by_the_page(user, site, red):
+    choose(user)
+    user.fire('results', 'act', dict(act='right', id=str(red.id)))
+    added = user.fire('results', 'case')
+    assert '1 right and 0 wrong' in added['holding'] and f'data-drop="{red.id}"' in added['holding']
+    assert '0 right' in user.fire('holding', 'act', dict(act='drop', drop=str(red.id)))['holding']
+    assert 'Empty' in user.fire('holding', 'act', dict(act='new', drop=None))['holding']
+    token = site.http.post('/case', content=b'{}').text
+    with pytest.raises(RuntimeError, match='no case'):
+        user.fire('holding', 'opened', dict(token=token))
+
+
 def test_pictures_of_people(site, red, blue):
     for address in (f'/hit/{red.id}/crop.jpg', f'/hit/{red.id}/thumbnail.jpg'):
         answer = site.http.get(address)

@@ -31,7 +31,7 @@ def browser(site, driver):
         for message in messages
         if message['method'] == 'Network.requestWillBeSent'
     ]
-    elsewhere = (site.address, 'data:', 'blob:', 'about:', 'chrome:', 'chrome-untrusted:')
+    elsewhere = (site.address, 'file:', 'data:', 'blob:', 'about:', 'chrome:', 'chrome-untrusted:')
     assert asked and [url for url in asked if not url.startswith(elsewhere)] == []
 
 
@@ -289,6 +289,78 @@ def test_no_time_is_cut_off(browser, picture_file):
     cut += "return r.getBoundingClientRect().right > e.closest('.ps-hit').getBoundingClientRect()"
     cut += '.right}).map(e => e.textContent)'
     assert browser.run(cut) == [] and browser.all('.ps-fact')
+
+
+def test_a_case_is_saved_opened_and_reported(searched, tmp_path):
+    door = next(hit for hit in searched.all('.ps-hit') if 'door.mp4' in hit.text)
+    for act, hit in (('right', door), ('wrong', searched.all('.ps-hit')[0])):
+        hit.find_element(By.CSS_SELECTOR, f'[data-act={act}]').click()
+        searched.wait(f'.ps-hit[data-mark={act}]')
+    ids = searched.ids()
+    searched.wait('.ps-marks [data-act=case]').click()
+    searched.labelled('Case')
+    searched.wait('#holding [role=status]', '1 picture of the person, 1 right and 1 wrong')
+    searched.wait('#title input, #title textarea').send_keys('Red')
+    searched.wait('#notes textarea').send_keys('At the <door>.')
+    searched.labelled('Save the case')
+    files = {}
+    for name in ('case.json', 'report.html'):
+        link = searched.wait('#report .ps-file', name).get_attribute('href')
+        files[name] = tmp_path / name
+        files[name].write_bytes(base64.b64decode(link.partition(',')[2]))
+    searched.open()  # with nothing
+    searched.labelled('Case')
+    searched.wait('#holding input[type=file]').send_keys(str(files['case.json']))
+    searched.wait('.ps-hit[data-mark=right]')
+    assert searched.ids() == ids and searched.all('.ps-hit[data-mark=wrong]')
+    assert searched.wait('#notes textarea').get_attribute('value') == 'At the <door>.'
+    searched.wait('#holding input[type=file]').send_keys(str(files['report.html']))
+    searched.wait('.toast-body, .toast-wrap', 'no case')
+    searched.driver.get(files['report.html'].as_uri())
+    assert searched.wait('h1').text == 'Red' and 'At the <door>.' in searched.wait('.notes').text
+    drawn = 'return [...document.images].map(i => i.complete && i.naturalWidth > 0)'
+    assert searched.run(drawn) == [True] * 3 and len(searched.all('.ps-plot [data-id]')) == 1
+
+
+@pytest.fixture
+def timed(searched):
+    """The timeline, with the two people in the video."""
+    searched.labelled('Timeline')
+    searched.wait('.ps-plot [data-id]')
+    assert len(searched.all('.ps-plot [data-id]')) == 2
+    return searched
+
+
+def test_the_timeline_by_keyboard(timed):
+    timed.run("document.querySelector('.ps-plot').focus()")
+    timed.press(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
+    last = timed.wait('#timeline [role=status]', 'cam door').text
+    timed.press(Keys.ENTER)
+    timed.wait('dialog[open] .ps-steps', '0:00:01.5')
+    timed.press(Keys.ESCAPE)
+    timed.press(Keys.ARROW_LEFT)
+    assert timed.wait('#timeline [role=status]').text != last
+    everybody = timed.ids()
+    timed.labelled('From here on')
+    WebDriverWait(timed.driver, 20).until(lambda _: len(timed.ids()) == 2)
+    timed.labelled('All times')
+    WebDriverWait(timed.driver, 20).until(lambda _: timed.ids() == everybody)
+
+
+def test_the_timeline_by_mouse(timed):
+    first, second = timed.all('.ps-plot [data-id]')
+    ActionChains(timed.driver).move_to_element(first).click().perform()
+    timed.wait('dialog[open] .ps-match')
+    timed.press(Keys.ESCAPE)
+    plot = timed.wait('.ps-plot')
+    half = plot.rect['width'] // 2
+    drag = ActionChains(timed.driver).move_to_element(plot).click_and_hold()
+    drag.move_by_offset(half - 5, 0).release().perform()
+    WebDriverWait(timed.driver, 20).until(lambda _: len(timed.ids()) == 1)
+    assert timed.run('return document.querySelector(".ps-range").hidden') is False
+    timed.all('.ps-hit [data-act=right]')[0].click()
+    timed.wait('.ps-plot .ps-sure')
+    assert len(timed.all('.ps-plot [data-id]')) == 2  # the whole stays in sight
 
 
 def test_by_keyboard_alone(browser, picture_file):
