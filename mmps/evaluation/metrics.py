@@ -18,6 +18,7 @@ from mmps.evaluation.functional import (
     save_predictions,
 )
 from mmps.evaluation.functional.predictions import BOX_TOLERANCE
+from mmps.evaluation.functional.scenes import scene_factors
 from mmps.registry import METRICS
 
 ImageResult = dict[str, Any]
@@ -30,8 +31,8 @@ def collect_image(sample: Mapping[str, Any]) -> ImageResult:
     The sample is ``DetDataSample.to_dict()`` after ``predict``: ``pred_instances`` with ``bboxes``,
     ``scores`` and ``embeddings``; where the image holds queries ``query_instances`` with
     ``query_ids`` and ``embeddings``; optionally ``gt_instances`` with ``bboxes`` and
-    ``embeddings``. Detections without area, such as boxes that were clipped at the border, are left
-    out.
+    ``embeddings``, and ``scene_embedding`` with ``scene_filters`` of the queries. Detections
+    without area, such as boxes that were clipped at the border, are left out.
 
     Raises:
         ValueError: The model did not fill in what is needed; the message names it.
@@ -50,6 +51,10 @@ def collect_image(sample: Mapping[str, Any]) -> ImageResult:
         result['query_ids'] = _array(queries['query_ids'], np.int64)
         where = f'{name}, query_instances'
         result['query_embeddings'] = _array(_entry(queries, 'embeddings', where))
+        if 'scene_embedding' in sample:
+            result['scene_filters'] = _array(_entry(queries, 'scene_filters', where))
+    if 'scene_embedding' in sample:
+        result['scene_embedding'] = _array(sample['scene_embedding'])[None]
     people = sample.get('gt_instances')
     if people is not None and 'embeddings' in people:
         result['gt_bboxes'] = _array(people['bboxes'])
@@ -85,14 +90,15 @@ def assemble_predictions(
         bboxes=_join(images, 'bboxes'),
         scores=_join(images, 'scores'),
         embeddings=_join(images, 'embeddings'),
-        query_embeddings=_queries(annotations, images),
+        query_embeddings=_queries(annotations, images, 'query_embeddings'),
         gt_embeddings=_ground_truth(annotations, images),
         query_names=tuple(names[image] for image in annotations.query_images),
         query_bboxes=annotations.query_bboxes,
+        scene_factors=_scene_factors(annotations, images),
     )
 
 
-def _queries(annotations: SearchAnnotations, images: list[ImageResult]) -> np.ndarray:
+def _queries(annotations: SearchAnnotations, images: list[ImageResult], key: str) -> np.ndarray:
     with_queries = [image for image in images if 'query_ids' in image]
     ids = _join(with_queries, 'query_ids') if with_queries else np.zeros(0, np.int64)
     unseen = np.setdiff1d(np.arange(annotations.num_queries), ids)
@@ -103,8 +109,15 @@ def _queries(annotations: SearchAnnotations, images: list[ImageResult]) -> np.nd
             f'{annotations.num_queries} queries missing); the test pipeline must pack '
             'query_instances and the model must embed them'
         )
-    rows = _join(with_queries, 'query_embeddings') if with_queries else np.zeros((0, 0), np.float32)
+    rows = _join(with_queries, key) if with_queries else np.zeros((0, 0), np.float32)
     return rows[np.argsort(ids)]
+
+
+def _scene_factors(annotations: SearchAnnotations, images: list[ImageResult]) -> np.ndarray | None:
+    if not annotations.num_queries or not all('scene_embedding' in image for image in images):
+        return None
+    filters = _queries(annotations, images, 'scene_filters')
+    return scene_factors(filters, _join(images, 'scene_embedding'))
 
 
 def _ground_truth(annotations: SearchAnnotations, images: list[ImageResult]) -> np.ndarray | None:

@@ -27,6 +27,50 @@ def test_factors_are_cosines_of_scenes_weighted_by_a_person():
             torch.testing.assert_close(torch.from_numpy(row), expected, atol=1e-6, rtol=1e-5)
 
 
+def test_the_loss_pair_by_pair():
+    """Two labelled people and two unlabelled ones in three scenes, the first two of which share
+    person 3.
+    """
+    torch.manual_seed(0)
+    conv = dict(type='ConvModule', in_channels=4, out_channels=6, kernel_size=1)
+    head = SceneHead(dict(type='PooledRegion', network=conv), (4, 6), (8, 8), pool_size=3).eval()
+    x = torch.rand(3, 4, 5, 5)
+    ids = [torch.tensor([3, -1]), torch.tensor([3]), torch.tensor([5, -1])]
+    people = list(F.normalize(torch.randn(5, 16)).split([2, 1, 2]))
+    scenes = head(x)
+
+    def similar(person, own, other):
+        seen = [
+            F.normalize(head.norm((scenes[i] * torch.sigmoid(person / 0.2))[None]))
+            for i in (own, other)
+        ]
+        return (seen[0] * seen[1]).sum() / 0.1
+
+    # (scene, row), scenes that hold the person, scenes that do not.
+    pairs = [
+        ((0, 0), [0, 1], [2]),
+        ((0, 1), [0], [2]),  # scene 1 shares person 3, and may hold this one, too
+        ((1, 0), [0, 1], [2]),
+        ((2, 0), [2], [0, 1]),
+        ((2, 1), [2], [0, 1]),
+    ]
+    losses = []
+    for (own, row), holding, others in pairs:
+        person = people[own][row]
+        rest = torch.stack([similar(person, own, other) for other in others])
+        for scene in holding:
+            positive = similar(person, own, scene)
+            losses.append(torch.cat([positive[None], rest]).logsumexp(0) - positive)
+    found = head.loss(x, people, ids)['loss_scene']
+    torch.testing.assert_close(found, torch.stack(losses).mean())
+    alone = head.loss(x[:1], people[:1], ids[:1])['loss_scene']
+    alone.backward()
+    assert alone.item() == 0
+    assert all(p.grad is None or p.grad.isfinite().all() for p in head.parameters())
+    nobody = head.loss(x, [p[:0] for p in people], [i[:0] for i in ids])['loss_scene']
+    assert nobody.item() == 0
+
+
 def test_a_scene_is_the_largest_values_of_its_pooled_map():
     torch.manual_seed(0)
     conv = dict(type='ConvModule', in_channels=4, out_channels=6, kernel_size=1)

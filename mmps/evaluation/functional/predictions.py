@@ -46,6 +46,8 @@ class SearchPredictions:
         query_names: Q file names, optional: the image that each query was cut from.
         query_bboxes: (Q, 4) float32, optional: its box there, xyxy in original pixels. Both are
             compared with the data set's queries, so that another order is noticed.
+        scene_factors: (Q, I) float32 in [0, 1], optional: by what a query's similarities to the
+            detections of each image are multiplied.
 
     Raises:
         ValueError: Shapes disagree, values are not finite, a box has no area, or embeddings are
@@ -63,6 +65,7 @@ class SearchPredictions:
     gt_embeddings: np.ndarray | None = None
     query_names: tuple[str, ...] | None = None
     query_bboxes: np.ndarray | None = None
+    scene_factors: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__
@@ -82,6 +85,7 @@ class SearchPredictions:
         self._check_detections()
         self._check_embeddings()
         self._check_context()
+        self._check_scenes()
 
     def weighted_embeddings(self, confidence_weighting: bool) -> np.ndarray:
         """(N, D) float32 embeddings, multiplied by the scores if ``confidence_weighting``."""
@@ -125,6 +129,20 @@ class SearchPredictions:
                     f'{name}: row {row} has norm {norms[row]:.4g} ({int(bad.sum())} such rows); '
                     'divide each row by its L2 norm before writing'
                 )
+
+    def _check_scenes(self) -> None:
+        if self.scene_factors is None:
+            return
+        factors = as_array('scene_factors', self.scene_factors, np.float32, (-1,))
+        object.__setattr__(self, 'scene_factors', factors)
+        wanted = len(self.query_embeddings), len(self.image_names)
+        if factors.shape != wanted:
+            raise ValueError(
+                f'scene_factors: of shape {factors.shape}, but there are {wanted[0]} queries and '
+                f'{wanted[1]} images'
+            )
+        if not ((factors >= 0) & (factors <= 1)).all():
+            raise ValueError('scene_factors: values outside 0 to 1')
 
     def _check_context(self) -> None:
         splits, rows = self.query_context_splits, self.query_context_embeddings
@@ -174,6 +192,7 @@ def align_predictions(
     position = {name: i for i, name in enumerate(predictions.image_names)}
     order = np.array([position[name] for name in annotations.image_names], np.int64)
     images, rows = gather_slices(predictions.image_splits, order)
+    factors = predictions.scene_factors
     return replace(
         predictions,
         image_names=annotations.image_names,
@@ -181,6 +200,7 @@ def align_predictions(
         bboxes=predictions.bboxes[rows],
         scores=predictions.scores[rows],
         embeddings=predictions.embeddings[rows],
+        scene_factors=factors if factors is None else factors[:, order],
     )
 
 

@@ -50,6 +50,8 @@ class SearchProtocols:
         iou_thr: What counts as the annotated person in the search: ``'adaptive'`` or a number. The
             detection keys always use 0.5.
         confidence_weighting: Multiply similarities by the detection's score.
+        scene_weighting: Multiply similarities by the ``scene_factors`` of the predictions, where
+            they have any.
         cross_camera: Also search only in cameras other than the query's.
         gallery_sizes: Explicit galleries to use, by size or name, the primary one first; ``'all'``
             searches every image but the query's own. Without effect on a test set that lists none,
@@ -76,6 +78,7 @@ class SearchProtocols:
     score_thr: float = 0.5
     iou_thr: IouRule = 'adaptive'
     confidence_weighting: bool = False
+    scene_weighting: bool = True
     cross_camera: bool = False
     gallery_sizes: tuple[int | str, ...] = (100,)
     context_matching: ContextMatching | None = None
@@ -201,6 +204,8 @@ class SearchProtocols:
     ) -> tuple[SearchPredictions, np.ndarray | None]:
         """What is searched, and where detections describe the queries (Q,) bool which have one."""
         confident = keep_confident(aligned, self.score_thr)
+        if not self.scene_weighting:
+            confident = replace(confident, scene_factors=None)
         if self.query_source == 'ground_truth':
             return confident, None
         return queries_from_detections(annotations, confident)

@@ -205,6 +205,8 @@ def top_matches(
     rankings = []
     for query in queries:
         similarities = (embeddings @ predictions.query_embeddings[query]).astype(np.float32)
+        if predictions.scene_factors is not None:
+            similarities *= predictions.scene_factors[query, image_of_row]
         correct = np.zeros(len(similarities), bool)
         search = int(np.searchsorted(gallery.queries, query))
         if search == len(gallery.queries) or gallery.queries[search] != query:

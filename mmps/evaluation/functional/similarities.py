@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from .annotations import owners_of
 from .predictions import SearchPredictions
 
 CHUNK_VALUES = 2**23
@@ -44,14 +45,24 @@ class Similarities:
     Args:
         queries: (Q, D) float32.
         embeddings: (N, D) float32.
+        factors: (Q, I) float32 in [0, 1]: of a query's products with the detections of an image;
+            None: there are none.
+        images: (N,) int64, the image of each detection; needed with ``factors``.
 
     Attributes:
         margin: More than rounding can move two similarities against each other.
     """
 
-    def __init__(self, queries: np.ndarray, embeddings: np.ndarray) -> None:
+    def __init__(
+        self,
+        queries: np.ndarray,
+        embeddings: np.ndarray,
+        factors: np.ndarray | None = None,
+        images: np.ndarray | None = None,
+    ) -> None:
         dim = queries.shape[1]
         self._queries = queries
+        self._factors, self._images = factors, images
         self._embeddings = embeddings.reshape(len(embeddings), dim)
         largest = _largest_norm(queries) * _largest_norm(self._embeddings)
         self.margin = 2 * rounding_error(dim) * max(largest, 1.0)
@@ -64,7 +75,9 @@ class Similarities:
     def of(cls, predictions: SearchPredictions, confidence_weighting: bool) -> Similarities:
         """Of all queries and detections, multiplied by the detection's score if that weighs it."""
         embeddings = predictions.weighted_embeddings(confidence_weighting)
-        return cls(predictions.query_embeddings, embeddings)
+        factors = predictions.scene_factors
+        images = None if factors is None else owners_of(predictions.image_splits)
+        return cls(predictions.query_embeddings, embeddings, factors, images)
 
     def rows(
         self, queries: np.ndarray, columns: Callable[[int], np.ndarray] | None = None
@@ -81,16 +94,27 @@ class Similarities:
                 row = np.full(len(self._embeddings), -np.inf, np.float32)
                 chosen = columns(query)
                 row[chosen] = self._embeddings[chosen] @ self._queries[query]
+                row[chosen] *= self.factors(query, chosen)
                 yield query, row
             return
         step = max(1, CHUNK_VALUES // max(1, len(self._embeddings)))
         for start in range(0, len(queries), step):
             chunk = queries[start : start + step]
-            yield from zip(chunk, self._queries[chunk] @ self._embeddings.T, strict=True)
+            products = self._queries[chunk] @ self._embeddings.T
+            if self._factors is not None:
+                products *= self._factors[chunk][:, self._images]
+            yield from zip(chunk, products, strict=True)
 
     def exact(self, query: int, columns: np.ndarray) -> np.ndarray:
         """Similarities (n,) float32 of a query to the detections ``columns`` (n,)."""
-        return exact_similarities(self._queries[query], self._embeddings, columns)
+        products = exact_similarities(self._queries[query], self._embeddings, columns)
+        return products * self.factors(query, columns)
+
+    def factors(self, query: int, columns: np.ndarray) -> np.ndarray:
+        """By what the products of a query with the detections ``columns`` (n,) are multiplied."""
+        if self._factors is None:
+            return np.ones(len(columns), np.float32)
+        return self._factors[query, self._images[columns]]
 
     def to_context(self, context: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """Similarities (c, n) float32 of other embeddings (c, D) to the detections ``columns``.

@@ -47,6 +47,8 @@ class PersonSearch(TwoStageDetector):
             transformer, proposals and detection are taken from it and stay as they are, batch norm
             in evaluation mode; re-ID alone is trained, on annotated boxes and their jittered
             copies. Needs a ``roi_head.reid_network``. None trains everything.
+        scene_head: Config of a :class:`SceneHead`, which says where a person is to be looked for;
+            None: everywhere alike.
         kwargs: See mmdet's ``TwoStageDetector``.
 
     ``test_cfg.rpn.score_thr`` (mmdet has no such key for proposals) is the objectness, 0 to 1,
@@ -74,9 +76,11 @@ class PersonSearch(TwoStageDetector):
         compile_networks: bool = False,
         frozen: Sequence[str] = (),
         detector_from: str | None = None,
+        scene_head: dict | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
+        self.scene_head = scene_head and MODELS.build(scene_head)
         for name, parameter in self.named_parameters():
             if name.startswith(tuple(frozen)):
                 parameter.requires_grad_(False)
@@ -100,6 +104,8 @@ class PersonSearch(TwoStageDetector):
             first = next(iter(self.roi_head.region_networks()), None)
             load_imagenet_weights(self.backbone, first, self.pretrained)
             self.roi_head.share_pretrained()
+            if self.scene_head is not None:
+                self.scene_head.shared_head.network.load_state_dict(first.state_dict())
         if self.detector_from:
             load_detector(self, self.detector_from)
 
@@ -157,7 +163,12 @@ class PersonSearch(TwoStageDetector):
             losses, proposals = self.rpn_head.loss_and_predict(
                 maps, samples, proposal_cfg=self.train_cfg.rpn_proposal
             )
-        return {**losses, **self.roi_head.loss(x, proposals, samples)}
+        losses |= self.roi_head.loss(x, proposals, samples)
+        if self.scene_head is not None:
+            people = [sample.gt_instances for sample in samples]
+            embeddings = self.roi_head.embed(x, [some.bboxes for some in people])
+            losses |= self.scene_head.loss(x[0], embeddings, [some.person_ids for some in people])
+        return losses
 
     def predict(
         self, batch_inputs: Tensor, batch_data_samples: SampleList, rescale: bool = True
@@ -183,6 +194,7 @@ class PersonSearch(TwoStageDetector):
             boxes = boxes.minimum(boxes.new_tensor([width, height] * 2)).clamp(min=0)
             result.bboxes = boxes / _scale(sample, boxes) if rescale else boxes
         self._embed_annotated(x, frame, batch_data_samples)
+        self._describe_scenes(x, batch_data_samples)
         return self.add_pred_to_datasample(batch_data_samples, results)
 
     def embed(self, batch_inputs: Tensor, batch_data_samples: SampleList) -> SampleList:
@@ -194,6 +206,7 @@ class PersonSearch(TwoStageDetector):
         """
         x, frame = self.extract_frame(batch_inputs)
         self._embed_annotated(x, frame, batch_data_samples)
+        self._describe_scenes(x, batch_data_samples)
         return batch_data_samples
 
     def _embed_annotated(
@@ -210,6 +223,17 @@ class PersonSearch(TwoStageDetector):
             for sample, rows in zip(samples, self.roi_head.embed(x, boxes), strict=True):
                 if key in sample:
                     sample.get(key).embeddings = rows
+
+    def _describe_scenes(self, x: tuple[Tensor], samples: SampleList) -> None:
+        """Sets ``scene_embedding`` (D,) and, of queries, ``scene_filters`` (q, 3 * D + 2)."""
+        if self.scene_head is None:
+            return
+        for sample, scene in zip(samples, self.scene_head(x[0]), strict=True):
+            sample.scene_embedding = scene
+            if 'query_instances' in sample:
+                people = sample.query_instances.embeddings
+                scenes = scene.expand(len(people), -1)
+                sample.query_instances.scene_filters = self.scene_head.filters(people, scenes)
 
 
 @contextmanager

@@ -34,6 +34,7 @@ class SceneHead(BaseModule):
         embed_dims: What each adds to the width of the embedding, in all as wide as a person's.
         pool_size: The map is pooled to this height and width, by the largest values.
         temperature: Of the sigmoid of a person's embedding.
+        loss_temperature: Of the loss.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class SceneHead(BaseModule):
         embed_dims: Sequence[int],
         pool_size: int = 56,
         temperature: float = 0.2,
+        loss_temperature: float = 0.1,
         init_cfg: dict | None = None,
     ):
         super().__init__(init_cfg)
@@ -54,6 +56,7 @@ class SceneHead(BaseModule):
         self.norm = nn.BatchNorm1d(sum(embed_dims))
         self.pool_size = pool_size
         self.temperature = temperature
+        self.loss_temperature = loss_temperature
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(b, c, h, w)`` to embeddings ``(b, D)`` of unit norm."""
@@ -61,6 +64,38 @@ class SceneHead(BaseModule):
         projected = zip(self.projections, maps, strict=True)
         rows = torch.cat([project(pooled.flatten(1)) for project, pooled in projected], 1)
         return F.normalize(rows.float())
+
+    def loss(self, x: Tensor, people: list[Tensor], ids: list[Tensor]) -> dict[str, Tensor]:
+        """``loss_scene``: a scene with a person, weighted by the person, is to be more like the
+        person's own scene than those without are.
+
+        A scene that shares somebody with the person's own may hold an unlabelled person unnoticed;
+        it takes no part for such a person.
+
+        Args:
+            x: Map ``(b, c, h, w)``.
+            people: For each image embeddings ``(n, D)`` of its people, of unit norm.
+            ids: Who they are, ``(n,)``, -1 if unlabelled.
+        """
+        scenes = self(x)
+        own = torch.cat([torch.full_like(some, i) for i, some in enumerate(ids)])
+        people, ids = torch.cat(people), torch.cat(ids)
+        if len(ids) == 0:
+            return {'loss_scene': scenes.sum() * 0 + self.norm.weight.sum() * 0}
+        weighted = scenes[:, None] * (people / self.temperature).sigmoid()
+        seen = F.normalize(self.norm(weighted.flatten(0, 1)).view_as(weighted), dim=2)
+        numbers = torch.arange(len(ids), device=own.device)
+        logits = torch.einsum('bqd,qd->bq', seen, seen[own, numbers]) / self.loss_temperature
+        of_scene = torch.arange(len(scenes), device=own.device)[:, None] == own
+        labelled = ids >= 0
+        # Which labelled people are each other, and which scenes hold whom.
+        same = (ids[:, None] == ids) & labelled & labelled[:, None]
+        holds = of_scene | (of_scene.float() @ same.float() > 0)
+        shares = ((holds & labelled).float() @ of_scene.float().T > 0)[:, own]
+        others = ~holds & (labelled | ~shares)
+        rest = logits.masked_fill(~others, -1e4).logsumexp(0)
+        losses = torch.logaddexp(logits, rest.expand_as(logits)) - logits
+        return {'loss_scene': losses[holds].mean()}
 
     def filters(self, people: Tensor, scenes: Tensor) -> Tensor:
         """What :func:`~mmps.evaluation.functional.scene_factors` needs of each person.
