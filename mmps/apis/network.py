@@ -188,7 +188,10 @@ def build_model(config: Config, checkpoint: str | os.PathLike | None):
 
     if checkpoint is None:
         if needs_checkpoint(config.model):
-            raise UserError(f'the model of {config.filename or "the config"} needs a checkpoint')
+            raise UserError(
+                f'the model of {config.filename or "the config"} needs a checkpoint'
+                + _authors_file(config)
+            )
         return MODELS.build(config.model).eval()
     path = str(Path(checkpoint))
     state = load_state_dict(path)
@@ -201,6 +204,14 @@ def build_model(config: Config, checkpoint: str | os.PathLike | None):
     fitting = {name: value for name, value in state.items() if shapes.get(name) == value.shape}
     model.load_state_dict(fitting, strict=False)
     return model.eval()
+
+
+def _authors_file(config: Config) -> str:
+    """Where the authors of a published method say that its weights are, for an error."""
+    from mmps.published import models_of_methods
+
+    model = models_of_methods().get(Path(config.filename or '').stem)
+    return f'; its authors have one: {model.weights}' if model else ''
 
 
 def _people(instances) -> People:

@@ -1,7 +1,14 @@
 """Published models by name: what is known of each, and their files on this machine."""
 
 from .fetching import MODELS_VARIABLE, model_folder
-from .models import PublishedModel, find_model, is_model_name, list_models, model_names
+from .models import (
+    PublishedModel,
+    find_model,
+    is_model_name,
+    list_models,
+    model_names,
+    models_of_methods,
+)
 
 __all__ = [
     'MODELS_VARIABLE',
@@ -11,4 +18,5 @@ __all__ = [
     'list_models',
     'model_folder',
     'model_names',
+    'models_of_methods',
 ]

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from mmps.published.fetching import PublishedFile, local_file
-from mmps.utils.config import load_config, require_entries
+from mmps.utils.config import PROJECT, load_config, require_entries
 from mmps.utils.errors import UserError
 
 if TYPE_CHECKING:
     from mmengine.config import Config
 
 CATALOGUE = Path(__file__).with_name('catalogue.yml')
+METAFILES = PROJECT / 'configs'
+"""Where each folder of a published method has a ``metafile.yml``."""
 SUFFIXES = ('.yml', '.yaml')
 # What an entry may have besides the attributes that are documented below.
 _DIGESTS = ('sha256', 'sha384', 'md5')
@@ -25,7 +27,8 @@ _DIGESTS = ('sha256', 'sha384', 'md5')
 
 @dataclass(frozen=True)
 class PublishedModel:
-    """A model by name: an entry of ``catalogue.yml``, or a file of the same form.
+    """A model by name: an entry of ``catalogue.yml``, or a file of the same form; or one of a
+    method's ``metafile.yml``, whose weights its authors publish.
 
     Attributes:
         name: Of the entry, or of the file without its ending.
@@ -34,6 +37,8 @@ class PublishedModel:
             has its path. Empty where ``checkpoint`` holds it.
         checkpoint: File in the package that holds weights and config.
         files: By name.
+        config: File below the project, of a model that its authors' file is converted for.
+        weights: Where its authors say that this file is, and what kind of link that is.
         folder: Where files are that have no address, of a file of the same form.
         source: Address of its authors' page.
         papers: Author, title, venue, year.
@@ -51,6 +56,8 @@ class PublishedModel:
     checkpoint: Path | None = None
     files: Mapping[str, PublishedFile] = field(default_factory=dict)
     folder: Path | None = None
+    config: str = ''
+    weights: str = ''
     source: str = ''
     papers: tuple[str, ...] = ()
     licence: Mapping[str, str] = field(default_factory=dict)
@@ -87,7 +94,10 @@ class PublishedModel:
 
     def __str__(self) -> str:
         licence = ', '.join(f'{what} {name}' for what, name in self.licence.items())
-        lines = [self.title, *self.papers, self.source, f'licence: {licence or "not known"}']
+        lines = [self.title, *self.papers, self.source]
+        lines += [f'config: {self.config}'] if self.config else []
+        lines += [f'weights: {self.weights}'] if self.weights else []
+        lines += [f'licence: {licence or "not known"}']
         lines += [f'stated: {one}' for one in self.stated]
         lines += [f'measured: {one}' for one in self.measured] or ['measured: nothing']
         lines += [f'parity: {self.parity}'] if self.parity else []
@@ -106,7 +116,8 @@ def is_model_name(word: str | os.PathLike) -> bool:
 
 
 def find_model(name: str | os.PathLike) -> PublishedModel:
-    """A model by its name in the catalogue, or from a file ``F.yml`` of the same form.
+    """A model by its name in the catalogue or in a metafile, or from a file ``F.yml`` of the
+    catalogue's form.
 
     Raises:
         UserError: There is none of that name, or the file is not of that form.
@@ -117,15 +128,53 @@ def find_model(name: str | os.PathLike) -> PublishedModel:
         if not path.is_file():
             raise UserError(f'model {name} does not exist')
         return _model(path.stem, _read(path), path.parent, name)
+    methods = models_of_methods()
+    if name in methods:
+        return methods[name]
     entries = _read(CATALOGUE)
     if name not in entries:
-        raise UserError(f'there is no model {name!r}; there are {", ".join(entries)}')
+        known = ', '.join([*entries, *methods])
+        raise UserError(f'there is no model {name!r}; there are {known}')
     return _model(name, entries[name], None, f'{CATALOGUE.name}, {name}')
 
 
 def list_models() -> str:
-    """All models of the catalogue, for people."""
-    return '\n\n'.join(str(find_model(name)) for name in model_names())
+    """All models of the catalogue and of the metafiles, for people."""
+    names = (*model_names(), *models_of_methods())
+    return '\n\n'.join(str(find_model(name)) for name in names)
+
+
+def models_of_methods() -> dict[str, PublishedModel]:
+    """By name those whose authors publish their weights, from ``configs/*/metafile.yml``."""
+    found = {}
+    for path in sorted(METAFILES.glob('*/metafile.yml')):
+        content = _read(path)
+        methods = {one['Name']: one for one in content['Collections']}
+        for entry in content['Models']:
+            found[entry['Name']] = _of_metafile(entry, methods[entry['In Collection']])
+    return found
+
+
+def _of_metafile(entry: Mapping[str, Any], method: Mapping[str, Any]) -> PublishedModel:
+    paper, code = method['Paper'], method['Code']
+    results = [
+        f'{one["Dataset"]}: '
+        + ', '.join(f'{name} {value}' for name, value in one['Metrics'].items())
+        + f' ({one["Protocol"]})'
+        for one in entry.get('Results', ())
+    ]
+    return PublishedModel(
+        name=entry['Name'],
+        title=method['Title'],
+        config=entry['Config'],
+        weights=f'{entry["Weights"]} ({entry["Link"]})' if 'Weights' in entry else entry['Link'],
+        source=code['URL'],
+        papers=(f'{paper["Authors"]}, {paper["Title"]}, {paper["Venue"]}',),
+        licence=dict(code=code['Licence'], weights=entry['Weights Licence']),
+        stated=tuple(results),
+        measured=tuple(entry.get('Measured', ())),
+        parity=entry['Parity'],
+    )
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -1,0 +1,45 @@
+"""Metafiles of published methods, and what is made from them."""
+
+from pathlib import Path
+
+import pytest
+from helpers import model_zoo
+
+from mmps.apis import PersonSearcher
+from mmps.published import find_model, list_models, models_of_methods
+from mmps.published.conversion import FAMILIES
+from mmps.utils.config import PROJECT, load_config
+from mmps.utils.errors import UserError
+
+MODELS = models_of_methods()
+PARITY = (
+    *('parity tested (generated weights)', 'parity tested (published weights)'),
+    *('numbers reproduced', "not tested against its authors' program", 'no published weights'),
+)
+
+
+def test_the_page_and_the_index_are_up_to_date():
+    """After a change of a metafile: ``PYTHONPATH=tests python -m helpers.model_zoo``."""
+    assert model_zoo.PAGE.read_text() == model_zoo.page()
+    assert model_zoo.INDEX.read_text() == model_zoo.index()
+
+
+@pytest.mark.parametrize('name', MODELS)
+def test_a_model_has_a_config_of_its_name(name):
+    model = MODELS[name]
+    assert Path(model.config).stem == name and (PROJECT / model.config).is_file()
+    assert load_config(name, {}).filename == str(PROJECT / model.config)
+    assert model.parity in PARITY
+    assert set(model.licence) == {'code', 'weights'}
+    assert name in list_models() and find_model(name) == model
+
+
+def test_what_can_be_converted_is_listed():
+    """Each family for both data sets."""
+    converted = {f'{f.method}_{f.backbone}_{data}' for f in FAMILIES for data in f.identities}
+    assert converted <= set(MODELS)
+
+
+def test_without_weights_the_error_says_where_they_are():
+    with pytest.raises(UserError, match='needs a checkpoint; its authors have one: https://drive'):
+        PersonSearcher('seqnet_r50_prw')
