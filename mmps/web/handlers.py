@@ -29,6 +29,8 @@ _FORGOTTEN = (
     'The search of this address is not kept any more. Choose a person; a search that is saved as a '
     'case can always be opened again.'
 )
+_REST = 10
+"""Parts of the page behind session and picture that a search fills, with those of its case."""
 _LONGEST = 200
 """Letters of what a browser tells and gets back."""
 
@@ -103,10 +105,13 @@ class Handlers:
         token = request.query_params.get('search', '')
         kept = self._searches.get(token)
         if kept is None:
-            session = Session(refusal=_FORGOTTEN if token else '')
-            unchanged = [gr.skip()] * (len(Controls._fields) - 1)
-            parts = (session, markup.picker(session), *[gr.skip()] * 6, '', *[gr.skip()] * 3)
-            return headline, gr.update(choices=choices), *unchanged, *parts
+            # whatever the user has done meanwhile stays
+            shown = [gr.skip()] * 2
+            if token:
+                session = Session(refusal=_FORGOTTEN)
+                shown = [session, markup.picker(session)]
+            form, rest = [gr.skip()] * (len(Controls._fields) - 1), [gr.skip()] * _REST
+            return headline, gr.update(choices=choices), *form, *shown, *rest
         session, form = kept
         *parts, _ = self._changed(self._service.search(session), form)
         parts += [token, markup.case(session.case), session.case.title, session.case.notes]
