@@ -1,15 +1,29 @@
 """State dicts as authors of published methods save them: names and shapes from how their networks
-are built, numbers from the names.
+are built, numbers from the names; and what the converted networks, an eighth as wide, answer.
+
+``PYTHONPATH=tests python -m helpers.published_weights`` records the answers anew. They were
+recorded when SeqNet, NAE and OIMNet++ at full width gave the answers of their authors' programs.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
-from torch import Tensor
+from mmdet.models.backbones.resnet import Bottleneck
+from mmdet.models.layers import ResLayer
+from mmengine.config import Config
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmps.apis.preprocessing import Preprocessing
+from mmps.published.conversion import Family, convert
+from mmps.registry import MODELS
+from mmps.testing.tiny_models import CONFIGS
 
 Shapes = Iterator[tuple[str, tuple[int, ...]]]
 BLOCKS = {'layer1': (3, 64), 'layer2': (4, 128), 'layer3': (6, 256), 'layer4': (3, 512)}
@@ -108,39 +122,142 @@ def oimnetpp(people: int = 482, queue: int = 500) -> Shapes:
 
 
 METHODS = dict(seqnet=seqnet, nae=nae, naeplus=naeplus, oimnetpp=oimnetpp)
+SLIM = 8
+"""How much narrower networks are whose answers are recorded."""
+RECORDED = Path(__file__).parents[1] / 'test_published/recorded_answers.npz'
+# So that heads tell regions apart, and find some of them to be people.
+GAINS = {
+    'predictor': 0.5,
+    'rpn.head.bbox_pred': 0.3,
+    'projectors': 0.67,
+    'bbox_pred.1.weight': 0.15,
+}
+SHIFTS = {
+    ('seqnet', 'roi_heads.faster_rcnn_predictor.cls_score.bias'): [-5.5, 5.5],
+    ('nae', 'roi_heads.embedding_head.rescaler.running_mean'): 20.0,
+    ('naeplus', 'roi_heads.embedding_head.rescaler.running_mean'): 13.4,
+}
 
 
-def blank(method: str, *sizes: int) -> dict[str, Tensor]:
-    """A state dict of zeros, which takes no time."""
+def blank(method: str, *sizes: int, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
+    """A state dict of zeros, each tensor of which is one number in memory and in a file."""
     return {
-        name: torch.zeros(shape, dtype=torch.long if not shape else torch.float32)
+        name: torch.zeros((), dtype=dtype if shape else torch.long).expand(shape)
         for name, shape in METHODS[method](*sizes)
     }
 
 
-def drawn(method: str, gains: Mapping[str, float], *sizes: int) -> dict[str, Tensor]:
+def drawn(method: str, narrower: int = 1) -> dict[str, Tensor]:
     """A state dict whose numbers come from the names, under which activations stay as they are.
 
     Args:
         method: Of :data:`METHODS`.
-        gains: Factors on weights, by parts of their names.
-        sizes: Rows of the tables.
+        narrower: Divisor of all widths.
     """
-    return {name: _drawn(name, shape, gains) for name, shape in METHODS[method](*sizes)}
+    return {
+        name: _drawn(name, _narrowed(name, shape, narrower))
+        + torch.tensor(SHIFTS.get((method, name), 0))
+        for name, shape in METHODS[method]()
+    }
 
 
-def _drawn(name: str, shape: tuple[int, ...], gains: Mapping[str, float]) -> Tensor:
+def _narrowed(name: str, shape: tuple[int, ...], divisor: int) -> tuple[int, ...]:
+    rows = shape[:1] if 'reid_loss' in name else ()
+    widths = (side // divisor if side >= 64 else side for side in shape[len(rows) :])
+    return *rows, *widths
+
+
+def _drawn(name: str, shape: tuple[int, ...]) -> Tensor:
     if not shape:
         return torch.zeros((), dtype=torch.long)
     rng = np.random.default_rng(zlib.crc32(name.encode()))
-    gain = float(np.prod([gain for part, gain in gains.items() if part in name]))
+    gain = float(np.prod([gain for part, gain in GAINS.items() if part in name]))
     if len(shape) > 1:
-        values = rng.standard_normal(shape, np.float32) * np.float32(
-            gain * np.sqrt(2 / np.prod(shape[1:]))
-        )
-    elif name.endswith(('weight', 'running_var')):
+        scale = np.float32(gain * np.sqrt(2 / np.prod(shape[1:])))
+        values = rng.standard_normal(shape, np.float32) * scale
+    elif name.endswith('running_var'):
+        values = rng.uniform(0.75, 1.25, shape)
+    elif name.endswith('weight'):
         # Each block adds little to what goes past it.
-        values = rng.uniform(0.75, 1.25, shape) * gain * (0.3 if '.bn3.w' in name else 1)
+        values = rng.uniform(0.75, 1.25, shape) * gain * (0.3 if '.bn3.' in name else 1)
     else:
-        values = rng.standard_normal(shape) * 0.05 * gain
+        values = rng.standard_normal(shape) * 0.05
     return torch.from_numpy(np.asarray(values, np.float32))
+
+
+@MODELS.register_module(force=True)
+class SlimResLayer(BaseModule):
+    """mmdet's ``ResLayer`` of ResNet-50's last stage, an eighth as wide."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer4 = ResLayer(Bottleneck, 1024 // SLIM, 512 // SLIM, 3, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer4(x)
+
+
+def slim_config(method: str) -> Config:
+    """The config of a method for PRW, an eighth as wide."""
+    folder = method.removesuffix('plus')
+    config = Config.fromfile(CONFIGS / folder / f'{method}_r50_prw.py')
+    config.model.backbone.base_channels = 64 // SLIM
+    width, head = 1024 // SLIM, config.model.roi_head
+    config.model.rpn_head.update(in_channels=width, feat_channels=width)
+    head.bbox_roi_extractor.out_channels = width
+    for stage in head.stages:
+        stage.shared_head.network = dict(type='SlimResLayer')
+        stage.bbox_head.in_channels = 2 * width
+    for key in ('in_channels', 'embed_dims'):
+        head.reid_head[key] = [side // SLIM for side in head.reid_head[key]]
+    head.reid_head.num_ids = 482
+    config.model.test_cfg.rcnn.max_per_img = 20
+    for step in config.test_dataloader.dataset.pipeline:
+        if step.type == 'ResizeToFit':
+            step.scale = (150, 100)
+    return config
+
+
+def converted(config: Config, family: Family, weights: dict[str, Tensor]) -> nn.Module:
+    """The model of a config with published weights, every one of which it takes."""
+    model = MODELS.build(config.model)
+    model.load_state_dict(convert(weights, family, 'their.pth'))
+    return model.eval()
+
+
+def picture() -> np.ndarray:
+    """(123, 187, 3) uint8 BGR, whose resized height is 98.7: the same on every machine."""
+    coarse = np.random.default_rng(0).integers(0, 256, (13, 19, 3), dtype=np.uint8)
+    return cv2.resize(coarse, (187, 123), interpolation=cv2.INTER_NEAREST)
+
+
+QUERIES = np.array([[20, 20, 70, 110], [100, 30, 187, 123]], np.float32)
+
+
+@torch.no_grad()
+def answers(config: Config, model: nn.Module) -> dict[str, np.ndarray]:
+    """What a model finds in :func:`picture`, and its embeddings of :data:`QUERIES`."""
+    batch = Preprocessing(config)([picture()], [QUERIES])
+    (sample,) = model.test_step(batch)
+    people = sample.pred_instances
+    return {
+        'boxes': people.bboxes.numpy(),
+        'scores': people.scores.numpy(),
+        'embeddings': people.embeddings.numpy(),
+        'queries': sample.query_instances.embeddings.numpy(),
+    }
+
+
+if __name__ == '__main__':
+    from mmengine.registry import init_default_scope
+
+    from mmps.published.conversion import recognise
+
+    init_default_scope('mmps')
+    rows = {}
+    for method in METHODS:
+        weights, config = drawn(method, SLIM), slim_config(method)
+        found = answers(config, converted(config, recognise(weights), weights))
+        print(method, len(found['scores']), found['scores'][:5])
+        rows |= {f'{method}/{key}': value.astype(np.float32) for key, value in found.items()}
+    np.savez_compressed(RECORDED, **rows)

@@ -7,7 +7,6 @@ import struct
 
 import pytest
 import torch
-from helpers import published_weights
 from helpers.published_weights import METHODS, blank
 from mmengine.config import Config
 from mmengine.runner.checkpoint import CheckpointLoader
@@ -63,8 +62,9 @@ def test_rows_and_classes():
 
 def test_the_file_becomes_a_checkpoint_with_its_config(tmp_path, capsys):
     their, out = tmp_path / 'epoch_17.pth', tmp_path / 'seqnet.pth'
-    weights = published_weights.drawn('seqnet', {})
-    half = {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
+    half = blank('seqnet', dtype=torch.float16)
+    bias = 'roi_heads.faster_rcnn_predictor.cls_score.bias'
+    half[bias] = torch.tensor([1.0, 2.0], dtype=torch.float16)
     torch.save(dict(model=half, optimizer={}, lr_scheduler={}, epoch=17), their)
     runpy.run_path(str(scripts()['convert-published']))['main']([str(their), '--out', str(out)])
     assert 'seqnet_r50_prw' in capsys.readouterr().out
@@ -74,13 +74,11 @@ def test_the_file_becomes_a_checkpoint_with_its_config(tmp_path, capsys):
     config = config_of_checkpoint(out)
     assert config.model.roi_head.type == 'SequentialRoIHead'
     # The same model, whichever way it is loaded.
-    ours, theirs = build_model(config, out), build_model(config, their)
-    for (name, one), (_, other) in zip(
-        ours.state_dict().items(), theirs.state_dict().items(), strict=True
-    ):
-        assert torch.equal(one, other), name
-    expected = half['roi_heads.faster_rcnn_predictor.cls_score.bias'].float().flip(0)
-    torch.testing.assert_close(ours.roi_head.stages[0].bbox_head.fc_cls.bias, expected)
+    model = build_model(config, their)
+    assert model.roi_head.stages[0].bbox_head.fc_cls.bias.tolist() == [2, 1]
+    loaded = model.state_dict()
+    for name, value in content['state_dict'].items():
+        assert 'criterion' in name or torch.equal(loaded[name], value), name
 
 
 def broken(weights, name):
@@ -125,7 +123,7 @@ def test_files_that_are_none_are_refused(tmp_path):
     code, cut, other = (tmp_path / f'{name}.pth' for name in ('code', 'cut', 'other'))
     torch.save(dict(model=dict(a=Runs(tmp_path))), code)
     torch.save(dict(model=blank('nae')), cut)
-    cut.write_bytes(cut.read_bytes()[:100_000])
+    cut.write_bytes(cut.read_bytes()[:10_000])
     torch.save(dict(model={'layer.weight': torch.zeros(2)}), other)
     for path, message in (
         (code, 'is refused: to read it'),
