@@ -62,8 +62,7 @@ def show(gallery, arguments: argparse.Namespace) -> None:
     span = '-'
     if info.first is not None:
         span = f'{format_time(info.first)} to {format_time(info.last)}'
-    print(f'people   {info.people}')
-    print(f'frames   {info.frames}')
+    print(f'people   {info.people:,} sightings in {info.frames:,} frames')
     print(f'sources  {info.sources}')
     print(f'cameras  {", ".join(info.cameras) or "-"}')
     print(f'times    {span}')
@@ -87,14 +86,16 @@ def delete(gallery, arguments: argparse.Namespace) -> None:
     if arguments.id and where != Where():
         raise UserError('delete: --id stands alone')
     chosen = arguments.id or where
-    count = len(set(chosen)) if arguments.id else gallery.count(chosen)
-    question = f'Delete {count} of the {len(gallery)} people of {arguments.gallery}?'
-    confirm(question, arguments.yes)
     try:
-        count = gallery.delete(chosen)
+        count = len(gallery.hits_of(chosen)) if arguments.id else gallery.count(chosen)
+        if not count:
+            print(f'nobody in {arguments.gallery} is meant: nothing was deleted')
+            return
+        question = f'Delete {count} of the {len(gallery)} sightings of {arguments.gallery}?'
+        confirm(question, arguments.yes)
+        _deleted(gallery, gallery.delete(chosen))
     except KeyError as error:
         raise UserError(f'{arguments.gallery}: {error.args[0]}') from error
-    _deleted(gallery, count)
 
 
 def expire(gallery, arguments: argparse.Namespace) -> None:
@@ -102,7 +103,7 @@ def expire(gallery, arguments: argparse.Namespace) -> None:
 
     limit = time.time() - arguments.days * 86_400
     count = gallery.count(Where(until=limit))
-    question = f'Delete {count} of {len(gallery)} people, older than {arguments.days:g} days?'
+    question = f'Delete {count} of {len(gallery)} sightings, older than {arguments.days:g} days?'
     confirm(question, arguments.yes)
     _deleted(gallery, gallery.expire(limit))
 
@@ -113,6 +114,7 @@ def compact(gallery, arguments: argparse.Namespace) -> None:
 
 
 def index(gallery, arguments: argparse.Namespace) -> None:
+    print('building ...', file=sys.stderr)
     if not gallery.build_index(arguments.above):
         print(f'{len(gallery)} people: searched exactly up to {arguments.above}')
         return
@@ -121,13 +123,13 @@ def index(gallery, arguments: argparse.Namespace) -> None:
 
 
 def drop(gallery, arguments: argparse.Namespace) -> None:
-    confirm(f'Erase {arguments.gallery} with its {len(gallery)} people?', arguments.yes)
+    confirm(f'Erase {arguments.gallery} with its {len(gallery)} sightings?', arguments.yes)
     gallery.drop()
     print('erased')
 
 
 def _deleted(gallery, count: int) -> None:
-    print(f'{count} people deleted, {len(gallery)} left; `compact` erases them from the files')
+    print(f'{count} sightings deleted, {len(gallery)} left; `compact` erases them from the files')
 
 
 COMMANDS = {

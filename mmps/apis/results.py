@@ -223,7 +223,7 @@ def _place(hit: Hit) -> list[str]:
     """Where and when, in two lines."""
     name = Path(hit.source).stem
     lines = [name if hit.offset is None else f'{name} {format_offset(hit.offset)}']
-    return lines if hit.time is None else [*lines, format_time(hit.time)[:19]]
+    return lines if hit.time is None else [*lines, format_time(hit.time, offset=False)]
 
 
 @dataclass(frozen=True)
@@ -232,7 +232,7 @@ class IndexReport:
 
     Attributes:
         frames: Images and frames of videos that were added, those without people included.
-        people: People found in them.
+        people: People found in them, everybody as often as they were seen.
         known: Those that were there already, and were passed over.
         problems: Why files or frames were left out.
         seconds: How long it took.
@@ -265,7 +265,8 @@ class IndexReport:
     def __str__(self) -> str:
         rate = f', {self.frames / self.seconds:.1f}/s' if self.frames else ''
         lines = [
-            f'{self.frames} images added in {self.seconds:.0f} s{rate}, {self.people} people'
+            f'{self.frames:,} images added in {self.seconds:.0f} s{rate}; '
+            f'{self.people:,} sightings of people in them'
             + (f'; {self.known} were there already' if self.known else '')
         ]
         if self.passed_over:

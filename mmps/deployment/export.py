@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from mmcv.ops import RoIAlign, nms, roi_align
 from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from mmps.deployment.exported_model import Preprocess, network_inputs
 from mmps.deployment.runtimes import INPUTS, OUTPUTS, ModelFile
@@ -459,7 +460,8 @@ def write_int8(
 
     class Reader(CalibrationDataReader):
         def __init__(self) -> None:
-            self._left: Iterator[np.ndarray] = iter(images)
+            bar = tqdm(images, 'Calibrating int8', delay=2, leave=False, disable=None)
+            self._left: Iterator[np.ndarray] = iter(bar)
 
         def get_next(self) -> dict[str, np.ndarray] | None:
             image = next(self._left, None)

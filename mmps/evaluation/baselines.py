@@ -14,6 +14,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from tqdm import tqdm
 
 from mmps.evaluation.functional.annotations import SearchAnnotations
 from mmps.evaluation.functional.predictions import SearchPredictions
@@ -89,7 +90,8 @@ def _embed_all(
     gallery: list[np.ndarray] = []
     queries: list[np.ndarray | None] = [None] * len(annotations.query_bboxes)
     splits, folder = annotations.box_splits, ImageFolder(image_dir)
-    for index, name in enumerate(annotations.image_names):
+    names = tqdm(annotations.image_names, 'Embedding', delay=2, leave=False, disable=None)
+    for index, name in enumerate(names):
         wanted = np.flatnonzero(annotations.query_images == index)
         boxes = annotations.bboxes[splits[index] : splits[index + 1]]
         if not len(boxes) and not len(wanted):

@@ -171,15 +171,21 @@ def year_of_digits(text: str) -> int:
     return int(text)
 
 
-def format_time(seconds: float) -> str:
-    """The local time, to the second, with its offset from UTC; of a time that no calendar has the
-    number.
+def format_time(seconds: float, *, offset: bool = True) -> str:
+    """The local time, to the second, or to a tenth of one where it is between two seconds.
+
+    Args:
+        seconds: Since the epoch; of a time that no calendar has the number is given.
+        offset: Whether its offset from UTC follows.
     """
     try:
-        moment = datetime.fromtimestamp(check_time(seconds), timezone.utc).astimezone()
+        tenths = round(10 * check_time(seconds))
+        moment = datetime.fromtimestamp(tenths / 10, timezone.utc).astimezone()
     except ValueError:
         return f'{seconds:.16g} s since 1970 (in no calendar)'
-    return moment.isoformat(sep=' ', timespec='seconds')
+    text = moment.isoformat(sep=' ', timespec='seconds')
+    part = f'.{tenths % 10}' if tenths % 10 else ''
+    return text[:19] + part + (text[19:] if offset else '')
 
 
 def format_offset(seconds: float) -> str:

@@ -39,6 +39,8 @@ PANELS = {
     ),
     'appearances': ('Appearances to be found', 'number in the gallery', 'searches'),
 }
+SURE = 30
+"""Searches or appearances below which a group says little, and is drawn pale."""
 MOST_NUMBERED = 12
 """Cameras up to which the cells of the camera pairs hold their numbers."""
 
@@ -79,7 +81,7 @@ def _draw_total(axes: Axes, loss: SearchLoss, shown: list[Part], key: str) -> No
     wanted, found = len(loss.not_found), np.count_nonzero(~loss.not_found)
     subtitle = (
         f'{len(loss.queries):,} searches; {found:,} of {wanted:,} appearances found. '
-        'Every point of the loss has one reason; the parts add up to it.'
+        f'The parts add up to the loss. Wide columns are surer; pale ones hold less than {SURE}.'
     )
     axes.figure.text(0.02, 0.935, subtitle, size=11, color=MUTED)
     axes.barh(0, reached, color=REACHED, edgecolor='white')
@@ -110,21 +112,25 @@ def _draw_total(axes: Axes, loss: SearchLoss, shown: list[Part], key: str) -> No
 
 
 def _draw_groups(axes: Axes, breakdown: Breakdown, shown: list[Part], name: str) -> None:
-    """Stacked columns, each the whole of what its group is worth."""
+    """Stacked columns, each the whole of what its group is worth; the surer, the wider."""
     title, unit, counted = PANELS[name]
     percent = 'occlusion' in name
     counts = breakdown.searches if counted == 'searches' else breakdown.appearances
     places = np.arange(len(breakdown.groups))
+    # What is unsure about a mean falls with the root of the number.
+    widths = 0.86 * np.sqrt(counts / counts.max()).clip(min=0.3)
+    pale = counts < SURE
     bottom = 100 * breakdown.reached
-    axes.bar(places, bottom, 0.82, color=REACHED)
+    _columns(axes, places, bottom, widths, pale, 0.0, REACHED)
     for part in shown:
         share = 100 * breakdown.parts[:, part] / breakdown.worth
-        axes.bar(places, share, 0.82, bottom, color=COLOURS[part], edgecolor='white', lw=0.5)
+        _columns(axes, places, share, widths, pale, bottom, COLOURS[part])
         bottom = bottom + share
-    for place, reached in zip(places, 100 * breakdown.reached, strict=True):
+    for place, reached, unsure in zip(places, 100 * breakdown.reached, pale, strict=True):
         if reached >= 8:
+            colour = MUTED if unsure else INK
             axes.text(
-                place, reached - 2, f'{reached:.0f}', ha='center', va='top', size=10, color=INK
+                place, reached - 2, f'{reached:.0f}', ha='center', va='top', size=10, color=colour
             )
     labels = [
         f'{interval_label(group, percent=percent, whole=name == "appearances")}\nn={_short(count)}'
@@ -141,6 +147,21 @@ def _draw_groups(axes: Axes, breakdown: Breakdown, shown: list[Part], name: str)
         axes.tick_params(axis='x', labelsize=8)
 
 
+def _columns(
+    axes: Axes,
+    places: np.ndarray,
+    heights: np.ndarray,
+    widths: np.ndarray,
+    pale: np.ndarray,
+    bottom: np.ndarray | float,
+    colour: str,
+) -> None:
+    """A part of each column."""
+    bars = axes.bar(places, heights, widths, bottom, color=colour, edgecolor='white', lw=0.5)
+    for bar in np.array(bars.patches)[pale]:
+        bar.set_alpha(0.35)
+
+
 def _draw_camera_pairs(axes: Axes, breakdown: Breakdown) -> None:
     """A cell for each camera of the query and of the gallery: what is lost there."""
     pairs = [
@@ -151,14 +172,17 @@ def _draw_camera_pairs(axes: Axes, breakdown: Breakdown) -> None:
     queries = sorted({query for _, query, _ in pairs})
     gallery = sorted({seen for _, _, seen in pairs})
     lost = np.full((len(queries), len(gallery)), np.nan)
+    pale = np.zeros(lost.shape, bool)
     for row, query, seen in pairs:
-        value = 100 * (1 - breakdown.reached[row])
-        lost[queries.index(query), gallery.index(seen)] = value
-    axes.imshow(lost, cmap='Greys', vmin=0, vmax=100, aspect='auto')
+        place = queries.index(query), gallery.index(seen)
+        lost[place] = 100 * (1 - breakdown.reached[row])
+        pale[place] = breakdown.appearances[row] < SURE
+    opaque = np.where(pale, 0.35, 1.0)
+    axes.imshow(lost, cmap='Greys', vmin=0, vmax=100, aspect='auto', alpha=opaque)
     if max(lost.shape) <= MOST_NUMBERED:
         for (y, x), value in np.ndenumerate(lost):
             if not np.isnan(value):
-                colour = 'white' if value > 55 else INK
+                colour = MUTED if pale[y, x] else 'white' if value > 55 else INK
                 axes.text(x, y, f'{value:.0f}', ha='center', va='center', size=10, color=colour)
     for set_ticks, cameras in ((axes.set_xticks, gallery), (axes.set_yticks, queries)):
         names = ['?' if camera < 0 else str(camera) for camera in cameras]

@@ -301,9 +301,7 @@ def _clock(value: Any) -> str:
     if value is None:
         return ''
     try:
-        seconds = round(float(value), 1)
-        tenths = round(10 * seconds) % 10
-        return format_time(seconds // 1)[:19] + (f'.{tenths}' if tenths else '')
+        return format_time(float(value), offset=False)
     except (TypeError, ValueError) as error:
         raise ValueError('the page and the server do not fit; load the page again') from error
 

@@ -45,7 +45,7 @@ def headline(info: GalleryInfo) -> str:
         count(info.video_frames, 'video frame', 'video frames') if info.video_frames else '',
     ]
     parts = [
-        f'{count(info.people, "person", "people")} found in {" and ".join(filter(None, places))}',
+        f'{count(info.people, "sighting", "sightings")} in {" and ".join(filter(None, places))}',
         count(len(info.cameras), 'camera', 'cameras') if info.cameras else '',
         _times(info),
     ]
@@ -59,7 +59,7 @@ def _times(info: GalleryInfo) -> str:
         return 'no times known'
     if info.timed == info.people:
         return _span(info)
-    return f'{count(info.timed, "person", "people")} with a time, {_span(info)}'
+    return f'{count(info.timed, "sighting", "sightings")} with a time, {_span(info)}'
 
 
 def _span(info: GalleryInfo) -> str:
@@ -276,14 +276,14 @@ def _facts(hit: Hit, appearance: Appearance | None = None) -> list[str]:
     facts = [] if hit.camera is None else [f'cam {hit.camera}']
     if appearance is not None and moment_of(appearance):
         return [*facts, moment_of(appearance)]
-    return facts if hit.time is None else [*facts, format_time(hit.time)[:19]]
+    return facts if hit.time is None else [*facts, format_time(hit.time, offset=False)]
 
 
 def moment_of(one: Appearance) -> str:
     """When somebody appears, for people: from when to when; empty where nobody knows."""
     if one.first is None or one.last is None:
         return ''
-    begin, end = format_time(one.first)[:19], format_time(one.last)[:19]
+    begin, end = (format_time(each, offset=False) for each in (one.first, one.last))
     if begin == end:
         return begin
     return f'{begin} to {end[11:] if end[:10] == begin[:10] else end}'

@@ -292,7 +292,7 @@ def _place_name(source: str, offset: float | None) -> str:
 def _when(place: FramePlace) -> str:
     parts = [
         '' if place.offset is None else format_offset(place.offset),
-        '' if place.time is None else format_time(place.time)[:19],
+        '' if place.time is None else format_time(place.time, offset=False),
     ]
     return '\n'.join(filter(None, parts))
 

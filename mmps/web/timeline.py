@@ -52,7 +52,7 @@ class _Axis:
         if not self.calendar:
             return format_offset(value)
         tenths = f'.{int(10 * value) % 10}' if self._fine else ''
-        return format_time(value)[:19] + tenths
+        return format_time(value // 1, offset=False) + tenths
 
     def ticks(self) -> list[tuple[float, str]]:
         """Place in per cent and text of round times."""

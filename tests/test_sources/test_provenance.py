@@ -158,6 +158,8 @@ def test_times_in_no_calendar_are_shown_as_numbers():
 
 def test_times_for_people():
     assert format_time(NOON) == '2026-03-01 12:00:00+01:00'
+    assert format_time(NOON + 0.52, offset=False) == '2026-03-01 12:00:00.5'
+    assert format_time(NOON - 0.04, offset=False) == '2026-03-01 12:00:00'
     assert format_offset(3725.04) == '1:02:05.0'
     assert format_offset(59.96) == '0:01:00.0'
 

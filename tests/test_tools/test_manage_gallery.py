@@ -43,7 +43,7 @@ def known(address):
 def test_info(manage, tmp_path, capsys):
     manage('info', '--out', str(tmp_path / 'info.json'))
     printed = capsys.readouterr().out
-    assert 'people   6\n' in printed and 'cameras  north, south\n' in printed
+    assert 'people   6 sightings in 3 frames\n' in printed and 'cameras  north, south\n' in printed
     assert 'model abc (8-d, abc)' in printed
     content = json.loads((tmp_path / 'info.json').read_text())
     assert (content['people'], content['frames'], content['sources']) == (6, 3, 3)
@@ -120,9 +120,11 @@ def test_numbers_are_found_as_they_are_written(manage, address, asked):
 def test_delete_a_person(manage, address, capsys):
     hits = Gallery.open(address).search(np.eye(8)[0], 9, Where(cameras=['south']))[0]
     manage('delete', '--id', str(hits[0].id), '--yes')
-    assert '1 people deleted, 5 left' in capsys.readouterr().out
-    with pytest.raises(UserError, match='nobody with id'):
-        manage('delete', '--id', str(hits[0].id), '--yes')
+    assert '1 sightings deleted, 5 left' in capsys.readouterr().out
+    with pytest.raises(UserError, match='nobody with id'):  # and nothing is asked before
+        manage('delete', '--id', str(hits[0].id))
+    manage('delete', '--camera', 'nowhere')
+    assert 'is meant: nothing was deleted' in capsys.readouterr().out
 
 
 def test_expire_and_compact(manage, address, capsys):
@@ -158,10 +160,10 @@ def test_nothing_is_deleted_without_being_asked_for(manage, address, monkeypatch
     monkeypatch.setattr('builtins.input', lambda question: asked.append(question) or 'n')
     with pytest.raises(UserError, match='nothing was done'):
         manage('delete', '--camera', 'north')
-    assert asked[0].startswith('Delete 2 of the 6 people of')
+    assert asked[0].startswith('Delete 2 of the 6 sightings of')
     with pytest.raises(UserError, match='nothing was done'):
         manage('expire', '--days', '30')
-    assert asked[1].startswith('Delete 2 of 6 people, older than 30 days?')
+    assert asked[1].startswith('Delete 2 of 6 sightings, older than 30 days?')
     assert len(known(address)) == 3
     monkeypatch.setattr('builtins.input', lambda question: 'y')
     manage('delete', '--camera', 'north')

@@ -4,9 +4,16 @@ import cv2
 import numpy as np
 import pytest
 from helpers.search_cases import random_annotations, random_predictions
+from matplotlib.figure import Figure
 
 from mmps.evaluation.functional.diagnosis import Part, break_down, diagnose_search
-from mmps.visualization.charts import COLOURS, REACHED, interval_label, save_diagnosis
+from mmps.visualization.charts import (
+    COLOURS,
+    REACHED,
+    _draw_groups,
+    interval_label,
+    save_diagnosis,
+)
 
 MACHADO = {
     # Machado, Oliveira and Fernandes 2009, severity 1, for linear RGB
@@ -72,6 +79,25 @@ def test_the_bar_shows_the_parts_to_scale(tmp_path):
     for colour, share in want.items():
         shown = (band == rgb(colour)).all(1).sum()
         assert shown == pytest.approx(share * width, abs=4)  # white edges take some
+
+
+def test_a_column_is_as_wide_as_it_is_sure_and_pale_below_thirty():
+    _, breakdowns = diagnosed()
+    whole = breakdowns['query_height']
+    three = np.resize(np.arange(len(whole.groups)), 3)
+    breakdown = replace(
+        whole,
+        groups=tuple(whole.groups[k] for k in three),
+        searches=np.array([400, 100, 8]),
+        appearances=whole.appearances[three],
+        worth=whole.worth[three],
+        parts=whole.parts[three],
+    )
+    axes = Figure().add_subplot()
+    _draw_groups(axes, breakdown, list(Part), 'query_height')
+    columns = axes.patches[:3]
+    assert [round(c.get_width(), 3) for c in columns] == [0.86, 0.43, 0.258]  # not below 0.3
+    assert [c.get_alpha() for c in columns] == [None, None, 0.35]
 
 
 def test_cameras_may_be_unknown_and_nothing_lost(tmp_path):

@@ -170,21 +170,21 @@ INFO = GalleryInfo(
     [
         (
             {},
-            '1\u202f234 people found in 130 images and 11 video frames · 2 cameras · '
-            '65 people with a time, 1970-01-01 00:16:40 to 00:16:50',
+            '1\u202f234 sightings in 130 images and 11 video frames · 2 cameras · '
+            '65 sightings with a time, 1970-01-01 00:16:40 to 00:16:50',
         ),
         (
             dict(people=1, timed=0, frames=1, video_frames=0, cameras=(), first=None, last=None),
-            '1 person found in 1 image · no times known',
+            '1 sighting in 1 image · no times known',
         ),
         (
             dict(timed=1234, video_frames=141, cameras=('1',), first=0.0, last=90000.0),
-            '1\u202f234 people found in 141 video frames · 1 camera · '
+            '1\u202f234 sightings in 141 video frames · 1 camera · '
             '1970-01-01 00:00 to 1970-01-02 01:00',
         ),
         (
             dict(people=0, timed=0, frames=0, video_frames=0, cameras=(), first=None, last=None),
-            '0 people found in 0 images · no times known',
+            '0 sightings in 0 images · no times known',
         ),
     ],
 )

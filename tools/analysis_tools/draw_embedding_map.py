@@ -1,6 +1,7 @@
 """Draw the embeddings of a gallery or of a predictions file on a plane."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -179,6 +180,7 @@ def main(argv: list[str] | None = None) -> None:
     points, share = pca(people.embeddings)
     method = f'principal components ({share:.0%} of the variance)'
     if arguments.projection == 'tsne':
+        print(f't-SNE of {shown} people ...', file=sys.stderr)
         points, method = tsne(people.embeddings), 't-SNE: neighbours, not distances, mean something'
     everybody = f'{shown} people' if shown == total else f'{shown} of {total} people'
     by_place = load is of_gallery and arguments.colour_by in ('camera', 'source')

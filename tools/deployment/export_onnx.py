@@ -5,6 +5,7 @@ gets its name. Of a detector and a re-ID network one behind the other a file eac
 which names both and stands where the name of a published model stands.
 """
 
+import sys
 from pathlib import Path
 
 from mmps.cli.common import config_parser, run_tool
@@ -114,6 +115,7 @@ def main(argv: list[str] | None = None) -> None:
     if isinstance(model, TwoStepPersonSearch):
         export_two_step(config, arguments, model, preprocessing, images)
         return
+    print('exporting, and comparing with PyTorch ...', file=sys.stderr)
     with whole_file(arguments.out) as temporary:
         write_onnx(model, temporary, model_file(config, model, arguments.checkpoint))
         parity = compare(model, ExportedPersonSearch(temporary), preprocessing, images)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from tqdm import tqdm
 
 from .annotations import SearchAnnotations, owners_of
 from .matching import match_people
@@ -477,7 +478,7 @@ def check_calibration(
     """
     rng, people = np.random.default_rng(seed), np.unique(pictures.person_ids)
     found: dict[float, list[tuple[float, float, float]]] = {rate: [] for rate in RATES}
-    for _ in range(halvings):
+    for _ in tqdm(range(halvings), 'Halving', delay=2, leave=False, disable=None):
         half = rng.permutation(people)[: len(people) // 2]
         chosen = np.isin(pictures.person_ids, half)
         calibration = calibrate(pictures[chosen])

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
+from tqdm import tqdm
 
 from .annotations import owners_of
 from .predictions import SearchPredictions
@@ -89,21 +90,23 @@ class Similarities:
             columns: Gives the detections that matter to a query; others get minus infinity. None:
                 all do, and many queries are computed at a time.
         """
-        if columns is not None:
-            for query in queries:
-                row = np.full(len(self._embeddings), -np.inf, np.float32)
-                chosen = columns(query)
-                row[chosen] = self._embeddings[chosen] @ self._queries[query]
-                row[chosen] *= self.factors(query, chosen)
-                yield query, row
-            return
-        step = max(1, CHUNK_VALUES // max(1, len(self._embeddings)))
-        for start in range(0, len(queries), step):
-            chunk = queries[start : start + step]
-            products = self._queries[chunk] @ self._embeddings.T
-            if self._factors is not None:
-                products *= self._factors[chunk][:, self._images]
-            yield from zip(chunk, products, strict=True)
+        with tqdm(queries, 'Searching', delay=2, leave=False, disable=None) as shown:
+            if columns is not None:
+                for query in shown:
+                    row = np.full(len(self._embeddings), -np.inf, np.float32)
+                    chosen = columns(query)
+                    row[chosen] = self._embeddings[chosen] @ self._queries[query]
+                    row[chosen] *= self.factors(query, chosen)
+                    yield query, row
+                return
+            step = max(1, CHUNK_VALUES // max(1, len(self._embeddings)))
+            for start in range(0, len(queries), step):
+                chunk = queries[start : start + step]
+                products = self._queries[chunk] @ self._embeddings.T
+                if self._factors is not None:
+                    products *= self._factors[chunk][:, self._images]
+                yield from zip(chunk, products, strict=True)
+                shown.update(len(chunk))
 
     def exact(self, query: int, columns: np.ndarray) -> np.ndarray:
         """Similarities (n,) float32 of a query to the detections ``columns`` (n,)."""
