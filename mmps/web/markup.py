@@ -125,10 +125,11 @@ def results(
         if judged.above < len(cards):
             cards.insert(judged.above, '<li class="ps-line">Probably somebody else</li>')
     # always there: the focus stays where it is only as long as the elements do
-    given = session.marks
+    given, kept = session.marks, session.case.marks
+    in_case = f' (in the case: {len(kept.right)}, {len(kept.wrong)})' if kept != Marks() else ''
     marks = (
         f'<p class="ps-marks"{"" if given != Marks() else " hidden"}>'
-        f'<span role="status">{len(given.right)} right, {len(given.wrong)} wrong</span>'
+        f'<span role="status">{len(given.right)} right, {len(given.wrong)} wrong{in_case}</span>'
         '<button type="button" data-act="refine" class="ps-strong">Search again with these '
         'marks</button><button type="button" data-act="case">Add to the case</button>'
         '<button type="button" data-act="clear">Clear</button></p>'

@@ -197,6 +197,7 @@ def test_a_case_by_the_page(user, site, red):
     choose(user)
     user.fire('results', 'act', dict(act='right', id=str(red.id)))
     added = user.fire('results', 'case')
+    assert '1 right, 0 wrong (in the case: 1, 0)' in added['results']
     assert '1 right and 0 wrong' in added['holding'] and f'data-drop="{red.id}"' in added['holding']
     assert '0 right' in user.fire('holding', 'act', dict(act='drop', drop=str(red.id)))['holding']
     assert 'Empty' in user.fire('holding', 'act', dict(act='new', drop=None))['holding']
