@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,8 +15,9 @@ from mmps.formats.from_config import search_protocols, test_annotations, test_im
 from mmps.sources import read_image
 from mmps.utils.config import load_config
 
-ENLARGED = 5
-"""How much larger a phone shows the same person."""
+ENLARGED, SHARE, ASPECT = 5, 0.8, 0.75
+"""How much larger a telephone shows the same person, how much of the picture's height they take,
+and the picture's width by its height."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,13 +37,16 @@ def run(arguments: argparse.Namespace) -> list[Measurement]:
     protocols = search_protocols(config, arguments.config)
     predictions = load_predictions(arguments.predictions)
     searcher = PersonSearcher(config, arguments.checkpoint, 'cpu')
-    cuts = []
+    cuts, near = [], []
     for image, bbox in zip(annotations.query_images, annotations.query_bboxes, strict=True):
         scene = read_image(root / annotations.image_names[image])
         cuts.append(cut_out(scene, bbox))
+        near.append(near_by(scene, bbox))
 
-    def measure(name: str, embed: Callable[[np.ndarray], np.ndarray]) -> list[Measurement]:
-        rows = np.stack([embed(cut) for cut in cuts])
+    def measure(
+        name: str, embed: Callable[..., np.ndarray], pictures: Sequence[tuple]
+    ) -> list[Measurement]:
+        rows = np.stack([embed(*picture) for picture in pictures])
         return _measured(name, replace(predictions, query_embeddings=rows))
 
     def _measured(name, found) -> list[Measurement]:
@@ -58,22 +62,30 @@ def run(arguments: argparse.Namespace) -> list[Measurement]:
         numbers = result.metrics() | {'median rank of the first right scene': np.median(ranks)}
         return [Measurement(key, float(value), '', name) for key, value in numbers.items()]
 
-    def enlarged(cut: np.ndarray) -> np.ndarray:
-        return cut.repeat(ENLARGED, 0).repeat(ENLARGED, 1)
+    def at_its_box(image: np.ndarray, bbox: Sequence[float]) -> np.ndarray:
+        return searcher.embed(image, [bbox])[0]
 
-    def as_it_is(cut: np.ndarray) -> np.ndarray:
-        return searcher.embed(cut, [(0, 0, *cut.shape[1::-1])])[0]
+    def whole(image: np.ndarray, bbox: np.ndarray) -> np.ndarray:
+        return searcher.query(cut_out(image, bbox), 'whole').embedding
 
-    def whole(cut: np.ndarray) -> np.ndarray:
-        return searcher.query(cut, 'whole').embedding
-
+    boxed = [(cut, np.array([0, 0, *cut.shape[1::-1]])) for cut in cuts]
     return [
         *_measured('in its scene', predictions),
-        *measure('cut out', as_it_is),
-        *measure('cut out, --box whole', whole),
-        *measure(f'enlarged {ENLARGED} times', lambda cut: as_it_is(enlarged(cut))),
-        *measure(f'enlarged {ENLARGED} times, --box whole', lambda cut: whole(enlarged(cut))),
+        *measure('cut out', at_its_box, boxed),
+        *measure('cut out, --box whole', whole, boxed),
+        *measure('near by', at_its_box, near),
+        *measure('near by, cut out, --box whole', whole, near),
     ]
+
+
+def near_by(scene: np.ndarray, bbox: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The picture that a telephone takes of a person (4,) xyxy in a scene, and the person's box."""
+    x, height = bbox[[0, 2]].mean(), (bbox[3] - bbox[1]) / SHARE
+    top, width = bbox[1] - (1 - SHARE) / 2 * height, ASPECT * height
+    area = np.array([x - width / 2, top, x + width / 2, top + height])
+    corner = np.round(area[:2]).astype(int).clip(0)
+    picture = cut_out(scene, area).repeat(ENLARGED, 0).repeat(ENLARGED, 1)
+    return picture, ENLARGED * (bbox - np.tile(corner, 2))
 
 
 def cut_out(scene: np.ndarray, bbox: np.ndarray) -> np.ndarray:

@@ -18,12 +18,13 @@ from mmps.sources import MAX_PIXELS, check_header, decode_image
 from mmps.web.case import pack_case, read_case
 from mmps.web.report import Found, write_report
 from mmps.web.scenes import LONGEST_SIDE, Scenes, cut_out, hit_name, to_jpeg
-from mmps.web.session import WHOLE, Edges, Exemplar, Marks, Picture, Session
+from mmps.web.session import Edges, Exemplar, Marks, Picture, Session
 
 if TYPE_CHECKING:
     from mmps.retrieval import Appearance, Gallery
 
 
+_NEAR = 0.6
 BARS = 10_000
 """Appearances of a timeline, at most."""
 
@@ -116,7 +117,8 @@ class SearchService:
     def choose_box(self, session: Session, edges: Edges, add: bool) -> Session:
         """Search for whoever is in a part of the picture, or for the picture as a whole.
 
-        What is looked at is the picture as it is shown, which has 1600 pixels at most.
+        What is looked at is the picture as it is shown, which has 1600 pixels at most. Whoever
+        takes more than 0.6 of its height is nearer than people are in scenes, and is cut out.
 
         Raises:
             ValueError: There is no picture, or this is no part of it.
@@ -126,10 +128,13 @@ class SearchService:
             raise ValueError('the picture is not there any more; choose it again')
         shown = cv2.imdecode(np.frombuffer(picture.jpeg, np.uint8), cv2.IMREAD_COLOR)
         bbox = np.array(edges, np.float64) * np.tile(shown.shape[1::-1], 2)
-        whole = tuple(edges) == WHOLE
+        left, top, right, bottom = np.round(bbox).astype(int)
         with self._model:
-            query = self._searcher.query(shown, 'whole' if whole else bbox)
-        cut, bbox = cut_out(shown, query.bbox)
+            if edges[3] - edges[1] > _NEAR and right > left:
+                query = self._searcher.query(shown[top:bottom, left:right], 'whole')
+            else:
+                query = self._searcher.query(shown, bbox)
+        cut, bbox = cut_out(shown, bbox)
         exemplar = Exemplar(query.embedding, cut, bbox, picture.name)
         return self.search(replace(session, chosen=tuple(edges)).searching_for(exemplar, add))
 

@@ -19,7 +19,6 @@ LONGEST_TITLE, LONGEST_NOTES = 200, 20_000
 """Letters of what users write about a case."""
 Edges = tuple[float, float, float, float]
 """Left, top, right and bottom of a box, as shares of a picture's width and height."""
-WHOLE: Edges = (0.0, 0.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -52,3 +52,11 @@ def test_queries_are_searched_for_each_way(test_set):
 def test_a_cut_is_of_whole_pixels_in_the_scene():
     scene = np.arange(48).reshape(4, 4, 3)
     np.testing.assert_array_equal(cutouts.cut_out(scene, [-3, 0.6, 2.2, 9]), scene[1:, :2])
+
+
+def test_a_picture_from_near_by():
+    scene = np.random.default_rng(0).integers(0, 255, (200, 200, 3), np.uint8)
+    picture, box = cutouts.near_by(scene, np.array([90.0, 50, 110, 130]))
+    assert picture.shape == (500, 375 + 5, 3)  # 100 x 75 pixels, whose edges are between two
+    np.testing.assert_array_equal(box[[1, 3]], [50, 450])
+    np.testing.assert_array_equal(picture[50:450:5, int(box[0])], scene[50:130, 90])

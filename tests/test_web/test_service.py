@@ -83,6 +83,20 @@ def test_a_box_that_nobody_found(service, session, searcher):
         service.choose_box(Session(), edges, add=False)
 
 
+def test_whoever_is_near_is_cut_out(service, session, searcher, monkeypatch):
+    asked = []
+    query = searcher.query
+    monkeypatch.setattr(searcher, 'query', lambda *given: asked.append(given) or query(*given))
+    service.choose_box(session, (0.5, 0.1, 1.0, 0.9), add=False)
+    service.choose_box(session, (0.0, 0.0, 1.0, 1.0), add=False)
+    service.choose_box(session, (0.5, 0.1, 1.0, 0.5), add=False)
+    assert [(image.shape, box if isinstance(box, str) else '') for image, box in asked] == [
+        ((76, 80, 3), 'whole'),
+        ((96, 160, 3), 'whole'),
+        ((96, 160, 3), ''),
+    ]
+
+
 def test_a_hit_as_the_next_query(service, session):
     session = service.choose(session, 0, add=False)
     green = next(hit for hit in session.hits if hit.bbox[0] == RIGHT[0])
