@@ -13,7 +13,8 @@ from mmengine.runner.checkpoint import CheckpointLoader
 
 from mmps.apis.network import build_model
 from mmps.cli.main import scripts
-from mmps.published.conversion import convert, convert_file, person_first, recognise
+from mmps.published.conversion import convert, convert_file
+from mmps.published.families import person_first, recognise
 from mmps.registry import MODELS
 from mmps.testing.tiny_models import CONFIGS
 from mmps.utils.checkpoint import CheckpointError

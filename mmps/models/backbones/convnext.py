@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from mmcv.cnn.bricks import DropPath
@@ -44,7 +45,8 @@ class ConvNeXt(StagedModule):
         super().__init__(init_cfg=init_cfg, **kwargs)
         first = nn.Sequential(nn.Conv2d(3, widths[0], 4, 4), ChannelNorm(widths[0]))
         features = [first]
-        rates = torch.linspace(*drop_path_rates, sum(depths)).split(list(depths))
+        rates = np.linspace(*drop_path_rates, sum(depths))
+        rates = np.split(rates, np.cumsum(depths)[:-1])
         for i, (width, own) in enumerate(zip(widths, rates, strict=True)):
             if i:
                 features.append(_halve(widths[i - 1], width))
@@ -91,7 +93,7 @@ class ConvNeXtIdentification(StagedModule):
         **kwargs: Any,
     ):
         super().__init__(init_cfg=init_cfg, **kwargs)
-        rates = torch.linspace(*drop_path_rates, depth)
+        rates = np.linspace(*drop_path_rates, depth)
         self.features = nn.ModuleDict(
             {'6': _halve(in_channels, out_channels), '7': _blocks(out_channels, rates)}
         )
@@ -157,5 +159,5 @@ def _halve(in_channels: int, out_channels: int) -> nn.Sequential:
     return nn.Sequential(ChannelNorm(in_channels), nn.Conv2d(in_channels, out_channels, 2, 2))
 
 
-def _blocks(width: int, rates: Tensor) -> nn.Sequential:
+def _blocks(width: int, rates: np.ndarray) -> nn.Sequential:
     return nn.Sequential(*(ConvNeXtBlock(width, float(rate)) for rate in rates))
