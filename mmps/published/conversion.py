@@ -70,6 +70,10 @@ def convert(weights: Mapping[str, Tensor], family: Family, path: str) -> dict[st
             if name in converted:
                 twice.append(key)
             converted[name] = _changed(value, rule.change)
+    # Frozen norms count no batches.
+    for name in [one for one in converted if one.endswith('.running_var')]:
+        counter = f'{name.removesuffix("running_var")}num_batches_tracked'
+        converted.setdefault(counter, torch.zeros((), dtype=torch.long))
     # What only training counts, and no author has.
     for head in {re.sub(r'(\.reid_head\.).*', r'\1', n) for n in converted if '.reid_head.' in n}:
         for name in ('batches_trained', 'criterion.queue_pointer'):
