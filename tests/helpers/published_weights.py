@@ -251,7 +251,7 @@ def answers(config: Config, model: nn.Module) -> dict[str, np.ndarray]:
 if __name__ == '__main__':
     from mmengine.registry import init_default_scope
 
-    from mmps.published.conversion import recognise
+    from mmps.published.families import recognise
 
     init_default_scope('mmps')
     rows = {}

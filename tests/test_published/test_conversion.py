@@ -129,7 +129,7 @@ def test_files_that_are_none_are_refused(tmp_path):
     for path, message in (
         (code, 'is refused: to read it'),
         (cut, 'cannot be read, it is damaged'),
-        (other, 'no weights of a method that mmps can convert: nae, '),
+        (other, 'no weights of a method that mmps can convert: coat, '),
     ):
         with pytest.raises(CheckpointError, match=message):
             convert_file(path, tmp_path / 'out.pth')

@@ -7,7 +7,7 @@ from helpers import model_zoo
 
 from mmps.apis import PersonSearcher
 from mmps.published import find_model, list_models, models_of_methods
-from mmps.published.conversion import FAMILIES
+from mmps.published.families import FAMILIES
 from mmps.utils.config import PROJECT, load_config
 from mmps.utils.errors import UserError
 

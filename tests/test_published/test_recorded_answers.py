@@ -17,7 +17,7 @@ from helpers.published_weights import (
     slim_config,
 )
 
-from mmps.published.conversion import person_first, person_rows, recognise
+from mmps.published.families import person_first, person_rows, recognise
 
 
 def check(method, found):
