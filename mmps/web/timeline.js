@@ -1,36 +1,32 @@
 // A timeline by mouse and keyboard: shows who is clicked, and tells the server of a time that is chosen.
 let rows = [], current = null;
 const plot = () => element.querySelector('.ps-plot');
-const number = (bar, name) => parseFloat(bar.getAttribute(name));
-const middle = (bar) => number(bar, 'x') + number(bar, 'width') / 2;
-const read = () => {
+const read = () => {  // every bar with its place and width in per cent, by rows
   current = null;
-  rows = [...element.querySelectorAll('.ps-plot g')].map((group) => ({
-    name: group.dataset.name,
-    bars: [...group.children].sort((a, b) => number(a, 'x') - number(b, 'x')),
-  }));
+  rows = [...element.querySelectorAll('.ps-plot g')].map((group, row) => [...group.children].map((bar) => {
+    const [left, wide] = ['x', 'width'].map((name) => parseFloat(bar.getAttribute(name)));
+    return {bar, row, left, wide};
+  }).sort((a, b) => a.left - b.left));
 };
-const say = (bar) => {
+const say = ({bar}) => {
   const {s, t} = bar.dataset, status = element.querySelector('[role=status]');
   status.textContent = `${bar.parentNode.dataset.name}, ${t}, similarity ${s}`;
 };
-const go = (bar) => {
-  current = bar;
+const go = (one) => {
+  current = one;
   element.querySelector('.ps-cursor')?.remove();
-  const cursor = bar.cloneNode();
+  const cursor = one.bar.cloneNode();
   cursor.setAttribute('class', 'ps-cursor');
-  bar.parentNode.append(cursor);
-  say(bar);
+  one.bar.parentNode.append(cursor);
+  say(one);
 };
-const show = (bar) => trigger('open', {id: bar.dataset.id});
-// The bar of a row that is nearest to a place in per cent across.
+const show = ({bar}) => trigger('open', {id: bar.dataset.id});
+// The bar of a row that is nearest to a place in per cent across, the narrower of two.
 const nearest = (row, x) => {
   let best = null, least = Infinity;
-  for (const bar of row.bars) {
-    const left = number(bar, 'x'), away = Math.max(left - x, x - left - number(bar, 'width'), 0);
-    if (away < least || (away === least && number(bar, 'width') < number(best, 'width'))) {
-      [best, least] = [bar, away];
-    }
+  for (const one of row) {
+    const away = Math.max(one.left - x, x - one.left - one.wide, 0);
+    if (away < least || (away === least && one.wide < best.wide)) [best, least] = [one, away];
   }
   return [best, least];
 };
@@ -38,8 +34,8 @@ const at = (event) => {
   const area = plot().getBoundingClientRect();
   const share = Math.min(1, Math.max(0, (event.clientX - area.left) / area.width));
   const row = rows[Math.floor((event.clientY - area.top) / area.height * rows.length)];
-  const [bar, away] = row?.bars.length ? nearest(row, 100 * share) : [null, Infinity];
-  return {share, bar: away / 100 * area.width <= 8 ? bar : null};
+  const [one, away] = nearest(row ?? [], 100 * share);
+  return {share, one: away / 100 * area.width <= 8 ? one : null};
 };
 const timeAt = (share) => {
   const {begin, end} = plot().dataset;
@@ -63,7 +59,7 @@ const choose = (from, to) => trigger('range', {
 element.addEventListener('pointerdown', (event) => {
   const area = event.target.closest('.ps-plot');
   if (!area || event.button) return;
-  const {share: from, bar} = at(event), range = area.querySelector('.ps-range');
+  const {share: from, one} = at(event), range = area.querySelector('.ps-range');
   const was = range.cloneNode();
   const wide = (e) => Math.abs(at(e).share - from) * area.clientWidth > 6;
   const dated = area.dataset.calendar === '1';
@@ -78,7 +74,7 @@ element.addEventListener('pointerdown', (event) => {
     const to = at(e).share, dragged = dated && wide(e);
     stop();
     if (dragged) choose(Math.min(from, to), Math.max(from, to));
-    else if (bar) { go(bar); show(bar); }
+    else if (one) { go(one); show(one); }
   };
   area.addEventListener('pointermove', move);
   area.addEventListener('pointerup', up);
@@ -87,22 +83,22 @@ element.addEventListener('pointerdown', (event) => {
 });
 element.addEventListener('pointermove', (event) => {
   if (event.buttons || !event.target.closest('.ps-plot')) return;
-  const {bar} = at(event);
-  if (bar) say(bar);
+  const {one} = at(event);
+  if (one) say(one);
 });
 element.addEventListener('keydown', (event) => {
   if (!event.target.matches('.ps-plot')) return;
-  const row = current && rows.findIndex((each) => each.bars.includes(current));
-  const place = current && rows[row].bars.indexOf(current);
+  const row = rows[current?.row ?? 0], place = row.indexOf(current);
   const way = {ArrowUp: -1, ArrowDown: 1, ArrowLeft: -1, ArrowRight: 1}[event.key];
   let next = null;
   if (event.key === 'Enter' && current) show(current);
-  else if (event.key === 'Home') next = rows[row ?? 0].bars[0];
-  else if (event.key === 'End') next = rows[row ?? 0].bars.at(-1);
+  else if (event.key === 'Home') next = row[0];
+  else if (event.key === 'End') next = row.at(-1);
   else if (!way) return;
-  else if (!current) next = rows[0].bars[0];
-  else if (event.key.match(/Up|Down/)) next = rows[row + way] && nearest(rows[row + way], middle(current))[0];
-  else next = rows[row].bars[place + way];
+  else if (!current) next = row[0];
+  else if (/Up|Down/.test(event.key)) {
+    [next] = nearest(rows[current.row + way] ?? [], current.left + current.wide / 2);
+  } else next = row[place + way];
   event.preventDefault();
   if (next) go(next);
 });
@@ -112,7 +108,7 @@ element.addEventListener('click', (event) => {
   const [from, to] = shown();
   if (range === 'all') choose(null, null);
   else if (!current) element.querySelector('[role=status]').textContent = 'Choose an appearance first.';
-  else if (range === 'since') choose(number(current, 'x') / 100, to);
-  else choose(from, (number(current, 'x') + number(current, 'width')) / 100);
+  else if (range === 'since') choose(current.left / 100, to);
+  else choose(from, (current.left + current.wide) / 100);
 });
 watch('value', read);
