@@ -13,8 +13,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from mmcv.ops import RoIAlign, nms, roi_align
+from mmdet.models.dense_heads import RPNHead
 from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
+from mmdet.models.task_modules.coders import DeltaXYWHBBoxCoder
 from torch import Tensor, nn
+from torch.onnx.errors import UnsupportedOperatorError
 from tqdm import tqdm
 
 from mmps.deployment.exported_model import Preprocess, network_inputs
@@ -23,6 +26,7 @@ from mmps.models.backbones.densenet import DenseBlock
 from mmps.models.detectors import PersonSearch
 from mmps.models.layers.fast import RegionAlign
 from mmps.models.necks.stn import STN, SpatialTransformer
+from mmps.models.roi_heads import SequentialRoIHead
 from mmps.utils.errors import UserError, require_extra
 
 OPSET = 20
@@ -256,8 +260,7 @@ class ExportablePersonSearch(nn.Module):
 
     def __init__(self, model: PersonSearch):
         super().__init__()
-        if not model.roi_head.repool:
-            raise UserError('model.roi_head.repool=False cannot be exported')
+        _require_exportable(model)
         self.model = traceable(copy.deepcopy(model).eval())
 
     def forward(
@@ -266,8 +269,9 @@ class ExportablePersonSearch(nn.Module):
         """Everybody in the images, and the embeddings of further boxes.
 
         Args:
-            images: ``(b, h, w, 3)`` uint8, channels as the file's metadata say, resized, each in
-                the upper left corner; height and width are multiples of ``size_divisor``.
+            images: ``(b, h, w, 3)`` uint8, or float32 behind ``ResizeToFit``, channels as the
+                file's metadata say, resized, each in the upper left corner; height and width are
+                multiples of ``size_divisor``.
             sizes: ``(b, 2)`` int64, height and width of each without the padding.
             boxes: ``(m, 4)`` float32 xyxy in pixels of ``images``, ``m`` may be 0.
             box_images: ``(m,)`` int64, the image of each box.
@@ -281,9 +285,11 @@ class ExportablePersonSearch(nn.Module):
         x, frame = self.model.extract_frame(self._normalised(images, sizes))
         limits = sizes.flip(1).repeat(1, 2).to(torch.float32)
         proposals = self._propose(x[0], limits, detect)
-        found, scores = self._detect(x, proposals, limits, detect)
+        in_stages = isinstance(self.model.roi_head, SequentialRoIHead)
+        find = self._detect_in_stages if in_stages else self._detect
+        found, scores, embedded = find(x, proposals, limits, detect)
         boxes_in_frame = boxes if frame is None else frame.to_warped(boxes, box_images)
-        wanted = torch.cat([found, _rois(box_images, boxes_in_frame)])
+        wanted = torch.cat([embedded, _rois(box_images, boxes_in_frame)])
         embeddings = self._embed(x, wanted)
         index, people = found[:, 0].to(torch.int64), found[:, 1:]
         if frame is not None:
@@ -332,9 +338,9 @@ class ExportablePersonSearch(nn.Module):
 
     def _detect(
         self, x: tuple[Tensor, ...], rois: Tensor, limits: Tensor, detect: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """RoIs ``(n, 5)`` in the frame of the features and their scores: ``predict_bbox`` of mmdet
-        with its ``multiclass_nms``.
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """RoIs ``(n, 5)`` in the frame of the features, their scores, and the RoIs to embed, the
+        same: ``predict_bbox`` of mmdet with its ``multiclass_nms``.
         """
         head, test_cfg = self.model.roi_head, self.model.roi_head.test_cfg
         results = head._heads(head.extract_regions(x, rois))
@@ -343,24 +349,86 @@ class ExportablePersonSearch(nn.Module):
         boxes = _decoded(
             head.bbox_head.bbox_coder, rois[:, 1:], results['bbox_pred'], limits[images]
         )
-        # Images take the place of classes, among which boxes do not suppress each other.
+        kept = self._suppressed(boxes, scores, images, limits, detect, test_cfg.nms.iou_threshold)
+        found = _rois(kept[:, 1], boxes[kept[:, 2]])
+        return found, scores[kept[:, 2]], found
+
+    def _suppressed(
+        self,
+        boxes: Tensor,
+        scores: Tensor,
+        images: Tensor,
+        limits: Tensor,
+        detect: Tensor,
+        iou_threshold: float,
+    ) -> Tensor:
+        """Which of ``boxes (n, 4)`` stay, as :func:`suppress` says it, images in place of classes,
+        among which boxes do not suppress each other.
+        """
+        test_cfg = self.model.roi_head.test_cfg
         own = detect & (images == torch.arange(limits.shape[0], device=images.device)[:, None])
-        kept = torch.ops.mmps.suppress(
+        return torch.ops.mmps.suppress(
             boxes[None],
             torch.where(own, scores, -1.0)[None],
             images.new_full((), test_cfg.max_per_img),
-            test_cfg.nms.iou_threshold,
+            iou_threshold,
             test_cfg.score_thr,
         )
-        return _rois(kept[:, 1], boxes[kept[:, 2]]), scores[kept[:, 2]]
+
+    def _detect_in_stages(
+        self, x: tuple[Tensor, ...], rois: Tensor, limits: Tensor, detect: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """As :meth:`SequentialRoIHead.predict`: RoIs as the last stage moves them, their scores,
+        and the RoIs that it saw.
+        """
+        head = self.model.roi_head
+        least = head.test_cfg.get('min_box_size', 0)
+        kept_scores = None
+        for stage in head.stages:
+            results = stage(head._maps(stage, x, _one_more(rois)))
+            own, deltas = stage.scores(results)[:-1], results['bbox_pred'][:-1]
+            carried = kept_scores is not None and head.score == 'first'
+            scores = kept_scores if carried else own
+            images = rois[:, 0].to(torch.int64)
+            boxes = _decoded(stage.bbox_head.bbox_coder, rois[:, 1:], deltas, limits[images])
+            large = (boxes[:, 2:] - boxes[:, :2] >= least).all(1)
+            shown = torch.where(large, scores, -1.0)
+            kept = self._suppressed(boxes, shown, images, limits, detect, stage.iou_threshold)
+            seen = rois[kept[:, 2]]
+            rois, kept_scores = _rois(kept[:, 1], boxes[kept[:, 2]]), scores[kept[:, 2]]
+        return rois, kept_scores, seen
 
     def _embed(self, x: tuple[Tensor, ...], rois: Tensor) -> Tensor:
-        """As :meth:`PersonSearchRoIHead.embed`."""
-        head = self.model.roi_head
-        # One more, which is dropped, for not every runtime takes none.
-        rois = torch.cat([rois, rois.new_tensor([[0.0, 0.0, 0.0, 16.0, 16.0]])])
+        """As the RoI head's ``embed``."""
+        head, rois = self.model.roi_head, _one_more(rois)
+        if isinstance(head, SequentialRoIHead):
+            stages = [head.stages[number] for number in head.embed_from]
+            rows = [stage.reid_head(head._maps(stage, x, rois)) for stage in stages]
+            return (rows[0] if len(rows) == 1 else F.normalize(torch.cat(rows, 1)))[:-1]
         regions = head.reid_network or head.extract_regions
         return head.reid_head(regions(x, rois))[:-1]
+
+
+def _require_exportable(model: PersonSearch) -> None:
+    """Raise `UserError` for what stands between the parts with weights in another way."""
+    head = model.roi_head
+    if type(model.rpn_head) is not RPNHead:
+        raise UserError(f'rpn_head={type(model.rpn_head).__name__} cannot be exported')
+    if not isinstance(head, SequentialRoIHead):
+        if not head.repool:
+            raise UserError('model.roi_head.repool=False cannot be exported')
+        return
+    if head.test_cfg.get('relative_scores'):
+        raise UserError('model.test_cfg.rcnn.relative_scores cannot be exported')
+    for stage in head.stages:
+        if type(stage.bbox_head.bbox_coder) is not DeltaXYWHBBoxCoder:
+            coder = type(stage.bbox_head.bbox_coder).__name__
+            raise UserError(f'bbox_coder={coder} cannot be exported')
+
+
+def _one_more(rois: Tensor) -> Tensor:
+    """RoIs ``(n + 1, 5)``, the last of which is to be dropped: not every runtime takes none."""
+    return torch.cat([rois, rois.new_tensor([[0.0, 0.0, 0.0, 16.0, 16.0]])])
 
 
 def _rois(images: Tensor, boxes: Tensor) -> Tensor:
@@ -378,7 +446,8 @@ def _decoded(coder: nn.Module, boxes: Tensor, deltas: Tensor, limits: Tensor) ->
     centres = (corner + opposite) * 0.5 + sides * deltas[..., :2]
     # mmdet's bound on how much a box may grow or shrink.
     most = math.log(1000 / 16)
-    half = sides * deltas[..., 2:].clamp(-most, most).exp() * 0.5
+    least = -math.inf if coder.add_ctr_clamp else -most
+    half = sides * deltas[..., 2:].clamp(least, most).exp() * 0.5
     return torch.cat([centres - half, centres + half], -1).clamp(min=0).minimum(limits)
 
 
@@ -413,23 +482,33 @@ def write_onnx(model: PersonSearch, path: str | os.PathLike, file: ModelFile) ->
     with warnings.catch_warnings(), torch.no_grad():
         # Of its being the older exporter, and of shapes that are fixed, as those of regions are.
         warnings.simplefilter('ignore')
-        torch.onnx.export(
-            ExportablePersonSearch(model).eval(),
-            _example(file.size_divisor),
-            os.fspath(path),
-            input_names=list(INPUTS),
-            output_names=list(OUTPUTS),
-            dynamic_axes=DYNAMIC,
-            opset_version=OPSET,
-            dynamo=False,
-        )
+        try:
+            torch.onnx.export(
+                ExportablePersonSearch(model).eval(),
+                _example(file),
+                os.fspath(path),
+                input_names=list(INPUTS),
+                output_names=list(OUTPUTS),
+                dynamic_axes=DYNAMIC,
+                opset_version=OPSET,
+                dynamo=False,
+            )
+        except (UnsupportedOperatorError, TypeError) as error:
+            # The second is what PyTorch's translations of operators raise.
+            if isinstance(error, TypeError) and 'Occurred when translating' not in str(error):
+                raise
+            reason = str(error).splitlines()[-1].strip('().')
+            raise UserError(f'this model cannot be exported to ONNX: {reason}') from error
     file.write(path)
 
 
-def _example(divisor: int) -> tuple[Tensor, ...]:
+def _example(file: ModelFile) -> tuple[Tensor, ...]:
     """Inputs to trace with: values and sizes do not matter."""
+    divisor = file.size_divisor
     height, width = (-(-side // divisor) * divisor for side in (96, 128))
     images = torch.randint(0, 256, (2, height, width, 3), dtype=torch.uint8)
+    if any(step['type'] == 'ResizeToFit' for step in file.steps):
+        images = images.float()
     sizes = torch.tensor([[height, width - 8], [height - 8, width]])
     boxes = torch.tensor(
         [[10.0, 10.0, 60.0, 90.0], [30.0, 5.0, 80.0, 80.0], [0.0, 0.0, 40.0, 90.0]]
