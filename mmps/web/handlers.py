@@ -285,7 +285,7 @@ class Handlers:
         shown, where = self._service.overview(session), session.where
         if not shown:
             return ''
-        right = {*session.marks.right, *session.case.marks.right}
+        right = self._service.right_appearances(session)
         return timeline(shown, right, since=where.since, until=where.until)
 
 

@@ -69,7 +69,7 @@ def write_report(case: Case, found: Found, gallery: Gallery, scenes: Scenes) -> 
         _item(number, one, chance, gallery, scenes)
         for number, (one, chance) in enumerate(zip(right, chances, strict=True), start=1)
     )
-    drawn = timeline(right, {one.hit.id for one in right}, still=True) if right else ''
+    drawn = timeline(right, {one.id for one in right}, still=True) if right else ''
     parts = [
         f'<header><h1>{title}</h1><p>{escape(" · ".join(facts))}</p></header>',
         notes if case.notes else '',

@@ -166,7 +166,20 @@ class SearchService:
             self.embedding(session)[None], session.top_k + len(wrong), session.where
         )
         kept = [_light(one) for one in found if one.id not in wrong][: session.top_k]
+        session = replace(session, marks=self._as_shown(session.marks, kept))
         return replace(session, hits=tuple(one.hit for one in kept), appearances=tuple(kept))
+
+    def _as_shown(self, marks: Marks, shown: Sequence[Appearance]) -> Marks:
+        """Marks of the hits that now stand for the same appearances: other pictures may do."""
+        hits = {one.id: one.hit.id for one in shown}
+        right, wrong = (
+            dict.fromkeys(
+                hits.get(one.id, hit)
+                for hit, one in zip(ids, self.gallery.appearances_of(ids), strict=True)
+            )
+            for ids in (marks.right, marks.wrong)
+        )
+        return Marks(tuple(right), tuple(wrong))
 
     def overview(self, session: Session) -> list[Appearance]:
         """Whoever looks most like the person at any time: what a timeline shows."""
@@ -174,6 +187,11 @@ class SearchService:
             return []
         where = replace(session.where, since=None, until=None)
         return self.gallery.appearances(self.embedding(session)[None], BARS, where)[0]
+
+    def right_appearances(self, session: Session) -> set[int]:
+        """Ids of the appearances that are marked right, here or in the case."""
+        marked = self._still_there({*session.marks.right, *session.case.marks.right})
+        return {one.id for one in self.gallery.appearances_of(sorted(marked))}
 
     def add_to_case(self, session: Session, title: str | None, notes: str | None) -> Session:
         """Put what is searched for, and what is marked, into the case.
@@ -278,7 +296,9 @@ class SearchService:
             cut, bbox = np.full((2, 1, 3), 255, np.uint8), np.array([0, 0, 1, 2])
         query = Query(cut, np.asarray(bbox, np.float32), self.embedding(session))
         judgement = self.judgement(session)
-        result = SearchResult(query, session.hits, self.gallery, session.where, judgement)
+        result = SearchResult(
+            query, session.hits, self.gallery, session.where, judgement, session.appearances
+        )
         content = json.loads(result.to_json())
         content['query'] = dict(
             people=[exemplar.name for exemplar in session.exemplars],

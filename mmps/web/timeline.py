@@ -83,7 +83,7 @@ def timeline(
 
     Args:
         appearances: Who is drawn, with similarities.
-        right: Ids of hits that are the person, who are connected in the order of time.
+        right: Ids of appearances of the person, which are connected in the order of time.
         since, until: What is filtered, shown as a range.
         still: For paper: nothing can be chosen.
     """
@@ -100,7 +100,7 @@ def timeline(
     bars: list[list[str]] = [[] for _ in names]
     for one, (begin, end) in drawn:
         bars[rows[_row(one)]].append(
-            _bar(one, axis, begin, end, _shade(one.similarity, low, high), one.hit.id in right)
+            _bar(one, axis, begin, end, _shade(one.similarity, low, high), one.id in right)
         )
     groups = ''.join(
         f'<g data-name="{escape(name)}" transform="translate(0 {ROW * number + _TOP})">'
@@ -114,7 +114,7 @@ def timeline(
     ) + ''.join(
         f'<line x1="0" x2="100%" y1="{ROW * n}" y2="{ROW * n}"/>' for n in range(1, len(names))
     )
-    path = _path([(one, span) for one, span in drawn if one.hit.id in right], axis, rows)
+    path = _path([(one, span) for one, span in drawn if one.id in right], axis, rows)
     labels = ''.join(f'<span title="{escape(name)}">{escape(name)}</span>' for name in names)
     times = ''.join(f'<span style="left:{x:.2f}%">{escape(text)}</span>' for x, text in ticks)
     svg = f'<svg height="{height}" aria-hidden="true">{grid}{path}{groups}</svg>'
