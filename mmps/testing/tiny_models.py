@@ -113,6 +113,8 @@ def slim_sequential(path: str | Path, **overrides) -> dict:
     for stage in head.stages:
         stage.shared_head.network = like.roi_head.shared_head
         stage.bbox_head.in_channels = 12
+        if stage.bbox_head.get('with_avg_pool'):
+            stage.bbox_head.roi_feat_size = 4
     maps = len(head.reid_head.in_channels)
     head.reid_head.update(num_ids=5, in_channels=(4, 12)[-maps:], embed_dims=(16 // maps,) * maps)
     return model

@@ -18,7 +18,7 @@ from torch import distributed
 
 from mmps.registry import MODELS
 from mmps.testing.scenes import random_scenes
-from mmps.testing.tiny_models import slim_model
+from mmps.testing.tiny_models import slim_model, slim_sequential
 
 STEPS = 3
 TABLES = 'roi_head.reid_head.criterion'
@@ -166,3 +166,26 @@ def test_the_cases_are_what_they_say():
     moved = (buffers[f'{TABLES}.lut'] != start[f'{TABLES}.lut']).any(1)
     assert moved[0] and not moved[[1, 2, 4]].any()
     assert buffers[f'{TABLES}.queue_pointer'] > 0
+
+
+def stages_rank(path):
+    torch.manual_seed(0)
+    model = MODELS.build(slim_sequential(path))
+    model.init_weights()
+    ddp = MMDistributedDataParallel(model, broadcast_buffers=False)
+    rank = distributed.get_rank()
+    gradients, _ = train(ddp, [batch('two ranks with people', rank, step) for step in range(2)])
+    tables = {n: b for n, b in model.named_buffers() if 'criterion' in n or 'length_norm' in n}
+    return gradients, tables
+
+
+@pytest.mark.parametrize('path', ['seqnet/seqnet_r50_prw.py', 'nae/naeplus_r50_prw.py'])
+def test_stages_learn_on_two_ranks(path, tmp_path):
+    """Every weight takes part, and both ranks end with the same gradients and tables."""
+    one, other = run_ranks(stages_rank, 2, tmp_path, path)
+    torch.testing.assert_close(one, other)
+    gradients, tables = one
+    assert all(gradient.isfinite().all() for step in gradients for gradient in step.values())
+    (lut,) = (table for name, table in tables.items() if name.endswith('lut'))
+    # People 0, 2 and 3 are in the pictures of one rank or the other.
+    assert lut.any(1).tolist() == [True, False, True, True, False]

@@ -167,7 +167,7 @@ def test_an_image_is_found_alone_as_in_a_batch():
             )
 
 
-@pytest.mark.parametrize('path', [SEQNET, NAE])
+@pytest.mark.parametrize('path', [SEQNET, NAE, 'nae/naeplus_r50_prw.py'])
 def test_losses_of_a_step(path):
     model = build(path).train()
     data = model.data_preprocessor(random_scenes(SCENES), True)
@@ -183,6 +183,8 @@ def test_losses_of_a_step(path):
     reid = model.roi_head.stages[-1].reid_head
     # The logit is a class, so that the length of embeddings learns from detection.
     assert reid.length_norm.weight.grad.abs() > 0
+    # Of all regions at once, those of background too.
+    assert reid.length_norm.num_batches_tracked == 1
     assert reid.projections[0].linear.weight.grad.abs().sum() > 0
 
 

@@ -157,11 +157,13 @@ class NormAwareHead(EmbeddingHead):
         scores = self.person_logit(unscaled).sigmoid()
         return scores.mean((1, 2)) if self.per_cell else scores
 
-    def embeddings(self, unscaled: Tensor) -> Tensor:
-        """Embeddings ``(n, embed_dim)`` of unit norm, of those that come :meth:`unscaled`."""
+    def embeddings(self, unscaled: Tensor, logit: Tensor | None = None) -> Tensor:
+        """Embeddings ``(n, embed_dim)`` of unit norm, of those that come :meth:`unscaled`; in
+        training with the :meth:`person_logit` that they had among all regions.
+        """
         if not self.per_cell:
             return F.normalize(unscaled)
-        weights = self.person_logit(unscaled).sigmoid().unsqueeze(1)
+        weights = (self.person_logit(unscaled) if logit is None else logit).sigmoid().unsqueeze(1)
         return F.normalize((F.normalize(unscaled) * weights).mean((2, 3)))
 
 

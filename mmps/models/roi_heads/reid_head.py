@@ -59,8 +59,10 @@ class EmbeddingHead(BaseModule):
         """Embeddings of the length they come with, float32."""
         raise NotImplementedError
 
-    def embeddings(self, unscaled: Tensor) -> Tensor:
-        """Those of unit norm ``(n, embed_dim)``, of :meth:`unscaled` ones."""
+    def embeddings(self, unscaled: Tensor, logit: Tensor | None = None) -> Tensor:
+        """Those of unit norm ``(n, embed_dim)``, of :meth:`unscaled` ones; their
+        :meth:`person_logit`, if it is known, for heads that need it.
+        """
         return F.normalize(unscaled)
 
     def person_logit(self, unscaled: Tensor) -> Tensor:

@@ -400,7 +400,7 @@ def _reid_loss(
     """
     head, unscaled = stage.reid_head, results['unscaled']
     taught = ids != BACKGROUND
-    losses = {}
+    losses, logit = {}, None
     if 'cls_score' not in results:
         logit = head.person_logit(unscaled)
         if logit.ndim > 1:
@@ -411,5 +411,5 @@ def _reid_loss(
             # The sigmoid of one logit is the softmax of it and zero.
             results['cls_score'] = torch.stack([logit, torch.zeros_like(logit)], 1)
     overlaps = bbox_overlaps(rois[taught, 1:], held, is_aligned=True)
-    embeddings = head.embeddings(unscaled[taught])
+    embeddings = head.embeddings(unscaled[taught], None if logit is None else logit[taught])
     return losses | head.loss_by_feat(embeddings, ids[taught], overlaps)
