@@ -26,6 +26,12 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     expire = commands.add_parser('expire', help='delete what is older than an age')
     expire.add_argument('--days', type=float, required=True, help='the age')
     commands.add_parser('compact', help='erase for good what was deleted')
+    group = commands.add_parser(
+        'group', help='join people of consecutive frames, as indexing does now; no pictures needed'
+    )
+    group.add_argument(
+        '--again', action='store_true', help='also those that have been joined before'
+    )
     index = commands.add_parser('index', help='prepare approximate searches')
     index.add_argument(
         '--above', type=int, default=1_000_000, metavar='PEOPLE',
@@ -62,7 +68,8 @@ def show(gallery, arguments: argparse.Namespace) -> None:
     span = '-'
     if info.first is not None:
         span = f'{format_time(info.first)} to {format_time(info.last)}'
-    print(f'people   {info.people:,} sightings in {info.frames:,} frames')
+    shown = f'{info.people:,} sightings in {info.frames:,} frames'
+    print(f'people   {shown}, {info.appearances:,} appearances')
     print(f'sources  {info.sources}')
     print(f'cameras  {", ".join(info.cameras) or "-"}')
     print(f'times    {span}')
@@ -113,6 +120,12 @@ def compact(gallery, arguments: argparse.Namespace) -> None:
     print(f'compacted: {left or "what was deleted is gone from the files"}')
 
 
+def group(gallery, arguments: argparse.Namespace) -> None:
+    changed = gallery.group(again=arguments.again)
+    info = gallery.info()
+    print(f'{changed} people joined anew; {info.people} people in {info.appearances} appearances')
+
+
 def index(gallery, arguments: argparse.Namespace) -> None:
     print('building ...', file=sys.stderr)
     if not gallery.build_index(arguments.above):
@@ -137,6 +150,7 @@ COMMANDS = {
     'delete': delete,
     'expire': expire,
     'compact': compact,
+    'group': group,
     'index': index,
     'drop': drop,
 }

@@ -15,7 +15,7 @@ from mmps.cli.search import (
     use_calibration,
     where_of,
 )
-from mmps.retrieval import Gallery, why_nobody
+from mmps.retrieval import Appearance, Gallery, why_nobody
 from mmps.sources import format_offset, format_time, printable, without_password
 from mmps.utils.errors import UserError
 
@@ -51,13 +51,22 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         '--other-scenes', action='store_true', help='leave out the scene that QUERY is'
     )
-    parser.add_argument('--top-k', type=a_number, default=20, help='how many to find (default: 20)')
+    parser.add_argument(
+        '--top-k', type=a_number, default=20, help='how many appearances to find (default: 20)'
+    )
+    parser.add_argument(
+        '--per-frame',
+        action='store_true',
+        help='find people in single frames, however often somebody is in view for a while',
+    )
     add_filter_arguments(parser)
     parser.add_argument(
         '--approximate', action='store_true', help="use the gallery's index, if it has one"
     )
     add_calibration_argument(parser)
-    parser.add_argument('--out', metavar='HITS.json', help='also write what was found there')
+    parser.add_argument(
+        '--out', metavar='HITS.json', help='also write what was found there; HITS.csv: as a table'
+    )
     parser.add_argument(
         '--show-dir', metavar='DIR', help='draw a sheet and the scene of every hit into this folder'
     )
@@ -104,6 +113,7 @@ def search(arguments: argparse.Namespace) -> SearchResult:
             wrong=[searcher.query(*picture) for picture in wrong],
             min_similarity=arguments.min_similarity,
             other_scenes=arguments.other_scenes,
+            per_frame=arguments.per_frame,
         )
     except AmbiguousQueryError as error:
         message = str(error).replace('give the box', 'give --box')
@@ -128,6 +138,7 @@ def print_table(result: SearchResult) -> None:
         'time': ['' if hit.time is None else format_time(hit.time) for hit in result],
         'box': [','.join(f'{value:.0f}' for value in hit.bbox) for hit in result],
         'in video': ['' if hit.offset is None else format_offset(hit.offset) for hit in result],
+        'in view': [_in_view(one) for one in result.appearances],
         'file': [printable(hit.source) for hit in result],
     }
     shown = {name: cells for name, cells in columns.items() if any(cells)}
@@ -143,6 +154,16 @@ def print_table(result: SearchResult) -> None:
         print(line.rstrip())
 
 
+def _in_view(appearance: Appearance) -> str:
+    """From when to when, in a video or by the clock; nothing for one frame."""
+    if appearance.frames == 1:
+        return ''
+    span, write = (appearance.start, appearance.end), format_offset
+    if None in span:
+        span, write = (appearance.first, appearance.last), format_time
+    return f'{write(span[0])} - {write(span[1])} ({appearance.frames})'
+
+
 def main(argv: list[str] | None = None) -> None:
     arguments = parse_arguments(argv)
     result = search(arguments)
@@ -155,7 +176,8 @@ def main(argv: list[str] | None = None) -> None:
     else:
         print(why_nobody(result.gallery, where_of(arguments)))
     if arguments.out:
-        result.to_json(arguments.out)
+        csv = arguments.out.lower().endswith('.csv')
+        (result.to_csv if csv else result.to_json)(arguments.out)
     if arguments.show_dir:
         for file in result.save(arguments.show_dir, arguments.blur_others):
             print(f'picture: {file}')

@@ -8,14 +8,16 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
+import cv2
 import numpy as np
 from tqdm import tqdm
 
 from mmps.apis.people import People
 from mmps.apis.results import IndexReport
-from mmps.retrieval import Gallery, IndexedFrame
+from mmps.retrieval import Gallery, IndexedFrame, picture_quality
 from mmps.sources import (
     Frame,
     LiveFrames,
@@ -132,12 +134,13 @@ def index_files(
         tqdm(total=total, unit='img', disable=not total, smoothing=0.02) as bar,
         Prefetch(coming, batch_size * LOOK_AHEAD) as waiting,
         Prefetch(((frame, prepare(frame.image)) for frame in waiting), batch_size) as prepared,
-        Worker(gallery.append) as writer,
+        Worker(_append_grouped(gallery, reading)) as writer,
     ):
         for batch in _batches(_indexed(find_people, prepared, batch_size, bar.update)):
             writer.put(batch)
             frames += len(batch)
             people += sum(len(frame.bboxes) for frame in batch)
+    gallery.group(named)  # images, and what several processes have found
     seconds = time.perf_counter() - start
     return IndexReport(frames, people, len(known), tuple(problems), seconds)
 
@@ -176,7 +179,8 @@ def index_live(
     frames = people = 0
     batch: list[IndexedFrame] = []
     stored = time.monotonic()
-    with tqdm(unit='img', disable=not progress) as bar, Worker(gallery.append) as writer:
+    append = _append_grouped(gallery, reading)
+    with tqdm(unit='img', disable=not progress) as bar, Worker(append) as writer:
         for group in LiveFrames(sources, reading, stop, say).groups(batch_size):
             prepared = ((frame, prepare(frame.image)) for frame in group)
             batch += _indexed(find_people, prepared, batch_size, bar.update)
@@ -196,6 +200,16 @@ def index_live(
         if source.dropped:
             problems.append(Problem(source.name, f'{source.dropped} frames came too fast'))
     return IndexReport(frames, people, 0, tuple(problems), time.perf_counter() - start)
+
+
+def _append_grouped(gallery: Gallery, reading: Reading) -> Callable[[Sequence[IndexedFrame]], None]:
+    """Appends frames to a gallery, with the tracklets of their people."""
+    grouping = gallery.grouping(shared=reading.ranks > 1)
+
+    def append(frames: Sequence[IndexedFrame]) -> None:
+        gallery.append([replace(f, tracklets=grouping.tracklets(f)) for f in frames])
+
+    return append
 
 
 def _indexed(
@@ -223,8 +237,22 @@ def _indexed(
             time=frame.time,
             camera=frame.camera,
             metadata=frame.metadata,
+            quality=picture_quality(people.bboxes, people.scores, _sharpness(frame.image, people)),
         )
         done()
+
+
+def _sharpness(image: np.ndarray, people: People) -> np.ndarray:
+    """(n,) variance of the Laplacian of everybody in an image, at a height of 128."""
+    height, width = image.shape[:2]
+    sharpness = np.zeros(len(people.bboxes), np.float32)
+    for number, box in enumerate(np.asarray(people.bboxes)):
+        x1, y1, x2, y2 = np.clip(np.round(box), 0, (width, height) * 2).astype(int)
+        if x2 - x1 > 1 and y2 - y1 > 1:
+            grey = cv2.cvtColor(image[y1:y2, x1:x2], cv2.COLOR_BGR2GRAY)
+            grey = cv2.resize(grey, (64, 128), interpolation=cv2.INTER_AREA)
+            sharpness[number] = cv2.Laplacian(grey, cv2.CV_32F).var()
+    return sharpness
 
 
 def _batches(frames: Iterable[IndexedFrame]) -> Iterator[list[IndexedFrame]]:

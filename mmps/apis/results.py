@@ -159,19 +159,23 @@ class SearchResult:
         Where the gallery is calibrated, each hit has ``false_match``, the share of strangers that
         look at least as similar with its interval (less if ``at_most``, more if ``at_least``),
         and ``expected_strangers``, how many in this gallery; ``judgement`` is about all of them.
+        ``appearances`` are those of the hits, in the same order: ``first`` to ``last`` in seconds
+        since the epoch, ``start`` to ``end`` in the video, ``best`` the detection to show.
         """
         image = self.query.image if isinstance(self.query.image, str) else None
         content = dict(
             query=dict(image=image, bbox=self.query.bbox.tolist()),
             where=None if self.where is None else asdict(self.where),
             model=asdict(self.gallery.model),
-            hits=[asdict(hit) | dict(id=str(hit.id)) for hit in self.hits],
+            hits=[_hit_as_json(hit) for hit in self.hits],
         )
         if self.judgement is not None:
             content['judgement'] = self.judgement.to_dict()
             judged = zip(self.judgement.matches, self.judgement.expected, strict=True)
             for hit, (match, strangers) in zip(content['hits'], judged, strict=True):
                 hit |= dict(false_match=asdict(match), expected_strangers=strangers)
+        if self.appearances:
+            content['appearances'] = [_as_json(one) for one in self.appearances]
         text = json.dumps(content, indent=2)
         if path is not None:
             with whole_file(path) as temporary:
@@ -183,7 +187,8 @@ class SearchResult:
 
         ``time`` is a point in time (UTC), none where pandas has no such time. Where the gallery is
         calibrated, ``false_match`` is the share of strangers that look at least as similar,
-        ``expected_strangers`` how many in this gallery.
+        ``expected_strangers`` how many in this gallery. Of an appearance, ``first`` and ``last``
+        are points in time, ``start`` and ``end`` seconds in the video, ``frames`` their number.
         """
         import pandas
 
@@ -201,9 +206,24 @@ class SearchResult:
             columns['false_match'] = [match.rate for match in self.judgement.matches]
             columns['expected_strangers'] = self.judgement.expected
         table = pandas.DataFrame(columns)
-        times = [row['time'] for row in rows]
-        table.insert(6, 'time', pandas.to_datetime(times, unit='s', utc=True, errors='coerce'))
+
+        def times(values: Sequence[float | None]) -> pandas.DatetimeIndex:
+            return pandas.to_datetime([*values], unit='s', utc=True, errors='coerce')
+
+        table.insert(6, 'time', times([row['time'] for row in rows]))
+        if self.appearances:
+            table['appearance'] = [one.id for one in self.appearances]
+            for name in ('first', 'last'):
+                table[name] = times([getattr(one, name) for one in self.appearances])
+            for name in ('start', 'end'):
+                table[name] = np.array([getattr(one, name) for one in self.appearances], np.float64)
+            table['frames'] = [one.frames for one in self.appearances]
         return table
+
+    def to_csv(self, path: str | os.PathLike) -> None:
+        """Write the table of :meth:`to_pandas`."""
+        with whole_file(path) as temporary:
+            self.to_pandas().to_csv(temporary, index=False)
 
     def _scene(self, hit: Hit, blur_others: bool) -> np.ndarray | None:
         try:
@@ -224,6 +244,18 @@ def _place(hit: Hit) -> list[str]:
     name = Path(hit.source).stem
     lines = [name if hit.offset is None else f'{name} {format_offset(hit.offset)}']
     return lines if hit.time is None else [*lines, format_time(hit.time, offset=False)]
+
+
+def _hit_as_json(hit: Hit) -> dict[str, object]:
+    similarity = None if np.isnan(hit.similarity) else hit.similarity
+    numbers = dict(id=str(hit.id), tracklet=str(hit.tracklet), similarity=similarity)
+    return asdict(hit) | numbers
+
+
+def _as_json(one: Appearance) -> dict[str, object]:
+    names = ('similarity', 'source', 'camera', 'first', 'last', 'start', 'end', 'frames')
+    values = {name: getattr(one, name) for name in names}
+    return dict(id=str(one.id), **values, hit=str(one.hit.id), best=_hit_as_json(one.best))
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         help='so many people are seen again and again (default: everybody is somebody else)',
     )
+    parser.add_argument(
+        '--in-view',
+        type=int,
+        default=1,
+        metavar='FRAMES',
+        help='so many frames in a row show the same people (default: %(default)s)',
+    )
     parser.add_argument('--engine', choices=('lance', 'memory'), default='lance')
     parser.add_argument('--batch', type=int, default=100, help='queries at once (default: 100)')
     parser.add_argument('--repeats', type=int, default=5, help='best of this many runs')
@@ -58,7 +65,7 @@ def run(arguments: argparse.Namespace) -> list[Measurement]:
         gallery = Gallery.open(address, model)
         start = perf_counter()
         embeddings = _Embeddings(arguments.dim, arguments.identities)
-        for frames in _frames(arguments.people, embeddings):
+        for frames in _frames(arguments.people, embeddings, arguments.in_view):
             gallery.append(frames)
         measured = [Measurement('append everything', perf_counter() - start, 's')]
         if arguments.engine == 'lance':
@@ -86,13 +93,20 @@ class _Embeddings:
         self._dim = dim
         self._centres = None if identities is None else self._noise(identities)
 
-    def draw(self, count: int) -> np.ndarray:
-        """(count, dim) float32, of random people."""
-        noise = self._noise(count)
-        if self._centres is None:
-            return noise
-        people = self._generator.integers(len(self._centres), size=count)
-        vectors = ALIKE**0.5 * self._centres[people] + (1 - ALIKE) ** 0.5 * noise
+    def draw(self, count: int, in_view: int = 1) -> np.ndarray:
+        """(count * in_view, dim) float32 of random people, frame after frame of each group."""
+        vectors = self._noise(count)
+        if self._centres is not None:
+            people = self._generator.integers(len(self._centres), size=count)
+            vectors = self._like(self._centres[people])
+        if in_view > 1:
+            groups = vectors.reshape(-1, 1, PEOPLE_PER_FRAME, self._dim).repeat(in_view, 1)
+            vectors = self._like(groups.reshape(-1, self._dim))
+        return vectors
+
+    def _like(self, vectors: np.ndarray) -> np.ndarray:
+        noise = self._noise(len(vectors))
+        vectors = ALIKE**0.5 * vectors + (1 - ALIKE) ** 0.5 * noise
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
     def _noise(self, count: int) -> np.ndarray:
@@ -100,13 +114,13 @@ class _Embeddings:
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def _frames(people: int, embeddings: _Embeddings) -> Iterator[list[IndexedFrame]]:
+def _frames(people: int, embeddings: _Embeddings, in_view: int = 1) -> Iterator[list[IndexedFrame]]:
     boxes, scores = np.zeros((PEOPLE_PER_FRAME, 4)), np.ones(PEOPLE_PER_FRAME)
     numbers = range(people // PEOPLE_PER_FRAME)
     for start in range(0, len(numbers), APPENDED):
         some = numbers[start : start + APPENDED]
-        vectors = embeddings.draw(len(some) * PEOPLE_PER_FRAME)
-        vectors = vectors.reshape(len(some), PEOPLE_PER_FRAME, -1)
+        vectors = embeddings.draw(-(-len(some) // in_view) * PEOPLE_PER_FRAME, in_view)
+        vectors = vectors.reshape(-1, PEOPLE_PER_FRAME, vectors.shape[-1])[: len(some)]
         yield [
             IndexedFrame(
                 f'{number // APPENDED}.mp4',
@@ -116,7 +130,8 @@ def _frames(people: int, embeddings: _Embeddings) -> Iterator[list[IndexedFrame]
                 own,
                 frame=number,
                 time=float(number),
-                camera=str(number % CAMERAS),
+                camera=str(number // in_view % CAMERAS),
+                tracklets=1 + number // in_view * PEOPLE_PER_FRAME + np.arange(PEOPLE_PER_FRAME),
             )
             for number, own in zip(some, vectors, strict=True)
         ]
@@ -144,6 +159,7 @@ def _time_searches(gallery: Gallery, queries: np.ndarray, repeats: int) -> list[
     searches = {'search': lambda: gallery.search(queries, TOP_K)}
     for name, where in FILTERS.items():
         searches[f'search, {name}'] = lambda where=where: gallery.search(queries, TOP_K, where)
+    searches['appearances'] = lambda: gallery.appearances(queries, TOP_K)
     times = _best_in_turns([*floors, *searches.values()], repeats)
     floor = min(times[: len(floors)])
     stage = 'one query' if len(queries) == 1 else f'{len(queries)} queries'

@@ -15,6 +15,7 @@ from .records import (
     ModelTag,
     Where,
 )
+from .tracklets import picture_quality
 
 __all__ = [
     'Appearance',
@@ -30,6 +31,7 @@ __all__ = [
     'ModelTag',
     'Where',
     'load_calibration',
+    'picture_quality',
     'refined_query',
     'save_calibration',
     'why_nobody',

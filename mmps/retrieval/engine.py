@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,6 +14,10 @@ from .rows import column, hits_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+SPREAD = 8
+"""Detections looked at for each appearance wanted, and so many times as many where that is not
+enough."""
 
 
 class Engine(Protocol):
@@ -45,6 +49,9 @@ class Engine(Protocol):
             KeyError: One is not there.
         """
 
+    def of_tracklets(self, tracklets: np.ndarray) -> tuple[pa.Table, np.ndarray]:
+        """All people (m,) of some tracklets (t,), and their embeddings (m, D)."""
+
     def frames(self, frame_ids: np.ndarray, step: int) -> Iterator[pa.Table]:
         """All rows of ``step`` frames at a time, with their embeddings."""
 
@@ -52,6 +59,11 @@ class Engine(Protocol):
         self, queries: np.ndarray, top_k: int, where: Where | None, *, approximate: bool
     ) -> list[list[Hit]]:
         """The most similar people of each query (q, D), best first."""
+
+    def search_tracklets(
+        self, queries: np.ndarray, top_k: int, where: Where | None, *, approximate: bool
+    ) -> list[list[Hit]]:
+        """As :meth:`search`, but of each tracklet only the most similar; who is in none counts."""
 
     def replace(self, rows: pa.Table) -> None:
         """Put rows in the place of all rows of their frames, and return when a crash cannot lose
@@ -76,6 +88,21 @@ class Engine(Protocol):
 
     def drop(self) -> None:
         """Erase everything."""
+
+
+def one_of_each(search: Callable[[int], list[list[Hit]]], top_k: int) -> list[list[Hit]]:
+    """Of each tracklet the first hit, by a search that finds so many people."""
+    many = SPREAD * top_k
+    while True:
+        found = search(many)
+        first: list[dict[int, Hit]] = [{} for _ in found]
+        for hits, ones in zip(found, first, strict=True):
+            for hit in hits:
+                ones.setdefault(hit.tracklet or hit.id, hit)
+        pairs = zip(found, first, strict=True)
+        if all(len(ones) >= top_k or len(hits) < many for hits, ones in pairs):
+            return [[*ones.values()][:top_k] for ones in first]
+        many *= SPREAD
 
 
 def ranked(query: np.ndarray, rows: pa.Table, embeddings: np.ndarray, top_k: int) -> list[Hit]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,6 +49,7 @@ from .rows import (
     with_checksums,
     without_people,
 )
+from .tracklets import Grouping, appearances_of, group
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -170,9 +172,7 @@ class Gallery:
         Raises:
             ValueError: Embeddings of another length, or not finite; ``top_k`` below 1.
         """
-        queries = checked_queries(embeddings, self.model.embed_dim)
-        if top_k < 1:
-            raise ValueError(f'top_k is {top_k}, but has to be at least 1')
+        queries = self._checked(embeddings, top_k)
         return self._engine.search(queries, top_k, where, approximate=approximate)
 
     def appearances(
@@ -185,8 +185,9 @@ class Gallery:
         """As :meth:`search`, but of everybody who appears for a while only the most similar
         detection counts, so that ``top_k`` is the number of appearances.
         """
-        found = self.search(embeddings, top_k, where, approximate)
-        return [self._alone(hits) for hits in found]
+        queries = self._checked(embeddings, top_k)
+        found = self._engine.search_tracklets(queries, top_k, where, approximate=approximate)
+        return [self._appearances(hits) for hits in found]
 
     def appearances_of(self, ids: Sequence[int]) -> list[Appearance]:
         """The appearances that people belong to, in that order, with similarities of NaN.
@@ -194,26 +195,53 @@ class Gallery:
         Raises:
             KeyError: Nobody has such an id.
         """
-        return self._alone(self.hits_of(ids))
+        return self._appearances(self.hits_of(ids))
 
-    def _alone(self, hits: Sequence[Hit]) -> list[Appearance]:
-        embeddings = self.embeddings_of([hit.id for hit in hits])
+    def group(self, sources: Collection[str] | None = None, *, again: bool = False) -> int:
+        """Join people that have no tracklets yet, as in a gallery of an earlier version.
+
+        Pictures are not needed. Indexing does this by itself.
+
+        Args:
+            sources: Only of these; None: all.
+            again: Also those that have tracklets.
+
+        Returns:
+            How many people got another tracklet than they had.
+        """
+        return group(self._engine, sources, again=again)
+
+    def grouping(self, *, shared: bool = False) -> Grouping:
+        """Finds the tracklets of frames that are about to be appended, in the order of time.
+
+        Args:
+            shared: Whether other processes append frames of the same sources.
+        """
+        return Grouping(self._engine, shared=shared)
+
+    def _checked(self, embeddings: np.ndarray, top_k: int) -> np.ndarray:
+        queries = checked_queries(embeddings, self.model.embed_dim)
+        if top_k < 1:
+            raise ValueError(f'top_k is {top_k}, but has to be at least 1')
+        return queries
+
+    def _appearances(self, hits: Sequence[Hit]) -> list[Appearance]:
+        alone = [hit.id for hit in hits if not hit.tracklet]
+        tracklets = np.unique(np.array([hit.tracklet for hit in hits if hit.tracklet], np.int64))
+        parts = [self._engine.of_tracklets(tracklets)] if len(tracklets) else []
+        parts += [self._people(alone)] if alone else []
+        found = {one.id: one for part in parts for one in appearances_of(*part)}
+        named = [(hit, found.get(hit.tracklet or hit.id)) for hit in hits]
+        # whoever was deleted meanwhile is in none
         return [
-            Appearance(
-                id=hit.id,
-                similarity=hit.similarity,
+            replace(
+                one,
                 hit=hit,
-                best=hit,
-                source=hit.source,
-                camera=hit.camera,
-                first=hit.time,
-                last=hit.time,
-                start=hit.offset,
-                end=hit.offset,
-                frames=1,
-                embedding=embedding,
+                similarity=hit.similarity,
+                best=hit if one.best.id == hit.id else one.best,
             )
-            for hit, embedding in zip(hits, embeddings, strict=True)
+            for hit, one in named
+            if one
         ]
 
     def build_index(self, above: int = 0) -> bool:
@@ -289,6 +317,7 @@ class Gallery:
         times, frame_ids = column(rows, 'time'), column(rows, 'frame_id')
         timed, in_video = ~np.isnan(times), ~np.isnan(column(rows, 'offset'))
         someone = column(rows, 'detection') != NOBODY
+        tracklets = column(rows, 'tracklet')[someone]
         return GalleryInfo(
             address=self._engine.address,
             model=self.model,
@@ -301,6 +330,9 @@ class Gallery:
             first=float(times[timed].min()) if timed.any() else None,
             last=float(times[timed].max()) if timed.any() else None,
             bytes=self._engine.size(),
+            appearances=int(
+                len(np.unique(tracklets[tracklets != 0])) + np.count_nonzero(tracklets == 0)
+            ),
         )
 
     def update(

@@ -20,7 +20,7 @@ from mmps.utils.errors import require_extra
 from mmps.utils.files import whole_file
 from mmps.utils.memory import share_heap
 
-from .engine import ranked, tie_keys
+from .engine import SPREAD, one_of_each, ranked, tie_keys
 from .exact_search import nearest_rows
 from .filters import among, passing, to_sql
 from .records import (
@@ -34,9 +34,11 @@ from .records import (
 from .rows import (
     COLUMNS,
     FIX,
+    GROUPING,
     NOBODY,
     check_rows,
     column,
+    completed,
     embeddings_in,
     hits_of,
     model_of,
@@ -71,6 +73,8 @@ ROWS_PER_CELL = 1000
 """Rows that a cell of the index holds on average."""
 PROBED = 32
 """Cells that an approximate search looks into."""
+_ZEROS = {np.int64: 'cast(0 as bigint)', np.float32: 'cast(0 as float)'}
+"""Columns of zeros in LanceDB's SQL."""
 _ERRORS = (OSError, RuntimeError, ValueError)
 """What LanceDB raises when it cannot read or write."""
 
@@ -186,6 +190,11 @@ class LanceEngine:
         places = snapshot.find(ids)
         return snapshot.rows.take(places), snapshot.embeddings[places]
 
+    def of_tracklets(self, tracklets: np.ndarray) -> tuple[pa.Table, np.ndarray]:
+        snapshot = self.snapshot(embeddings=True)
+        places = snapshot.of_tracklets(tracklets)
+        return snapshot.rows.take(places), snapshot.embeddings[places]
+
     def frames(self, frame_ids: np.ndarray, step: int) -> Iterator[pa.Table]:
         for condition in among('frame_id', frame_ids, step=step):
             rows = self._reading(
@@ -202,16 +211,44 @@ class LanceEngine:
         if approximate and self._reading(_indexed):
             return [self._search_index(query, top_k, where) for query in queries]
         snapshot = self.snapshot(embeddings=True)
+        found = self._nearest(snapshot, queries, top_k, where)
+        return [hits_of(snapshot.rows.take(places), alike) for places, alike in found]
+
+    def search_tracklets(
+        self, queries: np.ndarray, top_k: int, where: Where | None, *, approximate: bool
+    ) -> list[list[Hit]]:
+        if approximate and self._reading(_indexed):
+            return one_of_each(
+                lambda many: [self._search_index(query, many, where) for query in queries], top_k
+            )
+        snapshot = self.snapshot(embeddings=True)
+        tracklets, many = column(snapshot.rows, 'tracklet'), SPREAD * top_k
+        hits: dict[int, list[Hit]] = {}
+        while left := [number for number in range(len(queries)) if number not in hits]:
+            found = self._nearest(snapshot, queries[left], many, where)
+            for number, (places, similarities) in zip(left, found, strict=True):
+                own = tracklets[places]
+                own = np.where(own == 0, -1 - places, own)  # who is in none is one alone
+                first = np.sort(np.unique(own, return_index=True)[1])[:top_k]
+                if len(first) == top_k or len(places) < many:
+                    some = snapshot.rows.take(places[first])
+                    hits[number] = hits_of(some, similarities[first])
+            many *= SPREAD
+        return [hits[number] for number in range(len(queries))]
+
+    def _nearest(
+        self, snapshot: Snapshot, queries: np.ndarray, top_k: int, where: Where | None
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Places and similarities of the most similar people of each query."""
         rows, people = snapshot.rows, snapshot.people
         allowed = passing(rows, where)
         if people is not None:
             allowed = people if allowed is None else allowed & people
         if allowed is not None and allowed.all():
             allowed = None
-        found = nearest_rows(
+        return nearest_rows(
             queries, snapshot.embeddings, top_k, allowed, lambda some: tie_keys(rows, some)
         )
-        return [hits_of(rows.take(places), similarities) for places, similarities in found]
 
     def replace(self, rows: pa.Table) -> None:
         frames = next(among('frame_id', np.unique(column(rows, 'frame_id')), step=len(rows)))
@@ -290,6 +327,7 @@ class LanceEngine:
             return latest
 
     def _checked(self, rows: pa.Table) -> pa.Table:
+        rows = completed(rows)
         check_rows(rows, embeddings_in(rows), self.address)
         return rows
 
@@ -300,7 +338,8 @@ class LanceEngine:
             found = table.search(query, vector_column_name=EMBEDDING)
             found = found.where(condition, prefilter=True)
             # It warns where the distance is left out.
-            found = found.select([*COLUMNS, EMBEDDING, '_distance'])
+            there = [name for name in COLUMNS if name in table.schema.names]
+            found = found.select([*there, EMBEDDING, '_distance'])
             return found.distance_type('dot').nprobes(PROBED).limit(top_k).to_arrow()
 
         rows = self._checked(self._reading(search))
@@ -337,6 +376,9 @@ class LanceEngine:
             if self._files is not None:
                 self._files.check_deletions()
             self._table.checkout_latest()
+            missing = GROUPING.keys() - {*self._table.schema.names}
+            if missing:  # a table of before
+                self._table.add_columns({name: _ZEROS[GROUPING[name]] for name in missing})
             yield
             if compacts and self._table.version % CHANGES == 0:
                 with suppress(*_ERRORS):  # the change is made; the next one will see to it

@@ -20,7 +20,7 @@ import numpy as np
 
 from mmps.utils.errors import require_extra
 
-from .engine import places_of, ranked
+from .engine import one_of_each, places_of, ranked
 from .exact_search import margin_of
 from .filters import among, to_milvus
 from .records import GalleryError, Hit, MissingGalleryError, ModelTag, Where
@@ -106,6 +106,15 @@ class MilvusEngine:
         rows = rows.take(places_of(ids, column(rows, 'id')))
         return rows, embeddings_in(rows)
 
+    def of_tracklets(self, tracklets: np.ndarray) -> tuple[pa.Table, np.ndarray]:
+        pa = require_extra('pyarrow', 'milvus')
+        conditions = among('tracklet', tracklets, '[]')
+        parts = [self._query([one], embeddings=True) for one in conditions]
+        rows = pa.concat_tables([self._table([], embeddings=True), *parts])
+        counting = self._of_frames(column(rows, 'frame_id'))
+        rows = rows.take(np.flatnonzero(_among_rows(rows, counting)))
+        return rows, embeddings_in(rows)
+
     def frames(self, frame_ids: np.ndarray, step: int) -> Iterator[pa.Table]:
         for condition in among('frame_id', frame_ids, '[]', step):
             rows = _latest(self._query([condition], embeddings=True))
@@ -132,6 +141,13 @@ class MilvusEngine:
             open_queries = np.array([n for n in open_queries if n not in hits], np.int64)
             limit = min(MOST, 4 * limit)
         return [hits[number] for number in range(len(queries))]
+
+    def search_tracklets(
+        self, queries: np.ndarray, top_k: int, where: Where | None, *, approximate: bool
+    ) -> list[list[Hit]]:
+        return one_of_each(
+            lambda many: self.search(queries, many, where, approximate=approximate), top_k
+        )
 
     def replace(self, rows: pa.Table) -> None:
         rows = rows.take(np.argsort(column(rows, 'frame_id'), kind='stable'))
@@ -268,7 +284,7 @@ class MilvusEngine:
 
     def _stored_model(self) -> ModelTag:
         fields = {field['name'] for field in self._client.describe_collection(self._name)['fields']}
-        if 'frame_rows' in fields:
+        if 'frame_rows' in fields or 'tracklet' not in fields:
             raise earlier_version(self.address)
         for _ in range(50):  # another process may be making the collection
             found = self._client.query(

@@ -76,6 +76,9 @@ class IndexedFrame:
         time: Seconds since the epoch (UTC) when it was taken, if known.
         camera: Name of the camera, if known.
         metadata: Whatever else is known.
+        tracklets: (n,) int64 the tracklet of each person, 0 for none; None: they are joined later,
+            see :meth:`mmps.retrieval.Gallery.group`.
+        quality: (n,) float32, how good a picture each is of the person, 0..1; None: unknown.
     """
 
     source: str
@@ -88,6 +91,8 @@ class IndexedFrame:
     time: float | None = None
     camera: str | None = None
     metadata: Mapping[str, Value] = field(default_factory=dict)
+    tracklets: np.ndarray | None = None
+    quality: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -137,6 +142,7 @@ class Hit:
         bbox: x1, y1, x2, y2 in original pixels.
         score: Detection score.
         source: As in :class:`IndexedFrame`, and so are the others.
+        tracklet: The tracklet that the person belongs to; 0: none.
     """
 
     id: int
@@ -150,6 +156,7 @@ class Hit:
     camera: str | None
     size: tuple[int, int]
     metadata: dict[str, Value]
+    tracklet: int = 0
 
 
 @dataclass(frozen=True)
@@ -163,7 +170,8 @@ class Appearance:
         id: Of the tracklet: the same wherever the same frames are indexed.
         similarity: That of ``hit``; NaN where nothing was searched for.
         hit: The detection that looks most like the query.
-        best: The detection to show: large, sharp, sure, and with nobody in front.
+        best: The detection to show: large, sharp, sure, and with nobody in front. Its similarity is
+            NaN where it is another one than ``hit``.
         source: Path or address of the image or video; of several images, that of the first.
         camera: Name of the camera, if known.
         first, last: First and last time, seconds since the epoch (UTC), if known.
@@ -210,6 +218,7 @@ class GalleryInfo:
         cameras: Names of the cameras, sorted.
         first, last: Earliest and latest time, seconds since the epoch; None if no time is known.
         bytes: Size on disk or in memory; None where the engine does not tell.
+        appearances: Number of tracklets; who is in none counts for one.
     """
 
     address: str
@@ -223,6 +232,7 @@ class GalleryInfo:
     first: float | None
     last: float | None
     bytes: int | None
+    appearances: int = 0
 
 
 def checked_frame(frame: IndexedFrame, dim: int) -> IndexedFrame:
@@ -247,6 +257,11 @@ def checked_frame(frame: IndexedFrame, dim: int) -> IndexedFrame:
         if not np.isfinite(array).all():
             raise ValueError(f'{name}: {part} is not finite')
         arrays[part] = array
+    for part, dtype in (('tracklets', np.int64), ('quality', np.float32)):
+        if getattr(frame, part) is not None:
+            arrays[part] = np.asarray(getattr(frame, part), dtype)
+            if arrays[part].shape != (count,):
+                raise ValueError(f'{name}: {part} has shape {arrays[part].shape}, not ({count},)')
     norms = np.linalg.norm(arrays['embeddings'], axis=1)
     if (np.abs(norms - 1) > UNIT).any():
         worst = norms[np.abs(norms - 1).argmax()]

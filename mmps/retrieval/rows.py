@@ -41,8 +41,11 @@ NUMBERS = {
     'embedding_checksum': np.int64,
 }
 TEXTS = ('source', 'camera', 'metadata')
+GROUPING = {'tracklet': np.int64, 'quality': np.float32}
+"""Whom a row is one picture of, and how good a one. Tables of before have no such columns, which
+count as 0: in no tracklet."""
 DESCRIPTION = (*NUMBERS, *TEXTS)
-COLUMNS = (*DESCRIPTION, 'checksum')
+COLUMNS = (*DESCRIPTION, *GROUPING, 'checksum')
 """All but the embedding."""
 UNKNOWN = ('offset', 'time', 'camera')
 """Columns in which null stands for unknown."""
@@ -58,7 +61,9 @@ def schema_of(model: ModelTag) -> pa.Schema:
     """The schema of the table of a model's embeddings, which names the model."""
     pa = require_extra('pyarrow', 'gallery')
     types = {name: pa.from_numpy_dtype(dtype) for name, dtype in NUMBERS.items()}
-    types |= {name: pa.string() for name in TEXTS} | {'checksum': pa.int64()}
+    types |= {name: pa.string() for name in TEXTS}
+    types |= {name: pa.from_numpy_dtype(dtype) for name, dtype in GROUPING.items()}
+    types['checksum'] = pa.int64()
     types['embedding'] = pa.list_(pa.float32(), model.embed_dim)
     # Lance then refuses to commit two writes of one row that did not see each other
     key = {'lance-schema:unenforced-primary-key': 'true'}
@@ -133,6 +138,13 @@ def rows_of(frames: Sequence[IndexedFrame], model: ModelTag) -> pa.Table:
     def said(values: Iterable[object], kind: pa.DataType) -> pa.Array:
         return pa.array([*values], kind).take(pa.array(of_row))
 
+    def if_known(name: str, dtype: type) -> np.ndarray:
+        values = np.zeros(len(of_row), dtype)
+        given = [getattr(f, name) for f in frames]
+        parts = [np.zeros(n, dtype) if g is None else g for g, n in zip(given, people, strict=True)]
+        values[real] = np.concatenate(parts)
+        return values
+
     embeddings = found((f.embeddings for f in frames), model.embed_dim)
     boxes = found((f.bboxes for f in frames), 4)
     columns = {
@@ -150,6 +162,8 @@ def rows_of(frames: Sequence[IndexedFrame], model: ModelTag) -> pa.Table:
         'source': said((f.source for f in frames), pa.string()),
         'camera': said((f.camera for f in frames), pa.string()),
         'metadata': said((pack_metadata(f.metadata) for f in frames), pa.string()),
+        'tracklet': if_known('tracklets', np.int64),
+        'quality': if_known('quality', np.float32),
         'checksum': np.zeros(len(of_row), np.int64),
         'embedding': embedding_column(embeddings),
     }
@@ -173,9 +187,19 @@ def without_people(rows: pa.Table, frame_ids: np.ndarray) -> pa.Table:
         detection=nobody,
         embedding=embedding_column(embeddings),
         embedding_checksum=embedding_checksums(embeddings),
-        **dict.fromkeys([*BOX, 'score'], np.zeros(len(rows), np.float32)),
+        **dict.fromkeys([*BOX, 'score', 'quality'], np.zeros(len(rows), np.float32)),
+        tracklet=np.zeros(len(rows), np.int64),
     )
     return with_checksums(rows)
+
+
+def completed(rows: pa.Table) -> pa.Table:
+    """The rows with the columns that a table of before does not have."""
+    pa = require_extra('pyarrow', 'gallery')
+    for name, dtype in GROUPING.items():
+        if name not in rows.schema.names:
+            rows = rows.append_column(name, pa.array(np.zeros(len(rows), dtype)))
+    return rows
 
 
 def embedding_column(embeddings: np.ndarray) -> pa.Array:
@@ -233,7 +257,8 @@ def hits_of(rows: pa.Table, similarities: Iterable[float] | None = None) -> list
             size=(row['width'], row['height']),
             metadata=unpack_metadata(row['metadata']),
             **{
-                name: row[name] for name in ('score', 'source', 'frame', 'offset', 'time', 'camera')
+                name: row[name]
+                for name in ('score', 'source', 'frame', 'offset', 'time', 'camera', 'tracklet')
             },
         )
         for row, similarity in zip(rows.to_pylist(), similarities, strict=True)
@@ -312,10 +337,11 @@ def embedding_checksums(embeddings: np.ndarray) -> np.ndarray:
 
 def _checksums(rows: pa.Table) -> np.ndarray:
     """Checksums (n,) int64 of all columns but the embedding, which has one among them."""
-    weights = _weights(len(DESCRIPTION) + 1)
-    total = np.full(len(rows), weights[-1])
-    for weight, name in zip(weights, DESCRIPTION, strict=False):
-        if name in NUMBERS:
+    names = (*DESCRIPTION, '', *GROUPING)
+    weights = dict(zip(names, _weights(len(names)), strict=True))
+    total = np.full(len(rows), weights.pop(''))  # in the middle, as it was before grouping
+    for name, weight in weights.items():
+        if name not in TEXTS:
             values = column(rows, name)
             words = values.view(f'u{values.dtype.itemsize}')
         else:

@@ -12,7 +12,7 @@ import numpy as np
 from mmps.utils.errors import require_extra
 
 from .engine import places_of
-from .rows import COLUMNS, NOBODY, TEXTS, check_rows, column, embeddings_in
+from .rows import COLUMNS, NOBODY, TEXTS, check_rows, column, completed, embeddings_in
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -69,6 +69,22 @@ class Snapshot:
         """
         ascending, places = self._ids
         return places[places_of(ids, ascending)]
+
+    def of_tracklets(self, tracklets: np.ndarray) -> np.ndarray:
+        """Places (m,) of all people of some tracklets (t,)."""
+        ascending, places = self._tracklets
+        first, last = (np.searchsorted(ascending, tracklets, side) for side in ('left', 'right'))
+        parts = [places[a:b] for a, b in zip(first, last, strict=True)]
+        return np.concatenate([places[:0], *parts])
+
+    @cached_property
+    def _tracklets(self) -> tuple[np.ndarray, np.ndarray]:
+        """Tracklets (p,) of all people, ascending, and their places (p,)."""
+        everywhere = np.arange(len(self.rows))
+        places = everywhere if self.people is None else everywhere[self.people]
+        tracklets = column(self.rows, 'tracklet')[places]
+        order = np.argsort(tracklets, kind='stable')
+        return tracklets[order], places[order]
 
     @cached_property
     def _ids(self) -> tuple[np.ndarray, np.ndarray]:
@@ -129,7 +145,9 @@ def read_snapshot(table: Any, address: str, *, embeddings: bool) -> Snapshot:
             flat = batch.column(EMBEDDING).flatten().to_numpy()
             space[start:end] = flat.reshape(-1, dim)
         addresses[start:end] = batch.column(ADDRESS).to_numpy()
-        parts.append(batch.select([*COLUMNS]))
+        parts.append(
+            batch.drop_columns([n for n in (EMBEDDING, ADDRESS) if n in batch.schema.names])
+        )
         start = end
     if start != count:
         raise ValueError(f'{start} rows instead of {count}')
@@ -172,13 +190,16 @@ def _with_rows(
     pa = require_extra('pyarrow', 'gallery')
     names = [*COLUMNS, *([EMBEDDING] if known.embeddings is not None else [])]
     parts = [
-        table.take_row_ids(some.tolist()).select(names).with_row_id().to_arrow()
+        table.take_row_ids(some.tolist())
+        .select([n for n in names if n in table.schema.names])
+        .with_row_id()
+        .to_arrow()
         for some in np.split(added, range(BATCH, len(added), BATCH))
     ]
     taken = pa.concat_tables(parts)
     if len(taken) != len(added):
         raise ValueError(f'{len(taken)} new rows instead of {len(added)}')
-    rows = _in_memory(taken.select([*COLUMNS]).to_batches(), table.schema)
+    rows = _in_memory(taken.to_batches(), table.schema)
     start, end = len(addresses), len(addresses) + len(added)
     matrix, space = None, known._space
     if known.embeddings is not None:
@@ -202,7 +223,10 @@ def scan(
     table: Any, columns: Sequence[str], condition: str | None = None, *, addresses: bool = False
 ) -> Any:
     """A query for columns of all rows, or of those for which a condition holds."""
-    query = table.search().select([*columns]).limit(table.count_rows())
+    there = {*table.schema.names, ADDRESS}  # tables of before have fewer
+    query = (
+        table.search().select([name for name in columns if name in there]).limit(table.count_rows())
+    )
     query = query.with_row_id(True) if addresses else query
     return query.where(condition) if condition else query
 
@@ -219,8 +243,8 @@ def _in_memory(parts: Sequence[pa.RecordBatch], schema: pa.Schema) -> pa.Table:
     """
     pa = require_extra('pyarrow', 'gallery')
     columns = {}
-    for name in COLUMNS:
+    for name in (name for name in COLUMNS if name in schema.names):
         kind = schema.field(name).type
         chunks = pa.chunked_array([part.column(name) for part in parts], kind)
         columns[name] = chunks.dictionary_encode() if name in TEXTS else chunks
-    return pa.table(columns).combine_chunks()
+    return completed(pa.table(columns)).select([*COLUMNS]).combine_chunks()

@@ -69,7 +69,9 @@ def index(address: str, sources: Sequence[str], acknowledged: str) -> None:
 def content(gallery: Gallery) -> list[tuple]:
     """Everybody in a gallery, in an order that does not depend on how they got there."""
     hits: list[Hit] = gallery.search(np.ones((1, DIM), np.float32), top_k=10**6)[0]
-    return sorted((h.id, h.similarity, h.bbox, h.score, h.source, h.frame, h.offset) for h in hits)
+    return sorted(
+        (h.id, h.similarity, h.bbox, h.score, h.source, h.frame, h.offset, h.tracklet) for h in hits
+    )
 
 
 def index_with_kills(

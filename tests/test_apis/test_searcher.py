@@ -2,11 +2,13 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import pandas
 import pytest
 from helpers.hashing_network import HashingNetwork
 
 from mmps.apis import AmbiguousQueryError, PersonSearcher
-from mmps.retrieval import Gallery, ModelMismatchError, Where, refined_query
+from mmps.apis.results import Query
+from mmps.retrieval import Gallery, IndexedFrame, ModelMismatchError, Where, refined_query
 from mmps.sources import read_image
 from mmps.visualization import read_image as read_picture
 from mmps.visualization import write_image
@@ -187,6 +189,31 @@ def test_result_as_json_and_table(result, tmp_path):
     assert table['time'].isna().all()
     assert table['offset'].isna().all() and table['offset'].dtype == np.float64
     assert repr(result) == f'<SearchResult: 9 hits, the best {result[0].similarity:.3f}>'
+
+
+def test_an_appearance_as_json_table_and_csv(searcher, tmp_path):
+    gallery, looks = Gallery.open('memory:', searcher.tag), np.eye(8, dtype=np.float32)[:1]
+    what = dict(bboxes=np.ones((1, 4)), scores=np.ones(1), embeddings=looks)
+    frames = [
+        IndexedFrame('v.mp4', (9, 9), frame=f * 25, offset=float(f), time=1000.0 + f, **what)
+        for f in range(3)
+    ]
+    gallery.append(frames)
+    gallery.group()
+    query = Query(scene(0), np.ones(4), looks[0])
+    result = searcher.search(query, gallery=gallery)
+    (one,) = result.appearances
+    assert (len(result), result[0], one.frames) == (1, one.hit, 3)
+    (written,) = json.loads(result.to_json())['appearances']
+    assert (written['first'], written['last'], written['frames']) == (1000.0, 1002.0, 3)
+    assert (written['start'], written['end'], written['hit']) == (0.0, 2.0, str(one.hit.id))
+    result.to_csv(tmp_path / 'hits.csv')
+    table = pandas.read_csv(tmp_path / 'hits.csv')
+    assert table[['start', 'end', 'frames']].to_numpy().tolist() == [[0, 2, 3]]
+    assert table['last'][0] == '1970-01-01 00:16:42+00:00'
+    frames = searcher.search(query, gallery=gallery, per_frame=True)
+    assert len(frames) == 3 and not frames.appearances
+    assert 'appearances' not in json.loads(frames.to_json())
 
 
 def test_times_in_the_table(searcher, folder):

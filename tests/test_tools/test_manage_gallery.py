@@ -1,6 +1,7 @@
 import json
 import sys
 import time
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -43,10 +44,23 @@ def known(address):
 def test_info(manage, tmp_path, capsys):
     manage('info', '--out', str(tmp_path / 'info.json'))
     printed = capsys.readouterr().out
-    assert 'people   6 sightings in 3 frames\n' in printed and 'cameras  north, south\n' in printed
+    assert 'people   6 sightings in 3 frames, 6 appearances\n' in printed and 'cameras  north, south\n' in printed
     assert 'model abc (8-d, abc)' in printed
     content = json.loads((tmp_path / 'info.json').read_text())
     assert (content['people'], content['frames'], content['sources']) == (6, 3, 3)
+
+
+def test_group(manage, address, capsys):
+    gallery = Gallery.open(address)
+    frames = [
+        replace(random_frame(np.random.default_rng(1), 'v.mp4', 1, 8, frame=f), offset=f / 5)
+        for f in range(3)
+    ]
+    gallery.append([replace(f, embeddings=np.eye(8)[:1], bboxes=np.ones((1, 4))) for f in frames])
+    manage('group')
+    assert '9 people joined anew; 9 people in 7 appearances' in capsys.readouterr().out
+    manage('group', '--again')
+    assert '0 people joined anew' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

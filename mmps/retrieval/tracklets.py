@@ -1,0 +1,399 @@
+"""Which detections of consecutive frames are one person: tracklets.
+
+A tracklet follows from the rows of a sequence in the order of their times alone. It does not depend
+on which process found them, or on when: an indexing that was interrupted, one by several processes
+and one that went through give the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from .engine import Engine
+from .records import Appearance, IndexedFrame, Where
+from .rows import (
+    BOX,
+    NOBODY,
+    column,
+    embeddings_in,
+    frame_id,
+    hits_of,
+    person_ids,
+    replaced,
+    texts,
+    with_checksums,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+GAP = 2.5
+"""Seconds between two detections of a tracklet at most: a missed frame at one per second."""
+REMEMBERED = 4
+"""Detections of a tracklet that decide about the next one."""
+REACH = (0.35, 0.9)
+"""How far from where they are expected people are found, in body heights: at once, and more for
+each second."""
+WEIGHT = 0.25
+"""Weight of the place; that of the look is 1."""
+LEAST = 0.45
+"""Similarity, with the place weighed in, above which two detections can be one person."""
+WINDOW = (REMEMBERED + 1) * GAP
+"""Seconds before a moment that decide about it."""
+ENOUGH, SHARP = 256.0, 100.0
+"""Height in pixels above which a picture gains nothing, and sharpness at which it is half as good
+as it could be."""
+CHUNK = 1000
+"""Frames read at a time."""
+
+
+class Seen(NamedTuple):
+    """One detection of a tracklet: when, its box (4,) and its embedding (D,)."""
+
+    moment: float
+    box: np.ndarray
+    embedding: np.ndarray
+
+
+@dataclass
+class _Open:
+    """A tracklet that may go on."""
+
+    id: int
+    seen: deque[Seen] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+
+    def expected(self, moment: float) -> np.ndarray:
+        """(2,) middle of the foot of the box at a moment, going on as over the last detections."""
+        last = self.seen[-1]
+        place = _foot(last.box)
+        if len(self.seen) == 1:
+            return place
+        first = self.seen[0]
+        speed = (place - _foot(first.box)) / max(last.moment - first.moment, 1e-3)
+        return place + speed * min(moment - last.moment, 1.0)
+
+
+class Tracker:
+    """Follows the people of one sequence, frame after frame in the order of time.
+
+    What it does next depends on the last few detections of each tracklet only, so that it can begin
+    anywhere behind frames that have their tracklets.
+    """
+
+    def __init__(self) -> None:
+        self.moment = -math.inf
+        self._open: list[_Open] = []
+
+    def follow(
+        self,
+        moment: float,
+        boxes: np.ndarray,
+        embeddings: np.ndarray,
+        ids: np.ndarray,
+        tracklets: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Tracklets (n,) int64 of the people of the next frame; a new one has the id of its first.
+
+        Args:
+            moment: In seconds.
+            boxes: (n, 4) float32 xyxy.
+            embeddings: (n, D) float32 of unit norm.
+            ids: (n,) int64 of the people.
+            tracklets: (n,) int64 where they are known already.
+        """
+        self.moment = moment
+        still = [one for one in self._open if moment - one.seen[-1].moment <= GAP]
+        self._open = sorted(still, key=lambda one: one.id)  # wherever the tracker began
+        if tracklets is None:
+            tracklets = np.array(ids, np.int64)
+            if self._open and len(ids):
+                scores = self._scores(moment, boxes, embeddings)
+                for row, place in zip(*linear_sum_assignment(-scores), strict=True):
+                    if scores[row, place] > 0:
+                        tracklets[place] = self._open[row].id
+        by_id = {one.id: one for one in self._open}
+        for place, tracklet in enumerate(tracklets.tolist()):
+            if tracklet not in by_id:
+                by_id[tracklet] = _Open(tracklet)
+                self._open.append(by_id[tracklet])
+            by_id[tracklet].seen.append(Seen(moment, boxes[place], embeddings[place]))
+        return tracklets
+
+    def _scores(self, moment: float, boxes: np.ndarray, embeddings: np.ndarray) -> np.ndarray:
+        """(t, n) how well people fit open tracklets; 0 where they cannot be the same."""
+        scores = np.zeros((len(self._open), len(boxes)))
+        feet, heights = _foot(boxes), np.maximum(boxes[:, 3] - boxes[:, 1], 1.0)
+        for row, one in enumerate(self._open):
+            last = one.seen[-1]
+            passed = moment - last.moment
+            height = max(float(last.box[3] - last.box[1]), 1.0)
+            away = np.linalg.norm(feet - one.expected(moment), axis=1) / height
+            away /= REACH[0] + REACH[1] * passed
+            mean = np.mean([seen.embedding for seen in one.seen], 0, dtype=np.float64)
+            look = embeddings.astype(np.float64) @ (mean / max(np.linalg.norm(mean), 1e-9))
+            fits = (away < 1) & (np.abs(np.log(heights / height)) < 0.35 + 0.2 * passed)
+            scores[row] = np.where(fits, np.maximum(look + WEIGHT * (0.5 - away) - LEAST, 0), 0)
+        return scores
+
+
+def _foot(boxes: np.ndarray) -> np.ndarray:
+    """(..., 2) middle of the lower sides of boxes (..., 4)."""
+    return np.stack([(boxes[..., 0] + boxes[..., 2]) / 2, boxes[..., 3]], -1).astype(np.float64)
+
+
+def picture_quality(
+    boxes: np.ndarray,
+    scores: np.ndarray,
+    sharpness: np.ndarray | None = None,
+) -> np.ndarray:
+    """How good a picture each detection of a frame is of the person, (n,) float32 in 0..1.
+
+    Args:
+        boxes: (n, 4) xyxy in pixels of everybody in the frame.
+        scores: (n,) detection scores.
+        sharpness: (n,) variance of the Laplacian of each at a height of 128; None: unknown.
+    """
+    boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
+    height = boxes[:, 3] - boxes[:, 1]
+    area = np.maximum((boxes[:, 2] - boxes[:, 0]) * height, 1e-6)
+    inner = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+    sides = np.maximum(inner - np.maximum(boxes[:, None, :2], boxes[None, :, :2]), 0)
+    in_front = boxes[None, :, 3] > boxes[:, None, 3]  # who stands lower is nearer
+    covered = (sides.prod(-1) * in_front).max(1, initial=0) / area
+    quality = np.minimum(height / ENOUGH, 1) * np.asarray(scores) * (1 - np.minimum(covered, 1))
+    if sharpness is not None:
+        quality = quality * sharpness / (sharpness + SHARP)
+    return np.clip(quality, 0, 1).astype(np.float32)
+
+
+def appearances_of(rows: pa.Table, embeddings: np.ndarray) -> list[Appearance]:
+    """The appearances of all people (n) of some tracklets, with embeddings (n, D).
+
+    Nothing was searched for, so that ``hit`` is ``best``.
+    """
+    own, ids, quality = (column(rows, name) for name in ('tracklet', 'id', 'quality'))
+    own = np.where(own == 0, ids, own)
+    times, offsets, moments = _seconds(rows, 'time'), _seconds(rows, 'offset'), _moments(rows)
+    order = np.lexsort([ids, -column(rows, 'score'), -quality, own])
+    starts = np.flatnonzero(np.diff(own[order], prepend=-1))
+    if not len(starts):
+        return []
+    counts = np.diff(starts, append=len(order))
+    means = np.add.reduceat(embeddings[order].astype(np.float64), starts)
+    means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)
+    spans = [
+        [None if math.isnan(value) else value for value in extreme.reduceat(what, starts).tolist()]
+        for what in (times[order], offsets[order])
+        for extreme in (np.fmin, np.fmax)
+    ]
+    shown = hits_of(rows.take(order[starts]))
+    earliest = np.lexsort([moments[order], np.repeat(starts, counts)])[starts]
+    sources = rows.column('source').take(order[earliest]).to_pylist()
+    described = zip(
+        own[order[starts]].tolist(),
+        shown,
+        sources,
+        *spans,
+        counts.tolist(),
+        means.astype(np.float32),
+        strict=True,
+    )
+    return [
+        Appearance(one, best.similarity, best, best, source, best.camera, *rest)
+        for one, best, source, *rest in described
+    ]
+
+
+class Grouping:
+    """Appends frames to a gallery whose people get their tracklets at once, where that is possible.
+
+    What comes out of order, from several processes, or as images is left to :func:`group`.
+
+    Args:
+        engine: Of the gallery.
+        shared: Whether other processes add frames to the same sources.
+    """
+
+    def __init__(self, engine: Engine, *, shared: bool = False) -> None:
+        self._engine = engine
+        self._shared = shared
+        self._trackers: dict[str, Tracker | None] = {}
+
+    def tracklets(self, frame: IndexedFrame) -> np.ndarray | None:
+        """Tracklets (n,) int64 of the people of the next frame; None: they are joined later."""
+        hashed = np.full(len(frame.scores), frame_id(frame.source, frame.frame))
+        ids = person_ids(hashed, np.arange(len(frame.scores)))
+        moment = frame.time if frame.offset is None else frame.offset
+        if moment is None:
+            return ids
+        if self._shared or (frame.offset is None and frame.frame == 0):
+            return None
+        if frame.source not in self._trackers:
+            self._trackers[frame.source] = self._resumed(frame.source)
+        tracker = self._trackers[frame.source]
+        if tracker is None or moment < tracker.moment:
+            self._trackers[frame.source] = None
+            return None
+        return tracker.follow(moment, frame.bboxes, frame.embeddings, ids)
+
+    def _resumed(self, source: str) -> Tracker | None:
+        """A tracker that goes on behind what is there of a source; None: that has no tracklets."""
+        rows = self._engine.select(Where(sources=[source]))
+        someone = column(rows, 'detection') != NOBODY
+        if (someone & (column(rows, 'tracklet') == 0)).any():
+            return None
+        tracker, moments = Tracker(), _moments(rows)
+        if len(rows):
+            latest = moments >= moments.max() - WINDOW
+            for some in _in_order(self._engine, rows.filter(latest & someone)):
+                tracker.follow(*some.followed, some.tracklets)
+            tracker.moment = float(moments.max())
+        return tracker
+
+
+def group(engine: Engine, sources: Collection[str] | None = None, *, again: bool = False) -> int:
+    """Join the people of a gallery that have no tracklets yet into tracklets.
+
+    Args:
+        engine: Of the gallery.
+        sources: Only of these, and of images beside them; None: all.
+        again: Also those that have tracklets.
+
+    Returns:
+        How many people got another tracklet than they had.
+    """
+    changed, known = 0, None
+    while True:
+        rows = engine.select(None)
+        rows = rows.filter(column(rows, 'detection') != NOBODY)
+        ids = column(rows, 'id')
+        pending = (column(rows, 'tracklet') == 0) | (again and known is None)
+        asked = np.ones(len(rows), bool)
+        if sources is not None:
+            asked = np.isin(np.array(rows.column('source').to_pylist(), str), [*sources])
+        if known is not None:  # what another process has added while this one was at it
+            pending |= ~np.isin(ids, known)
+        if not (pending & asked).any():
+            return changed
+        keys, moments = _sequences(rows), _moments(rows)
+        order = np.argsort(keys, kind='stable')
+        starts = np.flatnonzero(np.diff(keys[order], prepend=np.nan))
+        for places in np.split(order, starts[1:]):
+            waiting = pending[places]
+            if (waiting & asked[places]).any():
+                since = moments[places][waiting].min()
+                some = places[~(moments[places] < since - WINDOW)]
+                changed += _group_sequence(engine, rows.take(some), since)
+        known = ids
+
+
+def _group_sequence(engine: Engine, rows: pa.Table, since: float) -> int:
+    """Follow the people of one sequence from a moment on; NaN: each is alone."""
+    tracker, changed = Tracker(), 0
+    for frames in _chunks(engine, rows):
+        tracklets, quality = column(frames.rows, 'tracklet').copy(), frames.quality()
+        for some in frames:
+            moment, boxes, embeddings, ids = some.followed
+            if math.isnan(moment):
+                tracklets[some.places] = ids
+            else:
+                kept = some.tracklets if moment < since else None
+                tracklets[some.places] = tracker.follow(moment, boxes, embeddings, ids, kept)
+        differs = tracklets != column(frames.rows, 'tracklet')
+        if differs.any():
+            grouped = replaced(frames.rows, tracklet=tracklets, quality=quality)
+            touched = np.unique(column(grouped, 'frame_id')[differs])
+            whole = np.isin(column(grouped, 'frame_id'), touched)
+            engine.replace(with_checksums(grouped.filter(whole)))
+            changed += int(np.count_nonzero(differs))
+    return changed
+
+
+class _Frame(NamedTuple):
+    """The people (n) of one frame of a sequence."""
+
+    places: np.ndarray
+    followed: tuple[float, np.ndarray, np.ndarray, np.ndarray]
+    tracklets: np.ndarray
+
+
+class _Frames:
+    """Some frames with their rows and embeddings, in order."""
+
+    def __init__(self, rows: pa.Table) -> None:
+        self.rows = rows
+        self._boxes = np.stack([column(rows, side) for side in BOX], -1)
+        self._embeddings = embeddings_in(rows)
+        self._moments = _moments(rows)
+        sources = np.array(rows.column('source').to_pylist(), str)
+        numbers = [column(rows, name) for name in ('detection', 'frame')]
+        order = np.lexsort([numbers[0], sources, numbers[1], self._moments])
+        frame_ids = column(rows, 'frame_id')[order]
+        starts = np.flatnonzero(np.diff(frame_ids, prepend=-1))
+        self._frames = [
+            part[numbers[0][part] != NOBODY] for part in np.split(order, starts[1:]) if len(part)
+        ]
+
+    def __iter__(self) -> Iterator[_Frame]:
+        ids, tracklets = (column(self.rows, name) for name in ('id', 'tracklet'))
+        for places in filter(len, self._frames):
+            moment = float(self._moments[places[0]])
+            person = self._boxes[places], self._embeddings[places], ids[places]
+            yield _Frame(places, (moment, *person), tracklets[places])
+
+    def quality(self) -> np.ndarray:
+        """(n,) float32 of all rows, where it is unknown without sharpness."""
+        quality, scores = column(self.rows, 'quality').copy(), column(self.rows, 'score')
+        for places in self._frames:
+            if not quality[places].any():
+                quality[places] = picture_quality(self._boxes[places], scores[places])
+        return quality
+
+
+def _chunks(engine: Engine, rows: pa.Table) -> Iterator[_Frames]:
+    """The frames of some people (n), with everybody in them, in the order of time."""
+    frame_ids = column(rows, 'frame_id')
+    frames = frame_ids[np.argsort(_moments(rows), kind='stable')]
+    _, first = np.unique(frames, return_index=True)
+    frames = frames[np.sort(first)]
+    for start in range(0, len(frames), CHUNK):
+        for some in engine.frames(frames[start : start + CHUNK], CHUNK):
+            yield _Frames(some)
+
+
+def _in_order(engine: Engine, rows: pa.Table) -> Iterator[_Frame]:
+    for frames in _chunks(engine, rows):
+        yield from frames
+
+
+def _moments(rows: pa.Table) -> np.ndarray:
+    """(n,) seconds by which rows of one sequence are in order; NaN where nothing tells."""
+    offsets = _seconds(rows, 'offset')
+    return np.where(np.isnan(offsets), _seconds(rows, 'time'), offsets)
+
+
+def _seconds(rows: pa.Table, name: str) -> np.ndarray:
+    return column(rows, name).astype(np.float64)  # objects where all are unknown
+
+
+def _sequences(rows: pa.Table) -> np.ndarray:
+    """(n,) int64 numbers of the sequences that rows belong to: a video or stream, or the images of
+    one camera in one folder.
+    """
+    sources, names = texts(rows, 'source')
+    cameras, different = texts(rows, 'camera')
+    folders = np.unique(
+        [str(PurePath(name).parent) for name in names.to_pylist()], return_inverse=True
+    )
+    folder = folders[1][sources] if len(names) else sources
+    image = np.isnan(column(rows, 'offset').astype(np.float64)) & (column(rows, 'frame') == 0)
+    of_images = len(names) + folder * (len(different) + 1) + cameras + 1
+    return np.where(image, of_images, sources).astype(np.int64)
