@@ -32,6 +32,14 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     group.add_argument(
         '--again', action='store_true', help='also those that have been joined before'
     )
+    people = commands.add_parser('people', help='who appears often, whoever that is')
+    people.add_argument(
+        '--min-appearances', type=int, default=3, metavar='N', help='default: %(default)s'
+    )
+    add_filter_arguments(people)
+    people.add_argument(
+        '--out', metavar='PEOPLE.json', help='also write them there; otherwise nothing is kept'
+    )
     index = commands.add_parser('index', help='prepare approximate searches')
     index.add_argument(
         '--above', type=int, default=1_000_000, metavar='PEOPLE',
@@ -126,6 +134,36 @@ def group(gallery, arguments: argparse.Namespace) -> None:
     print(f'{changed} people joined anew; {info.people} people in {info.appearances} appearances')
 
 
+def people(gallery, arguments: argparse.Namespace) -> None:
+    from mmps.utils.files import write_json
+
+    try:
+        groups = gallery.recurring(arguments.min_appearances, where_of(arguments))
+    except ValueError as error:
+        raise UserError(f'--min-appearances: {error}') from error
+    for group in groups:
+        cameras = sorted({one.camera for one in group.appearances if one.camera is not None})
+        times = [one.first for one in group.appearances if one.first is not None]
+        span = f', {format_time(times[0])[:19]} to {format_time(times[-1])[:19]}' if times else ''
+        print(
+            f'person {group.number}: {len(group.appearances)} appearances, alike by '
+            f'{group.likeness:.2f}, cameras {", ".join(cameras) or "-"}{span}; typical: id '
+            f'{group.typical.hit.id} in {group.typical.source}'
+        )
+    print(f'{len(groups)} people with {arguments.min_appearances} appearances or more')
+    if arguments.out:
+        write_json(arguments.out, [_as_json(group) for group in groups])
+
+
+def _as_json(group) -> dict[str, object]:
+    names = ('source', 'camera', 'first', 'last', 'start', 'end', 'frames')
+    ones = [
+        dict(id=str(one.id), **{name: getattr(one, name) for name in names})
+        for one in group.appearances
+    ]
+    return dict(number=group.number, likeness=group.likeness, appearances=ones)
+
+
 def index(gallery, arguments: argparse.Namespace) -> None:
     print('building ...', file=sys.stderr)
     if not gallery.build_index(arguments.above):
@@ -151,6 +189,7 @@ COMMANDS = {
     'expire': expire,
     'compact': compact,
     'group': group,
+    'people': people,
     'index': index,
     'drop': drop,
 }

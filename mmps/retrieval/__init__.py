@@ -15,6 +15,7 @@ from .records import (
     ModelTag,
     Where,
 )
+from .recurring import Recurring
 from .tracklets import picture_quality
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     'IndexedFrame',
     'ModelMismatchError',
     'ModelTag',
+    'Recurring',
     'Where',
     'load_calibration',
     'picture_quality',

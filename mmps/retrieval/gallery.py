@@ -38,6 +38,7 @@ from .records import (
     checked_frame,
     checked_queries,
 )
+from .recurring import Recurring, recurring_people
 from .rows import (
     NOBODY,
     column,
@@ -210,6 +211,18 @@ class Gallery:
             How many people got another tracklet than they had.
         """
         return group(self._engine, sources, again=again)
+
+    def recurring(self, least: int = 3, where: Where | None = None) -> list[Recurring]:
+        """People who appear often, whoever they are; nothing is kept.
+
+        Args:
+            least: Appearances that make a group.
+            where: Only of people that pass.
+
+        Raises:
+            GalleryError: There are too many appearances.
+        """
+        return recurring_people(self._engine, least, where)
 
     def grouping(self, *, shared: bool = False) -> Grouping:
         """Finds the tracklets of frames that are about to be appended, in the order of time.

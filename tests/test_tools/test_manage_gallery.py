@@ -44,7 +44,10 @@ def known(address):
 def test_info(manage, tmp_path, capsys):
     manage('info', '--out', str(tmp_path / 'info.json'))
     printed = capsys.readouterr().out
-    assert 'people   6 sightings in 3 frames, 6 appearances\n' in printed and 'cameras  north, south\n' in printed
+    assert (
+        'people   6 sightings in 3 frames, 6 appearances\n' in printed
+        and 'cameras  north, south\n' in printed
+    )
     assert 'model abc (8-d, abc)' in printed
     content = json.loads((tmp_path / 'info.json').read_text())
     assert (content['people'], content['frames'], content['sources']) == (6, 3, 3)
@@ -61,6 +64,32 @@ def test_group(manage, address, capsys):
     assert '9 people joined anew; 9 people in 7 appearances' in capsys.readouterr().out
     manage('group', '--again')
     assert '0 people joined anew' in capsys.readouterr().out
+
+
+def test_people_who_appear_often(manage, address, tmp_path, capsys):
+    """Three people of five, four and two appearances."""
+    gallery, rng, look = Gallery.open(address), np.random.default_rng(2), np.eye(8)
+    for person, times in ((0, 5), (1, 4), (2, 2)):
+        for number in range(times):
+            vector = look[person] + 0.05 * rng.standard_normal(8)
+            frame = random_frame(
+                rng, f'v{person}{number}.mp4', 1, 8, offset=0.0, camera='xyz'[number % 3]
+            )
+            vector = vector[None] / np.linalg.norm(vector)
+            gallery.append([replace(frame, embeddings=vector)])
+    gallery.group()
+    out = str(tmp_path / 'people.json')
+    manage('people', '--min-appearances', '4', '--camera', *'xyz', '--out', out)
+    printed = capsys.readouterr().out
+    assert 'person 1: 5 appearances, alike by 0.9' in printed
+    assert 'cameras x, y, z; typical' in printed and '2 people with 4 appearances' in printed
+    groups = json.loads((tmp_path / 'people.json').read_text())
+    found = [[one['source'][:2] for one in group['appearances']] for group in groups]
+    assert found == [['v0'] * 5, ['v1'] * 4]
+    manage('people', '--camera', 'nowhere')
+    assert '0 people with 3' in capsys.readouterr().out
+    with pytest.raises(UserError, match='--min-appearances: 1 appearances make no group'):
+        manage('people', '--min-appearances', '1')
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 from helpers.coloured_people import coloured_scene
 
 from mmps.evaluation.functional import Calibration
+from mmps.retrieval import Where
 from mmps.visualization import write_image
 from mmps.web.case import pack_case, read_case
 from mmps.web.session import MOST_EXEMPLARS, Case, Marks, Session
@@ -154,12 +155,15 @@ def test_a_scene_that_is_gone(service, filled, sources):
     assert 'The picture is not there any more' in service.save_case(filled)[1].decode()
 
 
-def test_appearances_are_in_the_order_of_time(service, searched):
+def test_appearances_are_in_the_order_of_time(service, searched, sources):
+    early = Where(sources=[str(sources / 'cam1_a.png')])
+    service.gallery.update(early, time=9.0, camera='door')
+    searched = service.search(searched)
     session = replace(searched, marks=Marks())
     inside = [hit for hit in session.hits if hit.time is not None]
     for hit in sorted(inside, key=lambda hit: -hit.time):
         session = session.marked(hit.id, 'right')
     report = service.save_case(service.add_to_case(session, '', ''))[1].decode()
-    assert re.findall(r'<h3>(\d)\. camera door', report) == ['1', '2']
-    assert report.index('0:00:01.0') < report.index('0:00:01.5')
+    assert re.findall(r'<h3>(\d)\. camera door', report) == ['1', '2', '3']
+    assert report.index('1970-01-01 00:00:09') < report.index('0:00:01.0')
     assert Case().title == ''

@@ -44,7 +44,7 @@ def test_search_ranks_as_the_product_does(service, session):
         service.gallery.embeddings_of([hit.id for hit in people])
         @ (session.picture.people.embeddings[0])
     )
-    assert len(people) == len(service.gallery)
+    assert len(people) == service.gallery.info().appearances
     np.testing.assert_allclose([hit.similarity for hit in people], similarities, atol=1e-6)
     assert (np.diff(similarities) <= 1e-6).all()
     assert names(session)[:2] == ['cam1_a.png', 'cam2_b.png']
@@ -201,7 +201,8 @@ def test_a_scene_of_the_gallery(service, sources, searcher):
         service.open_frame(Session(), key)
 
 
-def test_export(service, session):
+def test_export(service, session, sources):
+    service.gallery.update(Where(sources=[str(sources / 'cam1_a.png')]), time=1.0)
     session = replace(session, where=Where(since=0.0))
     session = service.choose(session, 0, add=False)
     session = session.marked(session.hits[1].id, 'right')
