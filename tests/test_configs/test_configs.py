@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.published_weights import slim_network
 from helpers.slim_person_search import a_step
 from mmcv.transforms import Compose
 from mmdet.structures.bbox import bbox_overlaps
@@ -38,14 +39,14 @@ def rows():
     return {run.experiment: run.config for run in make_runs(GRID, Path('never written'), {})}
 
 
-DEEP = ('seqnext/seqnext_convnext', 'gfn/gfn_convnext')
-"""Begins the name of configs with dozens of equal blocks, of which few are enough."""
-
-
 def config_of(name):
-    """The config of a file below configs/ or of a row of the ablations."""
-    few = dict(model__backbone__depths=(1, 1, 1)) if name.startswith(DEEP) else {}
-    return small_config(rows()[name] if name in ROWS else name, **few)
+    """The config of a file below configs/ or of a row of the ablations; published networks, which
+    are built whole where their names of weights are tested, are narrower.
+    """
+    cfg = small_config(rows()[name] if name in ROWS else name)
+    if (CONFIGS / name).with_name('metafile.yml').is_file():
+        cfg.model = slim_network(cfg.model)
+    return cfg
 
 
 TRAINED = {}
