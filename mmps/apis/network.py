@@ -211,7 +211,7 @@ def _authors_file(config: Config) -> str:
     from mmps.published import models_of_methods
 
     model = models_of_methods().get(Path(config.filename or '').stem)
-    return f'; its authors have one: {model.weights}' if model else ''
+    return f'; its authors have one: {model.weights}' if model and model.weights else ''
 
 
 def _people(instances) -> People:

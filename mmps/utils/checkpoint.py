@@ -12,7 +12,7 @@ import os
 import pickle
 import re
 import zipfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -176,7 +176,8 @@ def check_state_dict(
     """Raise `CheckpointError` where the weights are not those of the model.
 
     What belongs to a loss (such as OIM's table of training identities) does not take part in
-    prediction and may differ, so that a model can be tested on another data set.
+    prediction and may differ, so that a model can be tested on another data set. Weights whose
+    names begin as ``model.spare_weights`` says may be there for nothing.
 
     Args:
         model: The model, not wrapped.
@@ -186,13 +187,17 @@ def check_state_dict(
     """
     ignored = () if with_losses else loss_prefixes(model)
 
-    def outside_losses(names: Collection[str]) -> list[str]:
+    def outside_losses(names: Iterable[str]) -> list[str]:
         return sorted(name for name in names if not name.startswith(ignored))
 
     wanted = model.state_dict()
     problems = {
         'missing': outside_losses(wanted.keys() - state.keys()),
-        'unexpected': outside_losses(state.keys() - wanted.keys()),
+        'unexpected': outside_losses(
+            name
+            for name in state.keys() - wanted.keys()
+            if not name.startswith(getattr(model, 'spare_weights', ()))
+        ),
         'of another shape': outside_losses(
             [n for n in wanted.keys() & state.keys() if wanted[n].shape != state[n].shape]
         ),

@@ -8,7 +8,7 @@ from mmps.published import models_of_methods
 from mmps.published.conversion import convert
 from mmps.published.families import FAMILIES, recognise
 from mmps.registry import MODELS
-from mmps.utils.checkpoint import CheckpointError, loss_prefixes
+from mmps.utils.checkpoint import CheckpointError, check_state_dict, loss_prefixes
 from mmps.utils.config import load_config
 
 BACKBONES = dict(oim='r50-2017', gfn='convnext-b', solider='swin-t')
@@ -65,5 +65,14 @@ def test_networks_without_a_file_are_told_from_those_with():
     listed = models_of_methods()
     for family in FAMILIES:
         assert f'{family.method}_{family.backbone}_prw' in listed
-    # SeqNeXt is in the files of GFN.
     assert recognise({'backbone.body.0.0.weight': torch.zeros(1)}).method == 'seqnext'
+
+
+def test_seqnext_takes_what_it_needs_of_a_file_of_gfn():
+    weights = blank('gfn')
+    converted = convert(weights, recognise(weights), 'their.pth')
+    model = MODELS.build(load_config('seqnext_convnext-b_prw', {}).model)
+    check_state_dict(model, converted, 'their.pth')
+    missing, unexpected = model.load_state_dict(converted, strict=False)
+    assert not missing
+    assert all(name.startswith('scene_head.') for name in unexpected)

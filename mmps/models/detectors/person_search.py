@@ -125,6 +125,13 @@ class PersonSearch(TwoStageDetector):
         return self.roi_head.embed_dim
 
     @property
+    def spare_weights(self) -> tuple[str, ...]:
+        """How the names of weights begin that a checkpoint may have for nothing: one of the same
+        network with a scene head serves without.
+        """
+        return ('scene_head.',) if self.scene_head is None else ()
+
+    @property
     def num_ids(self) -> int | None:
         """Identities that re-ID is trained with."""
         return self.roi_head.num_ids
