@@ -375,9 +375,10 @@ def image_problems(
         yield split.problem(
             kind, cases, lambda b: f'{split.show_box(b)} in {b.width:g} x {b.height:g} pixels'
         )
-    yield split.problem('boxes are two corners', _corners_taken_for_sides(boxes), split.show_box)
+    corners = _corners_taken_for_sides(boxes)
+    yield split.problem('boxes are two corners', corners, split.show_box)
     known = boxes[boxes.width.notna()]
-    if anchors is not None and len(known):
+    if anchors is not None and len(known) and not len(corners):
         yield _without_anchor(split, known, anchors)
     yield split.problem('image of another size', list(_unusual_sizes(split.images)))
 
