@@ -2,7 +2,7 @@
 are built, numbers from the names; and what the converted networks, an eighth as wide, answer.
 
 ``PYTHONPATH=tests python -m helpers.published_weights`` records the answers anew. They were
-recorded when SeqNet, NAE and OIMNet++ at full width gave the answers of their authors' programs.
+recorded when the networks at full width gave the answers of their authors' programs.
 """
 
 from __future__ import annotations
