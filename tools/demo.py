@@ -43,6 +43,11 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         default=50,
         help='largest picture that may be sent (default: %(default)s)',
     )
+    parser.add_argument(
+        '--recurring',
+        action='store_true',
+        help='let users see who appears often, whoever they are; see docs/privacy.md',
+    )
     add_calibration_argument(parser)
     arguments = parser.parse_args(argv)
     if arguments.max_megabytes <= 0 or arguments.max_megapixels <= 0:
@@ -61,7 +66,8 @@ def main(argv: list[str] | None = None) -> None:
     searcher = build_searcher(arguments, batch_size=1)
     gallery = Gallery.open(arguments.gallery, searcher.tag, create=False)
     use_calibration(gallery, arguments)
-    service = SearchService(searcher, gallery, int(arguments.max_megapixels * 1e6))
+    max_pixels = int(arguments.max_megapixels * 1e6)
+    service = SearchService(searcher, gallery, max_pixels, recurring=arguments.recurring)
     max_bytes = int(arguments.max_megabytes * 2**20)
     options = dict(public_url=arguments.public_url, show=arguments.open)
     serve(service, arguments.host, arguments.port, max_bytes, **options)

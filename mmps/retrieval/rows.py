@@ -53,7 +53,8 @@ UNKNOWN = ('offset', 'time', 'camera')
 FIX = 'restore the gallery from a backup, or drop it and index again'
 """What to do about a damaged one."""
 
-_AS_STORED = ('score', 'source', 'frame', 'offset', 'time', 'camera')
+_AS_STORED = ('score', 'source', 'frame', 'offset', 'time', 'camera', 'tracklet')
+_OF_HIT = ('id', 'width', 'height', *BOX, 'metadata', *_AS_STORED)
 _MODEL, _EARLIER = b'mmps_gallery', b'mmps_model'
 
 
@@ -249,19 +250,27 @@ def replaced(rows: pa.Table, **columns: object) -> pa.Table:
 def hits_of(rows: pa.Table, similarities: Iterable[float] | None = None) -> list[Hit]:
     """Rows for people to read, with similarities (n,), or NaN."""
     similarities = [float('nan')] * len(rows) if similarities is None else similarities
+    values = {name: rows.column(name).to_pylist() for name in _OF_HIT}
+    # the entries of one video are the same text thousands of times
+    entries = {packed: unpack_metadata(packed) for packed in set(values['metadata'])}
     return [
         Hit(
-            id=row['id'],
+            id=number,
             similarity=float(similarity),
-            bbox=tuple(row[side] for side in BOX),
-            size=(row['width'], row['height']),
-            metadata=unpack_metadata(row['metadata']),
-            **{
-                name: row[name]
-                for name in ('score', 'source', 'frame', 'offset', 'time', 'camera', 'tracklet')
-            },
+            bbox=tuple(bbox),
+            size=size,
+            metadata=dict(entries[packed]),
+            **dict(zip(_AS_STORED, stored, strict=True)),
         )
-        for row, similarity in zip(rows.to_pylist(), similarities, strict=True)
+        for number, similarity, bbox, size, packed, stored in zip(
+            values['id'],
+            similarities,
+            zip(*(values[side] for side in BOX), strict=True),
+            zip(values['width'], values['height'], strict=True),
+            values['metadata'],
+            zip(*(values[name] for name in _AS_STORED), strict=True),
+            strict=True,
+        )
     ]
 
 

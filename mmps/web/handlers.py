@@ -222,6 +222,19 @@ class Handlers:
         content, sheet = self._service.export(session, bool(blur_others))
         return markup.downloads(hits_json=content, hits_png=sheet)
 
+    @property
+    def shows_recurring(self) -> bool:
+        """Whether users may see who appears often."""
+        return self._service.recurring
+
+    @_told
+    def recurring(self, least: float) -> str:
+        """Who appears often is to be shown."""
+        if not self._service.recurring:
+            raise ValueError('this page was not told to show who appears often')
+        least = int(max(2, least))
+        return markup.recurring(self._service.gallery.recurring(least), least)
+
     @_told
     def range(self, event: gr.EventData, session: Session, *controls: Any) -> tuple:
         """A time was chosen in the timeline: it becomes the filter's."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from mmps.apis.judgement import Judgement
-from mmps.retrieval import Appearance, GalleryInfo, Hit
+from mmps.retrieval import Appearance, GalleryInfo, Hit, Recurring
 from mmps.sources import format_offset, format_time
 from mmps.visualization.draw import CELL_HEIGHT, CELL_WIDTH, crop_in_context, place_labels
 
@@ -414,7 +414,34 @@ def _chip(number: int, exemplar: Exemplar) -> str:
 
 
 _SHOWN = 30
-"""People of a case who are shown."""
+"""People of a case, or who appear often, who are shown."""
+
+
+def recurring(people: Sequence[Recurring], least: int) -> str:
+    """Who appears often, each by the appearance that is most like all of theirs."""
+    found = count(len(people), 'person appears', 'people appear')
+    more = f', of whom {_SHOWN} are shown' if len(people) > _SHOWN else ''
+    cards = ''.join(_recurring_card(person) for person in people[:_SHOWN])
+    return (
+        f'<p class="ps-note" role="status">{found} at least {least} times, as far as they can be '
+        f'told apart{more}.</p><ol class="ps-hits ps-crops">{cards}</ol>'
+    )
+
+
+def _recurring_card(person: Recurring) -> str:
+    hit = person.typical.hit
+    times = [count(len(person.appearances), 'appearance', 'appearances')]
+    cameras = sorted({one.camera for one in person.appearances if one.camera is not None})
+    facts = [*times, f'cam {", ".join(cameras)}' if cameras else '']
+    lines = ''.join(f'<span class="ps-fact">{escape(fact)}</span>' for fact in facts if fact)
+    return (
+        f'<li class="ps-hit"><button type="button" class="ps-shot" data-act="search" '
+        f'data-id="{hit.id}" aria-label="Person {person.number}, {escape(times[0])}: search">'
+        f'<img src="hit/{hit.id}/crop.jpg" alt="not there any more" loading="lazy" '
+        f'width="{CELL_WIDTH}" height="{CELL_HEIGHT}">'
+        f'<span class="ps-rank">{person.number}</span></button>'
+        f'<div class="ps-facts">{lines}<span>likeness {person.likeness:.2f}</span></div></li>'
+    )
 
 
 def case(case: Case) -> str:

@@ -59,6 +59,7 @@ def build_page(handlers: Handlers) -> gr.Blocks:
                 jump = _html('', elem_id='jump')
                 exemplars = _html('', 'buttons.js', elem_id='exemplars')
                 listing = _listing(handlers)
+                often = _often(handlers) if handlers.shows_recurring else None
             with gr.Column(elem_id='found'):
                 timeline = _html('', 'timeline.js', elem_id='timeline')
                 results = _html(markup.results(Session(), False), 'results.js', elem_id='results')
@@ -80,7 +81,7 @@ def build_page(handlers: Handlers) -> gr.Blocks:
         listen(picker.box, handlers.box, concurrency_id='model', concurrency_limit=1)
         listen(listing.act, handlers.choose_frame)
         listen(exemplars.act, handlers.leave_out)
-        for part in (results, scene):
+        for part in filter(None, (results, scene, often)):
             listen(part.act, handlers.act)
         _listen_to_case(handlers, case, results.case, [session, *controls], changed)
         *filters, view, _ = controls
@@ -141,6 +142,16 @@ def _controls() -> tuple[list[gr.components.Component], gr.HTML]:
         info='Several pictures of a person are averaged',
     )
     return [cameras, since, until, top_k, view, click], period
+
+
+def _often(handlers: Handlers) -> gr.HTML:
+    """Who appears often, to search for."""
+    with gr.Accordion('Or who is here often', open=False, elem_id='often'):
+        least = gr.Slider(2, 20, 3, step=1, label='Appearances at least')
+        show = gr.Button('Show them', size='md', elem_id='show-often')
+        people = _html('', 'buttons.js', elem_id='people')
+    _listen(show.click, handlers.recurring, inputs=[least], outputs=[people])
+    return people
 
 
 class _Case(NamedTuple):

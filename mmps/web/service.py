@@ -47,12 +47,21 @@ class SearchService:
         searcher: The model; one picture goes through it at a time.
         gallery: Where to search.
         max_pixels: Larger pictures are refused.
+        recurring: Whether users may see who appears often.
     """
 
-    def __init__(self, searcher: Searcher, gallery: Gallery, max_pixels: int = MAX_PIXELS) -> None:
+    def __init__(
+        self,
+        searcher: Searcher,
+        gallery: Gallery,
+        max_pixels: int = MAX_PIXELS,
+        *,
+        recurring: bool = False,
+    ) -> None:
         self.gallery = gallery
         self.scenes = Scenes(gallery)
         self.max_pixels = max_pixels
+        self.recurring = recurring
         self._searcher = searcher
         self._model = threading.Lock()
 

@@ -3,6 +3,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
+import gradio as gr
 import httpx
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from mmps.sources import format_time
 from mmps.utils.errors import UserError
 from mmps.web import SearchService
 from mmps.web.app import _listen, build_app, is_local, serve
+from mmps.web.handlers import Handlers
+from mmps.web.uploads import Uploads
 
 from .conftest import MAX_BYTES, make_gallery, make_picture, make_sources
 
@@ -191,6 +194,19 @@ def test_a_time_chosen_in_the_timeline_becomes_the_filter(user, site):
     assert shown(user.fire('timeline', 'range', dict(since=None, until=None))) == everybody
     with pytest.raises(RuntimeError, match='load the page again'):
         user.fire('timeline', 'range', dict(since='x', until=None))
+
+
+def test_who_appears_often_is_only_shown_where_it_was_asked_for(user, site):
+    assert ('show-often', 'click') not in user._events
+    service = SearchService(site.service._searcher, site.gallery, recurring=True)
+    with (
+        running(build_app(service)) as address,
+        httpx.Client(base_url=address, trust_env=False, timeout=60) as http,
+    ):
+        people = PageClient(http).fire('show-often', 'click')['people']
+        assert 'at least 3 times' in people
+    with pytest.raises(gr.Error, match='not told to'):
+        Handlers(site.service, Uploads(9)).recurring(3)
 
 
 def test_a_case_by_the_page(user, site, red):

@@ -7,7 +7,7 @@ import pytest
 from mmps.apis import People
 from mmps.apis.judgement import Judgement
 from mmps.evaluation.functional import FalseMatch
-from mmps.retrieval import GalleryInfo, Hit, Where
+from mmps.retrieval import Appearance, GalleryInfo, Hit, Recurring, Where
 from mmps.web import markup
 from mmps.web.session import Exemplar, Marks, Picture, Session
 
@@ -221,3 +221,14 @@ def test_chances_and_the_line_between_hits(session):
     assert nobody.index('ps-line') < nobody.index('ps-hit ps-below')
     assert 'Probably not here' in nobody
     assert 'stranger' not in markup.results(session, False)
+
+
+def test_who_appears_often(hit):
+    times = [
+        Appearance(n, 1.0, hit, hit, 'a', c, *[None] * 4, 1, None) for n, c in enumerate('xyx')
+    ]
+    people = [Recurring(1, tuple(times), times[1], 0.8)] * 31
+    page = markup.recurring(people, 3)
+    assert '31 people appear at least 3 times' in page and 'of whom 30 are shown' in page
+    assert page.count('<li') == 30 and '3 appearances' in page and 'cam x, y' in page
+    assert f'data-act="search" data-id="{hit.id}"' in page and '0.80' in page

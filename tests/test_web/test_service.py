@@ -227,6 +227,18 @@ def test_a_query_whose_file_is_gone(service, session, sources):
     assert service.export(session, blur_others=False)[1].startswith(b'\x89PNG')
 
 
+def test_a_mark_stays_with_the_appearance(service, session, sources):
+    first, later = service.gallery.people_in(str(sources / 'door.mp4'), 10), None
+    later = service.gallery.people_in(str(sources / 'door.mp4'), 15)
+    assert first[0].tracklet == later[0].tracklet
+    session = service.choose(session.marked(later[0].id, 'right'), 1, add=True)
+    shown = next(one.hit for one in session.appearances if one.id == later[0].tracklet)
+    assert session.marks == Marks((shown.id,)) and shown.id == first[0].id
+    assert service.right_appearances(session) == {shown.tracklet}
+    wrong = service.search(replace(session, marks=Marks((), (later[0].id,))).refined())
+    assert shown.tracklet not in [one.id for one in wrong.appearances]
+
+
 CALIBRATION = Calibration(
     [-0.5, 0.999], [0.9, 0.001], [0.8, 0.0005], [0.95, 0.002], 10**6, 500, 'labelled'
 )
