@@ -131,6 +131,7 @@ def main(argv: list[str] | None = None) -> None:
         runner = Runner.from_cfg(config)
         if config.load_from is not None:
             check_weights(runner, arguments.checkpoint)
+        runner.register_hook(dict(type='ProgressHook'))
         runner.test()
         if arguments.show_dir:
             draw_rankings(runner, evaluator, arguments.show_dir)

@@ -92,6 +92,7 @@ def main(argv: list[str] | None = None) -> None:
     if config.get('load_from') and not config.get('resume'):
         fitting, count = check_weights(runner, config.load_from)
         print(f'{fitting} of {count} tensors loaded from {config.load_from}')
+    runner.register_hook(dict(type='ProgressHook'))
     runner.train()
 
 

@@ -7,7 +7,7 @@ from .checks import (
     NumIdentitiesCheckHook,
     TrainingDivergedError,
 )
-from .logs import DataTimeHook, OIMStatisticsHook, RunRecordHook
+from .logs import DataTimeHook, OIMStatisticsHook, ProgressHook, RunRecordHook
 from .resuming import (
     AtomicLocalBackend,
     MeanStatisticsHook,
@@ -25,6 +25,7 @@ __all__ = [
     'MissingMetricHook',
     'NumIdentitiesCheckHook',
     'OIMStatisticsHook',
+    'ProgressHook',
     'ResumeCheckHook',
     'ResumedValidationHook',
     'RunRecordHook',

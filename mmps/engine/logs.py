@@ -6,14 +6,17 @@ import logging
 import shlex
 import socket
 import sys
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from mmengine.dist import master_only
+from mmengine.dist import is_main_process, master_only
 from mmengine.hooks import Hook, LoggerHook
 from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 import mmps
 from mmps.models.losses import OIMLoss
@@ -109,6 +112,52 @@ class OIMStatisticsHook(Hook):
             found = loss.statistics.summarise(loss.lut, loss.queue)
             for key, value in found.items():
                 runner.message_hub.update_scalar(f'train/oim/{key}', value)
+
+
+@HOOKS.register_module()
+class ProgressHook(Hook):
+    """Shows on a terminal how far an epoch, a validation or a test is, below the lines of the log.
+
+    Configs do not name it: the tools add it. Output that is no terminal stays without.
+    """
+
+    priority = 'VERY_LOW'
+
+    def __init__(self) -> None:
+        self._shown = ExitStack()
+        self._bar: tqdm | None = None
+
+    def _start(self, runner: Runner, title: str, steps: int) -> None:
+        if not is_main_process():
+            return
+        bar = tqdm(total=steps, desc=title, leave=False, disable=None, mininterval=0.5)
+        self._bar = self._shown.enter_context(bar)
+        if not bar.disable:
+            self._shown.enter_context(logging_redirect_tqdm([runner.logger]))
+
+    def _step(self, *args: Any, **kwargs: Any) -> None:
+        if self._bar is not None:
+            self._bar.update()
+
+    def _end(self, *args: Any, **kwargs: Any) -> None:
+        self._shown.close()
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Begins an epoch; of a training without epochs all of it."""
+        by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
+        steps = len(runner.train_dataloader) if by_epoch else runner.max_iters
+        self._start(runner, f'epoch {runner.epoch + 1}' if by_epoch else 'training', steps)
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Begins a validation."""
+        self._start(runner, 'validation', len(runner.val_dataloader))
+
+    def before_test_epoch(self, runner: Runner) -> None:
+        """Begins a test."""
+        self._start(runner, 'test', len(runner.test_dataloader))
+
+    after_train_iter = after_val_iter = after_test_iter = _step
+    after_train_epoch = after_val_epoch = after_test_epoch = _end
 
 
 _LARGEST_DIFF = 1_000_000

@@ -1,4 +1,6 @@
+import io
 import logging
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -9,9 +11,34 @@ from mmengine.logging import MessageHub
 from mmengine.runner.priority import get_priority
 from torch import nn
 
-from mmps.engine import DataTimeHook, OIMStatisticsHook
+from mmps.engine import DataTimeHook, OIMStatisticsHook, ProgressHook
 from mmps.engine.logs import BEFORE_LOGGER, steps_to_log
 from mmps.models.losses import OIMLoss
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize('stream', [Terminal, io.StringIO])
+def test_progress_is_shown_on_terminals_below_the_log(monkeypatch, stream):
+    shown, log = stream(), io.StringIO()
+    monkeypatch.setattr(sys, 'stderr', shown)
+    monkeypatch.setattr(sys, 'stdout', log)
+    logger = logging.Logger('progress')
+    logger.addHandler(handler := logging.StreamHandler(log))
+    runner = SimpleNamespace(test_dataloader=[0] * 5, logger=logger)
+    hook = ProgressHook()
+    hook.before_test_epoch(runner)
+    for batch in range(5):
+        hook.after_test_iter(runner, batch)
+    logger.info('a line')
+    hook.after_test_epoch(runner, metrics={})
+    assert log.getvalue() == 'a line\n'
+    assert ('5/5' in shown.getvalue()) == (stream is Terminal)
+    assert 'a line' not in shown.getvalue()
+    assert logger.handlers == [handler]
 
 
 class Loader(list):
