@@ -13,6 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from mmcv.ops import RoIAlign, nms, roi_align
+from mmdet.models.backbones import SwinTransformer
 from mmdet.models.dense_heads import RPNHead
 from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 from mmdet.models.task_modules.coders import DeltaXYWHBBoxCoder
@@ -412,6 +413,11 @@ class ExportablePersonSearch(nn.Module):
 def _require_exportable(model: PersonSearch) -> None:
     """Raise `UserError` for what stands between the parts with weights in another way."""
     head = model.roi_head
+    if isinstance(model.backbone, SwinTransformer):
+        raise UserError(
+            f'backbone={type(model.backbone).__name__} cannot be exported: the number of its '
+            'windows would be that of the pictures it is exported with'
+        )
     if type(model.rpn_head) is not RPNHead:
         raise UserError(f'rpn_head={type(model.rpn_head).__name__} cannot be exported')
     if not isinstance(head, SequentialRoIHead):

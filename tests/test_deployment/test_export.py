@@ -4,13 +4,15 @@ import onnx
 import pytest
 import torch
 from helpers.exports import decided, exportable_config, pictures
+from helpers.published_weights import slim_network
 
 from mmps.apis.preprocessing import Preprocessing, model_file
 from mmps.deployment import ExportedPersonSearch, write_onnx
+from mmps.deployment.export import ExportablePersonSearch
 from mmps.deployment.parity import compare
 from mmps.deployment.runtimes import INPUTS, OUTPUTS
 from mmps.registry import MODELS
-from mmps.testing.tiny_models import PLUS, slim_sequential
+from mmps.testing.tiny_models import PLUS, slim_sequential, small_config
 from mmps.utils.errors import UserError
 
 SIZES = (160, 120), (100, 190), (320, 200)
@@ -88,6 +90,20 @@ SEQUENTIAL = {
     'oimnetpp/oimnetpp_r50_prw.py': {},
     'coat/coat_r50_prw.py': dict(model__roi_head__embed_from=[1, 2]),
 }
+
+
+@pytest.mark.parametrize(
+    ('path', 'reason'),
+    [
+        ('oim/oim_r50-2017_prw.py', 'rpn_head=PyFasterRCNNRPNHead cannot'),
+        ('solider/solider_swin-t_prw.py', 'backbone=SemanticSwin cannot be exported: the number'),
+    ],
+)
+def test_methods_that_cannot_be_exported(path, reason):
+    config = small_config(path)
+    config.model = slim_network(config.model)
+    with pytest.raises(UserError, match=reason):
+        ExportablePersonSearch(MODELS.build(config.model))
 
 
 def sequential_config(path, **overrides):

@@ -128,8 +128,18 @@ class TokenAttention(nn.Module):
         tokens = self.norm1(tokens.flatten(2).transpose(1, 2))
         tokens = tokens + self.out(self._attended(tokens))
         tokens = tokens + self.ffn(self.norm2(tokens))
-        cells = self.to_cells(tokens).transpose(1, 2)
-        return x + F.fold(cells, x.shape[2:], self.kernel, padding=self.kernel // 2)
+        return x + self._summed(tokens.transpose(1, 2).unflatten(2, x.shape[2:]))
+
+    def _summed(self, tokens: Tensor) -> Tensor:
+        """Tokens ``(n, hidden, h, w)`` as cells ``(n, channels, h, w)``, summed where they overlap:
+        a transposed convolution, and as many biases as there are tokens around a cell.
+        """
+        shape = -1, self.kernel, self.kernel
+        weight = self.to_cells.weight.T.unflatten(1, shape)
+        bias = self.to_cells.bias.view(1, *shape)
+        ones, padding = torch.ones_like(tokens[:1, :1]), self.kernel // 2
+        summed = F.conv_transpose2d(tokens, weight, padding=padding)
+        return summed + F.conv_transpose2d(ones, bias, padding=padding)
 
     def _attended(self, tokens: Tensor) -> Tensor:
         n, count, width = tokens.shape
