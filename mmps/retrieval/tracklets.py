@@ -187,7 +187,7 @@ def appearances_of(rows: pa.Table, embeddings: np.ndarray) -> list[Appearance]:
     if not len(starts):
         return []
     counts = np.diff(starts, append=len(order))
-    means = np.add.reduceat(embeddings[order].astype(np.float64), starts)
+    means = np.add.reduceat(embeddings[order], starts)
     means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)
     spans = [
         [None if math.isnan(value) else value for value in extreme.reduceat(what, starts).tolist()]
@@ -203,7 +203,7 @@ def appearances_of(rows: pa.Table, embeddings: np.ndarray) -> list[Appearance]:
         sources,
         *spans,
         counts.tolist(),
-        means.astype(np.float32),
+        means,
         strict=True,
     )
     return [
