@@ -156,8 +156,8 @@ class LanceEngine:
     """
 
     def __init__(self, address: str, model: ModelTag | None, *, create: bool) -> None:
+        share_heap()  # before the import makes threads
         lancedb = require_extra('lancedb', 'gallery')
-        share_heap()  # before Lance has threads
         if address == MEMORY and (model is None or not create):
             raise GalleryError(f'{MEMORY} always begins empty; give the model to make a gallery')
         self.address = address
