@@ -79,7 +79,9 @@ def run(log: Path, script: str, *arguments: object, epochs: int = 1) -> None:
             stderr=None if 'synthetic' in script else subprocess.STDOUT,
             text=True,
         ) as process,
-        tqdm(unit='step', leave=False, mininterval=1 if sys.stderr.isatty() else 30) as bar,
+        tqdm(
+            unit='step', leave=False, delay=1, mininterval=1 if sys.stderr.isatty() else 30
+        ) as bar,
     ):
         for line in process.stdout:
             file.write(line)
