@@ -84,6 +84,16 @@ def _to_edges(boxes: Tensor) -> Tensor:
 class PyFasterRCNNRPNHead(RPNHead):
     """mmdet's head, which drops small boxes before it takes the best ``nms_pre``, not after.
 
+    Example:
+        >>> from mmps.testing.tiny_models import small_config
+        >>> model = small_config('oim/oim_r50-2017_prw.py').model
+        >>> head = MODELS.build(dict(model.rpn_head, test_cfg=model.test_cfg.rpn))
+        >>> maps = [torch.zeros(1, 18, 2, 2)], [torch.zeros(1, 36, 2, 2)]
+        >>> meta = dict(img_shape=(32, 32), scale_factor=(2.0, 2.0))
+        >>> (found,) = head.predict_by_feat(*maps, batch_img_metas=[meta])
+        >>> found.bboxes.tolist()  # of 32 pixels, 16 in the original image
+        [[0.0, 0.0, 31.0, 31.0]]
+
     Args:
         min_size: Least width and height of a proposal, in pixels of the original image.
         kwargs: See mmdet's ``RPNHead``.
@@ -124,6 +134,16 @@ class PyFasterRCNNBBoxHead(BBoxHead):
     """mmdet's head, which moves boxes in pixels of the original image.
 
     It matters where a box is ``x2 - x1 + 1`` wide, for a pixel there is another width here.
+
+    Example:
+        >>> coder = dict(type='PyFasterRCNNBBoxCoder')
+        >>> head = PyFasterRCNNBBoxHead(num_classes=1, reg_class_agnostic=True, bbox_coder=coder)
+        >>> meta = dict(img_shape=(64, 64), ori_shape=(32, 32), scale_factor=(2.0, 2.0))
+        >>> rois = torch.tensor([[0, 16.0, 16, 32, 48]])
+        >>> outputs = [torch.zeros(1, 2)], [torch.tensor([[0, 0, math.log(2), 0]])]
+        >>> (found,) = head.predict_by_feat([rois], *outputs, [meta])
+        >>> found.bboxes.round(decimals=1).tolist()  # 9 pixels of the original become 18
+        [[7.0, 16.0, 41.0, 48.0]]
     """
 
     def _predict_by_feat_single(

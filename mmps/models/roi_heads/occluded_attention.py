@@ -97,6 +97,10 @@ class StripeExchange:
 class TokenAttention(nn.Module):
     """Self-attention between the cells of each region, added to them.
 
+    Example:
+        >>> TokenAttention(channels=4, hidden=8, kernel=3, heads=2)(torch.rand(2, 4, 6, 5)).shape
+        torch.Size([2, 4, 6, 5])
+
     Args:
         channels: Channels of the regions.
         hidden: Width of a token.

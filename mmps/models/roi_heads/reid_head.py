@@ -16,6 +16,13 @@ from mmps.utils.dist import sum_over_ranks
 class EmbeddingHead(BaseModule):
     """Embeddings of people and their loss, whatever a subclass makes them from.
 
+    Example:
+        >>> class Tiny(EmbeddingHead):
+        ...     def unscaled(self, feats):
+        ...         return feats.mean((2, 3))
+        >>> Tiny(num_ids=5, embed_dim=4)(torch.rand(3, 4, 2, 2)).norm(dim=1).round()
+        tensor([1., 1., 1.])
+
     Args:
         num_ids: Labelled identities of the training set.
         embed_dim: Width of the embedding.

@@ -42,10 +42,10 @@ class RelationMixer(BaseModule):
     ):
         super().__init__(init_cfg)
         self.reduce = nn.Conv2d(in_channels, width, 1)
-        self.cell_gate, self.channel_gate = CellGate(), ChannelGate(width)
+        self.cell_gate, self.channel_gate = _CellGate(), _ChannelGate(width)
         self.cell_norm, self.channel_norm = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.cell_mlp = MixingLayers(size**2, expansion, dropout)
-        self.channel_mlp = MixingLayers(width, expansion, dropout)
+        self.cell_mlp = _MixingLayers(size**2, expansion, dropout)
+        self.channel_mlp = _MixingLayers(width, expansion, dropout)
         self.expand = nn.Conv2d(width, in_channels, 1)
         self.network = MODELS.build(network)
 
@@ -67,7 +67,7 @@ class RelationMixer(BaseModule):
         return gate(cells.reshape(shape)).flatten(2).transpose(1, 2)
 
 
-class MixingLayers(nn.Sequential):
+class _MixingLayers(nn.Sequential):
     """Two layers on the last axis."""
 
     def __init__(self, width: int, expansion: int, dropout: float):
@@ -80,7 +80,7 @@ class MixingLayers(nn.Sequential):
         )
 
 
-class CellGate(nn.Module):
+class _CellGate(nn.Module):
     """Weighs cells by the largest and the mean of their channels, around them."""
 
     def __init__(self):
@@ -93,7 +93,7 @@ class CellGate(nn.Module):
         return x * self.norm(self.conv(seen)).sigmoid()
 
 
-class ChannelGate(nn.Module):
+class _ChannelGate(nn.Module):
     """Weighs channels by their mean and their largest value."""
 
     def __init__(self, channels: int, reduction: int = 16):

@@ -64,6 +64,15 @@ class PooledRegion(BaseModule):
 class RoIStage(BaseModule):
     """One stage: maps of regions, their box head, and the re-ID head if it has one.
 
+    Example:
+        >>> network = dict(type='DenseNetIdentification', in_channels=4, num_layers=1)
+        >>> box_head = dict(type='BBoxHead', in_channels=36, roi_feat_size=1, num_classes=1)
+        >>> region = dict(type='PooledRegion', network=network)
+        >>> stage = RoIStage(region, box_head, None, None, dict(iou_threshold=0.4))
+        >>> results = stage(stage.maps(torch.rand(3, 4, 6, 6)))
+        >>> results['cls_score'].shape, results['bbox_pred'].shape
+        (torch.Size([3, 2]), torch.Size([3, 4]))
+
     Args:
         shared_head: Config of the region network: regions ``(n, c, h, w)`` to one map or several.
         bbox_head: Config of mmdet's box head, which takes the second map, or the only one. Without
@@ -132,6 +141,13 @@ class SequentialRoIHead(BaseModule):
     comes out. With one stage: the embedding of the proposal.
 
     Boxes stay in the frame of the features; :class:`PersonSearch` takes them to image pixels.
+
+    Example:
+        >>> from mmps.testing.tiny_models import slim_sequential
+        >>> head = MODELS.build(slim_sequential('seqnet/seqnet_r50_prw.py')).roi_head.eval()
+        >>> (rows,) = head.embed((torch.rand(1, 4, 8, 8),), [torch.tensor([[16.0, 16, 64, 96]])])
+        >>> rows.shape
+        torch.Size([1, 16])
 
     Args:
         bbox_roi_extractor: Config of the RoI extractor that all stages take regions with.
