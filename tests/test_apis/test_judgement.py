@@ -121,7 +121,7 @@ def test_nothing_changes_without_a_calibration(searcher, gallery, scene):
     result = searcher.search(scene, (1, 2, 30, 40), gallery=gallery)
     assert result.judgement is None
     content = json.loads(result.to_json())
-    assert set(content) == {'query', 'where', 'model', 'hits'}
+    assert set(content) == {'query', 'where', 'model', 'hits', 'appearances'}
     assert 'false_match' not in content['hits'][0]
     assert 'false_match' not in result.to_pandas().columns
 
