@@ -1,7 +1,6 @@
 """Tracklets: who is joined, and that it does not matter how and when rows came."""
 
 import numpy as np
-import pytest
 from helpers.galleries import model_tag, random_frame
 
 from mmps.retrieval import Gallery, IndexedFrame, Where, picture_quality
