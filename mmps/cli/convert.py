@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmps.cli.main import call_of
 from mmps.evaluation.functional.annotations import UNLABELLED
 from mmps.formats import FORMATS, SceneFiles, scene_files
 from mmps.formats.coco import SPLITS, UNKNOWN_CAMERA
@@ -134,9 +135,8 @@ def convert(
     config, new = write_config(out, images)
     kept = '' if new else ', which was there already'
     print(f'config: {config}{kept}; look at the data, and train with')
-    for script, command in (('analysis_tools/dataset_report.py', 'report'), ('train.py', 'train')):
-        script = Path('tools', script)
-        print(f'  {f"python {script}" if script.is_file() else f"mmps {command}"} {config}')
+    for script in ('analysis_tools/dataset_report.py', 'train.py'):
+        print(f'  {call_of(script)} {config}')
 
 
 def summary(index: SceneIndex) -> str:

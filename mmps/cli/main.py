@@ -41,6 +41,14 @@ def scripts() -> dict[str, Path]:
     return named | {name: path for name, path in others.items() if path not in taken}
 
 
+def call_of(script: str) -> str:
+    """How a script below ``tools/`` is called from the current folder, for messages."""
+    if Path('tools', script).is_file():
+        return f'python tools/{script}'
+    path = (PROJECT / 'tools' / script).resolve()
+    return f'mmps {next(name for name, other in scripts().items() if other == path)}'
+
+
 def overview() -> str:
     """A line for each subcommand: its name, and what its script says it does."""
     lines = ['usage: mmps COMMAND ...', '', 'mmps COMMAND --help says more of one:', '']

@@ -45,6 +45,14 @@ def test_options_and_errors_are_those_of_the_script(capsys, monkeypatch):
     assert 'error: config no_such_config.py does not exist' in capsys.readouterr().err
 
 
+def test_messages_call_a_script_as_it_can_be_called_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert main.call_of('index_gallery.py') == 'python tools/index_gallery.py'
+    monkeypatch.chdir(tmp_path)
+    assert main.call_of('index_gallery.py') == 'mmps index'
+    assert main.call_of('misc/make_synthetic_dataset.py') == 'mmps make-synthetic-dataset'
+
+
 @pytest.fixture(scope='module')
 def unpacked_wheel(tmp_path_factory):
     """Where a wheel of this checkout, built without a network, was unpacked."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from mmps.cli.common import run_tool
+from mmps.cli.main import call_of
 from mmps.utils.config import load_config
 
 MODEL = 'quick-start'
@@ -64,7 +65,7 @@ def run(log: Path, script: str, *arguments: object, epochs: int = 1) -> None:
         epochs: How often it goes through its data, where that is what takes long.
     """
     words = list(map(str, arguments))
-    print(f'\n$ python tools/{script} {shlex.join(words)}', flush=True)
+    print(f'\n$ {call_of(script)} {shlex.join(words)}', flush=True)
     log.parent.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     command = [sys.executable, '-u', TOOLS / script, *words]
@@ -191,9 +192,9 @@ def print_next_steps(arguments: argparse.Namespace) -> None:
     people = f'--gallery {arguments.work_dir / "people.lance"}'
     query = f'{scene} --box {box}'
     print('\nNow index the scenes, and look for somebody in them:')
-    print(f'python tools/index_gallery.py {model} {scene.parent} {people}')
+    print(f'{call_of("index_gallery.py")} {model} {scene.parent} {people}')
     print(
-        f'python tools/search_person.py {model} {query} {people} '
+        f'{call_of("search_person.py")} {model} {query} {people} '
         f'--show-dir {arguments.work_dir / "found"}'
     )
 
