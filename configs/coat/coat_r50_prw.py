@@ -14,14 +14,7 @@ test_dataloader = val_dataloader
 
 train_cfg = dict(max_epochs=13)
 param_scheduler = [
-    dict(
-        type='LinearLR',
-        start_factor=1e-3,
-        by_epoch=True,
-        begin=0,
-        end=1,
-        convert_to_iter_based=True,
-    ),
+    _base_.param_scheduler[0],
     dict(type='MultiStepLR', by_epoch=True, milestones=[10], gamma=0.1),
 ]
 

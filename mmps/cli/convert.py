@@ -173,10 +173,8 @@ test_dataloader = val_dataloader
 
 def write_config(data_root: Path, image_root: Path) -> tuple[Path, bool]:
     """A config that trains on what was written, and whether it is new: none is written over."""
-    root, base = (
-        Path(data_root).resolve(),
-        PROJECT / 'configs/custom/ps_densenet_slim_att_own_data.py',
-    )
+    root = Path(data_root).resolve()
+    base = PROJECT / 'configs/custom/ps_densenet_slim_att_own_data.py'
     path = Path(data_root, re.sub(r'\W', '_', root.name) + '.py')
     if root.is_relative_to(PROJECT):  # so that both can be moved together
         base = Path(os.path.relpath(base, root))
