@@ -1,4 +1,5 @@
 import os
+import sys
 import time
 
 # Tests run in as many processes as there are cores; theirs inherit it.
@@ -7,6 +8,9 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 os.environ['PYTHONPATH'] = os.pathsep.join(
     filter(None, (os.path.dirname(__file__), os.environ.get('PYTHONPATH')))
 )
+
+# OpenVINO, which tests import themselves, tells nobody of it.
+sys.modules.setdefault('openvino_telemetry', None)
 
 import pytest
 import torch

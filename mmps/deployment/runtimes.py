@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -168,6 +169,8 @@ def _openvino_core():
     """One for the process: with the last core its plug-in is unloaded, which other objects of
     OpenVINO's that are still there do not survive.
     """
+    # without it OpenVINO does not tell Google Analytics of each start, for which it forks
+    sys.modules.setdefault('openvino_telemetry', None)
     return require_extra('openvino', 'export').Core()
 
 

@@ -1,5 +1,8 @@
 """Two networks in files: what goes in and what comes out, and the files that we write."""
 
+import subprocess
+import sys
+
 import numpy as np
 import onnx
 import openvino
@@ -262,3 +265,14 @@ def test_pipelines_that_cannot_be_exported(tmp_path, steps, message):
     with pytest.raises(UserError, match=message):
         write_two_step(model, tmp_path / 'x.yml', 'x', 'x')
     assert not list(tmp_path.iterdir())
+
+
+def test_openvino_tells_nobody_that_it_was_started():
+    """Its telemetry forks the process to send."""
+    code = (
+        'import os, sys; os.register_at_fork(before=lambda: os.write(1, b"forked"));'
+        'from mmps.deployment.runtimes import _openvino_core; _openvino_core();'
+        'print("openvino.tools.ovc" in sys.modules, "openvino_telemetry.main" in sys.modules)'
+    )
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ['True', 'False'], done.stderr
