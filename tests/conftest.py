@@ -9,9 +9,6 @@ os.environ['PYTHONPATH'] = os.pathsep.join(
     filter(None, (os.path.dirname(__file__), os.environ.get('PYTHONPATH')))
 )
 
-# OpenVINO, which tests import themselves, tells nobody of it.
-sys.modules.setdefault('openvino_telemetry', None)
-
 import pytest
 import torch
 import yapf.yapflib.yapf_api
@@ -21,6 +18,8 @@ from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmengine.visualization import Visualizer
 
+# OpenVINO, which tests import themselves, tells nobody of it.
+sys.modules.setdefault('openvino_telemetry', None)
 # A runner formats its config a dozen times, 0.4 s each; the program it writes is the same without.
 yapf.yapflib.yapf_api.FormatCode = lambda text, **options: (text, True)
 
