@@ -59,6 +59,11 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         action='store_true',
         help='find people in single frames, however often somebody is in view for a while',
     )
+    parser.add_argument(
+        '--no-scenes',
+        action='store_true',
+        help='similarities of people alone, where the model (GFN) would weigh scenes too',
+    )
     add_filter_arguments(parser)
     parser.add_argument(
         '--approximate', action='store_true', help="use the gallery's index, if it has one"
@@ -114,6 +119,7 @@ def search(arguments: argparse.Namespace) -> SearchResult:
             min_similarity=arguments.min_similarity,
             other_scenes=arguments.other_scenes,
             per_frame=arguments.per_frame,
+            scene_weighting=not arguments.no_scenes,
         )
     except AmbiguousQueryError as error:
         message = str(error).replace('give the box', 'give --box')

@@ -237,6 +237,7 @@ def _indexed(
             time=frame.time,
             camera=frame.camera,
             metadata=frame.metadata,
+            scene=people.scene,
             quality=picture_quality(people.bboxes, people.scores, _sharpness(frame.image, people)),
         )
         done()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -148,7 +149,10 @@ class TorchNetwork(Network):
         with torch.no_grad():
             if boxes is None:
                 samples = self.model.test_step(batch)
-                return [_people(sample.pred_instances) for sample in samples]
+                return [
+                    replace(_people(sample.pred_instances), scene=_of(sample, 'scene_embedding'))
+                    for sample in samples
+                ]
             batch = self.model.data_preprocessor(batch)
             samples = self.model.embed(batch['inputs'], batch['data_samples'])
         return [
@@ -156,6 +160,8 @@ class TorchNetwork(Network):
                 np.asarray(given, np.float32).reshape(-1, 4),
                 np.ones(len(given), np.float32),
                 _array(sample.query_instances.embeddings),
+                scene=_of(sample, 'scene_embedding'),
+                scene_filters=_of(sample.query_instances, 'scene_filters'),
             )
             for given, sample in zip(boxes, samples, strict=True)
         ]
@@ -220,6 +226,10 @@ def _people(instances) -> People:
 
 def _array(tensor) -> np.ndarray:
     return tensor.float().cpu().numpy()
+
+
+def _of(sample, key: str) -> np.ndarray | None:
+    return _array(sample.get(key)) if key in sample else None
 
 
 class OnnxNetwork(Network):

@@ -31,12 +31,16 @@ class People:
         embeddings: (n, D) float32 of unit norm; their inner product is the similarity.
         image: What they were found in, for :meth:`plot`: a path, or (h, w, 3) uint8 BGR. None where
             it was not kept.
+        scene: (S,) float32 embedding of the whole image, where the network makes one.
+        scene_filters: (n, 3 * S + 2) float32, what each looks for in scenes, of given boxes only.
     """
 
     bboxes: np.ndarray
     scores: np.ndarray
     embeddings: np.ndarray = field(repr=False)
     image: str | np.ndarray | None = field(default=None, repr=False)
+    scene: np.ndarray | None = field(default=None, repr=False)
+    scene_filters: np.ndarray | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.bboxes)
@@ -49,6 +53,7 @@ class People:
             bboxes=self.bboxes[index],
             scores=self.scores[index],
             embeddings=self.embeddings[index],
+            scene_filters=None if self.scene_filters is None else self.scene_filters[index],
         )
 
     def __iter__(self) -> Iterator[People]:

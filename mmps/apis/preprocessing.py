@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -228,7 +228,8 @@ def model_tag(
             file == Path(checkpoint).with_suffix('.py') and not file.is_file()
         )
         name = file.stem if alone else f'{file.stem}, {Path(checkpoint).name}'
-    return ModelTag(digest.hexdigest(), model.embed_dim, name)
+    scenes = getattr(model, 'scene_head', None)
+    return ModelTag(digest.hexdigest(), model.embed_dim, name, scenes.embed_dim if scenes else 0)
 
 
 def _computed(entry: Any) -> Any:
@@ -245,7 +246,8 @@ def _computed(entry: Any) -> Any:
 def model_file(config: Config, model: nn.Module, checkpoint: str | os.PathLike) -> ModelFile:
     """What a file says about the model of a config with the weights of a checkpoint."""
     divisor = model.data_preprocessor.pad_size_divisor
-    return ModelFile(model_tag(config, model, checkpoint), divisor, plain_steps(config))
+    tag = replace(model_tag(config, model, checkpoint), scene_dim=0)  # people alone are exported
+    return ModelFile(tag, divisor, plain_steps(config))
 
 
 def plain_steps(config: Config) -> tuple[dict[str, Any], ...]:

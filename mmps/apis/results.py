@@ -40,11 +40,14 @@ class Query:
         image: Absolute path of the image they are in, or (h, w, 3) uint8 BGR.
         bbox: (4,) float32 xyxy in its pixels.
         embedding: (D,) float32 of unit norm.
+        scene_filter: (3 * S + 2,) float32, what the person looks for in scenes; None where the
+            model makes none, or the image is no scene.
     """
 
     image: str | np.ndarray = field(repr=False)
     bbox: np.ndarray
     embedding: np.ndarray = field(repr=False)
+    scene_filter: np.ndarray | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -166,7 +169,7 @@ class SearchResult:
         content = dict(
             query=dict(image=image, bbox=self.query.bbox.tolist()),
             where=None if self.where is None else asdict(self.where),
-            model=asdict(self.gallery.model),
+            model=self.gallery.model.as_dict(),
             hits=[_hit_as_json(hit) for hit in self.hits],
         )
         if self.judgement is not None:

@@ -201,11 +201,14 @@ class PersonSearcher:
         Raises:
             ValueError: A box is empty or outside the image.
         """
+        return self._described(image, boxes).embeddings
+
+    def _described(self, image: ImageLike, boxes: np.ndarray | Sequence) -> People:
         pixels = as_image(image)
         checked = [check_box(box, pixels) for box in boxes]
         given = np.array(checked, np.float32).reshape(-1, 4)
         (people,) = self.network([pixels], [given])
-        return people.embeddings
+        return people
 
     def index(
         self,
@@ -322,8 +325,10 @@ class PersonSearcher:
             whole = np.array([0, 0, *pixels.shape[1::-1]], np.float32)
             return Query(kept, whole, self.embed(scene, [place])[0])
         if box is not None:
-            bbox = check_box(box, pixels)
-            return Query(kept, bbox, self.embed(pixels, [bbox])[0])
+            people = self._described(pixels, [box])
+            filters = people.scene_filters
+            scene_filter = None if filters is None else filters[0]
+            return Query(kept, people.bboxes[0], people.embeddings[0], scene_filter)
         people = replace(self.detect(pixels), image=kept)
         name = 'the query image' if isinstance(image, np.ndarray) else str(image)
         if not len(people):
@@ -337,6 +342,8 @@ class PersonSearcher:
                 f'{people.describe()}',
                 people,
             )
+        if people.scene is not None:  # what somebody looks for in scenes is known of given boxes
+            return self.query(image, people.bboxes[0])
         return Query(kept, people.bboxes[0], people.embeddings[0])
 
     def search(
@@ -352,6 +359,7 @@ class PersonSearcher:
         min_similarity: float | None = None,
         other_scenes: bool = False,
         per_frame: bool = False,
+        scene_weighting: bool = True,
     ) -> SearchResult:
         """Find a person again.
 
@@ -368,6 +376,9 @@ class PersonSearcher:
             min_similarity: Leave out who looks less similar.
             other_scenes: Leave out the images that the person was given in.
             per_frame: Find people in single frames instead of appearances.
+            scene_weighting: Multiply similarities by the factors of scenes, as the evaluation does,
+                where model and gallery have scenes and all pictures are whole ones. Hits are then
+                not judged: a calibration is of similarities alone.
 
         Raises:
             AmbiguousQueryError: See :meth:`query`.
@@ -389,7 +400,10 @@ class PersonSearcher:
         query = replace(queries[0], embedding=refined_query(rows[0], wrong=rows[1]))
         scenes = {one.image for one in queries if other_scenes and isinstance(one.image, str)}
         left_out = {p.id for scene in scenes for p in gallery.people_in(scene, 0)}
+        filters = [one.scene_filter for one in queries if one.scene_filter is not None]
+        weighted = scene_weighting and len(filters) == len(queries) and gallery.model.scene_dim > 0
         asked = (query.embedding[None], top_k + len(left_out), where, approximate)
+        asked += (np.stack(filters)[None],) if weighted else ()
         least = -np.inf if min_similarity is None else min_similarity
         appearances: list[Appearance] = []
         if per_frame:
@@ -403,7 +417,7 @@ class PersonSearcher:
         hits = hits[:top_k]
         judgement = None
         # What strangers look like was learned with single pictures.
-        if calibration is not None and len(queries) == 1 and not others:
+        if calibration is not None and len(queries) == 1 and not others and not weighted:
             judgement = Judgement.of(hits, calibration, gallery.count(where))
         return SearchResult(query, hits, gallery, where, judgement, appearances)
 

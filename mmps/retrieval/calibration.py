@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,7 +44,7 @@ def save_calibration(path: str | os.PathLike, calibration: Calibration, model: M
         key: value.tolist() if isinstance(value, np.ndarray) else value
         for key, value in vars(calibration).items()
     }
-    write_json(path, dict(model=asdict(model), **content))
+    write_json(path, dict(model=model.as_dict(), **content))
 
 
 def load_calibration(path: str | os.PathLike, model: ModelTag) -> Calibration:

@@ -56,12 +56,29 @@ class Engine(Protocol):
         """All rows of ``step`` frames at a time, with their embeddings."""
 
     def search(
-        self, queries: np.ndarray, top_k: int, where: Where | None, *, approximate: bool
+        self,
+        queries: np.ndarray,
+        top_k: int,
+        where: Where | None,
+        *,
+        approximate: bool,
+        scene_filters: np.ndarray | None = None,
     ) -> list[list[Hit]]:
-        """The most similar people of each query (q, D), best first."""
+        """The most similar people of each query (q, D), best first.
+
+        Args:
+            scene_filters: (q, p, 3 * S + 2), given only where the model embeds scenes: they weigh
+                the similarities, which are then computed exactly.
+        """
 
     def search_tracklets(
-        self, queries: np.ndarray, top_k: int, where: Where | None, *, approximate: bool
+        self,
+        queries: np.ndarray,
+        top_k: int,
+        where: Where | None,
+        *,
+        approximate: bool,
+        scene_filters: np.ndarray | None = None,
     ) -> list[list[Hit]]:
         """As :meth:`search`, but of each tracklet only the most similar; who is in none counts."""
 

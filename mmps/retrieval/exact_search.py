@@ -34,6 +34,7 @@ def nearest_rows(
     top_k: int,
     allowed: np.ndarray | None,
     tie_keys: Callable[[np.ndarray], list[np.ndarray]],
+    weights: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """For each query the ``top_k`` rows with the largest inner product, best first.
 
@@ -44,6 +45,8 @@ def nearest_rows(
         allowed: (N,) bool rows that take part; None: all.
         tie_keys: Gives arrays (m,) by which rows (m,) of equal similarity are sorted, the first
             one first.
+        weights: Factors (q, I) float32 in 0..1 of the similarities of rows, and which of them is
+            that of each row, (N,); None: 1.
 
     Returns:
         Indices (m,) and similarities (m,) float32, m being ``top_k`` or the number of rows.
@@ -57,7 +60,10 @@ def nearest_rows(
         count = len(chunk) if mask is None else np.count_nonzero(mask)
         if not count:
             continue
-        if count == len(chunk):
+        if weights is not None:
+            rows = start + (np.arange(len(chunk)) if mask is None else np.flatnonzero(mask))
+            near.add(queries @ matrix[rows].T * weights[0][:, weights[1][rows]], rows)
+        elif count == len(chunk):
             near.add(queries @ chunk.T, start)
         elif count < gather * len(chunk):
             rows = np.flatnonzero(mask)
@@ -65,8 +71,10 @@ def nearest_rows(
         else:
             near.add(queries @ chunk.T, start, mask)
     return [
-        sorted_exactly(query, matrix, rows, top_k, tie_keys)
-        for query, rows in zip(queries, near.rows(), strict=True)
+        sorted_exactly(
+            query, matrix, rows, top_k, tie_keys, weights and weights[0][number, weights[1][rows]]
+        )
+        for number, (query, rows) in enumerate(zip(queries, near.rows(), strict=True))
     ]
 
 
@@ -155,11 +163,14 @@ def sorted_exactly(
     rows: np.ndarray,
     top_k: int,
     tie_keys: Callable[[np.ndarray], list[np.ndarray]],
+    weights: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """As :func:`nearest_rows`, of one query (D,) and some rows (n,) only."""
+    """As :func:`nearest_rows`, of one query (D,) and some rows (n,) with weights (n,) only."""
     parts = range(0, len(rows), CHUNK_ROWS // 8)
     exact = [exact_similarities(query, matrix, rows[i : i + CHUNK_ROWS // 8]) for i in parts]
     similarities = np.concatenate(exact) if exact else np.zeros(0, np.float32)
+    if weights is not None:
+        similarities *= weights
     if len(rows) > 2 * top_k + _GROUP:  # many ties: their names are the costly part
         level = np.partition(similarities, -top_k)[-top_k]
         kept = similarities >= level

@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -119,7 +119,7 @@ class Gallery:
         Raises:
             ValueError: A frame does not fit, or two are the same.
         """
-        checked = [checked_frame(frame, self.model.embed_dim) for frame in frames]
+        checked = [checked_frame(frame, self.model) for frame in frames]
         if not checked:
             return
         names = [(frame.source, frame.frame) for frame in checked]
@@ -156,6 +156,7 @@ class Gallery:
         top_k: int = 20,
         where: Where | None = None,
         approximate: bool = False,
+        scene_filters: np.ndarray | None = None,
     ) -> list[list[Hit]]:
         """Find the people that look most like some others.
 
@@ -165,6 +166,10 @@ class Gallery:
             where: Search only among those that pass.
             approximate: Search with an index, where there is one: in LanceDB once
                 :meth:`build_index` was called, in Milvus always. Without one the search is exact.
+            scene_filters: (q, 3 * S + 2) float32, what each query looks for in scenes, or
+                (q, p, 3 * S + 2) of several pictures of it: similarities are multiplied by
+                :func:`~mmps.evaluation.functional.scene_factors`, the mean of those of several,
+                and searches are exact. None, or a gallery without scenes: all weigh alike.
 
         Returns:
             For each query at most ``top_k`` people, best first; of equally similar ones first the
@@ -174,7 +179,8 @@ class Gallery:
             ValueError: Embeddings of another length, or not finite; ``top_k`` below 1.
         """
         queries = self._checked(embeddings, top_k)
-        return self._engine.search(queries, top_k, where, approximate=approximate)
+        options = self._options(len(queries), approximate, scene_filters)
+        return self._engine.search(queries, top_k, where, **options)
 
     def appearances(
         self,
@@ -182,12 +188,14 @@ class Gallery:
         top_k: int = 20,
         where: Where | None = None,
         approximate: bool = False,
+        scene_filters: np.ndarray | None = None,
     ) -> list[list[Appearance]]:
         """As :meth:`search`, but of everybody who appears for a while only the most similar
         detection counts, so that ``top_k`` is the number of appearances.
         """
         queries = self._checked(embeddings, top_k)
-        found = self._engine.search_tracklets(queries, top_k, where, approximate=approximate)
+        options = self._options(len(queries), approximate, scene_filters)
+        found = self._engine.search_tracklets(queries, top_k, where, **options)
         return [self._appearances(hits) for hits in found]
 
     def appearances_of(self, ids: Sequence[int]) -> list[Appearance]:
@@ -237,6 +245,22 @@ class Gallery:
         if top_k < 1:
             raise ValueError(f'top_k is {top_k}, but has to be at least 1')
         return queries
+
+    def _options(
+        self, queries: int, approximate: bool, scene_filters: np.ndarray | None
+    ) -> dict[str, Any]:
+        if scene_filters is None or not self.model.scene_dim:
+            return dict(approximate=approximate)
+        filters = np.asarray(scene_filters, np.float32)
+        filters = filters[:, None] if filters.ndim == 2 else filters
+        width = 3 * self.model.scene_dim + 2
+        if filters.ndim != 3 or filters.shape[::2] != (queries, width) or not filters.size:
+            raise ValueError(
+                f'scene_filters have shape {np.shape(scene_filters)}, not ({queries}, {width})'
+            )
+        if not np.isfinite(filters).all():
+            raise ValueError('scene_filters are not finite')
+        return dict(approximate=approximate, scene_filters=filters)
 
     def _appearances(self, hits: Sequence[Hit]) -> list[Appearance]:
         alone = [hit.id for hit in hits if not hit.tracklet]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from mmps.evaluation.functional.scenes import scene_factors
 from mmps.utils.errors import require_extra
 from mmps.utils.files import whole_file
 from mmps.utils.memory import share_heap
@@ -36,6 +37,7 @@ from .rows import (
     FIX,
     GROUPING,
     NOBODY,
+    SCENE,
     check_rows,
     column,
     completed,
@@ -44,7 +46,17 @@ from .rows import (
     model_of,
     schema_of,
 )
-from .snapshot import ADDRESS, EMBEDDING, Snapshot, extended, read_snapshot, scan
+from .snapshot import (
+    ADDRESS,
+    BATCH,
+    EMBEDDING,
+    Scenes,
+    Snapshot,
+    extended,
+    read_scenes,
+    read_snapshot,
+    scan,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -169,6 +181,7 @@ class LanceEngine:
         self._thread_lock = threading.RLock()
         self._snapshot_lock = threading.Lock()
         self._snapshot: Snapshot | None = None
+        self._scenes: Scenes | None = None
         with self._understood():
             self._connection = lancedb.connect(uri, session=self._session)
             if not self._exists():
@@ -199,33 +212,48 @@ class LanceEngine:
         for condition in among('frame_id', frame_ids, step=step):
             rows = self._reading(
                 lambda table, which=condition: self._checked(
-                    scan(table, [*COLUMNS, EMBEDDING], which).to_arrow()
+                    scan(table, [*COLUMNS, EMBEDDING, SCENE], which).to_arrow()
                 )
             )
             if len(rows):
                 yield rows
 
     def search(
-        self, queries: np.ndarray, top_k: int, where: Where | None, *, approximate: bool
+        self,
+        queries: np.ndarray,
+        top_k: int,
+        where: Where | None,
+        *,
+        approximate: bool,
+        scene_filters: np.ndarray | None = None,
     ) -> list[list[Hit]]:
-        if approximate and self._reading(_indexed):
+        if approximate and scene_filters is None and self._reading(_indexed):
             return [self._search_index(query, top_k, where) for query in queries]
         snapshot = self.snapshot(embeddings=True)
-        found = self._nearest(snapshot, queries, top_k, where)
+        weights = self._weights(snapshot, scene_filters)
+        found = self._nearest(snapshot, queries, top_k, where, weights)
         return [hits_of(snapshot.rows.take(places), alike) for places, alike in found]
 
     def search_tracklets(
-        self, queries: np.ndarray, top_k: int, where: Where | None, *, approximate: bool
+        self,
+        queries: np.ndarray,
+        top_k: int,
+        where: Where | None,
+        *,
+        approximate: bool,
+        scene_filters: np.ndarray | None = None,
     ) -> list[list[Hit]]:
-        if approximate and self._reading(_indexed):
+        if approximate and scene_filters is None and self._reading(_indexed):
             return one_of_each(
                 lambda many: [self._search_index(query, many, where) for query in queries], top_k
             )
         snapshot = self.snapshot(embeddings=True)
+        weights = self._weights(snapshot, scene_filters)
         tracklets, many = column(snapshot.rows, 'tracklet'), SPREAD * top_k
         hits: dict[int, list[Hit]] = {}
         while left := [number for number in range(len(queries)) if number not in hits]:
-            found = self._nearest(snapshot, queries[left], many, where)
+            some = weights and (weights[0][left], weights[1])
+            found = self._nearest(snapshot, queries[left], many, where, some)
             for number, (places, similarities) in zip(left, found, strict=True):
                 own = tracklets[places]
                 own = np.where(own == 0, -1 - places, own)  # who is in none is one alone
@@ -237,7 +265,12 @@ class LanceEngine:
         return [hits[number] for number in range(len(queries))]
 
     def _nearest(
-        self, snapshot: Snapshot, queries: np.ndarray, top_k: int, where: Where | None
+        self,
+        snapshot: Snapshot,
+        queries: np.ndarray,
+        top_k: int,
+        where: Where | None,
+        weights: tuple[np.ndarray, np.ndarray] | None,
     ) -> list[tuple[np.ndarray, np.ndarray]]:
         """Places and similarities of the most similar people of each query."""
         rows, people = snapshot.rows, snapshot.people
@@ -246,9 +279,26 @@ class LanceEngine:
             allowed = people if allowed is None else allowed & people
         if allowed is not None and allowed.all():
             allowed = None
-        return nearest_rows(
-            queries, snapshot.embeddings, top_k, allowed, lambda some: tie_keys(rows, some)
-        )
+        ties = lambda some: tie_keys(rows, some)  # noqa: E731
+        return nearest_rows(queries, snapshot.embeddings, top_k, allowed, ties, weights)
+
+    def _weights(
+        self, snapshot: Snapshot, filters: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """Factors (q, I) of the scenes of a snapshot, and which is that of each row (n,)."""
+        if filters is None:
+            return None
+        with self._snapshot_lock:
+            self._scenes = self._reading(
+                lambda table: read_scenes(self._scenes, snapshot, table, self.address)
+            )
+            scenes = self._scenes
+        parts = [
+            scene_factors(filters.reshape(-1, filters.shape[-1]), some)
+            for some in np.split(scenes.rows, range(BATCH, len(scenes.rows), BATCH))
+        ]
+        factors = np.concatenate(parts, 1).reshape(*filters.shape[:2], -1).mean(1)
+        return factors, scenes.of_row
 
     def replace(self, rows: pa.Table) -> None:
         frames = next(among('frame_id', np.unique(column(rows, 'frame_id')), step=len(rows)))

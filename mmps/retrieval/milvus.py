@@ -13,7 +13,6 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -76,6 +75,12 @@ class MilvusEngine:
         self.address = f'{SCHEME}{host}/{self._name}'  # without the password
         if not host or not self._name.isidentifier():
             raise GalleryError(f'{self.address}: expected {SCHEME}HOST:PORT/COLLECTION')
+        if model is not None and model.scene_dim:
+            raise GalleryError(
+                f'{self.address}: galleries in Milvus keep no embeddings of scenes, and '
+                f'{model.name} makes some; use a gallery of LanceDB, or the config without a '
+                'scene_head, which takes the same checkpoint'
+            )
         with _logs_kept_open():
             self._milvus = require_extra('pymilvus', 'milvus')
         with self._understood():
@@ -278,7 +283,7 @@ class MilvusEngine:
                 raise
             return  # another process has made it meanwhile
         empty |= {'row': _MODEL_ROW, 'source': ''}
-        empty |= {'metadata': json.dumps(asdict(model))}
+        empty |= {'metadata': json.dumps(model.as_dict())}
         empty |= {'embedding': np.zeros(model.embed_dim, np.float32)}
         self._client.insert(self._name, [empty])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from numbers import Real
 from typing import NamedTuple
 
@@ -54,11 +54,17 @@ class ModelTag:
             search each other's galleries.
         embed_dim: D, the length of an embedding.
         name: For people, e.g. the names of config and checkpoint.
+        scene_dim: Length of the embedding of a whole image; 0: it makes none.
     """
 
     fingerprint: str
     embed_dim: int
     name: str
+    scene_dim: int = 0
+
+    def as_dict(self) -> dict[str, str | int]:
+        """For files; as it was before there were scenes where there are none."""
+        return {key: value for key, value in asdict(self).items() if key != 'scene_dim' or value}
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,7 @@ class IndexedFrame:
         tracklets: (n,) int64 the tracklet of each person, 0 for none; None: they are joined later,
             see :meth:`mmps.retrieval.Gallery.group`.
         quality: (n,) float32, how good a picture each is of the person, 0..1; None: unknown.
+        scene: (S,) float32 embedding of the whole image, where the model of the gallery makes one.
     """
 
     source: str
@@ -93,6 +100,7 @@ class IndexedFrame:
     metadata: Mapping[str, Value] = field(default_factory=dict)
     tracklets: np.ndarray | None = None
     quality: np.ndarray | None = None
+    scene: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -138,7 +146,8 @@ class Hit:
 
     Attributes:
         id: The person's number in the gallery: the same wherever the same frame is indexed.
-        similarity: Inner product of the embeddings, -1..1; NaN where nothing was searched for.
+        similarity: Inner product of the embeddings, -1..1, times the factor of the scene where
+            scenes weigh; NaN where nothing was searched for.
         bbox: x1, y1, x2, y2 in original pixels.
         score: Detection score.
         source: As in :class:`IndexedFrame`, and so are the others.
@@ -235,8 +244,8 @@ class GalleryInfo:
     appearances: int = 0
 
 
-def checked_frame(frame: IndexedFrame, dim: int) -> IndexedFrame:
-    """The frame with arrays of the right types.
+def checked_frame(frame: IndexedFrame, model: ModelTag) -> IndexedFrame:
+    """The frame with arrays of the right types, for a gallery of a model.
 
     Raises:
         ValueError: Something does not fit; the message names the frame and the part of it.
@@ -247,8 +256,15 @@ def checked_frame(frame: IndexedFrame, dim: int) -> IndexedFrame:
     _check_text(name, frame.source)
     check_description(frame.camera, frame.time, frame.metadata, name)
     count = len(frame.scores)
-    shapes = {'bboxes': (count, 4), 'scores': (count,), 'embeddings': (count, dim)}
-    arrays = {}
+    shapes = {'bboxes': (count, 4), 'scores': (count,), 'embeddings': (count, model.embed_dim)}
+    arrays: dict[str, np.ndarray | None] = {'scene': None}
+    if model.scene_dim:
+        if frame.scene is None:
+            raise ValueError(
+                f'{name}: the gallery keeps an embedding of each scene, and this frame has none; '
+                'index it with the network that made the gallery, in PyTorch'
+            )
+        shapes['scene'] = (model.scene_dim,)
     for part, shape in shapes.items():
         array = np.asarray(getattr(frame, part), np.float32)
         array = array.reshape(shape) if not array.size and not count else array

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING
@@ -50,6 +49,9 @@ COLUMNS = (*DESCRIPTION, *GROUPING, 'checksum')
 UNKNOWN = ('offset', 'time', 'camera')
 """Columns in which null stands for unknown."""
 
+SCENE = 'scene'
+"""Only where the model embeds scenes: that of the row's frame, and its checksum, as words."""
+
 FIX = 'restore the gallery from a backup, or drop it and index again'
 """What to do about a damaged one."""
 
@@ -66,13 +68,15 @@ def schema_of(model: ModelTag) -> pa.Schema:
     types |= {name: pa.from_numpy_dtype(dtype) for name, dtype in GROUPING.items()}
     types['checksum'] = pa.int64()
     types['embedding'] = pa.list_(pa.float32(), model.embed_dim)
+    if model.scene_dim:
+        types[SCENE] = pa.list_(pa.uint32(), model.scene_dim + 2)
     # Lance then refuses to commit two writes of one row that did not see each other
     key = {'lance-schema:unenforced-primary-key': 'true'}
     fields = [
         pa.field(name, kind, nullable=name in UNKNOWN, metadata=key if name == 'id' else None)
         for name, kind in types.items()
     ]
-    return pa.schema(fields, metadata={_MODEL: json.dumps(asdict(model))})
+    return pa.schema(fields, metadata={_MODEL: json.dumps(model.as_dict())})
 
 
 def model_of(schema: pa.Schema, address: str) -> ModelTag:
@@ -168,6 +172,11 @@ def rows_of(frames: Sequence[IndexedFrame], model: ModelTag) -> pa.Table:
         'checksum': np.zeros(len(of_row), np.int64),
         'embedding': embedding_column(embeddings),
     }
+    if model.scene_dim:
+        scenes = np.stack([frame.scene for frame in frames])[of_row]
+        checksums = _scene_checksums(scenes, frame_ids)
+        words = np.concatenate([scenes.view(np.uint32), checksums.view(np.uint32)], 1)
+        columns[SCENE] = embedding_column(words)
     return with_checksums(pa.table(columns, schema_of(model)))
 
 
@@ -203,19 +212,44 @@ def completed(rows: pa.Table) -> pa.Table:
     return rows
 
 
+def scenes_in(rows: pa.Table, address: str) -> np.ndarray:
+    """Embeddings (n, S) float32 of the scenes of rows that have them.
+
+    Raises:
+        DamagedGalleryError: One is not what was written.
+    """
+    words = embeddings_in(rows, SCENE)
+    scenes = np.ascontiguousarray(words[:, :-2]).view(np.float32)
+    checksums = np.ascontiguousarray(words[:, -2:]).view(np.int64)
+    wrong = (_scene_checksums(scenes, column(rows, 'frame_id')) != checksums).any(1)
+    if wrong.any():
+        number = column(rows, 'frame_id')[np.argmax(wrong)]
+        raise DamagedGalleryError(
+            f'{address}: embeddings of {np.count_nonzero(wrong)} scenes are not what was written, '
+            f'the first of the frame with id {number}; {FIX}'
+        )
+    return scenes
+
+
+def _scene_checksums(scenes: np.ndarray, frame_ids: np.ndarray) -> np.ndarray:
+    """(n, 1) int64."""
+    return (embedding_checksums(scenes) ^ frame_ids)[:, None]
+
+
 def embedding_column(embeddings: np.ndarray) -> pa.Array:
-    """Embeddings (n, D) float32 as a column of a table."""
+    """Embeddings (n, D) float32, or other rows of numbers, as a column of a table."""
     pa = require_extra('pyarrow', 'gallery')
     return pa.FixedSizeListArray.from_arrays(
         pa.array(np.ascontiguousarray(embeddings).reshape(-1)), embeddings.shape[1]
     )
 
 
-def embeddings_in(rows: pa.Table) -> np.ndarray:
-    """Embeddings (n, D) float32 of rows that have them."""
-    column = rows.column('embedding')
+def embeddings_in(rows: pa.Table, name: str = 'embedding') -> np.ndarray:
+    """Embeddings (n, D) float32 of rows that have them, or a column of that kind."""
+    column = rows.column(name)
     chunks = [chunk.flatten().to_numpy() for chunk in column.chunks]
-    flat = np.concatenate(chunks) if chunks else np.zeros(0, np.float32)
+    kind = column.type.value_type.to_pandas_dtype()
+    flat = np.concatenate(chunks) if chunks else np.zeros(0, kind)
     return flat.reshape(-1, column.type.list_size)
 
 

@@ -12,7 +12,17 @@ import numpy as np
 from mmps.utils.errors import require_extra
 
 from .engine import places_of
-from .rows import COLUMNS, NOBODY, TEXTS, check_rows, column, completed, embeddings_in
+from .rows import (
+    COLUMNS,
+    NOBODY,
+    SCENE,
+    TEXTS,
+    check_rows,
+    column,
+    completed,
+    embeddings_in,
+    scenes_in,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -176,6 +186,58 @@ def extended(known: Snapshot, table: Any, address: str) -> Snapshot | None:
     if len(added):
         return _with_rows(known, table, addresses, alive, column(added, ADDRESS), address)
     return replace(known, version=table.version, addresses=addresses, alive=alive)
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """The scenes that the rows of a snapshot are of.
+
+    Attributes:
+        addresses: (I,) int64, ascending: of the row that each was read from.
+        rows: (I, S) float32.
+        of_row: (n,) which of them is that of each row of the snapshot.
+    """
+
+    addresses: np.ndarray
+    rows: np.ndarray
+    of_row: np.ndarray
+
+
+def read_scenes(known: Scenes | None, snapshot: Snapshot, table: Any, address: str) -> Scenes:
+    """The scenes of a snapshot, of which those that are known already are not read again.
+
+    Args:
+        known: Of an earlier snapshot.
+        snapshot: Of the table.
+        table: Of LanceDB.
+        address: Of the gallery, for messages.
+
+    Raises:
+        DamagedGalleryError: A scene is not what was written.
+    """
+    frames = column(snapshot.rows, 'frame_id')
+    alive = np.arange(len(frames))
+    if snapshot.alive is not None:
+        alive = alive[snapshot.alive]
+    _, first, inverse = np.unique(frames[alive], return_index=True, return_inverse=True)
+    wanted = snapshot.addresses[alive[first]]
+    order = np.argsort(wanted)
+    of_row = np.zeros(len(frames), np.int64)
+    of_row[alive] = np.argsort(order)[inverse]
+    wanted = wanted[order]
+    space = np.empty((len(wanted), table.schema.field(SCENE).type.list_size - 2), np.float32)
+    missing = np.ones(len(wanted), bool)
+    if known is not None and len(known.addresses):
+        places = np.minimum(np.searchsorted(known.addresses, wanted), len(known.addresses) - 1)
+        missing = known.addresses[places] != wanted
+        space[~missing] = known.rows[places[~missing]]
+    unread = np.flatnonzero(missing)
+    for some in np.split(unread, range(BATCH, len(unread), BATCH)) if len(unread) else ():
+        taken = table.take_row_ids(wanted[some].tolist()).select(['frame_id', SCENE])
+        taken = taken.with_row_id().to_arrow()
+        places = np.searchsorted(wanted, column(taken, ADDRESS).astype(np.int64))
+        space[places] = scenes_in(taken, address)
+    return Scenes(wanted, space, of_row)
 
 
 def _with_rows(

@@ -24,7 +24,8 @@ from torch import Tensor, nn
 from mmps.apis.preprocessing import Preprocessing
 from mmps.published.conversion import Family, convert
 from mmps.registry import MODELS
-from mmps.testing.tiny_models import CONFIGS
+from mmps.testing.tiny_models import CONFIGS, small_config
+from mmps.utils.config import load_config
 
 Shapes = Iterator[tuple[str, tuple[int, ...]]]
 BLOCKS = {'layer1': (3, 64), 'layer2': (4, 128), 'layer3': (6, 256), 'layer4': (3, 512)}
@@ -240,6 +241,26 @@ def slim_config(method: str) -> Config:
     for step in config.test_dataloader.dataset.pipeline:
         if step.type == 'ResizeToFit':
             step.scale = (150, 100)
+    return config
+
+
+def narrow_config(name: str, root: str | Path | None = None) -> Config:
+    """A config of a published method in the tests' short form: narrow, few regions, tiny pictures.
+
+    Args:
+        name: Of the config.
+        root: Folder of the data set.
+    """
+    config = small_config(load_config(name, {}))
+    config.model = slim_network(config.model)
+    for split in ('train', 'val', 'test'):
+        loader = config[f'{split}_dataloader']
+        loader.update(num_workers=0, persistent_workers=False)
+        if root is not None:
+            loader.dataset.data_root = str(root)
+        for step in loader.dataset.pipeline:
+            if 'scale' in step:
+                step.scale = (160, 120)
     return config
 
 

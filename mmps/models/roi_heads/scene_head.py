@@ -53,7 +53,8 @@ class SceneHead(BaseModule):
             LinearNorm(channels, width)
             for channels, width in zip(in_channels, embed_dims, strict=True)
         )
-        self.norm = nn.BatchNorm1d(sum(embed_dims))
+        self.embed_dim = sum(embed_dims)
+        self.norm = nn.BatchNorm1d(self.embed_dim)
         self.pool_size = pool_size
         self.temperature = temperature
         self.loss_temperature = loss_temperature
