@@ -71,6 +71,50 @@ def test_the_loss_pair_by_pair():
     assert nobody.item() == 0
 
 
+def test_earlier_scenes_take_part():
+    """Of image 3, which comes again, and of images that share nobody with the batch none does."""
+    torch.manual_seed(0)
+    conv = dict(type='ConvModule', in_channels=4, out_channels=6, kernel_size=1)
+    head = SceneHead(dict(type='PooledRegion', network=conv), (4, 6), (8, 8), pool_size=3).eval()
+    seen = {3: [1], 4: [2, -1], 5: [6, 1, 2], 7: [8], 8: [-1], 9: [], 6: [1]}
+    ids = {image: torch.tensor(some, dtype=torch.long) for image, some in seen.items()}
+    maps = {image: torch.rand(1, 4, 5, 5) for image in seen}
+    rows = {image: F.normalize(torch.randn(len(some), 16)) for image, some in seen.items()}
+    for image in seen:
+        head.loss(maps[image], [rows[image]], [ids[image]], [image])
+    assert head._earlier.keys() == seen.keys() - {9}
+
+    def drawn(batch, images):
+        found = [
+            [one.ids.tolist() for one in head._draw([*map(torch.tensor, batch)], images)]
+            for _ in range(50)
+        ]
+        return {tuple(map(tuple, one)) for one in found}
+
+    # One person: one scene with it, and one without it but with somebody of its image.
+    assert drawn([[1, 2]], [3]) == {
+        ((1,), (2, -1)),  # of 1: scene 6 holds it, scene 4 holds 2, not 1
+        ((6, 1, 2), (2, -1)),
+        ((2, -1), (1,)),  # of 2: scene 4 or 5 holds it, scene 6 holds 1, not 2
+        ((6, 1, 2), (1,)),
+    }
+    assert drawn([[9, -1]], [3]) == {()}  # nobody of it has been seen
+    # As many people as images, no scene twice: 6 in scene 5, or none for 2 where 5 is gone.
+    assert drawn([[6], [2]], [4, 3]) == {((6, 1, 2),)}
+    assert drawn([[-1], [-1, 8]], [3, 4]) == {((8,),)}
+
+    # Drawn scenes count as those of the batch do.
+    x = torch.rand(1, 4, 5, 5)
+    people, who = F.normalize(torch.randn(2, 16)), torch.tensor([6, -1])
+    together = torch.cat([x, maps[5]]), [people, rows[5]], [who, ids[5]]
+    expected = head.loss(*together)['loss_scene']
+    found = head.loss(x, [people], [who], [10])['loss_scene']
+    torch.testing.assert_close(found, expected)
+    assert expected > 0.1
+    assert head._earlier[10].ids.tolist() == [6, -1]
+    torch.testing.assert_close(head._earlier[10].scene, head(x)[0].detach())
+
+
 def test_a_scene_is_the_largest_values_of_its_pooled_map():
     torch.manual_seed(0)
     conv = dict(type='ConvModule', in_channels=4, out_channels=6, kernel_size=1)

@@ -174,7 +174,8 @@ class PersonSearch(TwoStageDetector):
         if self.scene_head is not None:
             people = [sample.gt_instances for sample in samples]
             embeddings = self.roi_head.embed(x, [some.bboxes for some in people])
-            losses |= self.scene_head.loss(x[0], embeddings, [some.person_ids for some in people])
+            ids, images = [some.person_ids for some in people], [one.img_id for one in samples]
+            losses |= self.scene_head.loss(x[0], embeddings, ids, images)
         return losses
 
     def predict(

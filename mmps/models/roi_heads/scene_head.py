@@ -2,7 +2,10 @@
 Filter Network for Person Search, WACV 2023).
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +14,21 @@ from torch import Tensor, nn
 
 from mmps.models.roi_heads.norm_aware_head import LinearNorm
 from mmps.registry import MODELS
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """An earlier scene (D,), the embeddings (n, D) of its people and their ids (n,), on the CPU."""
+
+    scene: Tensor
+    people: Tensor
+    ids: Tensor
+    held: frozenset[int]
+
+    @classmethod
+    def of(cls, scene: Tensor, people: Tensor, ids: Tensor) -> _Scene:
+        held = frozenset(ids[ids >= 0].tolist())
+        return cls(*(rows.detach().to('cpu', copy=True) for rows in (scene, people, ids)), held)
 
 
 @MODELS.register_module()
@@ -35,6 +53,8 @@ class SceneHead(BaseModule):
         pool_size: The map is pooled to this height and width, by the largest values.
         temperature: Of the sigmoid of a person's embedding.
         loss_temperature: Of the loss.
+        earlier_scenes: Whether the loss compares with scenes of earlier batches too. They are kept
+            in memory, of each image the last, by each process for itself, and in no checkpoint.
     """
 
     def __init__(
@@ -45,6 +65,7 @@ class SceneHead(BaseModule):
         pool_size: int = 56,
         temperature: float = 0.2,
         loss_temperature: float = 0.1,
+        earlier_scenes: bool = True,
         init_cfg: dict | None = None,
     ):
         super().__init__(init_cfg)
@@ -58,6 +79,8 @@ class SceneHead(BaseModule):
         self.pool_size = pool_size
         self.temperature = temperature
         self.loss_temperature = loss_temperature
+        self.earlier_scenes = earlier_scenes
+        self._earlier: dict[int, _Scene] = {}
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(b, c, h, w)`` to embeddings ``(b, D)`` of unit norm."""
@@ -66,7 +89,13 @@ class SceneHead(BaseModule):
         rows = torch.cat([project(pooled.flatten(1)) for project, pooled in projected], 1)
         return F.normalize(rows.float())
 
-    def loss(self, x: Tensor, people: list[Tensor], ids: list[Tensor]) -> dict[str, Tensor]:
+    def loss(
+        self,
+        x: Tensor,
+        people: list[Tensor],
+        ids: list[Tensor],
+        images: Sequence[int] | None = None,
+    ) -> dict[str, Tensor]:
         """``loss_scene``: a scene with a person, weighted by the person, is to be more like the
         person's own scene than those without are.
 
@@ -77,8 +106,18 @@ class SceneHead(BaseModule):
             x: Map ``(b, c, h, w)``.
             people: For each image embeddings ``(n, D)`` of its people, of unit norm.
             ids: Who they are, ``(n,)``, -1 if unlabelled.
+            images: Number of each image in the data set, by which its scene is known later; None:
+                the scenes are compared with each other alone.
         """
         scenes = self(x)
+        if self.earlier_scenes and images is not None:
+            drawn = self._draw(ids, images)
+            for one in zip(images, scenes.detach(), people, ids, strict=True):
+                if len(one[-1]):
+                    self._earlier[one[0]] = _Scene.of(*one[1:])
+            scenes = torch.cat([scenes, *(one.scene.to(scenes)[None] for one in drawn)])
+            people = [*people, *(one.people.to(scenes) for one in drawn)]
+            ids = [*ids, *(one.ids.to(scenes.device) for one in drawn)]
         own = torch.cat([torch.full_like(some, i) for i, some in enumerate(ids)])
         people, ids = torch.cat(people), torch.cat(ids)
         if len(ids) == 0:
@@ -97,6 +136,32 @@ class SceneHead(BaseModule):
         rest = logits.masked_fill(~others, -1e4).logsumexp(0)
         losses = torch.logaddexp(logits, rest.expand_as(logits)) - logits
         return {'loss_scene': losses[holds].mean()}
+
+    def _draw(self, ids: list[Tensor], images: Sequence[int]) -> list[_Scene]:
+        """Earlier scenes for a batch: for as many of its labelled people as it has images, one
+        with the person, and one without, but with somebody else of the person's image.
+        """
+        held = [set(some[some >= 0].tolist()) for some in ids]
+        known = sorted(set().union(*held))
+        # In one random order for all of the batch.
+        keys = [*self._earlier]
+        order = [keys[place] for place in torch.randperm(len(keys)).tolist()]
+        left = [key for key in order if key not in set(images)]
+        drawn = []
+        for place in torch.randperm(len(known))[: len(images)].tolist():
+            person = known[place]
+            others = next(some for some in held if person in some)
+            for wanted in (
+                lambda some, person=person: person in some,
+                lambda some, person=person, others=others: (
+                    person not in some and not others.isdisjoint(some)
+                ),
+            ):
+                key = next((key for key in left if wanted(self._earlier[key].held)), None)
+                if key is not None:
+                    left.remove(key)
+                    drawn.append(self._earlier[key])
+        return drawn
 
     def filters(self, people: Tensor, scenes: Tensor) -> Tensor:
         """What :func:`~mmps.evaluation.functional.scene_factors` needs of each person.
