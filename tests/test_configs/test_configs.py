@@ -1,4 +1,4 @@
-"""Every config of configs/, and every row of its ablations: built as it is, trained one step and
+"""Every config of configs/, and every row of its grids of changes: built as it is, trained one step and
 run with few regions.
 """
 
@@ -30,17 +30,18 @@ PATHS = sorted(
     if not {'_base_', 'grids', 'two_step'} & set(path.parts)
 )
 
-GRID = load_grid(CONFIGS / 'grids/synthetic_ablations.py')
-ROWS = [row.name for row in GRID.experiments]
+GRIDS = [load_grid(CONFIGS / f'grids/synthetic_{what}.py') for what in ('ablations', 'methods')]
+ROWS = sorted({row.name for grid in GRIDS for row in grid.experiments})
 
 
 @functools.cache
 def rows():
-    return {run.experiment: run.config for run in make_runs(GRID, Path('never written'), {})}
+    runs = (run for grid in GRIDS for run in make_runs(grid, Path('never written'), {}))
+    return {run.experiment: run.config for run in runs}
 
 
 def config_of(name):
-    """The config of a file below configs/ or of a row of the ablations; published networks, which
+    """The config of a file below configs/ or of a row of a grid; published networks, which
     are built whole where their names of weights are tested, are narrower.
     """
     cfg = small_config(rows()[name] if name in ROWS else name)

@@ -63,6 +63,20 @@ def test_every_ablation_of_the_quick_start_changes_something_of_its_base(tmp_pat
     assert [step for step in steps if step not in theirs] == ours.train_pipeline
 
 
+def test_methods_are_compared_on_the_same_stem_images_and_steps(tmp_path):
+    grid, runs = runs_of('synthetic_methods.py', tmp_path)
+    base = next(run.config for run in runs if run.experiment == grid.base)
+    for run in runs:
+        ours, theirs = run.config, base
+        assert ours.model.backbone == theirs.model.backbone
+        assert ours.model.rpn_head == theirs.model.rpn_head
+        assert ours.train_dataloader == theirs.train_dataloader
+        assert ours.optim_wrapper == theirs.optim_wrapper
+        assert ours.train_cfg == theirs.train_cfg
+    stages = {r.experiment: len(r.config.model.roi_head.get('stages', [1])) for r in runs}
+    assert stages == {'base': 1, 'nae': 1, 'seqnet': 2, 'coat': 3, 'seqnet-cells': 2}
+
+
 @pytest.mark.parametrize('index', range(6))
 def test_synthetic_networks_can_be_built(index, tmp_path):
     grid, runs = runs_of('synthetic.py', tmp_path)
