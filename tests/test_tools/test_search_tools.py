@@ -1,16 +1,15 @@
 """Index and search from the command line, on an untrained model and a handful of images."""
 
+import io
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mmps.apis import PersonSearcher
+from mmps.cli.common import run_tool
 from mmps.retrieval import Gallery, ModelTag, Where
 from mmps.utils.checkpoint import save_untrained
 from mmps.utils.errors import UserError
@@ -169,28 +168,25 @@ def test_times_in_names_that_no_calendar_has_are_problems(model, load_tool, tmp_
     assert (info.first, info.last) == (1772366400.123, 1772366401.123)
 
 
-def test_names_that_the_terminal_cannot_print(model, tmp_path):
-    encoding, tools = 'cp1252', Path(__file__).parents[2] / 'tools'
+def test_names_that_the_terminal_cannot_print(model, load_tool, tmp_path, monkeypatch):
     folder = tmp_path / '大厅'
     folder.mkdir()
     scene = next(model[1].iterdir())
     shutil.copy(scene, folder / f'1{scene.suffix}')
     (folder / '说明.txt').touch()
-    address = str(tmp_path / 'people.lance')
-    environment = {**os.environ, 'PYTHONIOENCODING': encoding}
+    gallery = ['--gallery', str(tmp_path / 'people.lance'), '--score-thr', '0']
 
     def run(tool, *arguments):
-        command = [sys.executable, str(tools / tool), *arguments]
-        result = subprocess.run(command, env=environment, capture_output=True, check=False)
-        assert result.returncode == 0, result.stderr.decode()
-        return result.stdout.decode(encoding)
+        terminal = io.TextIOWrapper(io.BytesIO(), 'cp1252')
+        monkeypatch.setattr('sys.stdout', terminal)
+        run_tool(lambda: load_tool(tool).main([*arguments]))
+        terminal.flush()
+        return terminal.buffer.getvalue().decode('cp1252')
 
-    options = ['--gallery', address, '--score-thr', '0', '--camera', '大厅']
-    run('index_gallery.py', *model[0], str(folder), *options)
-    assert '\\u5927\\u5385' in run('manage_gallery.py', address, 'info')
+    run('index_gallery.py', *model[0], str(folder), *gallery, '--camera', '大厅')
+    assert '\\u5927\\u5385' in run('manage_gallery.py', gallery[1], 'info')
     query = [str(folder / scene.with_stem('1').name), '--box', '10,20,60,100']
-    options = ['--gallery', address, '--score-thr', '0']
-    assert '\\u5927\\u5385' in run('search_person.py', *model[0], *query, *options)
+    assert '\\u5927\\u5385' in run('search_person.py', *model[0], *query, *gallery)
 
 
 def test_several_people_are_listed_and_drawn(gallery, model, load_tool, tmp_path):
