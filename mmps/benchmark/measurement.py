@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from mmps.cli.common import add_config_options
 from mmps.utils.collect_env import cpu_name, usable_cores
 from mmps.utils.files import write_json
 
@@ -48,9 +49,7 @@ def add_options(parser: argparse.ArgumentParser, *names: str) -> None:
     for name in names:
         parser.add_argument(name, **_OPTIONS[name])
     if 'config' in names:
-        from mmengine.config import DictAction
-
-        parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
+        add_config_options(parser)
 
 
 def seconds_of(function: Callable[[], Any]) -> float:

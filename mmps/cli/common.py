@@ -64,20 +64,39 @@ def print_anything() -> None:
 
 def config_parser(description: str, config: str = 'config file') -> argparse.ArgumentParser:
     """A parser that knows the config file, described by ``config``, and ``--cfg-options``."""
-    from mmengine.config import DictAction
-
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument('config', metavar='CONFIG', help=config)
+    add_config_options(parser)
+    return parser
+
+
+def add_config_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--cfg-options``: mmengine's, which names a value that it cannot read."""
+    from mmengine.config import DictAction
+
+    class Options(DictAction):
+        def __call__(self, parser, namespace, values, option_string=None):
+            for pair in values:
+                key, _, value = pair.partition('=')
+                try:
+                    if value.startswith(('dict(', '{')):  # would be taken for a word
+                        raise ValueError
+                    super().__call__(parser, namespace, [pair], option_string)
+                except (ValueError, AssertionError, RecursionError):
+                    parser.error(
+                        f'--cfg-options: {pair!r} is not KEY=VALUE with a number, a word or a list '
+                        f'such as [1,2]; for a dict, set each key: {key}.NAME=VALUE'
+                    )
+
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=Options,
         default={},
         metavar='KEY=VALUE',
         help='change settings of the config, e.g. train_dataloader.batch_size=2 '
         'test_dataloader.dataset.data_root=DIR "model.neck=None"',
     )
-    return parser
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:

@@ -139,6 +139,14 @@ def test_options_change_the_config(config_file):
     assert config.a.b == [1, 2]
 
 
+@pytest.mark.parametrize('option', ['lr', 'lr=dict(k1=1)', 'lr=[dict(a=1,b=2)]', 'lr=[1,(2'])
+def test_option_that_cannot_be_read(config_file, option, capsys):
+    with pytest.raises(SystemExit) as ended:
+        run_arguments(config_file, '--cfg-options', option)
+    assert ended.value.code == 2
+    assert f'{option!r} is not KEY=VALUE' in capsys.readouterr().err
+
+
 def test_option_that_does_not_fit(config_file):
     with pytest.raises(UserError, match='--cfg-options do not fit config .*my_model.py'):
         load_config(str(config_file), {'lr.0': 1})

@@ -1,5 +1,5 @@
-"""Every config of configs/, and every row of its grids of changes: built as it is, trained one step and
-run with few regions.
+"""Every config of configs/, and every row of its grids of changes: built as it is, trained one
+step and run with few regions.
 """
 
 import functools

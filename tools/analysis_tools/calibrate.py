@@ -11,7 +11,7 @@ frame of a gallery, and the marks of users of the page:
 import argparse
 from typing import TYPE_CHECKING
 
-from mmps.cli.common import run_tool
+from mmps.cli.common import add_config_options, run_tool
 from mmps.utils.config import load_config, require_entries
 from mmps.utils.errors import UserError
 
@@ -24,8 +24,6 @@ SHOWN = (0.5, 0.1, 0.01, 1e-3, 1e-4, 1e-5, 1e-6)
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    from mmengine.config import DictAction
-
     parser = argparse.ArgumentParser(
         description='Count how similar strangers look; searches of the gallery then say so.'
     )
@@ -33,10 +31,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         'predictions', nargs='?', help='what the model found there, of tools/test.py --out'
     )
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE',
-        help='change settings of the config, e.g. test_dataloader.dataset.data_root=DIR',
-    )  # fmt: skip
+    add_config_options(parser)
     parser.add_argument('--gallery', help='where to keep it, and to count without labels')
     parser.add_argument(
         '--marks', nargs='+', default=(), metavar='HITS.json',

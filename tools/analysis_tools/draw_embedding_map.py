@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmps.cli.common import run_tool
+from mmps.cli.common import add_config_options, run_tool
 from mmps.utils.config import load_config, require_entries
 from mmps.utils.errors import UserError
 
@@ -34,15 +34,13 @@ class Embedded:
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    from mmengine.config import DictAction
-
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('source', metavar='GALLERY|PREDICTIONS.npz')
     parser.add_argument('--out', required=True, metavar='MAP.png', help='where to draw it')
     parser.add_argument(
         '--config', help='whose test set the predictions are of: it says who everybody is'
     )
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
+    add_config_options(parser)
     parser.add_argument(
         '--colour-by',
         metavar='KEY',
