@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mmps.apis import AmbiguousQueryError, SearchResult
 from mmps.cli.common import run_tool
+from mmps.cli.main import call_of
 from mmps.cli.search import (
     a_box,
     a_number,
@@ -173,6 +174,11 @@ def _in_view(appearance: Appearance) -> str:
 def main(argv: list[str] | None = None) -> None:
     arguments = parse_arguments(argv)
     result = search(arguments)
+    if arguments.approximate and result.approximate:
+        print("approximate: by the gallery's index, which may miss somebody")
+    elif arguments.approximate:
+        call = f'{call_of("manage_gallery.py")} {printable(arguments.gallery)} index'
+        print(f'exact: the gallery has no index, which `{call}` makes')
     if len(result):
         print_table(result)
         if result.judgement:

@@ -62,6 +62,8 @@ class SearchResult:
         judgement: How likely the hits are to be strangers; None where nothing was calibrated.
         appearances: From when to when each hit is in view, in the same order: ``hits[i]`` is
             ``appearances[i].hit``. Empty where every frame was asked for.
+        approximate: Whether the gallery's index was searched, which may miss somebody. The
+            similarities of who was found are exact all the same.
     """
 
     query: Query
@@ -70,6 +72,7 @@ class SearchResult:
     where: Where | None = None
     judgement: Judgement | None = None
     appearances: Sequence[Appearance] = ()
+    approximate: bool = False
 
     def __repr__(self) -> str:
         best = f', the best {self.hits[0].similarity:.3f}' if self.hits else ''
@@ -164,6 +167,7 @@ class SearchResult:
         and ``expected_strangers``, how many in this gallery; ``judgement`` is about all of them.
         ``appearances`` are those of the hits, in the same order: ``first`` to ``last`` in seconds
         since the epoch, ``start`` to ``end`` in the video, ``best`` the detection to show.
+        ``approximate`` says that an index was searched.
         """
         image = self.query.image if isinstance(self.query.image, str) else None
         content = dict(
@@ -172,6 +176,8 @@ class SearchResult:
             model=self.gallery.model.as_dict(),
             hits=[_hit_as_json(hit) for hit in self.hits],
         )
+        if self.approximate:
+            content['approximate'] = True
         if self.judgement is not None:
             content['judgement'] = self.judgement.to_dict()
             judged = zip(self.judgement.matches, self.judgement.expected, strict=True)

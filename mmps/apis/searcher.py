@@ -419,7 +419,8 @@ class PersonSearcher:
         # What strangers look like was learned with single pictures.
         if calibration is not None and len(queries) == 1 and not others and not weighted:
             judgement = Judgement.of(hits, calibration, gallery.count(where))
-        return SearchResult(query, hits, gallery, where, judgement, appearances)
+        used = approximate and gallery.has_index
+        return SearchResult(query, hits, gallery, where, judgement, appearances, used)
 
     def calibrate(
         self,

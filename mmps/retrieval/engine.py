@@ -29,11 +29,15 @@ class Engine(Protocol):
         address: Where the rows are.
         model: Which model made their embeddings.
         folder: The folder of the gallery on this machine, if it has one.
+        indexed: Whether there is an index, so that a search can be approximate.
     """
 
     address: str
     model: ModelTag
     folder: Path | None
+
+    @property
+    def indexed(self) -> bool: ...
 
     def select(self, where: Where | None) -> pa.Table:
         """Rows that pass a filter, empty frames included, without embeddings.
@@ -41,6 +45,9 @@ class Engine(Protocol):
         Raises:
             DamagedGalleryError: They are not what was written. So do the other methods that read.
         """
+
+    def count(self, where: Where | None) -> int:
+        """How many people pass a filter."""
 
     def people(self, ids: np.ndarray) -> tuple[pa.Table, np.ndarray]:
         """Some people (m,) in that order, and their embeddings (m, D).
@@ -82,6 +89,14 @@ class Engine(Protocol):
     ) -> list[list[Hit]]:
         """As :meth:`search`, but of each tracklet only the most similar; who is in none counts."""
 
+    def sample(self, count: int) -> np.ndarray:
+        """Embeddings (m, D) of about so many people, spread evenly over all."""
+
+    def levels(self, queries: np.ndarray, top_k: int) -> np.ndarray:
+        """Similarity (q,) of the ``top_k``-th best of each query (q, D), or less by rounding; that
+        of the last one where there are fewer.
+        """
+
     def replace(self, rows: pa.Table) -> None:
         """Put rows in the place of all rows of their frames, and return when a crash cannot lose
         them. A crash before leaves each frame as it was.
@@ -107,19 +122,21 @@ class Engine(Protocol):
         """Erase everything."""
 
 
-def one_of_each(search: Callable[[int], list[list[Hit]]], top_k: int) -> list[list[Hit]]:
-    """Of each tracklet the first hit, by a search that finds so many people."""
+def one_of_each(
+    search: Callable[[np.ndarray, int], list[list[Hit]]], queries: np.ndarray, top_k: int
+) -> list[list[Hit]]:
+    """Of each tracklet the first hit, by a search of queries (q, D) for so many people."""
+    found: dict[int, list[Hit]] = {}
     many = SPREAD * top_k
-    while True:
-        found = search(many)
-        first: list[dict[int, Hit]] = [{} for _ in found]
-        for hits, ones in zip(found, first, strict=True):
+    while left := [number for number in range(len(queries)) if number not in found]:
+        for number, hits in zip(left, search(queries[left], many), strict=True):
+            first: dict[int, Hit] = {}
             for hit in hits:
-                ones.setdefault(hit.tracklet or hit.id, hit)
-        pairs = zip(found, first, strict=True)
-        if all(len(ones) >= top_k or len(hits) < many for hits, ones in pairs):
-            return [[*ones.values()][:top_k] for ones in first]
+                first.setdefault(hit.tracklet or hit.id, hit)
+            if len(first) >= top_k or len(hits) < many:
+                found[number] = [*first.values()][:top_k]
         many *= SPREAD
+    return [found[number] for number in range(len(queries))]
 
 
 def ranked(query: np.ndarray, rows: pa.Table, embeddings: np.ndarray, top_k: int) -> list[Hit]:

@@ -42,6 +42,7 @@ from .recurring import Recurring, recurring_people
 from .rows import (
     NOBODY,
     column,
+    count_people,
     hits_of,
     pack_metadata,
     replaced,
@@ -281,8 +282,16 @@ class Gallery:
             if one
         ]
 
+    @property
+    def has_index(self) -> bool:
+        """Whether a search can be approximate. Without an index each is exact."""
+        return self._engine.indexed
+
     def build_index(self, above: int = 0) -> bool:
         """Prepare approximate searches of a gallery on disk; see :meth:`recall` for what they miss.
+
+        What is added later is found all the same. Once there is an index, what is looked up by id,
+        tracklet or filter is read from disk, as long as no exact search has read everything.
 
         Args:
             above: Do so only for more people than this.
@@ -299,25 +308,22 @@ class Gallery:
         """Share of what exact searches find that approximate ones find too.
 
         Args:
-            sample: People of the gallery to search for, spread over it evenly.
+            sample: People of the gallery to search for, about so many, spread over it evenly.
             top_k: How many to find for each.
 
         Raises:
             GalleryError: The gallery is empty.
         """
-        rows = self._engine.select(None)
-        ids = column(rows, 'id')[column(rows, 'detection') != NOBODY]
-        if not len(ids):
+        queries = self._engine.sample(sample)
+        if not len(queries):
             raise GalleryError(f'{self._engine.address}: nobody is there to search for')
-        chosen = ids[np.linspace(0, len(ids) - 1, min(sample, len(ids))).astype(np.int64)]
-        queries = self.embeddings_of(chosen)
-        exact = self.search(queries, top_k)
         found = self.search(queries, top_k, approximate=True)
-        shares = [
-            len({hit.id for hit in one} & {hit.id for hit in other}) / len(one)
-            for one, other in zip(exact, found, strict=True)
+        levels, there = self._engine.levels(queries, top_k), min(top_k, len(self))
+        right = [
+            sum(hit.similarity >= level for hit in hits)
+            for hits, level in zip(found, levels, strict=True)
         ]
-        return float(np.mean(shares))
+        return float(np.mean(right)) / there
 
     def embeddings_of(self, ids: Sequence[int]) -> np.ndarray:
         """Embeddings (m, D) float32 of people, e.g. of hits to search for next.
@@ -343,7 +349,7 @@ class Gallery:
 
     def count(self, where: Where | None = None) -> int:
         """How many people pass a filter."""
-        return _count_people(self._engine.select(where))
+        return self._engine.count(where)
 
     def __len__(self) -> int:
         return self.count()
@@ -408,7 +414,7 @@ class Gallery:
         for rows in self._engine.frames(np.unique(column(selected, 'frame_id')), FRAMES):
             chosen = np.isin(column(rows, 'id'), ids)
             self._engine.replace(_described(rows, chosen, camera, time, metadata))
-        return _count_people(selected)
+        return count_people(selected)
 
     def delete(self, where_or_ids: Where | Sequence[int]) -> int:
         """Delete people. Their traces stay in the engine's files until :meth:`compact`.
@@ -591,10 +597,6 @@ def why_nobody(gallery: Gallery, where: Where | None) -> str:
 
 def _identity(model: ModelTag) -> tuple[str, int]:
     return model.fingerprint, model.embed_dim
-
-
-def _count_people(rows: pa.Table) -> int:
-    return int(np.count_nonzero(column(rows, 'detection') != NOBODY))
 
 
 def _described(

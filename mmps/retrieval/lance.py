@@ -8,7 +8,7 @@ import re
 import shutil
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -21,8 +21,8 @@ from mmps.utils.errors import require_extra
 from mmps.utils.files import whole_file
 from mmps.utils.memory import share_heap
 
-from .engine import SPREAD, one_of_each, ranked, tie_keys
-from .exact_search import nearest_rows
+from .engine import SPREAD, one_of_each, places_of, ranked, tie_keys
+from .exact_search import margin_of, nearest_rows
 from .filters import among, passing, to_sql
 from .records import (
     DamagedGalleryError,
@@ -41,6 +41,7 @@ from .rows import (
     check_rows,
     column,
     completed,
+    count_people,
     embeddings_in,
     hits_of,
     model_of,
@@ -81,10 +82,21 @@ SESSION = {'metadata_cache_size_bytes': 2**25, 'index_cache_size_bytes': 2**30}
 """What LanceDB may remember. Every change adds a list of all files, and it forgets nothing before
 its bound, which would be gigabytes.
 """
-ROWS_PER_CELL = 1000
+ROWS_PER_CELL = 4000
 """Rows that a cell of the index holds on average."""
-PROBED = 32
-"""Cells that an approximate search looks into."""
+CELLS = 2**16
+"""Cells of an index at most."""
+BITS = 3
+"""Bits for each number of an embedding in the index."""
+PROBED = (32, 0.5)
+"""Cells that an approximate search looks into: so many, or this share of all if that is more."""
+REFINED = 10
+"""Embeddings that it reads, to compare them exactly, for each person wanted."""
+SPARE = 32
+"""Rows asked for beyond those wanted, for frames without people and for ties."""
+SAMPLED = 64
+"""Embeddings for each cell from which the cells are learned."""
+SOMEONE = f'detection != {NOBODY}'
 _ZEROS = {np.int64: 'cast(0 as bigint)', np.float32: 'cast(0 as float)'}
 """Columns of zeros in LanceDB's SQL."""
 _ERRORS = (OSError, RuntimeError, ValueError)
@@ -191,19 +203,39 @@ class LanceEngine:
             self._table = self._reading(lambda table: table)
             self.model = model_of(self._table.schema, address)
 
+    @property
+    def indexed(self) -> bool:
+        return self._reading(_indexed)
+
     def select(self, where: Where | None) -> pa.Table:
+        conditions = to_sql(where)
+        if conditions and self._on_disk(embeddings=False):
+            return self._where(' AND '.join(conditions), embeddings=False)
         snapshot = self.snapshot(embeddings=False)
         rows, mask = snapshot.rows, passing(snapshot.rows, where)
         if snapshot.alive is not None:
             mask = snapshot.alive if mask is None else mask & snapshot.alive
         return rows if mask is None else rows.take(np.flatnonzero(mask))
 
+    def count(self, where: Where | None) -> int:
+        if self._on_disk(embeddings=False):
+            conditions = ' AND '.join([SOMEONE, *to_sql(where)])
+            return self._reading(lambda table: table.count_rows(conditions))
+        return count_people(self.select(where))
+
     def people(self, ids: np.ndarray) -> tuple[pa.Table, np.ndarray]:
+        if self._on_disk(embeddings=True):
+            rows = self._where_any(among('id', np.unique(ids))).sort_by('id')
+            rows = rows.take(places_of(ids, column(rows, 'id')))
+            return rows, embeddings_in(rows)
         snapshot = self.snapshot(embeddings=True)
         places = snapshot.find(ids)
         return snapshot.rows.take(places), snapshot.embeddings[places]
 
     def of_tracklets(self, tracklets: np.ndarray) -> tuple[pa.Table, np.ndarray]:
+        if self._on_disk(embeddings=True):
+            rows = self._where_any(among('tracklet', tracklets))
+            return rows, embeddings_in(rows)
         snapshot = self.snapshot(embeddings=True)
         places = snapshot.of_tracklets(tracklets)
         return snapshot.rows.take(places), snapshot.embeddings[places]
@@ -227,7 +259,7 @@ class LanceEngine:
         approximate: bool,
         scene_filters: np.ndarray | None = None,
     ) -> list[list[Hit]]:
-        if approximate and scene_filters is None and self._reading(_indexed):
+        if approximate and scene_filters is None and self.indexed:
             return [self._search_index(query, top_k, where) for query in queries]
         snapshot = self.snapshot(embeddings=True)
         weights = self._weights(snapshot, scene_filters)
@@ -243,9 +275,11 @@ class LanceEngine:
         approximate: bool,
         scene_filters: np.ndarray | None = None,
     ) -> list[list[Hit]]:
-        if approximate and scene_filters is None and self._reading(_indexed):
+        if approximate and scene_filters is None and self.indexed:
             return one_of_each(
-                lambda many: [self._search_index(query, many, where) for query in queries], top_k
+                lambda some, many: [self._search_index(query, many, where) for query in some],
+                queries,
+                top_k,
             )
         snapshot = self.snapshot(embeddings=True)
         weights = self._weights(snapshot, scene_filters)
@@ -299,6 +333,29 @@ class LanceEngine:
         ]
         factors = np.concatenate(parts, 1).reshape(*filters.shape[:2], -1).mean(1)
         return factors, scenes.of_row
+
+    def sample(self, count: int) -> np.ndarray:
+        def take(table: Any) -> pa.Table:
+            there = table.count_rows()
+            places = np.linspace(0, there - 1, min(count, there)).astype(np.int64)
+            taken = table.take_offsets(np.unique(places).tolist()).to_arrow()
+            return self._checked(taken)
+
+        rows = self._reading(take)
+        return embeddings_in(rows)[column(rows, 'detection') != NOBODY]
+
+    def levels(self, queries: np.ndarray, top_k: int) -> np.ndarray:
+        def best(table: Any) -> np.ndarray:
+            best = np.full((len(queries), top_k), -np.inf, np.float32)
+            for batch in scan(table, [EMBEDDING], SOMEONE).to_batches(BATCH):
+                embeddings = batch.column(EMBEDDING).flatten().to_numpy()
+                similarities = queries @ embeddings.reshape(-1, queries.shape[1]).T
+                both = np.concatenate([best, similarities], 1)
+                best = np.partition(both, -top_k, axis=1)[:, -top_k:]
+            return best
+
+        found = self._reading(best)
+        return np.min(found, 1, initial=2, where=np.isfinite(found)) - margin_of(queries)
 
     def replace(self, rows: pa.Table) -> None:
         frames = next(among('frame_id', np.unique(column(rows, 'frame_id')), step=len(rows)))
@@ -376,24 +433,64 @@ class LanceEngine:
                 self._snapshot = latest
             return latest
 
+    def _on_disk(self, *, embeddings: bool) -> bool:
+        """Whether to read what is asked for only: not all is in memory, which may not suffice."""
+        held = self._snapshot
+        if held is not None and (held.embeddings is not None or not embeddings):
+            return False
+        return self.indexed
+
+    def _where(self, condition: str, *, embeddings: bool) -> pa.Table:
+        """Rows for which a condition holds, read from disk."""
+        names = [*COLUMNS, *([EMBEDDING] if embeddings else [])]
+
+        def read(table: Any) -> pa.Table:
+            rows = completed(scan(table, names, condition).to_arrow())
+            check_rows(rows, embeddings_in(rows) if embeddings else None, self.address)
+            return rows
+
+        return self._reading(read)
+
+    def _where_any(self, conditions: Iterable[str]) -> pa.Table:
+        """People for whom one of some conditions holds, with embeddings."""
+        pa = require_extra('pyarrow', 'gallery')
+        conditions = [f'{SOMEONE} AND {one}' for one in conditions] or ['false']
+        return pa.concat_tables([self._where(one, embeddings=True) for one in conditions])
+
     def _checked(self, rows: pa.Table) -> pa.Table:
         rows = completed(rows)
         check_rows(rows, embeddings_in(rows), self.address)
         return rows
 
     def _search_index(self, query: np.ndarray, top_k: int, where: Where | None) -> list[Hit]:
-        condition = ' AND '.join([f'detection != {NOBODY}', *to_sql(where)])
+        conditions, limit = to_sql(where), top_k + SPARE
+        rows = self._indexed_rows(query, limit, conditions)
+        someone = column(rows, 'detection') != NOBODY
+        if len(rows) == limit and np.count_nonzero(someone) < top_k:
+            # Not asked for at once, for it takes longer than all the rest.
+            rows = self._indexed_rows(query, limit, [SOMEONE, *conditions])
+            someone = np.ones(len(rows), bool)
+        return ranked(query, rows.filter(someone), embeddings_in(rows)[someone], top_k)
+
+    def _indexed_rows(self, query: np.ndarray, limit: int, conditions: list[str]) -> pa.Table:
+        """The rows that the index finds for a query (D,), compared exactly, and all that it does
+        not have yet.
+        """
+        least, share = PROBED
 
         def search(table: Any) -> pa.Table:
             found = table.search(query, vector_column_name=EMBEDDING)
-            found = found.where(condition, prefilter=True)
+            if conditions:
+                found = found.where(' AND '.join(conditions), prefilter=True)
             # It warns where the distance is left out.
             there = [name for name in COLUMNS if name in table.schema.names]
-            found = found.select([*there, EMBEDDING, '_distance'])
-            return found.distance_type('dot').nprobes(PROBED).limit(top_k).to_arrow()
+            found = found.select([*there, EMBEDDING, '_distance']).distance_type('dot')
+            probed = max(least, int(share * min(CELLS, table.count_rows() / ROWS_PER_CELL)))
+            # further ones where a filter leaves too few in these
+            found = found.minimum_nprobes(probed).maximum_nprobes(0)
+            return found.refine_factor(REFINED).limit(limit).to_arrow()
 
-        rows = self._checked(self._reading(search))
-        return ranked(query, rows, embeddings_in(rows), top_k)
+        return self._checked(self._reading(search))
 
     def _exists(self) -> bool:
         if self.folder:  # without looking into the files
@@ -406,9 +503,14 @@ class LanceEngine:
                 self._connection.create_table(self._name, schema=schema_of(model), exist_ok=True)
 
     def _build_index(self) -> None:
-        cells = int(np.clip(self._table.count_rows() // ROWS_PER_CELL, 1, 2**12))
+        """Cells of embeddings, quantised as by RaBitQ (Gao and Long, SIGMOD 2024)."""
         index = require_extra('lancedb.index', 'gallery')
-        config = index.IvfFlat(distance_type='dot', num_partitions=cells)
+        cells = int(np.clip(self._table.count_rows() // ROWS_PER_CELL, 1, CELLS))
+        options = dict(distance_type='dot', num_partitions=cells, sample_rate=SAMPLED)
+        if self._table.schema.field(EMBEDDING).type.list_size % 8:  # which RaBitQ needs
+            config = index.IvfFlat(**options)
+        else:
+            config = index.IvfRq(num_bits=BITS, **options)
         self._table.create_index(EMBEDDING, config=config, replace=True)
 
     def _optimize(self) -> None:

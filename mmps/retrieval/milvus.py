@@ -30,6 +30,7 @@ from .rows import (
     UNKNOWN,
     check_rows,
     column,
+    count_people,
     earlier_version,
     embeddings_in,
     mixed,
@@ -68,6 +69,7 @@ class MilvusEngine:
     """
 
     folder = None
+    indexed = True
 
     def __init__(self, address: str, model: ModelTag | None, *, create: bool) -> None:
         host, _, self._name = address.removeprefix(SCHEME).partition('/')
@@ -101,6 +103,9 @@ class MilvusEngine:
             return _latest(rows)
         counting = self._of_frames(column(rows, 'frame_id'))
         return rows.take(np.flatnonzero(_among_rows(rows, counting)))
+
+    def count(self, where: Where | None) -> int:
+        return count_people(self.select(where))
 
     def people(self, ids: np.ndarray) -> tuple[pa.Table, np.ndarray]:
         pa = require_extra('pyarrow', 'milvus')
@@ -151,8 +156,20 @@ class MilvusEngine:
         self, queries: np.ndarray, top_k: int, where: Where | None, *, approximate: bool
     ) -> list[list[Hit]]:
         return one_of_each(
-            lambda many: self.search(queries, many, where, approximate=approximate), top_k
+            lambda some, many: self.search(some, many, where, approximate=approximate),
+            queries,
+            top_k,
         )
+
+    def sample(self, count: int) -> np.ndarray:
+        rows = self.select(None)
+        ids = column(rows, 'id')[column(rows, 'detection') != NOBODY]
+        chosen = np.linspace(0, len(ids) - 1, min(count, len(ids))).astype(np.int64)
+        return self.people(ids[chosen])[1]
+
+    def levels(self, queries: np.ndarray, top_k: int) -> np.ndarray:
+        found = self.search(queries, top_k, None, approximate=False)
+        return np.array([hits[-1].similarity for hits in found], np.float32)
 
     def replace(self, rows: pa.Table) -> None:
         rows = rows.take(np.argsort(column(rows, 'frame_id'), kind='stable'))

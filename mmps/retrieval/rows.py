@@ -258,6 +258,11 @@ def column(rows: pa.Table, name: str) -> np.ndarray:
     return rows.column(name).to_numpy()
 
 
+def count_people(rows: pa.Table) -> int:
+    """How many of some rows are people."""
+    return int(np.count_nonzero(column(rows, 'detection') != NOBODY))
+
+
 def texts(rows: pa.Table, name: str) -> tuple[np.ndarray, pa.Array]:
     """A column of texts as codes (n,), -1 for None, and the different texts."""
     pa = require_extra('pyarrow', 'gallery')

@@ -10,7 +10,15 @@ from multiprocessing import get_context
 
 import numpy as np
 import pytest
-from helpers.galleries import DIM, damages, fill_gallery, model_tag, random_frame
+from helpers.galleries import (
+    DIM,
+    GalleryOracle,
+    damages,
+    described,
+    fill_gallery,
+    model_tag,
+    random_frame,
+)
 from helpers.gallery_writer import KilledHistory
 
 from mmps.retrieval import (
@@ -373,3 +381,93 @@ def test_an_open_gallery_sees_what_others_append(any_address):
     Gallery.open(any_address).append([random_frame(rng, 'late', 1, DIM)])
     late = gallery.search(QUERY[0], 1, Where(sources=['late']))[0][0]
     assert late.source == 'late' and ('late', 0) in gallery.known()
+
+
+@pytest.fixture
+def indexed(folder, monkeypatch):
+    """A gallery of 2,000 people with an index of 50 cells, of which a search looks into five, and
+    brute force, after changes of every kind since the index was made.
+    """
+    monkeypatch.setattr(lance, 'ROWS_PER_CELL', 40)
+    monkeypatch.setattr(lance, 'PROBED', (1, 0.1))
+    monkeypatch.setattr(lance, 'SPARE', 2)
+    monkeypatch.setattr(lance, 'REFINED', 2)
+    monkeypatch.setattr(lance, 'CHANGES', 4)  # so that the index takes some of them up
+    rng, gallery, oracle = np.random.default_rng(3), Gallery.open(folder, model_tag(DIM)), None
+    frames = [
+        random_frame(
+            rng, f'{n % 5}.mp4', 50 * (n < 40), DIM,
+            frame=n, offset=n / 5, time=float(n), camera=str(n % 3),
+            tracklets=1 + np.arange(50 * (n < 40)) + 50 * (n % 5),
+        )
+        for n in range(45)
+    ]  # fmt: skip
+    gallery.append(frames)
+    gallery.build_index()
+    oracle = GalleryOracle()
+    oracle.append(frames)
+    gone = gallery.embeddings_of([hit.id for hit in gallery.people_in('1.mp4', 1)[:9]])
+    gallery.delete([hit.id for hit in gallery.people_in('1.mp4', 1)[:9]])
+    oracle.delete_people([('1.mp4', 1, number) for number in range(9)])
+    for where in (Where(sources=['2.mp4']), Where(until=3.0)):
+        gallery.delete(where)
+        oracle.delete(where)
+    replaced = [frames[8], random_frame(rng, '3.mp4', 30, DIM, frame=8, time=8.0, camera='1')]
+    fresh = random_frame(rng, 'new.jpg', 25, DIM, time=50.0, camera='9')
+    for some in ([replaced[1]], [fresh]):
+        gallery.append(some)
+        oracle.append(some)
+    gallery.update(Where(sources=['4.mp4']), camera='moved')
+    oracle.update(Where(sources=['4.mp4']), 'moved', {})
+    return folder, oracle, np.concatenate([gone, frames[7].embeddings[:9], replaced[0].embeddings])
+
+
+def test_an_index_finds_only_what_is_there_and_passes_the_filter(indexed):
+    folder, oracle, gone = indexed
+    gallery, there = Gallery.open(folder), oracle.frames['new.jpg', 0][0].embeddings
+    kept = oracle.frames['0.mp4', 10][0].embeddings
+    filters = (
+        None,
+        *(Where(cameras=[one]) for one in ('1', 'moved', '9', 'nowhere')),
+        Where(since=20.0, until=33.5, sources=['0.mp4', '1.mp4']),
+    )
+    for again in range(2):
+        for where in filters:
+            queries = np.concatenate([gone[::9], there[:3], kept[:3]])
+            found = gallery.search(queries, 15, where, approximate=True)
+            assert gallery._engine._snapshot is None  # nothing else was read
+            for query, hits in zip(queries, found, strict=True):
+                truth = [person[:3] for person in oracle.search(query, 10**6, where)]
+                places = [truth.index(person) for person in described(hits)]
+                assert places == sorted(set(places))
+                assert len(hits) == min(15, len(truth))
+        for vectors in (there, kept):  # each finds itself
+            found = gallery.search(vectors, 1, approximate=True)
+            assert [hits[0].similarity for hits in found] == pytest.approx([1.0] * len(vectors))
+        assert 0.5 < gallery.recall(60, 10) < 1
+        if not again:
+            gallery.compact()
+
+
+def test_what_an_index_finds_is_looked_up_without_reading_everything(indexed):
+    folder, oracle, _ = indexed
+    on_disk, in_memory = Gallery.open(folder), Gallery.open(folder)
+    ids = [hit.id for hit in in_memory.search(QUERY[0], 40)[0]][::-1]
+    where = Where(cameras=['moved'], until=30.0)
+    for ask in (
+        lambda gallery: gallery.hits_of(ids),
+        lambda gallery: gallery.embeddings_of(ids).tobytes(),
+        lambda gallery: gallery.appearances_of(ids),
+        lambda gallery: (len(gallery), gallery.count(where), gallery.count(Where(cameras=[]))),
+        lambda gallery: gallery.people_in('3.mp4', 8),
+        lambda gallery: gallery.known('4.mp4'),
+    ):
+        assert repr(ask(on_disk)) == repr(ask(in_memory))
+    assert on_disk._engine._snapshot is None
+    with pytest.raises(KeyError, match='nobody with id 5'):
+        on_disk.hits_of([ids[0], 5])
+    for hits in on_disk.appearances(QUERY, 12, where, approximate=True):
+        assert len({one.id for one in hits}) == len(hits) == 12
+        assert all(one.similarity == one.hit.similarity for one in hits)
+    assert on_disk._engine._snapshot is None
+    assert len(on_disk) == len(oracle.people())

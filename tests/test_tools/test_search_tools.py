@@ -115,6 +115,20 @@ def test_search_agrees_with_the_api(gallery, model, load_tool, tmp_path, capsys)
     assert read_image(pictures / 'ranking.png').shape[1] > 1000
 
 
+def test_an_approximate_search_says_that_it_is_one(gallery, model, load_tool, tmp_path, capsys):
+    query, copy = sorted(model[1].iterdir())[0], tmp_path / 'copy.lance'
+    shutil.copytree(gallery, copy)
+    options = ['--box', '10,20,60,100', '--out', tmp_path / 'hits.json', '--approximate']
+    found = []
+    for say in ('exact: the gallery has no index, which `python tools/', 'approximate: by'):
+        search(load_tool, model, copy, query, *options)
+        assert capsys.readouterr().out.startswith(say)
+        found.append(json.loads((tmp_path / 'hits.json').read_text()))
+        load_tool('manage_gallery.py').main([str(copy), 'index', '--above', '0'])
+        assert 'find 100.0% of the 20' in capsys.readouterr().out
+    assert found[1].pop('approximate') and found[1] == found[0]
+
+
 def test_filters(gallery, model, load_tool, tmp_path, video):
     query, out = sorted(model[1].iterdir())[0], tmp_path / 'hits.json'
 
