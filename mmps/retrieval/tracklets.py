@@ -8,14 +8,13 @@ and one that went through give the same.
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
+
+from mmps.evaluation.functional.tracklets import GAP, REMEMBERED, Tracker
 
 from .engine import Engine
 from .records import Appearance, IndexedFrame, Where
@@ -35,17 +34,6 @@ from .rows import (
 if TYPE_CHECKING:
     import pyarrow as pa
 
-GAP = 2.5
-"""Seconds between two detections of a tracklet at most: a missed frame at one per second."""
-REMEMBERED = 4
-"""Detections of a tracklet that decide about the next one."""
-REACH = (0.35, 0.9)
-"""How far from where they are expected people are found, in body heights: at once, and more for
-each second."""
-WEIGHT = 0.25
-"""Weight of the place; that of the look is 1."""
-LEAST = 0.45
-"""Similarity, with the place weighed in, above which two detections can be one person."""
 WINDOW = (REMEMBERED + 1) * GAP
 """Seconds before a moment that decide about it."""
 ENOUGH, SHARP = 256.0, 100.0
@@ -53,100 +41,6 @@ ENOUGH, SHARP = 256.0, 100.0
 as it could be."""
 CHUNK = 1000
 """Frames read at a time."""
-
-
-class Seen(NamedTuple):
-    """One detection of a tracklet: when, its box (4,) and its embedding (D,)."""
-
-    moment: float
-    box: np.ndarray
-    embedding: np.ndarray
-
-
-@dataclass
-class _Open:
-    """A tracklet that may go on."""
-
-    id: int
-    seen: deque[Seen] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
-
-    def expected(self, moment: float) -> np.ndarray:
-        """(2,) middle of the foot of the box at a moment, going on as over the last detections."""
-        last = self.seen[-1]
-        place = _foot(last.box)
-        if len(self.seen) == 1:
-            return place
-        first = self.seen[0]
-        speed = (place - _foot(first.box)) / max(last.moment - first.moment, 1e-3)
-        return place + speed * min(moment - last.moment, 1.0)
-
-
-class Tracker:
-    """Follows the people of one sequence, frame after frame in the order of time.
-
-    What it does next depends on the last few detections of each tracklet only, so that it can begin
-    anywhere behind frames that have their tracklets.
-    """
-
-    def __init__(self) -> None:
-        self.moment = -math.inf
-        self._open: list[_Open] = []
-
-    def follow(
-        self,
-        moment: float,
-        boxes: np.ndarray,
-        embeddings: np.ndarray,
-        ids: np.ndarray,
-        tracklets: np.ndarray | None = None,
-    ) -> np.ndarray:
-        """Tracklets (n,) int64 of the people of the next frame; a new one has the id of its first.
-
-        Args:
-            moment: In seconds.
-            boxes: (n, 4) float32 xyxy.
-            embeddings: (n, D) float32 of unit norm.
-            ids: (n,) int64 of the people.
-            tracklets: (n,) int64 where they are known already.
-        """
-        self.moment = moment
-        still = [one for one in self._open if moment - one.seen[-1].moment <= GAP]
-        self._open = sorted(still, key=lambda one: one.id)  # wherever the tracker began
-        if tracklets is None:
-            tracklets = np.array(ids, np.int64)
-            if self._open and len(ids):
-                scores = self._scores(moment, boxes, embeddings)
-                for row, place in zip(*linear_sum_assignment(-scores), strict=True):
-                    if scores[row, place] > 0:
-                        tracklets[place] = self._open[row].id
-        by_id = {one.id: one for one in self._open}
-        for place, tracklet in enumerate(tracklets.tolist()):
-            if tracklet not in by_id:
-                by_id[tracklet] = _Open(tracklet)
-                self._open.append(by_id[tracklet])
-            by_id[tracklet].seen.append(Seen(moment, boxes[place], embeddings[place]))
-        return tracklets
-
-    def _scores(self, moment: float, boxes: np.ndarray, embeddings: np.ndarray) -> np.ndarray:
-        """(t, n) how well people fit open tracklets; 0 where they cannot be the same."""
-        scores = np.zeros((len(self._open), len(boxes)))
-        feet, heights = _foot(boxes), np.maximum(boxes[:, 3] - boxes[:, 1], 1.0)
-        for row, one in enumerate(self._open):
-            last = one.seen[-1]
-            passed = moment - last.moment
-            height = max(float(last.box[3] - last.box[1]), 1.0)
-            away = np.linalg.norm(feet - one.expected(moment), axis=1) / height
-            away /= REACH[0] + REACH[1] * passed
-            mean = np.mean([seen.embedding for seen in one.seen], 0, dtype=np.float64)
-            look = embeddings.astype(np.float64) @ (mean / max(np.linalg.norm(mean), 1e-9))
-            fits = (away < 1) & (np.abs(np.log(heights / height)) < 0.35 + 0.2 * passed)
-            scores[row] = np.where(fits, np.maximum(look + WEIGHT * (0.5 - away) - LEAST, 0), 0)
-        return scores
-
-
-def _foot(boxes: np.ndarray) -> np.ndarray:
-    """(..., 2) middle of the lower sides of boxes (..., 4)."""
-    return np.stack([(boxes[..., 0] + boxes[..., 2]) / 2, boxes[..., 3]], -1).astype(np.float64)
 
 
 def picture_quality(

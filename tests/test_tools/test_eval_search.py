@@ -10,6 +10,9 @@ from helpers.prw_files import write_tiny_prw
 
 from mmps.datasets import PRWDataset
 from mmps.evaluation.functional import SearchPredictions, evaluate_search, save_predictions
+from mmps.evaluation.functional.galleries import make_gallery
+from mmps.evaluation.functional.predictions import keep_confident
+from mmps.evaluation.functional.tracklets import VideoFrames, rank_tracklets
 from mmps.utils.errors import UserError
 
 CONFIG = """
@@ -83,6 +86,13 @@ def test_config_options_apply(run, case, tmp_path):
     metrics = json.loads(out.read_text())
     want = evaluate_search(*case, score_thr=0.7, cross_camera=True)
     assert metrics['search/mAP_cross_camera'] == want['mAP']
+    run('--out', str(out), '--cfg-options', 'test_evaluator.tracklets.fps=25')
+    metrics = json.loads(out.read_text())
+    gallery, frames = make_gallery(case[0]), VideoFrames(fps=25)
+    found = rank_tracklets(case[0], keep_confident(case[1], 0.5), gallery, frames).metrics()
+    assert {key: metrics[f'search/{key}_tracklets'] for key in found} == found
+    with pytest.raises(UserError, match="tracklets: '{}' given; use a dict"):
+        run('--cfg-options', 'test_evaluator.tracklets={}')
 
 
 def test_intervals_are_printed_and_written(run, case, tmp_path, capsys):

@@ -22,6 +22,7 @@ from .predictions import (
     with_ground_truth_boxes,
 )
 from .search import SearchResult, rank_galleries
+from .tracklets import VideoFrames, rank_tracklets
 
 DETECTION_IOU = 0.5
 STRICT_IOU = 0.75
@@ -67,6 +68,10 @@ class SearchProtocols:
             count the detection of anybody else as wrong and is not reported.
         coco_ap: Also report ``det/coco_AP``, ``det/coco_AP50`` and ``det/coco_AP75``, COCO's
             definition of average precision, for which ``score_thr`` does not hold.
+        tracklets: Also report ``search/mAP_tracklets`` and so on, and the same with
+            ``_tracklets_cross_camera``: searches among people who are in view for a while, one
+            entry for each; see :func:`.tracklets.rank_tracklets`. Options of
+            :class:`.tracklets.VideoFrames`, ``{}`` for the names of PRW, or None.
         open_set: Also report ``search/DIR_fa1`` and ``search/DIR_fa10``, and the same with
             ``_cross_camera`` and ``_gt_boxes`` where those are reported: how many people are found
             if 1 or 10 % of the searches for people who are not there may find somebody.
@@ -88,6 +93,7 @@ class SearchProtocols:
     labelled_recall: bool = False
     coco_ap: bool = False
     open_set: bool = False
+    tracklets: VideoFrames | None = None
 
     def __post_init__(self) -> None:
         check_iou_rule(self.iou_thr)
@@ -103,6 +109,12 @@ class SearchProtocols:
         object.__setattr__(self, 'gallery_sizes', sizes)
         if isinstance(self.context_matching, dict):
             object.__setattr__(self, 'context_matching', ContextMatching(**self.context_matching))
+        if isinstance(self.tracklets, dict):
+            object.__setattr__(self, 'tracklets', VideoFrames(**self.tracklets))
+        if not isinstance(self.tracklets, VideoFrames | None):
+            raise ValueError(f'tracklets: {self.tracklets!r} given; use a dict of pattern and fps')
+        if self.tracklets and self.context_matching:
+            raise ValueError('tracklets: context_matching is of single images; use one of the two')
         if self.open_set and self.context_matching:
             raise ValueError(
                 'open_set: thresholds are for similarities, which context_matching revises for '
@@ -155,6 +167,13 @@ class SearchProtocols:
             tasks.append((one, {camera: self.iou_thr}))
         results = self._rank(annotations, confident, tasks, detected)
         by_camera = {camera: results.pop(camera) for camera in cameras}
+        if self.tracklets:
+            options = dict(iou_thr=self.iou_thr, confidence_weighting=self.confidence_weighting)
+            for suffix, one in galleries.items():
+                found = rank_tracklets(
+                    annotations, confident, one, self.tracklets, searched=detected, **options
+                )
+                results[f'_tracklets{suffix}'] = self._counted(found, detected)
         if predictions.gt_embeddings is not None:
             exact = with_ground_truth_boxes(annotations, predictions)
             task = galleries[''], {'_gt_boxes': self.iou_thr}
