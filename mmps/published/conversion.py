@@ -110,7 +110,11 @@ def load_local(filename: str, map_location: Any = None) -> Any:
     family = weights and recognise(weights)
     if not family:
         return content
-    return dict(state_dict=convert(weights, family, os.fspath(filename)))
+    state = convert(weights, family, os.fspath(filename))
+    people = len(weights.get(family.lut_key, ()))
+    datasets = [name for name, count in family.identities.items() if count == people]
+    dataset = (datasets or list(family.identities))[0]
+    return dict(state_dict=state, meta=dict(published=family.name_for(dataset)))
 
 
 @dataclass(frozen=True)
@@ -159,13 +163,16 @@ def convert_file(
         )
     state = convert(weights, family, str(path))
     dataset, message = _dataset(family, weights, dataset, str(path))
-    name = f'{family.method}_{family.backbone}_{dataset}'
+    name = family.name_for(dataset)
     config = load_config(name, {})
     init_default_scope('mmps')
-    check_state_dict(MODELS.build(config.model), state, str(path))
+    with torch.device('meta'):  # names and shapes are enough
+        model = MODELS.build(config.model)
+    check_state_dict(model, state, str(path))
     meta = dict(
         cfg=config.pretty_text,
         method=family.method,
+        published=name,
         source=path.name,
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         mmps_version=__version__,

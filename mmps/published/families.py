@@ -58,6 +58,10 @@ class Family:
     axes: Mapping[str, int] = field(default_factory=dict)
     lut_key: str = 'roi_heads.reid_loss.lut'
 
+    def name_for(self, dataset: str) -> str:
+        """Of the model and config for a data set."""
+        return f'{self.method}_{self.backbone}_{dataset}'
+
     def fits(self, weights: Mapping[str, Tensor]) -> bool:
         """Whether these weights, under their published names, are of this family."""
         if not all(any(re.match(mark, key) for key in weights) for mark in self.marks):

@@ -153,12 +153,24 @@ def load_state_dict(path: str) -> dict[str, Tensor]:
     return weights_of(checkpoint, path)
 
 
+class Weights(dict[str, Tensor]):
+    """Weights by name.
+
+    Attributes:
+        published: Name of the model whose authors published them; empty: none.
+    """
+
+    published = ''
+
+
 def weights_of(checkpoint: Any, path: str) -> dict[str, Tensor]:
     """The weights in a checkpoint that has been read; ``path`` is for the message of an error."""
     state = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, Mapping) else None
     if not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise CheckpointError(f'{path} is not a checkpoint: it holds no table of weights')
-    return {name.removeprefix('module.'): value for name, value in state.items()}
+    found = Weights({name.removeprefix('module.'): value for name, value in state.items()})
+    found.published = (checkpoint.get('meta') or {}).get('published', '')
+    return found
 
 
 def loss_prefixes(model: nn.Module) -> tuple[str, ...]:
@@ -210,8 +222,13 @@ def check_state_dict(
         )
         raise CheckpointError(
             f'checkpoint {path} is of another model than the config: of {len(wanted)} weights, '
-            f'{counts}'
+            f'{counts}{_whose(state)}'
         )
+
+
+def _whose(state: Mapping[str, Tensor]) -> str:
+    name = getattr(state, 'published', '')
+    return f'; this file is of {name.partition("_")[0].upper()}: use {name}' if name else ''
 
 
 def save_untrained(model: dict, path: str | Path, seed: int = 0) -> None:

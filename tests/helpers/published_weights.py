@@ -8,13 +8,14 @@ recorded when the networks at full width gave the answers of their authors' prog
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
+from helpers.published_names import METHODS
 from mmdet.models.backbones.resnet import Bottleneck
 from mmdet.models.layers import ResLayer
 from mmengine.config import Config
@@ -27,103 +28,8 @@ from mmps.registry import MODELS
 from mmps.testing.tiny_models import CONFIGS, small_config
 from mmps.utils.config import load_config
 
-Shapes = Iterator[tuple[str, tuple[int, ...]]]
-BLOCKS = {'layer1': (3, 64), 'layer2': (4, 128), 'layer3': (6, 256), 'layer4': (3, 512)}
-
-
-def norm(name: str, width: int, affine: bool = True) -> Shapes:
-    for part in ('weight', 'bias') if affine else ():
-        yield f'{name}.{part}', (width,)
-    yield f'{name}.running_mean', (width,)
-    yield f'{name}.running_var', (width,)
-    yield f'{name}.num_batches_tracked', ()
-
-
-def dense(name: str, *shape: int, bias: bool = True) -> Shapes:
-    yield f'{name}.weight', shape
-    if bias:
-        yield f'{name}.bias', shape[:1]
-
-
-def layer(name: str, stage: str) -> Shapes:
-    """A stage of torchvision's ResNet-50."""
-    blocks, width = BLOCKS[stage]
-    channels = 64 if stage == 'layer1' else 2 * width
-    for number in range(blocks):
-        block = f'{name}.{stage}.{number}'
-        sizes = (width, channels, 1), (width, width, 3), (4 * width, width, 1)
-        for i, (out, inside, kernel) in enumerate(sizes, 1):
-            yield from dense(f'{block}.conv{i}', out, inside, kernel, kernel, bias=False)
-            yield from norm(f'{block}.bn{i}', out)
-        if number == 0:
-            yield from dense(f'{block}.downsample.0', 4 * width, channels, 1, 1, bias=False)
-            yield from norm(f'{block}.downsample.1', 4 * width)
-        channels = 4 * width
-
-
-def stem_and_proposals(anchors: int = 15) -> Shapes:
-    yield from dense('backbone.conv1', 64, 3, 7, 7, bias=False)
-    yield from norm('backbone.bn1', 64)
-    for stage in ('layer1', 'layer2', 'layer3'):
-        yield from layer('backbone', stage)
-    yield from dense('rpn.head.conv', 1024, 1024, 3, 3)
-    yield from dense('rpn.head.cls_logits', anchors, 1024, 1, 1)
-    yield from dense('rpn.head.bbox_pred', 4 * anchors, 1024, 1, 1)
-
-
-def norm_aware(kernel: tuple[int, ...] = ()) -> Shapes:
-    """Box regression and embedding, with the kernel of a convolution where cells are embedded."""
-    yield from dense('roi_heads.box_predictor.bbox_pred.0', 8, 2048)
-    yield from norm('roi_heads.box_predictor.bbox_pred.1', 8)
-    for name, channels in (('feat_res4', 1024), ('feat_res5', 2048)):
-        there = f'roi_heads.embedding_head.projectors.{name}'
-        yield from dense(f'{there}.0', 128, channels, *kernel)
-        yield from norm(f'{there}.1', 128)
-    yield from norm('roi_heads.embedding_head.rescaler', 1)
-
-
-def tables(people: int, queue: int) -> Shapes:
-    yield 'roi_heads.reid_loss.lut', (people, 256)
-    yield 'roi_heads.reid_loss.cq', (queue, 256)
-
-
-def seqnet(people: int = 482, queue: int = 500) -> Shapes:
-    yield from stem_and_proposals()
-    yield from layer('roi_heads.box_head', 'layer4')
-    yield from norm_aware()
-    yield from tables(people, queue)
-    yield from dense('roi_heads.faster_rcnn_predictor.cls_score', 2, 2048)
-    yield from dense('roi_heads.faster_rcnn_predictor.bbox_pred', 8, 2048)
-    yield from layer('roi_heads.reid_head', 'layer4')
-
-
-def nae(people: int = 482, queue: int = 500, kernel: tuple[int, ...] = ()) -> Shapes:
-    yield from stem_and_proposals()
-    yield from layer('roi_heads.box_head', 'layer4')
-    yield from norm_aware(kernel)
-    yield from dense('roi_heads.box_predictor.cls_score', 2, 2048)
-    yield from tables(people, queue)
-
-
-def naeplus(people: int = 482, queue: int = 500) -> Shapes:
-    yield from nae(people, queue, (1, 1))
-
-
-def oimnetpp(people: int = 482, queue: int = 500) -> Shapes:
-    yield from stem_and_proposals(9)
-    for head in ('box_head', 'reid_head'):
-        yield from layer(f'roi_heads.{head}', 'layer4')
-    yield from dense('roi_heads.box_predictor.bbox_cls', 2, 2048)
-    yield from dense('roi_heads.box_predictor.bbox_pred', 8, 2048)
-    there = 'roi_heads.embedding_head.projectors.feat_res5'
-    yield from dense(f'{there}.0', 256, 2048, bias=False)
-    yield from norm(f'{there}.1', 256, affine=False)
-    yield from tables(people, queue)
-    yield from dense('roi_heads.faster_rcnn_predictor.cls_score', 2, 2048)
-    yield from dense('roi_heads.faster_rcnn_predictor.bbox_pred', 8, 2048)
-
-
-METHODS = dict(seqnet=seqnet, nae=nae, naeplus=naeplus, oimnetpp=oimnetpp)
+ANSWERED = ('seqnet', 'nae', 'naeplus', 'oimnetpp')
+"""Methods whose answers are recorded."""
 SLIM = 8
 """How much narrower networks are whose answers are recorded."""
 RECORDED = Path(__file__).parents[1] / 'test_published/recorded_answers.npz'
@@ -301,7 +207,7 @@ if __name__ == '__main__':
 
     init_default_scope('mmps')
     rows = {}
-    for method in METHODS:
+    for method in ANSWERED:
         weights, config = drawn(method, SLIM), slim_config(method)
         found = answers(config, converted(config, recognise(weights), weights))
         print(method, len(found['scores']), found['scores'][:5])

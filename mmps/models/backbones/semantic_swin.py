@@ -36,9 +36,10 @@ class SemanticSwin(SwinTransformer):
         semantic_weight: float = 0.6,
         **kwargs: Any,
     ):
-        super().__init__(
-            depths=depths, num_heads=num_heads, strides=(4, 2, 2), out_indices=(2,), **kwargs
-        )
+        with torch.device('cpu'):  # mmdet reads a number from a tensor, which 'meta' has not
+            super().__init__(
+                depths=depths, num_heads=num_heads, strides=(4, 2, 2), out_indices=(2,), **kwargs
+            )
         for stage in self.stages[:-1]:
             stage.downsample = SemanticMerging(stage.downsample, semantic_weight)
         self.out_channels = self.num_features[-1]
