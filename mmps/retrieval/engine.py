@@ -10,7 +10,7 @@ import numpy as np
 
 from .exact_search import sorted_exactly
 from .records import Hit, ModelTag, Where
-from .rows import column, hits_of
+from .rows import column, hits_of, texts
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -151,8 +151,9 @@ def ranked(query: np.ndarray, rows: pa.Table, embeddings: np.ndarray, top_k: int
 def tie_keys(rows: pa.Table, places: np.ndarray) -> list[np.ndarray]:
     """What sorts the equally similar people at some places (m,): source, frame, detection."""
     some = rows.select(['source', 'frame', 'detection']).take(places)
-    sources = np.array(some.column('source').to_pylist(), str)
-    return [sources, column(some, 'frame'), column(some, 'detection')]
+    sources, different = texts(some, 'source')
+    order = np.argsort(np.array(different.to_pylist(), str))
+    return [np.argsort(order)[sources], column(some, 'frame'), column(some, 'detection')]
 
 
 def places_of(wanted: np.ndarray, ids: np.ndarray) -> np.ndarray:

@@ -268,16 +268,14 @@ class Gallery:
         tracklets = np.unique(np.array([hit.tracklet for hit in hits if hit.tracklet], np.int64))
         parts = [self._engine.of_tracklets(tracklets)] if len(tracklets) else []
         parts += [self._people(alone)] if alone else []
-        found = {one.id: one for part in parts for one in appearances_of(*part)}
-        named = [(hit, found.get(hit.tracklet or hit.id)) for hit in hits]
-        # whoever was deleted meanwhile is in none
+        found = {hit.tracklet or hit.id: hit for hit in hits}
+        ones = {one.id: one for part in parts for one in appearances_of(*part, found)}
+        named = [(hit, ones.get(hit.tracklet or hit.id)) for hit in hits]
+        # whoever was deleted meanwhile is in none; of people asked for by id several may be in one
         return [
-            replace(
-                one,
-                hit=hit,
-                similarity=hit.similarity,
-                best=hit if one.best.id == hit.id else one.best,
-            )
+            one
+            if one.hit is hit
+            else replace(one, hit=hit, best=hit if one.best.id == hit.id else one.best)
             for hit, one in named
             if one
         ]

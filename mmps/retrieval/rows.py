@@ -55,8 +55,6 @@ SCENE = 'scene'
 FIX = 'restore the gallery from a backup, or drop it and index again'
 """What to do about a damaged one."""
 
-_AS_STORED = ('score', 'source', 'frame', 'offset', 'time', 'camera', 'tracklet')
-_OF_HIT = ('id', 'width', 'height', *BOX, 'metadata', *_AS_STORED)
 _MODEL, _EARLIER = b'mmps_gallery', b'mmps_model'
 
 
@@ -289,28 +287,35 @@ def replaced(rows: pa.Table, **columns: object) -> pa.Table:
 def hits_of(rows: pa.Table, similarities: Iterable[float] | None = None) -> list[Hit]:
     """Rows for people to read, with similarities (n,), or NaN."""
     similarities = [float('nan')] * len(rows) if similarities is None else similarities
-    values = {name: rows.column(name).to_pylist() for name in _OF_HIT}
+    names = ('score', 'source', 'frame', 'offset', 'time', 'camera')
+    every = ('id', *BOX, *names, 'width', 'height', 'metadata', 'tracklet')
+    values = {name: _listed(rows, name) for name in every}
     # the entries of one video are the same text thousands of times
     entries = {packed: unpack_metadata(packed) for packed in set(values['metadata'])}
     return [
-        Hit(
-            id=number,
-            similarity=float(similarity),
-            bbox=tuple(bbox),
-            size=size,
-            metadata=dict(entries[packed]),
-            **dict(zip(_AS_STORED, stored, strict=True)),
-        )
-        for number, similarity, bbox, size, packed, stored in zip(
+        Hit(number, float(similarity), bbox, *stored, size, dict(entries[packed]), tracklet)
+        for number, similarity, bbox, stored, size, packed, tracklet in zip(
             values['id'],
             similarities,
             zip(*(values[side] for side in BOX), strict=True),
+            zip(*(values[name] for name in names), strict=True),
             zip(values['width'], values['height'], strict=True),
             values['metadata'],
-            zip(*(values[name] for name in _AS_STORED), strict=True),
+            values['tracklet'],
             strict=True,
         )
     ]
+
+
+def _listed(rows: pa.Table, name: str) -> list:
+    """A column (n,) as objects of Python's, faster than pyarrow's own lists."""
+    if name in TEXTS:
+        codes, different = texts(rows, name)
+        known = [*different.to_pylist(), None]
+        return [known[code] for code in codes.tolist()]
+    if rows.column(name).null_count:
+        return [None if value != value else value for value in column(rows, name).astype(np.float64).tolist()]
+    return column(rows, name).tolist()
 
 
 def pack_metadata(metadata: Mapping[str, Value]) -> str:

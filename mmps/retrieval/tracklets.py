@@ -8,7 +8,7 @@ and one that went through give the same.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import PurePath
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,7 +17,7 @@ import numpy as np
 from mmps.evaluation.functional.tracklets import GAP, REMEMBERED, Tracker
 
 from .engine import Engine
-from .records import Appearance, IndexedFrame, Where
+from .records import Appearance, Hit, IndexedFrame, Where
 from .rows import (
     BOX,
     NOBODY,
@@ -68,11 +68,18 @@ def picture_quality(
     return np.clip(quality, 0, 1).astype(np.float32)
 
 
-def appearances_of(rows: pa.Table, embeddings: np.ndarray) -> list[Appearance]:
+def appearances_of(
+    rows: pa.Table, embeddings: np.ndarray, hits: Mapping[int, Hit] | None = None
+) -> list[Appearance]:
     """The appearances of all people (n) of some tracklets, with embeddings (n, D).
 
-    Nothing was searched for, so that ``hit`` is ``best``.
+    Args:
+        rows: Of the people.
+        embeddings: Theirs.
+        hits: Whom a search found of each tracklet, or of those in none by their own ids. Who is
+            not there has ``best`` as ``hit``.
     """
+    hits = {} if hits is None else hits
     own, ids, quality = (column(rows, name) for name in ('tracklet', 'id', 'quality'))
     own = np.where(own == 0, ids, own)
     times, offsets, moments = _seconds(rows, 'time'), _seconds(rows, 'offset'), _moments(rows)
@@ -100,10 +107,12 @@ def appearances_of(rows: pa.Table, embeddings: np.ndarray) -> list[Appearance]:
         means,
         strict=True,
     )
-    return [
-        Appearance(one, best.similarity, best, best, source, best.camera, *rest)
-        for one, best, source, *rest in described
-    ]
+    found = []
+    for one, best, source, *rest in described:
+        hit = hits.get(one, best)
+        best = hit if hit.id == best.id else best
+        found.append(Appearance(one, hit.similarity, hit, best, source, best.camera, *rest))
+    return found
 
 
 class Grouping:
