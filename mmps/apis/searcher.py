@@ -419,7 +419,7 @@ class PersonSearcher:
         # What strangers look like was learned with single pictures.
         if calibration is not None and len(queries) == 1 and not others and not weighted:
             judgement = Judgement.of(hits, calibration, gallery.count(where))
-        used = approximate and gallery.has_index
+        used = approximate and not weighted and gallery.has_index
         return SearchResult(query, hits, gallery, where, judgement, appearances, used)
 
     def calibrate(

@@ -314,7 +314,8 @@ def _listed(rows: pa.Table, name: str) -> list:
         known = [*different.to_pylist(), None]
         return [known[code] for code in codes.tolist()]
     if rows.column(name).null_count:
-        return [None if value != value else value for value in column(rows, name).astype(np.float64).tolist()]
+        values = column(rows, name).astype(np.float64).tolist()
+        return [None if value != value else value for value in values]
     return column(rows, name).tolist()
 
 

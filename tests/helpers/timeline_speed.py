@@ -34,10 +34,12 @@ const seen = new MutationObserver(() => {
   if (!timeline.querySelector('.ps-plot')) return;
   seen.disconnect();
   const there = performance.now();  // twice: the first is before the next frame is drawn
-  requestAnimationFrame(() => requestAnimationFrame(() => done([there - start, performance.now() - start])));
+  const drawn = () => done([there - start, performance.now() - start]);
+  requestAnimationFrame(() => requestAnimationFrame(drawn));
 });
 seen.observe(timeline, {childList: true, subtree: true});
-[...document.querySelectorAll('#view label')].find((l) => l.textContent.includes('Timeline')).click();
+const views = [...document.querySelectorAll('#view label')];
+views.find((one) => one.textContent.includes('Timeline')).click();
 """
 
 
@@ -78,9 +80,10 @@ def main() -> None:
         write_image(picture, coloured_scene([((20, 20, 220), (10, 20, 34, 80))]))
         service = SearchService(searcher, gallery)
         session = service.open_picture(service_session(), picture.read_bytes(), 'me')
+        found = service.overview(session)
         for name, work in (
             ('overview', lambda: service.overview(session)),
-            ('drawn', lambda found=service.overview(session): timeline(found)),
+            ('drawn', lambda: timeline(found)),
         ):
             seconds = []
             for _ in range(arguments.turns):
