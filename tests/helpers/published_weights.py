@@ -63,7 +63,7 @@ def drawn(method: str, narrower: int = 1) -> dict[str, Tensor]:
         narrower: Divisor of all widths.
     """
     return {
-        name: _drawn(name, _narrowed(name, shape, narrower))
+        name: drawn_tensor(name, _narrowed(name, shape, narrower))
         + torch.tensor(SHIFTS.get((method, name), 0))
         for name, shape in METHODS[method]()
     }
@@ -75,7 +75,8 @@ def _narrowed(name: str, shape: tuple[int, ...], divisor: int) -> tuple[int, ...
     return *rows, *widths
 
 
-def _drawn(name: str, shape: tuple[int, ...]) -> Tensor:
+def drawn_tensor(name: str, shape: tuple[int, ...]) -> Tensor:
+    """Numbers made from the name of a tensor."""
     if not shape:
         return torch.zeros((), dtype=torch.long)
     rng = np.random.default_rng(zlib.crc32(name.encode()))
