@@ -91,8 +91,8 @@ def test_config_options_apply(run, case, tmp_path):
     gallery, frames = make_gallery(case[0]), VideoFrames(fps=25)
     found = rank_tracklets(case[0], keep_confident(case[1], 0.5), gallery, frames).metrics()
     assert {key: metrics[f'search/{key}_tracklets'] for key in found} == found
-    with pytest.raises(UserError, match="tracklets: '{}' given; use a dict"):
-        run('--cfg-options', 'test_evaluator.tracklets={}')
+    with pytest.raises(UserError, match="tracklets: 'yes' given; use a dict"):
+        run('--cfg-options', 'test_evaluator.tracklets=yes')
 
 
 def test_intervals_are_printed_and_written(run, case, tmp_path, capsys):
