@@ -64,14 +64,6 @@ def nae(checkout: str) -> TorchvisionNetwork:
     return TorchvisionNetwork(model, model.ex_feat)
 
 
-def coat(checkout: str) -> TorchvisionNetwork:
-    """github.com/Kitware/COAT."""
-    untrained_resnet()
-    from models.coat import COAT
-
-    return TorchvisionNetwork(COAT(configured(checkout)))
-
-
 def psarm(checkout: str) -> TorchvisionNetwork:
     """github.com/mustansarfiaz/PS-ARM."""
     untrained_resnet()
@@ -81,17 +73,6 @@ def psarm(checkout: str) -> TorchvisionNetwork:
     from models.arm_net import ARMNet
 
     return TorchvisionNetwork(ARMNet(configured(checkout)))
-
-
-def glcnet(checkout: str) -> TorchvisionNetwork:
-    """github.com/ZhengPeng7/GLCNet at bfc5d80, the state that its published files are of."""
-    untrained_resnet()
-    for name in ('fvcore', 'fvcore.nn', 'fvcore.nn.weight_init'):
-        sys.modules[name] = ModuleType(name)
-    sys.modules['fvcore.nn'].weight_init = sys.modules['fvcore.nn.weight_init']
-    from models.seqnet import SeqNet
-
-    return TorchvisionNetwork(SeqNet(configured(checkout)))
 
 
 def solider(checkout: str) -> TorchvisionNetwork:
@@ -112,9 +93,7 @@ SCORES = 'roi_heads.faster_rcnn_predictor.cls_score'
 PROGRAMS: dict[str, tuple[Callable[[str], Any], str, str | None]] = {
     'seqnet': (seqnet, 'seqnet_r50_prw', SCORES),
     'nae': (nae, 'nae_r50_prw', None),
-    'coat': (coat, 'coat_r50_prw', 'roi_heads.box_predictor_1st.cls_score'),
     'psarm': (psarm, 'psarm_r50_prw', SCORES),
-    'glcnet': (glcnet, 'glcnet_r50_prw', SCORES),
     'solider': (solider, 'solider_swin-t_prw', SCORES),
 }
 """By method: what builds the program's network, our config, and what decides who is a person."""

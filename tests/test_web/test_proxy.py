@@ -53,13 +53,17 @@ def test_a_name_and_a_prefix_of_its_own(site, public_url, prefix):
         for base in {address, address + prefix}:  # proxies leave the prefix out, or do not
             for host in ('people.example.com', 'people.example.com:8443', '127.0.0.1:7860'):
                 headers = dict(host=host)
-                with httpx.Client(base_url=base, headers=headers, trust_env=False) as http:
+                with httpx.Client(
+                    base_url=base, headers=headers, trust_env=False, timeout=60
+                ) as http:
                     page = http.get('/').raise_for_status().text
                     assert root_of(page) == public_url.rstrip('/')
                     assert http.get('/gradio_api/info').status_code == 404
                     assert search(http).startswith(b'\xff\xd8')
         for host in ('evil.example.com', 'example.com', 'people.example.com.evil.org'):
-            answer = httpx.get(address + prefix, headers=dict(host=host), trust_env=False)
+            answer = httpx.get(
+                address + prefix, headers=dict(host=host), trust_env=False, timeout=60
+            )
             assert (answer.status_code, answer.text) == (400, 'Invalid host header')
 
 
@@ -67,8 +71,8 @@ def test_without_a_public_url_other_names_stay_refused(site):
     app = build_app(site.service, max_bytes=MAX_BYTES, hosts=LOCAL)
     with running(app) as address:
         headers = dict(host='people.example.com')
-        assert httpx.get(address, headers=headers, trust_env=False).status_code == 400
-        assert httpx.get(f'{address}/search/', trust_env=False).status_code == 404
+        assert httpx.get(address, headers=headers, trust_env=False, timeout=60).status_code == 400
+        assert httpx.get(f'{address}/search/', trust_env=False, timeout=60).status_code == 404
 
 
 @pytest.mark.parametrize(
