@@ -176,6 +176,8 @@ def main(argv: list[str] | None = None) -> None:
     result = search(arguments)
     if arguments.approximate and result.approximate:
         print("approximate: by the gallery's index, which may miss somebody")
+    elif arguments.approximate and result.gallery.has_index:
+        print('exact: scenes weigh the similarities; with --no-scenes the index is used')
     elif arguments.approximate:
         call = f'{call_of("manage_gallery.py")} {printable(arguments.gallery)} index'
         print(f'exact: the gallery has no index, which `{call}` makes')

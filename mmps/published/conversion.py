@@ -111,9 +111,7 @@ def load_local(filename: str, map_location: Any = None) -> Any:
     if not family:
         return content
     state = convert(weights, family, os.fspath(filename))
-    people = len(weights.get(family.lut_key, ()))
-    datasets = [name for name, count in family.identities.items() if count == people]
-    dataset = (datasets or list(family.identities))[0]
+    dataset = family.dataset_of(weights) or next(iter(family.identities))
     return dict(state_dict=state, meta=dict(published=family.name_for(dataset)))
 
 
@@ -188,14 +186,13 @@ def _dataset(
     """The data set of a file, and what is to be said of its table of identities."""
     table = weights.get(family.lut_key)
     people = None if table is None else len(table)
-    by_people = {count: name for name, count in family.identities.items()}
-    implied = by_people.get(people)
+    implied = family.dataset_of(weights)
     if dataset is None and implied is None:
         raise CheckpointError(
             f'{path} does not say of which data set it is: it knows '
             f'{"nobody" if people is None else f"{people} people"}, and there are '
-            f'{", ".join(f"{n} in {name}" for n, name in by_people.items())}. Say which one '
-            '(--dataset)'
+            f'{", ".join(f"{n} in {name}" for name, n in family.identities.items())}. Say '
+            'which one (--dataset)'
         )
     if dataset is not None and implied not in (None, dataset):
         raise CheckpointError(f'{path} is of {implied}, not of {dataset}: it knows {people} people')

@@ -62,6 +62,11 @@ class Family:
         """Of the model and config for a data set."""
         return f'{self.method}_{self.backbone}_{dataset}'
 
+    def dataset_of(self, weights: Mapping[str, Tensor]) -> str | None:
+        """The data set that has as many identities as the table of published weights has rows."""
+        people = len(weights.get(self.lut_key, ()))
+        return next((name for name, count in self.identities.items() if count == people), None)
+
     def fits(self, weights: Mapping[str, Tensor]) -> bool:
         """Whether these weights, under their published names, are of this family."""
         if not all(any(re.match(mark, key) for key in weights) for mark in self.marks):
