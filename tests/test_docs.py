@@ -143,8 +143,9 @@ def test_the_keys_of_configs_are_those_of_the_classes():
     page = config_keys.PAGE.read_text()
     tables = config_keys.section()
     assert page == config_keys.written(page, tables)
-    assert "| `num_ids` | `int \\| Literal['auto']` | needed | Labelled identities" in tables
-    assert '| `frozen_stages` |' in tables
+    assert "| `num_ids: int \\| Literal['auto']` | Labelled identities" in tables
+    assert tables.count('| `frozen_stages=0` |') == 1  # of two classes
+    assert '| `pretrained: str \\| None = None` |' in tables
 
 
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)

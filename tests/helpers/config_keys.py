@@ -36,8 +36,8 @@ def classes(entry: Any, place: str = '') -> Iterator[tuple[str, type]]:
             yield from classes(value, place)
 
 
-def rows(kind: type) -> Iterator[tuple[str, str, str, str]]:
-    """Key, type, default and effect of each argument of a class, and of the class that it hands
+def rows(kind: type) -> Iterator[tuple[str, str]]:
+    """Key with default, and effect, of each argument of a class, and of the class that it hands
     further arguments on to, if that is one of mmps.
     """
     owner = next(c for c in kind.__mro__ if '__init__' in vars(c))
@@ -50,18 +50,20 @@ def rows(kind: type) -> Iterator[tuple[str, str, str, str]]:
             for other in (one for one in there if one and one.__module__.startswith('mmps.')):
                 yield from rows(other)
         elif name in effects:
-            default = parameter.default
-            needed = default is parameter.empty
-            default = 'needed' if needed else f'`{default!r}`'
-            yield f'`{name}`', f'`{type_of(parameter)}`', default, plain(effects[name])
+            yield f'`{with_default(parameter)}`', plain(effects[name])
 
 
-def type_of(parameter: inspect.Parameter) -> str:
-    """The annotation as it would be written, whatever the version of Python."""
+def with_default(parameter: inspect.Parameter) -> str:
+    """``key=default``; the type as well, where the default does not tell it."""
     kind = parameter.annotation
     kind = kind if isinstance(kind, str) else inspect.formatannotation(kind)
     kind = re.sub(r'(collections\.abc|typing)\.', '', kind)
-    return re.sub(r'^Union\[(\w+), (.*)\]$', r'\1 | \2', kind)
+    kind = re.sub(r'^Union\[(\w+), (.*)\]$', r'\1 | \2', kind)  # as Python 3.14 writes it
+    if parameter.default is parameter.empty:
+        return f'{parameter.name}: {kind}'
+    if '|' in kind or parameter.default == ():
+        return f'{parameter.name}: {kind} = {parameter.default!r}'
+    return f'{parameter.name}={parameter.default!r}'
 
 
 def plain(text: str) -> str:
@@ -71,20 +73,18 @@ def plain(text: str) -> str:
 
 
 def section() -> str:
-    """The tables, one for each class that the config names."""
+    """The table, with a heading for each class that the config names; what several say, once."""
     config = load_config(CONFIG, {}).to_dict()
     parts = ('model', 'train_dataloader', 'default_hooks', 'custom_hooks')
-    lines, seen = [], set()
+    lines, seen = ['', '| key, default | effect |', '|---|---|'], set()
     for place, kind in classes({part: config[part] for part in parts}):
-        found = list(rows(kind))
-        if kind in seen or not found:
-            continue
-        seen.add(kind)
-        lines += ['', f'`{kind.__name__}`, `{place}`', '', '| key | type | default | effect |']
-        lines.append('|---|---|---|---|')
-        for row in found:
-            cells = ' | '.join(cell.replace('|', r'\|') for cell in row)
-            lines.append(f'| {cells} |')
+        named = {re.match(r'`\w+', row[0])[0]: row for row in reversed([*rows(kind)])}
+        found = [row for row in reversed(named.values()) if row not in seen]
+        if found:
+            seen.update(found)
+            cells = [(f'**`{kind.__name__}`**', f'`{place}`'), *found]
+            escaped = [[cell.replace('|', r'\|') for cell in row] for row in cells]
+            lines += [f'| {key} | {effect} |' for key, effect in escaped]
     return '\n'.join([*lines, ''])
 
 
