@@ -52,10 +52,9 @@ class PersonSearchDataset(BaseDetDataset):
         filter_cfg: ``dict(labelled_only=True)`` drops training images without a labelled person.
             Off by default, because unlabelled people still train detection and fill OIM's queue.
         skip_broken_images: Replace a training image that cannot be decoded by another one, with a
-            logged warning, instead of stopping. Evaluation never skips: that would change the
-            gallery.
-        with_sizes: Read width and height of every image from its header, which batch samplers that
-            group images by shape need (mmdet's ``AspectRatioBatchSampler``).
+            warning. Evaluation never skips: that would change the gallery.
+        with_sizes: Read the size of every image from its header, for batch samplers that group
+            images by shape (mmdet's ``AspectRatioBatchSampler``).
         files_options: Further fields of ``FILES``.
         **kwargs: As for mmdet's ``BaseDetDataset``.
 

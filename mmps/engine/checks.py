@@ -38,10 +38,9 @@ class DivergenceHook(Hook):
     for its log.
 
     Args:
-        explosion_factor: A loss is called exploded when it exceeds this many times the median of
-            the last ``window`` ones, where a median below 1 counts as 1: the losses of a training
-            that works start at a few units and fall. None: never.
-        window: Steps that the median is taken over; before so many, no loss is called exploded.
+        explosion_factor: A loss above this many times the median of the last ``window`` ones (at
+            least 1) has exploded. None: never.
+        window: Steps of the median; before so many, no loss has exploded.
     """
 
     # After the hook that puts the loss into the log, before averaging, saving and validating.

@@ -51,7 +51,7 @@ class DataTimeHook(Hook):
     judged.
 
     Args:
-        warn_above: Share from which on it says so, or None.
+        warn_above: Share of the time from which on it warns, or None.
     """
 
     priority = BEFORE_LOGGER

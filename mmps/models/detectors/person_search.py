@@ -35,20 +35,17 @@ class PersonSearch(TwoStageDetector):
         torch.Size([1, 16])
 
     Args:
-        pretrained: Address or path of the published ImageNet weights of the whole classification
-            network, for stem and identification network at once; None starts from random weights.
-        channels_last: Keep convolutions in channels-last memory format, which CPUs and tensor cores
-            run faster.
-        compile_networks: Compile stem and identification networks (``torch.compile``) in the first
-            steps.
-        frozen: How the names of parameters begin that are not trained. Batch norm goes on with its
+        pretrained: Address or path of ImageNet weights of the whole classification network, for
+            stem and identification network; None: random weights.
+        channels_last: Channels-last memory format, which CPUs and tensor cores run faster.
+        compile_networks: Compile stem and identification networks (``torch.compile``).
+        frozen: Parameters whose names begin so are not trained. Batch norm goes on with its
             statistics.
         detector_from: Checkpoint of a trained network that detects alike. Stem, spatial
             transformer, proposals and detection are taken from it and stay as they are, batch norm
             in evaluation mode; re-ID alone is trained, on annotated boxes and their jittered
-            copies. Needs a ``roi_head.reid_network``. None trains everything.
-        scene_head: Config of a :class:`SceneHead`, which says where a person is to be looked for;
-            None: everywhere alike.
+            copies. Needs a ``roi_head.reid_network``.
+        scene_head: Config of a :class:`SceneHead`, which weighs scenes; None: all alike.
         kwargs: See mmdet's ``TwoStageDetector``.
 
     ``test_cfg.rpn.score_thr`` (mmdet has no such key for proposals) is the objectness, 0 to 1,

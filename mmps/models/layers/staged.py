@@ -31,12 +31,11 @@ class StagedModule(BaseModule):
         ['norm.weight', 'norm.bias']
 
     Args:
-        frozen_stages: Number of leading entries of :meth:`stages` that are not trained; their batch
-            norm uses its running statistics. 0 trains everything.
-        norm_eval: Keep all batch norm layers in evaluation mode while training, as small batches of
-            large scenes need.
-        with_cp: Keep only what enters each stage and compute the rest again in the backward pass
-            (activation checkpointing): less memory, more time, the same gradients.
+        frozen_stages: Leading entries of :meth:`stages` that are not trained; their batch norm uses
+            its running statistics.
+        norm_eval: All batch norm uses running statistics in training, as small batches of large
+            scenes need.
+        with_cp: Activation checkpointing of each stage: less memory, more time, the same gradients.
         init_cfg: mmengine initialisation; default Kaiming for convolutions.
     """
 

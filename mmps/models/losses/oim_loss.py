@@ -46,10 +46,10 @@ class OIMLoss(nn.Module):
         scalar: Factor on the similarities before the softmax (inverse temperature).
         mask_unfilled: Leave rows that nobody has filled yet out of the softmax, where they count as
             somebody with similarity 0.
-        unfilled_similarity: Rows that nobody has filled yet have this similarity to everybody but
-            the person whose row it is, who has 1. None: 0 to everybody.
-        mean_over: ``'labelled'``: labelled people; ``'people'``: the loss is divided by the number
-            of all people, unlabelled ones included, and weaker the more of them there are.
+        unfilled_similarity: Similarity of unfilled rows to everybody but their own person, who has
+            1. None: 0 to everybody.
+        mean_over: ``'labelled'`` or ``'people'``: by how many people the sum is divided, labelled
+            ones or all.
 
     Raises:
         ValueError: There is no such mean.

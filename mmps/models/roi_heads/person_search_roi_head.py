@@ -70,13 +70,13 @@ class PersonSearchRoIHead(StandardRoIHead):
         reid_head: Config of the embedding branch; it also gets ``in_channels``.
         attention: Config of the attention; it also gets ``channels``. None: no attention.
         region_transformer: Arguments of a :class:`SpatialTransformer` on each region, or None.
-        reid_network: Config of a :class:`RegionNetwork` for re-ID alone; None: re-ID takes the
-            features that detection takes (paper).
+        reid_network: Config of a :class:`RegionNetwork` for re-ID alone; None: re-ID shares that of
+            detection (paper).
         reid_iou: Regions that overlap their person less than this train detection only.
-        reid_jitter: Arguments of a :class:`BoxJitter`: moved copies of the labelled people's boxes,
-            which train re-ID beside the sampled regions. Needs a ``reid_network``.
-        repool: Whether a detection is embedded from features pooled on its own box (paper); False:
-            from those of the proposal that it was moved from.
+        reid_jitter: Arguments of a :class:`BoxJitter`, whose moved copies of labelled boxes train
+            re-ID, too. Needs a ``reid_network``.
+        repool: A detection is embedded from features of its own box (paper); False: of its
+            proposal.
         kwargs: See mmdet's ``StandardRoIHead``. Without a ``shared_head`` the regions are the
             features.
     """

@@ -28,8 +28,8 @@ class EmbeddingHead(BaseModule):
         embed_dim: Width of the embedding.
         loss: Config of the loss, which also gets ``num_ids`` and ``embed_dim``.
         loss_weight: Weight of the loss.
-        loss_warmup: Training batches over which the weight grows linearly from 0; a network that
-            starts from random weights and is shared with detection needs some.
+        loss_warmup: Training batches over which the weight grows linearly from 0, for a network
+            from random weights that is shared with detection.
 
     Attributes:
         length_norm: Batch norm of the length of embeddings, where it says how sure they are a
@@ -122,8 +122,8 @@ class ReIDHead(EmbeddingHead):
             instead of evenly.
         norm: Batch norm behind the linear layer.
         bias: Whether the linear layer has one.
-        norm_aware: Take the length of the embedding for how sure it is a person (Chen et al., CVPR
-            2020): :meth:`person_logit` then replaces the class of the box head.
+        norm_aware: The length of the embedding is the detection score (Chen et al., CVPR 2020):
+            :meth:`person_logit` replaces the class of the box head.
         kwargs: See :class:`EmbeddingHead`.
     """
 
