@@ -39,8 +39,12 @@ def cut_out(image: np.ndarray, bbox: Sequence[float]) -> tuple[np.ndarray, np.nd
     height, width = image.shape[:2]
     x1, y1, x2, y2 = (float(value) for value in bbox)
     dx, dy = _SURROUNDINGS * (x2 - x1), _SURROUNDINGS * (y2 - y1)
-    left, right = int(max(0, x1 - dx)), int(min(width, np.ceil(x2 + dx)))
-    top, bottom = int(max(0, y1 - dy)), int(min(height, np.ceil(y2 + dy)))
+    # OIM's boxes may be lines of one pixel.
+    left, top = int(np.clip(x1 - dx, 0, width - 1)), int(np.clip(y1 - dy, 0, height - 1))
+    right, bottom = (
+        max(begin + 1, int(min(side, np.ceil(end))))
+        for begin, side, end in ((left, width, x2 + dx), (top, height, y2 + dy))
+    )
     cut, bbox = image[top:bottom, left:right], np.array([x1 - left, y1 - top, x2 - left, y2 - top])
     small = fitting(cut, _LARGEST_CUT)
     scale = np.array([small.shape[1] / cut.shape[1], small.shape[0] / cut.shape[0]] * 2)

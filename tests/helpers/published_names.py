@@ -250,6 +250,13 @@ def gfn() -> Shapes:
         yield f'{part}.reid_loss.cq', (QUEUE, 2048)
 
 
+def seqnext() -> Shapes:
+    """GFN's without the gallery filter network."""
+    for name, shape in gfn():
+        if 'gfn.' not in name:
+            yield name, shape
+
+
 def mixing_head(name: str) -> Shapes:
     yield from moved(layer(name, 'layer4'), f'{name}.layer4', f'{name}.layer4.0')
     yield from dense(f'{name}.qconv1', 256, 1024, 1, 1)
@@ -342,9 +349,12 @@ def solider() -> Shapes:
 
 METHODS = {
     method.__name__: method
-    for method in (seqnet, nae, naeplus, oimnetpp, oim, coat, gfn, psarm, glcnet, solider)
+    for method in (
+        *(seqnet, nae, naeplus, oimnetpp, oim, coat, seqnext, gfn),
+        *(psarm, glcnet, solider),
+    )
 }
-BACKBONES = dict(oim='r50-2017', gfn='convnext-b', solider='swin-t')
+BACKBONES = dict(oim='r50-2017', seqnext='convnext-b', gfn='convnext-b', solider='swin-t')
 
 
 def model_name(method: str) -> str:

@@ -7,6 +7,7 @@ recorded when the networks at full width gave the answers of their authors' prog
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ from torch import Tensor, nn
 
 from mmps.apis.preprocessing import Preprocessing
 from mmps.published.conversion import Family, convert
+from mmps.published.families import person_rows, recognise
 from mmps.registry import MODELS
 from mmps.testing.tiny_models import CONFIGS, small_config
 from mmps.utils.config import load_config
@@ -171,6 +173,38 @@ def narrow_config(name: str, root: str | Path | None = None) -> Config:
     return config
 
 
+def narrow_file(method: str, model: nn.Module) -> dict[str, Tensor]:
+    """A state dict as authors of a method save it, with the widths and depth of a narrow model.
+
+    Args:
+        method: Of :data:`METHODS`.
+        model: Of its :func:`narrow_config`.
+    """
+    wanted, rules = model.state_dict(), recognise(blank(method)).rules
+    found, same = {}, {}
+    for name, shape in METHODS[method]():
+        rule = next(rule for rule in rules if re.match(rule.pattern, name))
+        ours, theirs = (
+            replaced and re.sub(rule.pattern, replaced, name, count=1)
+            for replaced in (rule.name, rule.same_as)
+        )
+        if theirs:
+            same[name] = theirs
+        elif ours is None:
+            found[name] = torch.zeros(shape)
+        elif ours in wanted:
+            sides = *wanted[ours].shape, *[1] * (len(shape) - wanted[ours].ndim)
+            if shape and rule.change is person_rows:
+                sides = 2 * sides[0], *sides[1:]
+            found[name] = drawn_tensor(name, sides) + torch.tensor(SHIFTS.get((method, name), 0))
+    for name, theirs in same.items():
+        while theirs in same:
+            theirs = same[theirs]
+        if theirs in found:
+            found[name] = found[theirs]
+    return found
+
+
 def converted(config: Config, family: Family, weights: dict[str, Tensor]) -> nn.Module:
     """The model of a config with published weights, every one of which it takes."""
     model = MODELS.build(config.model)
@@ -203,8 +237,6 @@ def answers(config: Config, model: nn.Module) -> dict[str, np.ndarray]:
 
 if __name__ == '__main__':
     from mmengine.registry import init_default_scope
-
-    from mmps.published.families import recognise
 
     init_default_scope('mmps')
     rows = {}

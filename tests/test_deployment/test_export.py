@@ -1,18 +1,16 @@
-"""Every family of models, exported and compared with PyTorch at several sizes."""
+"""Every family of the paper's models, exported and compared with PyTorch at several sizes."""
 
 import onnx
 import pytest
 import torch
 from helpers.exports import decided, exportable_config, pictures
-from helpers.published_weights import slim_network
 
 from mmps.apis.preprocessing import Preprocessing, model_file
 from mmps.deployment import ExportedPersonSearch, write_onnx
-from mmps.deployment.export import ExportablePersonSearch
 from mmps.deployment.parity import compare
 from mmps.deployment.runtimes import INPUTS, OUTPUTS
 from mmps.registry import MODELS
-from mmps.testing.tiny_models import PLUS, slim_sequential, small_config
+from mmps.testing.tiny_models import PLUS
 from mmps.utils.errors import UserError
 
 SIZES = (160, 120), (100, 190), (320, 200)
@@ -83,61 +81,6 @@ def test_families(family, tmp_path):
     parity = alike(model, config, path)
     assert parity.people >= 6, parity
     parity.require(pixels=0.01)
-
-
-SEQUENTIAL = {
-    'seqnet/seqnet_r50_prw.py': {},
-    'oimnetpp/oimnetpp_r50_prw.py': {},
-    'coat/coat_r50_prw.py': dict(model__roi_head__embed_from=[1, 2]),
-}
-
-
-@pytest.mark.parametrize(
-    ('path', 'reason'),
-    [
-        ('oim/oim_r50-2017_prw.py', 'rpn_head=PyFasterRCNNRPNHead cannot'),
-        ('solider/solider_swin-t_prw.py', 'backbone=SemanticSwin cannot be exported: the number'),
-    ],
-)
-def test_methods_that_cannot_be_exported(path, reason):
-    config = small_config(path)
-    config.model = slim_network(config.model)
-    with pytest.raises(UserError, match=reason):
-        ExportablePersonSearch(MODELS.build(config.model))
-
-
-def sequential_config(path, **overrides):
-    """A slim form of a method, whose pictures it resizes itself and whose scores are far apart."""
-    config = exportable_config()
-    found = dict(model__test_cfg__rpn__max_per_img=100, model__test_cfg__rcnn__score_thr=0.3)
-    config.model = slim_sequential(path, **found, **overrides)
-    for step in config.test_dataloader.dataset.pipeline:
-        if step.type == 'Resize':
-            step.update(type='ResizeToFit')
-            step.pop('keep_ratio')
-    model = MODELS.build(config.model).eval()
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            if weight.ndim > 1 and ('fc_cls' in name or 'rpn_cls' in name or 'projections' in name):
-                weight.normal_(std=1.0)
-    return config, model
-
-
-@pytest.mark.parametrize('path', SEQUENTIAL)
-def test_stages_one_behind_the_other(path, tmp_path):
-    config, model = sequential_config(path, **SEQUENTIAL[path])
-    onnx_file = tmp_path / 'model.onnx'
-    write_onnx(model, onnx_file, model_file(config, model, 'tiny.pth'))
-    parity = alike(model, config, onnx_file)
-    assert parity.people >= 6, parity
-    parity.require(pixels=0.01)
-
-
-def test_scores_relative_to_the_best_are_refused(tmp_path):
-    config, model = sequential_config('nae/naeplus_r50_prw.py')
-    with pytest.raises(UserError, match='relative_scores cannot be exported'):
-        write_onnx(model, tmp_path / 'model.onnx', model_file(config, model, 'tiny.pth'))
-    assert not list(tmp_path.iterdir())
 
 
 def test_operators_that_onnx_does_not_have_are_refused(exported, tmp_path, monkeypatch):

@@ -6,19 +6,26 @@ patches stand beside them: `count_anchors`, and `in_float64`, because regions of
 network hardly differ, so that their normalisation would magnify rounding.
 """
 
+import zlib
+from types import SimpleNamespace
+
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.published_names import METHODS, model_name
+from helpers.published_weights import narrow_config
 from helpers.ranks import run_ranks
 from mmdet.models.dense_heads import rpn_head
 from mmdet.models.task_modules import AnchorGenerator
 from mmdet.models.task_modules.samplers import SamplingResult
 from mmengine.model import MMDistributedDataParallel
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
 from torch import distributed
 
 from mmps.registry import MODELS
 from mmps.testing.scenes import random_scenes
-from mmps.testing.tiny_models import slim_model, slim_sequential
+from mmps.testing.tiny_models import slim_model
 
 STEPS = 3
 TABLES = 'roi_head.reid_head.criterion'
@@ -168,24 +175,47 @@ def test_the_cases_are_what_they_say():
     assert buffers[f'{TABLES}.queue_pointer'] > 0
 
 
-def stages_rank(path):
-    torch.manual_seed(0)
-    model = MODELS.build(slim_sequential(path))
-    model.init_weights()
-    ddp = MMDistributedDataParallel(model, broadcast_buffers=False)
+def methods_rank(names):
+    """Of every published method, after a step: digests of what has to be equal, which parameters
+    have moved, and the identities in its tables.
+    """
+    found = {}
     rank = distributed.get_rank()
-    gradients, _ = train(ddp, [batch('two ranks with people', rank, step) for step in range(2)])
-    tables = {n: b for n, b in model.named_buffers() if 'criterion' in n or 'length_norm' in n}
-    return gradients, tables
+    for name in names:
+        torch.manual_seed(0)
+        config = narrow_config(name)
+        config.model.train_cfg.rcnn.sampler.num = 32  # everybody among them
+        model = MODELS.build(config.model)
+        model.init_weights()
+        before = {n: p.detach().clone() for n, p in model.named_parameters()}
+        ddp = MMDistributedDataParallel(model, broadcast_buffers=False)
+        optimiser = Runner.build_optim_wrapper(SimpleNamespace(model=model), config.optim_wrapper)
+        ddp.train().train_step(batch('two ranks with people', rank, 0), optimiser)
+        after = dict(model.named_parameters())
+        tables = {n: b for n, b in model.named_buffers() if 'criterion' in n or 'length_norm' in n}
+        assert all(value.isfinite().all() for value in after.values())
+        found[name] = (
+            {n: zlib.crc32(v.detach().numpy().tobytes()) for n, v in (after | tables).items()},
+            {n for n, value in after.items() if not torch.equal(value, before[n])},
+            [t.any(1).nonzero().flatten().tolist() for n, t in tables.items() if n.endswith('lut')],
+        )
+    return found
 
 
-@pytest.mark.parametrize('path', ['seqnet/seqnet_r50_prw.py', 'nae/naeplus_r50_prw.py'])
-def test_stages_learn_on_two_ranks(path, tmp_path):
-    """Every weight takes part, and both ranks end with the same gradients and tables."""
-    one, other = run_ranks(stages_rank, 2, tmp_path, path)
-    torch.testing.assert_close(one, other)
-    gradients, tables = one
-    assert all(gradient.isfinite().all() for step in gradients for gradient in step.values())
-    (lut,) = (table for name, table in tables.items() if name.endswith('lut'))
+@pytest.fixture(scope='module')
+def methods(tmp_path_factory):
+    """What two ranks made of every published method."""
+    init_default_scope('mmps')
+    names = [model_name(method) for method in METHODS]
+    return run_ranks(methods_rank, 2, tmp_path_factory.mktemp('methods'), names)
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_published_methods_learn_on_two_ranks(method, methods):
+    """Both ranks end with the same weights and tables."""
+    (digests, moved, luts), other = (rank[model_name(method)] for rank in methods)
+    assert (digests, moved, luts) == other
+    for part in ('backbone', 'rpn_head', 'roi_head'):
+        assert any(name.startswith(part) for name in moved)
     # People 0, 2 and 3 are in the pictures of one rank or the other.
-    assert lut.any(1).tolist() == [True, False, True, True, False]
+    assert luts and all(lut == [0, 2, 3] for lut in luts)

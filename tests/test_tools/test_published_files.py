@@ -1,7 +1,5 @@
 """The tools with a file that a method's authors published, where a checkpoint stands."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -11,7 +9,6 @@ from mmengine.registry import init_default_scope
 
 from mmps.evaluation.functional import load_predictions
 from mmps.published.conversion import convert, recognise
-from mmps.retrieval import Gallery
 
 
 @pytest.fixture(scope='module')
@@ -44,19 +41,3 @@ def test_their_file_is_tested_as_the_converted_one(seqnet, load_tool, tmp_path):
     assert len(one.bboxes) > 4
     for key in ('bboxes', 'scores', 'embeddings', 'query_embeddings'):
         assert np.array_equal(getattr(one, key), getattr(other, key)), key
-
-
-def test_index_and_search(seqnet, load_tool, tmp_path):
-    config, theirs, ours, root = map(str, seqnet)
-    gallery, hits = tmp_path / 'people.lance', tmp_path / 'hits.json'
-    load_tool('index_gallery.py').main(
-        [config, theirs, f'{root}/frames', '--gallery', str(gallery)]
-    )
-    people = Gallery.open(gallery, create=False).info().people
-    assert people > 4
-    query = str(sorted((seqnet[3] / 'frames').iterdir())[0])
-    words = [query, '--box', '10,10,40,80', '--gallery', str(gallery), '--out', str(hits)]
-    # The gallery is that of the converted file as well.
-    load_tool('search_person.py').main([config, ours, *words])
-    similarities = [hit['similarity'] for hit in json.loads(hits.read_text())['hits']]
-    assert similarities == sorted(similarities, reverse=True) and len(similarities) > 3
