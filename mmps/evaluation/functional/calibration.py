@@ -129,9 +129,8 @@ def pairs_in_frames(
 ) -> StrangerPairs:
     """Pairs of people who are seen in the same frame, and so cannot be the same.
 
-    Boxes that overlap are no pair: they may be one person, detected twice. Nobody says who is who
-    in different frames; somebody who looks about the same in frames that follow one another counts
-    as one person, as far as it matters how much the pairs tell.
+    Boxes that overlap are no pair: they may be one person, detected twice. People who look alike in
+    consecutive frames count as one person for the interval.
 
     Args:
         embeddings: (n, D) float32 of unit norm.

@@ -6,10 +6,9 @@ the n_i detections that are at least as similar are right. Its average precision
 
     1 - AP = (P - t) / P + sum_i (n_i - k_i) / (n_i P).
 
-An appearance that is not found costs ``1 / P``, and is missed, cut by the score threshold or
-localised badly. One that is found costs ``1 / (n_i P)`` for each of the ``n_i - k_i`` wrong
-detections that are at least as similar, whoever they show. Equal similarities share a threshold on
-both sides of the equation, so that it holds with ties, too.
+An appearance that is not found costs ``1 / P``; one that is found costs ``1 / (n_i P)`` for each
+of the ``n_i - k_i`` wrong detections that are at least as similar. Equal similarities share a
+threshold on both sides, so that this holds with ties, too.
 """
 
 from __future__ import annotations
@@ -442,8 +441,7 @@ def covered_share(
 ) -> np.ndarray:
     """Largest share of each box that the box of one other annotated person covers.
 
-    Data sets say nothing about occlusion. This stands in for it: somebody who is half covered by a
-    neighbour's box is seen well at most in front of that neighbour.
+    An estimate of occlusion, which data sets do not annotate.
 
     Args:
         annotations: Ground truth.

@@ -85,9 +85,8 @@ def evaluate_search(
     the average precision times the share of images in which the person was found.
 
     Equal similarities share one threshold in AP, and for top-k wrong detections stand before right
-    ones, so no result depends on the order of images, detections or queries, and an embedding that
-    maps everybody to one point cannot score by luck. A query whose person is in no gallery image
-    is left out of the means.
+    ones, so no result depends on the order of images, detections or queries. A query whose person
+    is in no gallery image is left out of the means.
 
     Args:
         annotations: Ground truth and protocol.

@@ -53,7 +53,7 @@ def read_mot(
         sequences: Their folders.
         annotations: Filled with their images; its folder of images holds them all.
         shared_ids: Whether an id means the same person in every sequence. In the challenges it does
-            not: tracks of different videos have nothing to do with each other.
+            not.
         classes: Classes that are people to find. None: those that ``labels.txt`` calls person or
             pedestrian; without that file 1, which is a pedestrian in the challenges.
         first_pixel: Coordinate of the leftmost and of the uppermost pixel; the challenges count

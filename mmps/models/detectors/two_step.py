@@ -27,10 +27,9 @@ ANNOTATED = ('gt_instances', 'query_instances')
 class TwoStepPersonSearch(BaseDetector):
     """A detector and a re-ID network, one after the other: the baseline of person search.
 
-    The detector finds people; each is cut out of the image as it came in and embedded by the re-ID
-    network. Images come in at their original size (a pipeline without ``Resize``), for what the
-    detector needs small, the re-ID network wants to see large: ``detector_pipeline`` resizes for
-    the detector alone.
+    The detector finds people; each is cut out of the image and embedded by the re-ID network.
+    Images come in at their original size (a pipeline without ``Resize``), because re-ID needs
+    detail; ``detector_pipeline`` resizes for the detector alone.
 
     Example:
         >>> from mmps.testing.tiny_models import two_step_model
