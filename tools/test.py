@@ -1,13 +1,16 @@
 """Evaluate a trained model: ``python tools/test.py CONFIG CHECKPOINT``."""
 
 import argparse
+import itertools
+import sys
 import tempfile
 from pathlib import Path
 
 from mmps.apis.network import default_backend, needs_checkpoint
+from mmps.apis.searcher import AMP
 from mmps.cli.common import add_run_arguments, check_weights, load_run_config, run_tool
 from mmps.cli.search import model_parser
-from mmps.engine.amp import cpu_has_bfloat16
+from mmps.engine.amp import inference_precision
 from mmps.formats.from_config import search_evaluator
 from mmps.published import find_model, is_model_name
 from mmps.published.models import published_config
@@ -18,6 +21,7 @@ from mmps.utils.memory import keep_freed_memory
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = model_parser('Evaluate a person-search model on the test set of its config.', argv)
+    precisions = (*AMP, 'half')
     parser.add_argument(
         '--data',
         metavar='CONFIG',
@@ -39,21 +43,33 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         '--amp',
-        action='store_true',
-        help='mixed precision: float16 on GPUs, bfloat16 on CPUs that have it',
+        nargs='?',
+        const='half',
+        choices=precisions,
+        help='compute in bfloat16; auto: where CPU or GPU have it; half (without a value): in '
+        'float16 on GPUs, in bfloat16 on CPUs that have it',
     )
-    return parser.parse_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    for place, (word, following) in enumerate(itertools.pairwise(words)):
+        if word == '--amp' and following not in precisions:  # CONFIG may follow
+            words[place] = '--amp=half'
+    return parser.parse_args(words)
 
 
-def set_test_amp(config) -> None:
+def set_test_amp(config, amp: str) -> None:
     """Switch on the mixed precision of mmengine's test loop."""
     import torch
 
-    if not torch.cuda.is_available() and not cpu_has_bfloat16():
-        raise UserError(
-            '--amp: there is no GPU, and this CPU does not compute in bfloat16, so that it would '
-            'take longer; leave --amp out'
-        )
+    gpu = torch.cuda.is_available()
+    if amp != 'half' or not gpu:
+        wanted = 'bfloat16' if amp == 'half' else amp
+        precision = inference_precision(wanted, 'cuda' if gpu else 'cpu')
+        if amp == 'auto':
+            print(f'--amp auto: {precision}')
+        if precision == 'float32':
+            return
+        # The loop takes what is set for the process: float16 on GPUs if nothing is.
+        torch.set_autocast_dtype('cuda', torch.bfloat16)
     config.test_cfg.fp16 = True
 
 
@@ -61,9 +77,7 @@ def take_exported(config, arguments: argparse.Namespace) -> None:
     """Put the exported model in the place of the config's."""
     options = {}
     if arguments.amp:
-        if arguments.backend != 'openvino':
-            raise UserError('--amp: of an exported model it needs --backend openvino')
-        options = dict(precision='bfloat16')
+        options = dict(precision='auto' if arguments.amp == 'auto' else 'bfloat16')
     config.load_from = None
     config.model = dict(
         type='ExportedPersonSearch',
@@ -119,7 +133,7 @@ def main(argv: list[str] | None = None) -> None:
     if exported:
         take_exported(config, arguments)
     elif arguments.amp:
-        set_test_amp(config)
+        set_test_amp(config, arguments.amp)
 
     from mmengine.runner import Runner
 

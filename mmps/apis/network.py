@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -33,11 +34,13 @@ class Network(Protocol):
 
     Attributes:
         tag: Which model it is.
+        precision: ``float32`` or ``bfloat16``: in what it computes.
         scene_size: Width and height to which scenes are reduced before they are looked at; None
             where the size of a person does not matter.
     """
 
     tag: ModelTag
+    precision: str = 'float32'
     scene_size: tuple[int, int] | None = None
 
     def prepare(self, image: np.ndarray) -> Any:
@@ -97,9 +100,10 @@ class TorchNetwork(Network):
             the weights of all parts, as that of a ``TwoStepPersonSearch`` can.
         device: As in PyTorch, or ``auto``.
         name: For galleries; None: the names of config and checkpoint.
+        amp: See :class:`~mmps.apis.PersonSearcher`.
 
     Attributes:
-        tag: Which model it is.
+        tag: Which model it is, in whichever precision.
         preprocessing: Of the config's test pipeline.
         model: The network, in evaluation mode.
 
@@ -113,18 +117,21 @@ class TorchNetwork(Network):
         checkpoint: str | os.PathLike | None,
         device: str = 'auto',
         name: str | None = None,
+        amp: str | None = None,
     ) -> None:
         from mmengine.registry import init_default_scope
 
+        from mmps.engine.amp import inference_precision
         from mmps.utils.memory import keep_freed_memory
 
+        self._device = auto_device(device)
+        self.precision = inference_precision(amp, self._device)
         config = read_config(config)
         init_default_scope(config.get('default_scope', 'mmps'))
         self.preprocessing = Preprocessing(config)
         self.scene_size = scene_size(config)
         self.model = build_model(config, checkpoint)
         self.tag: ModelTag = model_tag(config, self.model, checkpoint, name)
-        self._device = auto_device(device)
         self.model.to(self._device)
         if self._device == 'cpu':
             keep_freed_memory()
@@ -146,7 +153,10 @@ class TorchNetwork(Network):
         if not images:
             return []
         batch = self.preprocessing(images, boxes)
-        with torch.no_grad():
+        mixed: AbstractContextManager = nullcontext()
+        if self.precision == 'bfloat16':
+            mixed = torch.autocast(torch.device(self._device).type, torch.bfloat16)
+        with torch.no_grad(), mixed:
             if boxes is None:
                 samples = self.model.test_step(batch)
                 return [
@@ -270,6 +280,7 @@ class OnnxNetwork(Network):
                 f'{config.filename}: {list(self.model.file.steps)}; export it again'
             )
         self.preprocessing = Preprocessing(config)
+        self.precision = self.model.precision
         self.scene_size = scene_size(config)
         self.tag: ModelTag = self.model.file.tag
 
@@ -331,6 +342,7 @@ class TwoNetworks(Network):
         self.detector = detector
         self.reid = reid
         self.max_people = max_people
+        self.precision = reid.precision
         self.tag = ModelTag(fingerprint or reid.digest, reid.embed_dim, name)
 
     @classmethod
@@ -343,7 +355,7 @@ class TwoNetworks(Network):
             model: One whose parts are both exported.
             score_thr: People found with a lower score are not embedded, nor those below the model's
                 own threshold.
-            options: For both files: backend, device, threads; None: as the model says.
+            options: For both files: backend, device, threads, precision; None: as the model says.
         """
         config = model.resolved()
         given = {key: value for key, value in options.items() if value is not None}
@@ -397,6 +409,7 @@ def open_network(
     checkpoint: str | os.PathLike | None,
     device: str,
     backend: str | None,
+    amp: str | None = None,
 ) -> tuple[Network, int]:
     """The network of a config and a checkpoint, and how many images it takes at once.
 
@@ -414,12 +427,18 @@ def open_network(
     if checkpoint is None and backend != 'torch':
         raise UserError(f'backend {backend} needs an exported model in place of the checkpoint')
     config = read_config(config)
-    network = BACKENDS[backend](config, checkpoint, device)
+    key = 'amp' if backend == 'torch' else 'precision'
+    options = {} if amp is None else {key: amp}
+    network = BACKENDS[backend](config, checkpoint, device, **options)
     return network, config.test_dataloader.get('batch_size', 1)
 
 
 def open_published(
-    model: PublishedModel, device: str, backend: str | None, score_thr: float = 0.0
+    model: PublishedModel,
+    device: str,
+    backend: str | None,
+    score_thr: float = 0.0,
+    amp: str | None = None,
 ) -> tuple[Network, int]:
     """The network of a published model, and how many images it takes at once.
 
@@ -431,12 +450,13 @@ def open_published(
     if model.is_two_files:
         if backend == 'torch':
             raise UserError(f'{model.name} is exported: there are onnxruntime and openvino')
-        network = TwoNetworks.of_model(model, score_thr, backend=backend, device=device)
+        options = dict(backend=backend, device=device, precision=amp)
+        network = TwoNetworks.of_model(model, score_thr, **options)
         return network, FRAMES_AT_ONCE
     from mmps.published.models import published_config
 
     if backend not in (None, 'torch'):
         raise UserError(f'{model.name} runs in PyTorch; export it to run it by {backend}')
     config = published_config(model)
-    network = TorchNetwork(config, model.checkpoint, device, model.name)
+    network = TorchNetwork(config, model.checkpoint, device, model.name, amp)
     return network, config.test_dataloader.batch_size if model.checkpoint else 1

@@ -63,6 +63,8 @@ if TYPE_CHECKING:
 ImageLike = str | os.PathLike | np.ndarray
 Whole = Literal['whole']
 SCORE_THR = 0.5
+AMP = ('auto', 'bfloat16')
+"""What precision can be asked for in place of float32."""
 
 
 class AmbiguousQueryError(ValueError):
@@ -101,6 +103,9 @@ class PersonSearcher:
             makes embeddings equal to those of ``tools/test.py`` to the last bit.
         score_thr: People found with a lower score are left out. None: 0.5, or what a published
             model says.
+        amp: ``bfloat16``; or ``auto``: bfloat16 where the device computes in it, else float32
+            (``network.precision`` says which). None: float32, or what a published model of two
+            files says.
 
     Attributes:
         tag: Which model it is.
@@ -118,17 +123,20 @@ class PersonSearcher:
         backend: str | None = None,
         batch_size: int | None = None,
         score_thr: float | None = None,
+        amp: str | None = None,
     ) -> None:
+        if amp not in (None, *AMP):
+            raise ValueError(f'amp={amp!r}: there are {", ".join(AMP)}')
         if isinstance(config, (str, os.PathLike)) and is_model_name(config):
             if checkpoint is not None:
                 raise UserError(f'{config} names its own files; leave out {checkpoint}')
             model = find_model(config)
             score_thr = model.score_thr if score_thr is None else score_thr
-            network, default = open_published(model, device, backend, score_thr)
+            network, default = open_published(model, device, backend, score_thr, amp)
         else:
             if checkpoint is None and is_checkpoint(config):
                 checkpoint = config
-            network, default = open_network(config, checkpoint, device, backend)
+            network, default = open_network(config, checkpoint, device, backend, amp)
         self._set_up(
             network,
             default if batch_size is None else batch_size,

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 
 from mmps.apis.network import BACKENDS
-from mmps.apis.searcher import PersonSearcher, Whole
+from mmps.apis.searcher import AMP, PersonSearcher, Whole
 from mmps.cli.common import config_parser
 from mmps.published import is_model_name, list_models
 from mmps.retrieval import AsWritten, Gallery, Where, load_calibration
@@ -77,6 +77,9 @@ def searcher_parser(description: str, argv: Sequence[str] | None = None) -> argp
         type=float,
         help='least detection score (default: 0.5, or what a published model says)',
     )
+    parser.add_argument(
+        '--amp', choices=AMP, help='compute in bfloat16; auto: where CPU or GPU have it'
+    )
     return parser
 
 
@@ -90,14 +93,18 @@ def build_searcher(arguments: argparse.Namespace, batch_size: int | None = None)
             )
     else:
         config = load_config(arguments.config, arguments.cfg_options)
-    return PersonSearcher(
+    searcher = PersonSearcher(
         config,
         arguments.checkpoint,
         arguments.device,
         backend=arguments.backend,
         batch_size=batch_size,
         score_thr=arguments.score_thr,
+        amp=arguments.amp,
     )
+    if arguments.amp == 'auto':
+        print(f'--amp auto: {searcher.network.precision}')
+    return searcher
 
 
 def add_filter_arguments(parser: argparse.ArgumentParser) -> None:

@@ -39,6 +39,7 @@ class ExportedPersonSearch(BaseModel):
         super().__init__()
         self.file = ModelFile.read(path)
         self._run: Runtime = RUNTIMES[backend](path, **options)
+        self.precision = self._run.precision
 
     def forward(
         self, inputs: list[Tensor], data_samples: SampleList, mode: str = 'predict'

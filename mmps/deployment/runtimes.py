@@ -91,9 +91,11 @@ class Runtime(Protocol):
 
     Attributes:
         batch: How many inputs go in at once, for a file that fixes it; None: any number.
+        precision: In what it computes, ``float32`` or ``bfloat16``.
     """
 
     batch: int | None
+    precision: str = 'float32'
 
     def __call__(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """The outputs for inputs by name."""
@@ -111,20 +113,28 @@ class OnnxRuntime:
         path: The exported file.
         device: ``auto``, ``cpu`` or ``cuda:N``, which needs the package ``onnxruntime-gpu``.
         threads: CPU threads; 0: as many as there are cores.
+        precision: ``float32``, or ``auto``, which is the same here.
         outputs: Which to compute; None: all, in the order of the file.
 
     Raises:
-        UserError: The device is not there, or the file cannot be run.
+        UserError: The device or the precision is not there, or the file cannot be run.
     """
+
+    precision = 'float32'
 
     def __init__(
         self,
         path: str | os.PathLike,
         device: str = 'auto',
         threads: int = 0,
+        precision: str = 'float32',
         *,
         outputs: Sequence[str] | None = OUTPUTS,
     ) -> None:
+        if precision not in ('float32', 'auto'):
+            raise UserError(
+                f'precision {precision}: ONNX Runtime computes in float32; take backend openvino'
+            )
         ort = require_extra('onnxruntime', 'export')
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
@@ -214,6 +224,7 @@ class OpenVINORuntime:
             precision = 'bfloat16' if 'BF16' in capabilities else 'float32'
         if precision == 'bfloat16' and 'BF16' not in capabilities:
             raise UserError(f'precision bfloat16: this {device} computes in {capabilities} only')
+        self.precision = precision
         options = {'INFERENCE_PRECISION_HINT': PRECISIONS[precision]}
         if threads:
             options['INFERENCE_NUM_THREADS'] = threads

@@ -38,6 +38,7 @@ class NetworkFile:
 
     Attributes:
         digest: SHA-256 of the files and of what is done to images before.
+        precision: In what it computes, ``float32`` or ``bfloat16``.
 
     Raises:
         UserError: A file is missing or cannot be run.
@@ -71,6 +72,7 @@ class NetworkFile:
                 raise UserError(f'model {file} does not exist')
         self.digest = self._digest(files)
         self._run = self._runtime(backend, device, threads, precision)
+        self.precision = self._run.precision
 
     def _runtime(self, backend: str | None, device: str, threads: int, precision: str) -> Runtime:
         if backend is None:
@@ -83,7 +85,7 @@ class NetworkFile:
             raise UserError(f'{self.path}: backend={backend!r}; there are onnxruntime, openvino')
         if self.path.suffix == '.xml':
             raise UserError(f'{self.path}: only OpenVINO runs its IR; take backend openvino')
-        return OnnxRuntime(self.path, device, threads, outputs=None)
+        return OnnxRuntime(self.path, device, threads, precision, outputs=None)
 
     def _digest(self, files: Sequence[Path]) -> str:
         digest = hashlib.sha256()

@@ -1,4 +1,4 @@
-"""Mixed precision: which machine can have which, and the key of the config that asks for it."""
+"""Mixed precision: which machine can have which, and what switches it on."""
 
 from __future__ import annotations
 
@@ -43,15 +43,42 @@ def set_amp(config: Config, dtype: str) -> None:
             )
         wrapper.update(type='AmpOptimWrapper', dtype='float16', loss_scale='dynamic')
         return
-    if gpu and not torch.cuda.is_bf16_supported(including_emulation=False):
-        raise UserError('--amp bfloat16: this GPU does not have it; take --amp float16')
-    if not gpu and not cpu_has_bfloat16():
-        raise UserError(
-            '--amp bfloat16: this CPU does not compute in it (no avx512_bf16, amx_bf16 or bf16 in '
-            '/proc/cpuinfo), so that it would take longer; leave --amp out. '
-            '--cfg-options optim_wrapper.type=BFloat16OptimWrapper trains in it nevertheless'
+    try:
+        inference_precision(dtype, 'cuda' if gpu else 'cpu')
+    except UserError as error:
+        other = (
+            ', or take --amp float16'
+            if gpu
+            else '. --cfg-options optim_wrapper.type=BFloat16OptimWrapper trains in it nevertheless'
         )
+        raise UserError(f'{error}{other}') from error
     wrapper.type = 'BFloat16OptimWrapper'
+
+
+def inference_precision(amp: str | None, device: str) -> str:
+    """In what a network in PyTorch finds people: ``float32`` or ``bfloat16``.
+
+    Args:
+        amp: None: float32; ``bfloat16``; or ``auto``: bfloat16 where the device computes in it.
+        device: As in PyTorch.
+
+    Raises:
+        UserError: ``bfloat16``, on a device that does not compute in it.
+    """
+    if amp is None:
+        return 'float32'
+    kind = torch.device(device).type
+    if kind == 'cuda':
+        has = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        has = kind == 'cpu' and cpu_has_bfloat16()
+    if amp == 'bfloat16' and not has:
+        lacks = ' (no avx512_bf16, amx_bf16 or bf16 in /proc/cpuinfo)' if kind == 'cpu' else ''
+        raise UserError(
+            f'--amp bfloat16: this {"GPU" if kind == "cuda" else kind.upper()} does not compute in '
+            f'it{lacks}, so that it would take longer; leave --amp out'
+        )
+    return 'bfloat16' if has else 'float32'
 
 
 def cpu_has_bfloat16(cpuinfo: Path = Path('/proc/cpuinfo')) -> bool:

@@ -9,6 +9,7 @@ from mmps.apis import PersonSearcher
 from mmps.apis.network import TorchNetwork, build_model
 from mmps.apis.preprocessing import as_scene, model_tag, scene_size
 from mmps.apis.preprocessing import test_steps as steps_of
+from mmps.engine import amp
 from mmps.evaluation.functional import load_predictions
 from mmps.evaluation.functional.search import top_matches
 from mmps.retrieval import Gallery, ModelMismatchError, Where
@@ -61,6 +62,29 @@ def test_prepared_images_give_the_same(searcher, tested):
     for one, other in zip(network(images), network(prepared), strict=True):
         for key in ('bboxes', 'scores', 'embeddings'):
             np.testing.assert_array_equal(getattr(one, key), getattr(other, key))
+
+
+def test_bfloat16_finds_nearly_the_same_people(searcher, tiny_model, tested, monkeypatch):
+    _, _, paths = tested
+    image = read_image(paths[0])
+    (full,) = searcher.network([image])
+    monkeypatch.setattr(amp, 'cpu_has_bfloat16', lambda: True)
+    half = PersonSearcher(*tiny_model[:2], 'cpu', score_thr=0.0, amp='auto')
+    assert (half.network.precision, half.tag) == ('bfloat16', searcher.tag)
+    embeddings = half.embed(image, full.bboxes)
+    cosines = (embeddings * full.embeddings).sum(1)
+    assert 0.99 < cosines.min() < 0.999999
+    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-5)
+    assert len(half.detect(image)) > 0
+
+    monkeypatch.setattr(amp, 'cpu_has_bfloat16', lambda: False)
+    plain = PersonSearcher(*tiny_model[:2], 'cpu', score_thr=0.0, amp='auto')
+    assert plain.network.precision == 'float32'
+    np.testing.assert_array_equal(plain.detect(image).embeddings, full.embeddings)
+    with pytest.raises(UserError, match='--amp bfloat16: this CPU does not'):
+        PersonSearcher(*tiny_model[:2], 'cpu', amp='bfloat16')
+    with pytest.raises(ValueError, match='there are auto, bfloat16'):
+        PersonSearcher(*tiny_model[:2], amp='float8')
 
 
 def query_embeddings(searcher, annotations, paths):

@@ -3,6 +3,7 @@ import pytest
 import torch
 from helpers.exports import exportable_config, pictures
 
+from mmps.apis import PersonSearcher
 from mmps.apis.network import OnnxNetwork, OpenVINONetwork, TorchNetwork
 from mmps.apis.preprocessing import Preprocessing
 from mmps.deployment import ModelFile
@@ -55,9 +56,13 @@ def test_devices_and_precisions_that_are_not_there(exported, monkeypatch):
         OnnxNetwork(config, path, 'tpu')
     with pytest.raises(UserError, match='OpenVINO finds'):
         OpenVINONetwork(config, path, 'NPU')
+    with pytest.raises(UserError, match='take backend openvino'):
+        PersonSearcher(config, path, amp='bfloat16')
+    assert OnnxNetwork(config, path, precision='auto').precision == 'float32'
     monkeypatch.setattr('openvino.Core.get_property', lambda *_: ['FP32', 'INT8'])
     with pytest.raises(UserError, match='bfloat16'):
-        OpenVINONetwork(config, path, 'cpu', precision='bfloat16')
+        PersonSearcher(config, path, backend='openvino', amp='bfloat16')
+    assert OpenVINONetwork(config, path, precision='auto').precision == 'float32'
 
 
 def test_int8_is_a_model_of_its_own_and_close(exported, tmp_path):

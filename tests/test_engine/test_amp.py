@@ -43,6 +43,18 @@ def test_bfloat16_where_the_machine_has_it(machine, gpu):
     assert changed.optim_wrapper == dict(type='BFloat16OptimWrapper', optimizer=dict(lr=1))
 
 
+@pytest.mark.parametrize('device', ['cuda:0', 'cpu'])
+def test_inference_says_what_it_computes_in(machine, device):
+    machine(gpu=True, bfloat16=False)
+    assert amp.inference_precision('auto', device) == 'float32'
+    with pytest.raises(UserError, match=f'this {"GPU" if device != "cpu" else "CPU"} does not'):
+        amp.inference_precision('bfloat16', device)
+    machine(gpu=True, bfloat16=True)
+    assert amp.inference_precision(None, device) == 'float32'
+    assert amp.inference_precision('auto', device) == 'bfloat16'
+    assert amp.inference_precision('auto', 'mps') == 'float32'
+
+
 def test_another_wrapper_is_refused(machine):
     machine(gpu=True, bfloat16=True)
     with pytest.raises(UserError, match='optim_wrapper.type=ApexOptimWrapper'):

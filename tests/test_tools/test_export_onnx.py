@@ -88,9 +88,3 @@ def test_what_cannot_be_compared_leaves_no_file(config_file, checkpoint, load_to
     with pytest.raises(UserError, match='--num-images'):
         tool.main([*arguments, '--num-images', '0'])
     assert list(tmp_path.iterdir()) == []
-
-
-def test_amp_of_an_exported_model_needs_openvino(config_file, load_tool, tmp_path):
-    arguments = [str(config_file), 'model.onnx', '--amp', '--work-dir', str(tmp_path)]
-    with pytest.raises(UserError, match='--backend openvino'):
-        load_tool('test.py').main(arguments)
