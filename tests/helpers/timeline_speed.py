@@ -6,17 +6,15 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import statistics
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
+from helpers.browser import Browser, chromium
 from helpers.coloured_people import ColourNetwork, coloured_scene
 from helpers.page_server import running
-from selenium import webdriver
-from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from mmps.apis import PersonSearcher
@@ -24,6 +22,7 @@ from mmps.retrieval import Gallery, IndexedFrame
 from mmps.visualization import write_image
 from mmps.web import SearchService
 from mmps.web.app import build_app
+from mmps.web.session import Session
 from mmps.web.timeline import timeline
 
 FRAMES, CAMERAS, APART = 4, 12, 30.0
@@ -79,7 +78,7 @@ def main() -> None:
         picture = folder / 'me.png'
         write_image(picture, coloured_scene([((20, 20, 220), (10, 20, 34, 80))]))
         service = SearchService(searcher, gallery)
-        session = service.open_picture(service_session(), picture.read_bytes(), 'me')
+        session = service.open_picture(Session(), picture.read_bytes(), 'me')
         found = service.overview(session)
         for name, work in (
             ('overview', lambda: service.overview(session)),
@@ -92,38 +91,21 @@ def main() -> None:
                 seconds.append(time.perf_counter() - start)
             print(f'server, {name}: {statistics.median(seconds):.3f} s, {len(result):,}')
         with running(build_app(service, hosts=['127.0.0.1'])) as address:
-            measure(address, picture, arguments)
+            measure(address, folder, picture, arguments)
 
 
-def service_session():
-    from mmps.web.session import Session
-
-    return Session()
-
-
-def measure(address: str, picture: Path, arguments: argparse.Namespace) -> None:
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which('chromium')
-    for each in ('--headless=new', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'):
-        options.add_argument(each)
-    service = webdriver.ChromeService(shutil.which('chromedriver'))
-    with webdriver.Chrome(options=options, service=service) as driver:
-        driver.set_window_size(1400, 1000)
-        driver.get(address)
-        wait = WebDriverWait(driver, 60, 0.05)
-        wait.until(lambda d: d.find_elements(By.CSS_SELECTOR, '#picker input'))[0].send_keys(
-            str(picture)
-        )
-        wait.until(lambda d: d.find_elements(By.CSS_SELECTOR, '.ps-hit'))
+def measure(address: str, folder: Path, picture: Path, arguments: argparse.Namespace) -> None:
+    with chromium(folder / 'chromium') as driver:
+        browser = Browser(driver, address)
+        browser.open()
+        browser.all('#picker input[type=file]')[0].send_keys(str(picture))
+        browser.wait('.ps-hit')
         times = []
         for _ in range(arguments.turns):
             times.append(driver.execute_async_script(_CLOCK))
             driver.save_screenshot(arguments.screenshot) if arguments.screenshot else None
-            driver.execute_script(
-                "[...document.querySelectorAll('#view label')].find((l) => l.textContent.includes("
-                "'Close-up')).click()"
-            )
-            wait.until(lambda d: not d.find_elements(By.CSS_SELECTOR, '.ps-plot'))
+            browser.labelled('Close-up')
+            WebDriverWait(driver, 60, 0.05).until(lambda _: not browser.all('.ps-plot'))
         for name, each in zip(('in the page', 'on the screen'), np.array(times).T, strict=True):
             shown = ' '.join(f'{value / 1000:.2f}' for value in each)
             print(f'click to {name}: median {np.median(each) / 1000:.2f} s ({shown})')

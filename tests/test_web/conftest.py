@@ -1,12 +1,11 @@
-import shutil
 from types import SimpleNamespace
 
 import cv2
 import httpx
 import pytest
+from helpers.browser import chromium
 from helpers.coloured_people import ColourNetwork, coloured_scene
 from helpers.page_server import running
-from selenium import webdriver
 
 from mmps.apis import PersonSearcher
 from mmps.retrieval import Gallery
@@ -90,22 +89,5 @@ def site(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def driver(tmp_path_factory):
-    binary, chromedriver = shutil.which('chromium'), shutil.which('chromedriver')
-    assert binary and chromedriver, 'install Chromium: apt-get install chromium chromium-driver'
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    profile = tmp_path_factory.mktemp('chromium')
-    for argument in (
-        '--headless=new',
-        '--no-sandbox',
-        '--disable-gpu',
-        '--disable-dev-shm-usage',
-        '--disable-background-networking',
-        '--no-first-run',
-        f'--user-data-dir={profile}',
-    ):
-        options.add_argument(argument)
-    options.set_capability('goog:loggingPrefs', {'browser': 'ALL', 'performance': 'ALL'})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(chromedriver))
-    yield driver
-    driver.quit()
+    with chromium(tmp_path_factory.mktemp('chromium'), logged=True) as driver:
+        yield driver

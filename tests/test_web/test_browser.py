@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+from helpers.browser import NARROW, Browser
 from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -13,7 +14,6 @@ from selenium.webdriver.support.ui import WebDriverWait
 from mmps.evaluation.functional import Calibration
 from mmps.retrieval import Where
 
-from .browser import NARROW, Browser
 from .conftest import make_picture
 
 pytestmark = pytest.mark.browser

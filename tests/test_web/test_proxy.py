@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from helpers.browser import Browser
 from helpers.page_server import running
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -17,7 +18,6 @@ from mmps.benchmark.page import PageClient
 from mmps.utils.errors import UserError
 from mmps.web.app import build_app, serve
 
-from .browser import Browser
 from .conftest import MAX_BYTES, make_picture
 
 LOCAL = ['127.0.0.1', 'localhost']

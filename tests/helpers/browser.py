@@ -1,11 +1,44 @@
 """Chromium, as a user of the page handles it."""
 
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 WIDE, NARROW = (1400, 1000), (400, 900)
+
+
+@contextmanager
+def chromium(profile: Path, logged: bool = False) -> Iterator[webdriver.Chrome]:
+    """Chromium without a window.
+
+    Args:
+        profile: Folder of its own.
+        logged: Keep what goes wrong in pages, and what they ask of servers.
+    """
+    binary, chromedriver = shutil.which('chromium'), shutil.which('chromedriver')
+    assert binary and chromedriver, 'install Chromium: apt-get install chromium chromium-driver'
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    for argument in (
+        '--headless=new',
+        '--no-sandbox',
+        '--disable-gpu',
+        '--disable-dev-shm-usage',
+        '--disable-background-networking',
+        '--no-first-run',
+        f'--user-data-dir={profile}',
+    ):
+        options.add_argument(argument)
+    if logged:
+        options.set_capability('goog:loggingPrefs', {'browser': 'ALL', 'performance': 'ALL'})
+    with webdriver.Chrome(options, webdriver.ChromeService(chromedriver)) as driver:
+        yield driver
 
 
 class Browser:
