@@ -1,12 +1,18 @@
 // A timeline by mouse and keyboard: shows who is clicked, and tells the server of a time that is chosen.
 let rows = [], current = null;
 const plot = () => element.querySelector('.ps-plot');
-const read = () => {  // every bar with its place and width in per cent, by rows
+const number = (bar, name) => parseFloat(bar.getAttribute(name));
+const read = () => {  // every bar with its place in per cent across and pixels down, by rows
   current = null;
-  rows = [...element.querySelectorAll('.ps-plot g')].map((group, row) => [...group.children].map((bar) => {
-    const [left, wide] = ['x', 'width'].map((name) => parseFloat(bar.getAttribute(name)));
-    return {bar, row, left, wide};
-  }).sort((a, b) => a.left - b.left));
+  let top = 0;
+  rows = [...element.querySelectorAll('.ps-plot g')].map((group, row) => {
+    const bars = [...group.children].map((bar) => {
+      const [left, wide, y, high] = ['x', 'width', 'y', 'height'].map((name) => number(bar, name));
+      return {bar, row, left, wide, top: top + y, high};
+    }).sort((a, b) => a.left - b.left);
+    top += Number(group.dataset.height);
+    return {bars, bottom: top};
+  });
 };
 const say = ({bar}) => {
   const {s, t} = bar.dataset, status = element.querySelector('[role=status]');
@@ -21,21 +27,25 @@ const go = (one) => {
   say(one);
 };
 const show = ({bar}) => trigger('open', {id: bar.dataset.id});
-// The bar of a row that is nearest to a place in per cent across, the narrower of two.
-const nearest = (row, x) => {
+// The bar of a row that is nearest to a place in per cent across, or also in pixels down; of two
+// the narrower. And how many pixels it is away.
+const nearest = (row, x, y) => {
+  const scale = plot().clientWidth / 100;
   let best = null, least = Infinity;
-  for (const one of row) {
-    const away = Math.max(one.left - x, x - one.left - one.wide, 0);
+  for (const one of rows[row]?.bars ?? []) {
+    const across = scale * Math.max(one.left - x, x - one.left - one.wide, 0);
+    const down = y === undefined ? 0 : Math.max(one.top - y, y - one.top - one.high, 0);
+    const away = Math.hypot(across, down);
     if (away < least || (away === least && one.wide < best.wide)) [best, least] = [one, away];
   }
   return [best, least];
 };
 const at = (event) => {
-  const area = plot().getBoundingClientRect();
+  const area = plot().getBoundingClientRect(), y = event.clientY - area.top;
   const share = Math.min(1, Math.max(0, (event.clientX - area.left) / area.width));
-  const row = rows[Math.floor((event.clientY - area.top) / area.height * rows.length)];
-  const [one, away] = nearest(row ?? [], 100 * share);
-  return {share, one: away / 100 * area.width <= 8 ? one : null};
+  const row = rows.findIndex(({bottom}) => y < bottom);
+  const [one, away] = nearest(row, 100 * share, y);
+  return {share, one: away <= 8 ? one : null};
 };
 const timeAt = (share) => {
   const {begin, end} = plot().dataset;
@@ -88,7 +98,7 @@ element.addEventListener('pointermove', (event) => {
 });
 element.addEventListener('keydown', (event) => {
   if (!event.target.matches('.ps-plot')) return;
-  const row = rows[current?.row ?? 0], place = row.indexOf(current);
+  const row = rows[current?.row ?? 0].bars, place = row.indexOf(current);
   const way = {ArrowUp: -1, ArrowDown: 1, ArrowLeft: -1, ArrowRight: 1}[event.key];
   let next = null;
   if (event.key === 'Enter' && current) show(current);
@@ -97,7 +107,7 @@ element.addEventListener('keydown', (event) => {
   else if (!way) return;
   else if (!current) next = row[0];
   else if (/Up|Down/.test(event.key)) {
-    [next] = nearest(rows[current.row + way] ?? [], current.left + current.wide / 2);
+    [next] = nearest(current.row + way, current.left + current.wide / 2);
   } else next = row[place + way];
   event.preventDefault();
   if (next) go(next);

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 from mmps.sources import format_offset, format_time
@@ -13,12 +15,19 @@ from mmps.web.scenes import source_name
 if TYPE_CHECKING:
     from mmps.retrieval import Appearance
 
-ROW = 26
-"""Pixels of a row, as in timeline.css."""
+    _Drawn = tuple[Appearance, tuple[float, float]]
+
 _BAR = 14
-_TOP = (ROW - _BAR) // 2
-_THIN = 0.1
-"""Per cent across of the narrowest bar."""
+"""Pixels of a bar's height, where it has room."""
+_ROW, _LANE = 26, 12
+"""Pixels of a row of one lane, and those that another lane adds while the row may grow."""
+_EDGE = 3
+_HIGHEST, _ALL = (44, 104), 600
+"""Pixels that a row may have, fewer the more rows share those of all."""
+_THINNEST = 5
+"""Pixels of a lane; where more lanes would be needed, bars lie on each other."""
+_THIN, _GAP = 0.1, 0.4
+"""Per cent across of the narrowest bar, and between two bars of a lane."""
 SHADES = 7
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
 _DAY = 86400
@@ -71,6 +80,78 @@ class _Axis:
         return ticks
 
 
+@dataclass(frozen=True)
+class _Row:
+    """A camera's bars, those that overlap in lanes below each other.
+
+    Attributes:
+        name: Of the camera.
+        top: Pixels from the top of the timeline.
+        lanes: Of each appearance by its id.
+        count: How many lanes there are.
+        height: In pixels.
+    """
+
+    name: str
+    top: float
+    lanes: dict[int, int]
+    count: int
+    height: int
+
+    @property
+    def _lane(self) -> float:
+        return (self.height - 2 * _EDGE) / self.count
+
+    @property
+    def bar(self) -> float:
+        """Pixels of a bar's height; its outline needs two more."""
+        return max(1.0, min(_BAR, self._lane - 4))
+
+    def middle(self, appearance: int) -> float:
+        """Pixels from the top of the row to the middle of a bar."""
+        return _EDGE + self._lane * (self.lanes[appearance] + 0.5)
+
+
+def _rows(drawn: list[_Drawn], axis: _Axis) -> dict[str, _Row]:
+    """The rows by their names, in the order in which they are shown."""
+    spans: dict[str, list[tuple[float, float, int]]] = {}
+    for one, (begin, end) in drawn:
+        left = axis.share(begin)
+        right = left + _wide(axis, begin, end)
+        spans.setdefault(_row(one), []).append((left, right, one.id))
+    low, high = _HIGHEST
+    highest = max(low, min(high, _ALL // len(spans)))
+    rows, top = {}, 0
+    for name in sorted(spans, key=_natural):
+        lanes, count = _lanes(sorted(spans[name]), (highest - 2 * _EDGE) // _THINNEST)
+        height = min(highest, _ROW + _LANE * (count - 1))
+        rows[name] = _Row(name, top, lanes, count, height)
+        top += height
+    return rows
+
+
+def _lanes(spans: list[tuple[float, float, int]], most: int) -> tuple[dict[int, int], int]:
+    """A lane for each span (begin, end, id), in which it overlaps none, and how many there are.
+
+    The fewest that will do (interval partitioning); of more than ``most``, that which is free first.
+    """
+    busy: list[tuple[float, int]] = []
+    free: list[int] = []
+    lanes, count = {}, 0
+    for begin, end, one in spans:
+        while busy and busy[0][0] <= begin:
+            heappush(free, heappop(busy)[1])
+        if free:
+            lane = heappop(free)
+        elif count < most:
+            lane, count = count, count + 1
+        else:
+            lane = heappop(busy)[1]
+        heappush(busy, (end + _GAP, lane))
+        lanes[one] = lane
+    return lanes, count
+
+
 def timeline(
     appearances: Sequence[Appearance],
     right: Collection[int] = (),
@@ -91,31 +172,35 @@ def timeline(
     drawn = [(one, span) for one in appearances if (span := axis.span(one)) is not None]
     if not drawn:
         return '<p class="ps-note">Nobody found has a time that is known.</p>'
-    names = sorted({_row(one) for one, _ in drawn}, key=_natural)
-    rows = {name: number for number, name in enumerate(names)}
+    rows = _rows(drawn, axis)
     values = [one.similarity for one, _ in drawn]
     low, high = max(0.0, min(values)), max(values)  # below 0 they differ in nothing of interest
     # the most similar are drawn last, on top
     drawn.sort(key=lambda pair: pair[0].similarity)
-    bars: list[list[str]] = [[] for _ in names]
-    for one, (begin, end) in drawn:
-        bars[rows[_row(one)]].append(
-            _bar(one, axis, begin, end, _shade(one.similarity, low, high), one.id in right)
-        )
+    bars: dict[str, list[str]] = {name: [] for name in rows}
+    for one, span in drawn:
+        row, shade = rows[_row(one)], _shade(one.similarity, low, high)
+        bars[row.name].append(_bar(one, axis, span, row, f'ps-s{shade}', one.id in right))
     groups = ''.join(
-        f'<g data-name="{escape(name)}" transform="translate(0 {ROW * number + _TOP})">'
-        f'{"".join(bars[number])}</g>'
-        for name, number in rows.items()
+        f'<g data-name="{escape(row.name)}" data-height="{row.height}" '
+        f'transform="translate(0 {row.top})">{"".join(bars[row.name])}</g>'
+        for row in rows.values()
     )
     ticks = axis.ticks()
-    height = ROW * len(names)
+    height = sum(row.height for row in rows.values())
     grid = ''.join(
         f'<line x1="{x:.2f}%" x2="{x:.2f}%" y1="0" y2="{height}"/>' for x, _ in ticks
     ) + ''.join(
-        f'<line x1="0" x2="100%" y1="{ROW * n}" y2="{ROW * n}"/>' for n in range(1, len(names))
+        f'<line x1="0" x2="100%" y1="{row.top}" y2="{row.top}"/>'
+        for row in rows.values()
+        if row.top
     )
     path = _path([(one, span) for one, span in drawn if one.id in right], axis, rows)
-    labels = ''.join(f'<span title="{escape(name)}">{escape(name)}</span>' for name in names)
+    labels = ''.join(
+        f'<span title="{escape(row.name)}" style="line-height:{row.height}px">'
+        f'{escape(row.name)}</span>'
+        for row in rows.values()
+    )
     times = ''.join(f'<span style="left:{x:.2f}%">{escape(text)}</span>' for x, text in ticks)
     svg = f'<svg height="{height}" aria-hidden="true">{grid}{path}{groups}</svg>'
     lost = len(appearances) - len(drawn)
@@ -163,28 +248,37 @@ def _shade(similarity: float, low: float, high: float) -> int:
     return max(0, min(SHADES - 1, int(SHADES * share)))
 
 
-def _bar(one: Appearance, axis: _Axis, begin: float, end: float, shade: int, sure: bool) -> str:
+def _wide(axis: _Axis, begin: float, end: float) -> float:
+    """Per cent across of a bar: of no width it would not be drawn."""
+    return max(_THIN, axis.share(end) - axis.share(begin))
+
+
+def _bar(
+    one: Appearance, axis: _Axis, span: tuple[float, float], row: _Row, kind: str, sure: bool
+) -> str:
+    begin, end = span
     text = axis.text(begin)
     if end - begin >= 1:
         last = axis.text(end)
         text += f' to {last[11:] if axis.calendar and last[:10] == text[:10] else last}'
-    x = axis.share(begin)
-    wide = max(_THIN, axis.share(end) - x)  # of no width it would not be drawn
     mark = ' ps-sure' if sure else ''
     return (
-        f'<rect class="ps-s{shade}{mark}" x="{x:.3f}%" width="{wide:.3f}%" height="{_BAR}" '
+        f'<rect class="{kind}{mark}" x="{axis.share(begin):.3f}%" '
+        f'width="{_wide(axis, begin, end):.3f}%" y="{row.middle(one.id) - row.bar / 2:.1f}" '
+        f'height="{row.bar:.1f}" '
         f'data-id="{one.hit.id}" data-s="{one.similarity:.2f}" data-t="{escape(text)}"/>'
     )
 
 
-def _path(right: list, axis: _Axis, rows: dict[str, int]) -> str:
+def _path(right: list[_Drawn], axis: _Axis, rows: dict[str, _Row]) -> str:
     right.sort(key=lambda pair: pair[1])
     corners = []
     for one, (begin, end) in right:
-        y = ROW * rows[_row(one)] + ROW / 2
+        row = rows[_row(one)]
+        y = row.top + row.middle(one.id)
         corners += [(axis.share(begin), y), (axis.share(end), y)]
     return ''.join(
-        f'<line class="ps-path" x1="{a:.3f}%" y1="{b}" x2="{c:.3f}%" y2="{d}"/>'
+        f'<line class="ps-path" x1="{a:.3f}%" y1="{b:.1f}" x2="{c:.3f}%" y2="{d:.1f}"/>'
         for (a, b), (c, d) in zip(corners, corners[1:], strict=False)
     )
 
