@@ -299,7 +299,8 @@ class Handlers:
         if not shown:
             return ''
         right = self._service.right_appearances(session)
-        return timeline(shown, right, since=where.since, until=where.until)
+        ranks = {one.id: rank for rank, one in enumerate(session.appearances, start=1)}
+        return timeline(shown, right, ranks, since=where.since, until=where.until)
 
 
 def _time(label: str, text: str | None) -> float | None:

@@ -158,7 +158,7 @@ def _card(
     lines = ''.join(f'<span class="ps-fact">{fact}</span>' for fact in facts)
     offset = '' if hit.offset is None else f'<span>{format_offset(hit.offset)}</span>'
     return (
-        f'<li class="ps-hit{below}" data-mark="{mark}">'
+        f'<li class="ps-hit{below}" data-mark="{mark}" data-rank="{rank}">'
         f'<button type="button" class="ps-shot" data-act="open" data-id="{hit.id}" '
         f'aria-label="{described}: open the scene">'
         f'<img src="hit/{hit.id}/{picture}.jpg" alt="not there any more" '

@@ -1,30 +1,64 @@
-// A timeline by mouse and keyboard: shows who is clicked, and tells the server of a time that is chosen.
+// A timeline by mouse and keyboard: shows who is clicked, also in the list of hits, and tells the
+// server of a time that is chosen.
 let rows = [], current = null;
 const plot = () => element.querySelector('.ps-plot');
 const number = (bar, name) => parseFloat(bar.getAttribute(name));
+const find = (name, value) => {
+  const bar = element.querySelector(`.ps-plot [data-${name}="${value}"]`);
+  return rows.flatMap(({bars}) => bars).find((one) => one.bar === bar) ?? null;
+};
 const read = () => {  // every bar with its place in per cent across and pixels down, by rows
-  current = null;
+  const {id} = current?.bar.dataset ?? {};
   let top = 0;
   rows = [...element.querySelectorAll('.ps-plot g')].map((group, row) => {
-    const bars = [...group.children].map((bar) => {
+    const bars = [...group.querySelectorAll('[data-id]')].map((bar) => {
       const [left, wide, y, high] = ['x', 'width', 'y', 'height'].map((name) => number(bar, name));
       return {bar, row, left, wide, top: top + y, high};
     }).sort((a, b) => a.left - b.left);
     top += Number(group.dataset.height);
     return {bars, bottom: top};
   });
+  current = find('id', id);
+  if (current) point();
+  requestAnimationFrame(mark);  // the list changes with it
 };
-const say = ({bar}) => {
-  const {s, t} = bar.dataset, status = element.querySelector('[role=status]');
-  status.textContent = `${bar.parentNode.dataset.name}, ${t}, similarity ${s}`;
+const card = () => {
+  const {rank} = current?.bar.dataset ?? {};
+  return rank ? document.querySelector(`#results [data-rank="${rank}"]`) : null;
+};
+const mark = () => {
+  document.querySelector('#results [aria-current]')?.removeAttribute('aria-current');
+  card()?.setAttribute('aria-current', 'true');
+};
+const point = () => {
+  element.querySelector('.ps-cursor')?.remove();
+  const cursor = current.bar.cloneNode();
+  cursor.setAttribute('class', 'ps-cursor');
+  for (const name of ['id', 'rank']) delete cursor.dataset[name];
+  current.bar.parentNode.append(cursor);
+};
+const say = (one) => {
+  const {s, t} = one.bar.dataset, status = element.querySelector('[role=status]');
+  status.textContent = `${one.bar.parentNode.dataset.name}, ${t}, similarity ${s}`;
+  if (one !== current || !card()) return;
+  const link = document.createElement('button');
+  Object.assign(link, {type: 'button', className: 'ps-link', textContent: 'in the list'});
+  link.dataset.card = '';
+  status.append(', ', link);
+};
+const pick = (one) => {
+  current = one;
+  point();
+  say(one);
+  mark();
 };
 const go = (one) => {
-  current = one;
-  element.querySelector('.ps-cursor')?.remove();
-  const cursor = one.bar.cloneNode();
-  cursor.setAttribute('class', 'ps-cursor');
-  one.bar.parentNode.append(cursor);
-  say(one);
+  pick(one);
+  if (beside()) card()?.scrollIntoView({block: 'nearest'});
+};
+const beside = () => {  // whether the list stands beside it, so that both can be in sight
+  const list = document.querySelector('#results').getBoundingClientRect();
+  return list.left >= element.getBoundingClientRect().right;
 };
 const show = ({bar}) => trigger('open', {id: bar.dataset.id});
 // The bar of a row that is nearest to a place in per cent across, or also in pixels down; of two
@@ -96,6 +130,9 @@ element.addEventListener('pointermove', (event) => {
   const {one} = at(event);
   if (one) say(one);
 });
+element.addEventListener('pointerout', (event) => {
+  if (current && !event.relatedTarget?.closest?.('.ps-plot')) say(current);
+});
 element.addEventListener('keydown', (event) => {
   if (!event.target.matches('.ps-plot')) return;
   const row = rows[current?.row ?? 0].bars, place = row.indexOf(current);
@@ -113,7 +150,11 @@ element.addEventListener('keydown', (event) => {
   if (next) go(next);
 });
 element.addEventListener('click', (event) => {
-  const {range} = event.target.closest('button')?.dataset ?? {};
+  const {range, card: listed} = event.target.closest('button')?.dataset ?? {};
+  if (listed !== undefined) {
+    card().scrollIntoView({block: 'center'});
+    card().querySelector('button').focus({preventScroll: true});
+  }
   if (!range) return;
   const [from, to] = shown();
   if (range === 'all') choose(null, null);
@@ -121,4 +162,14 @@ element.addEventListener('click', (event) => {
   else if (range === 'since') choose(current.left / 100, to);
   else choose(from, (current.left + current.wide) / 100);
 });
+for (const name of ['click', 'focusin']) {  // a hit of the list is chosen
+  document.addEventListener(name, (event) => {
+    const {rank} = event.target.closest('#results .ps-hit')?.dataset ?? {};
+    if (!rank || rank === current?.bar.dataset.rank) return;
+    const one = find('rank', rank);
+    if (!one) return;
+    pick(one);
+    if (beside()) one.bar.scrollIntoView({block: 'nearest'});
+  });
+}
 watch('value', read);

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
@@ -133,7 +134,7 @@ def _rows(drawn: list[_Drawn], axis: _Axis) -> dict[str, _Row]:
 def _lanes(spans: list[tuple[float, float, int]], most: int) -> tuple[dict[int, int], int]:
     """A lane for each span (begin, end, id), in which it overlaps none, and how many there are.
 
-    The fewest that will do (interval partitioning); of more than ``most``, that which is free first.
+    The fewest that will do (interval partitioning), but ``most``: then that which is free first.
     """
     busy: list[tuple[float, int]] = []
     free: list[int] = []
@@ -155,6 +156,7 @@ def _lanes(spans: list[tuple[float, float, int]], most: int) -> tuple[dict[int, 
 def timeline(
     appearances: Sequence[Appearance],
     right: Collection[int] = (),
+    ranks: Mapping[int, int] | None = None,
     *,
     since: float | None = None,
     until: float | None = None,
@@ -165,6 +167,7 @@ def timeline(
     Args:
         appearances: Who is drawn, with similarities.
         right: Ids of appearances of the person, which are connected in the order of time.
+        ranks: Of appearances that a list beside it shows, by their ids.
         since, until: What is filtered, shown as a range.
         still: For paper: nothing can be chosen.
     """
@@ -179,8 +182,10 @@ def timeline(
     drawn.sort(key=lambda pair: pair[0].similarity)
     bars: dict[str, list[str]] = {name: [] for name in rows}
     for one, span in drawn:
-        row, shade = rows[_row(one)], _shade(one.similarity, low, high)
-        bars[row.name].append(_bar(one, axis, span, row, f'ps-s{shade}', one.id in right))
+        row, kind = rows[_row(one)], f'ps-s{_shade(one.similarity, low, high)}'
+        if one.id in right:
+            kind += ' ps-sure'
+        bars[row.name].append(_bar(one, axis, span, row, kind, ranks and ranks.get(one.id)))
     groups = ''.join(
         f'<g data-name="{escape(row.name)}" data-height="{row.height}" '
         f'transform="translate(0 {row.top})">{"".join(bars[row.name])}</g>'
@@ -239,8 +244,9 @@ def _shortened(text: str, length: float, step: float) -> str:
     return text[11:19] if step < 60 else text[11:16]
 
 
-def _natural(name: str) -> tuple[int, str]:
-    return len(name), name
+def _natural(name: str) -> list[str | int]:
+    """By which cam 2 comes before cam 10."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r'(\d+)', name)]
 
 
 def _shade(similarity: float, low: float, high: float) -> int:
@@ -254,19 +260,24 @@ def _wide(axis: _Axis, begin: float, end: float) -> float:
 
 
 def _bar(
-    one: Appearance, axis: _Axis, span: tuple[float, float], row: _Row, kind: str, sure: bool
+    one: Appearance,
+    axis: _Axis,
+    span: tuple[float, float],
+    row: _Row,
+    kind: str,
+    rank: int | None,
 ) -> str:
     begin, end = span
     text = axis.text(begin)
     if end - begin >= 1:
         last = axis.text(end)
         text += f' to {last[11:] if axis.calendar and last[:10] == text[:10] else last}'
-    mark = ' ps-sure' if sure else ''
+    listed = f' data-rank="{rank}"' if rank else ''
     return (
-        f'<rect class="{kind}{mark}" x="{axis.share(begin):.3f}%" '
+        f'<rect class="{kind}" x="{axis.share(begin):.3f}%" '
         f'width="{_wide(axis, begin, end):.3f}%" y="{row.middle(one.id) - row.bar / 2:.1f}" '
         f'height="{row.bar:.1f}" '
-        f'data-id="{one.hit.id}" data-s="{one.similarity:.2f}" data-t="{escape(text)}"/>'
+        f'data-id="{one.hit.id}" data-s="{one.similarity:.2f}" data-t="{escape(text)}"{listed}/>'
     )
 
 

@@ -48,10 +48,13 @@ class Browser:
         self.driver = driver
         self.address = address
 
-    def open(self, size=WIDE, path=''):
+    def resize(self, size):
         self.driver.set_window_size(*WIDE)
         shown = dict(width=size[0], height=size[1], deviceScaleFactor=1, mobile=False)
         self.driver.execute_cdp_cmd('Emulation.setDeviceMetricsOverride', shown)
+
+    def open(self, size=WIDE, path=''):
+        self.resize(size)
         self.driver.get(f'{self.address}/{path}')
         self.wait('.ps-drop')
 

@@ -186,7 +186,9 @@ def test_a_box_that_is_drawn(user, red):
 def test_a_time_chosen_in_the_timeline_becomes_the_filter(user, site):
     everybody = shown(choose(user))
     user.enter('view', 'Timeline')
-    assert 'data-id' in user.fire('view', 'input')['timeline']
+    drawn = user.fire('view', 'input')['timeline']
+    listed = re.findall(r'data-id="(\d+)"[^>]*data-rank="(\d+)"', drawn)
+    assert listed and all(everybody[int(rank) - 1] == int(hit) for hit, rank in listed)
     changed = user.fire('timeline', 'range', dict(since=5001.2, until=None))
     assert [hit.time for hit in site.gallery.hits_of(shown(changed))] == [5001.5]
     assert changed['since'] == f'{clock(5001)}.2' and changed['until'] == ''

@@ -367,6 +367,47 @@ def test_the_timeline_by_mouse(timed):
     assert len(timed.all('.ps-plot [data-id]')) == 3  # the whole stays in sight
 
 
+def test_bars_that_overlap_can_each_be_clicked(timed):
+    bars = timed.all('.ps-plot g:first-of-type [data-id]')
+    above, below = sorted(bars, key=lambda bar: bar.rect['y'])
+    assert above.rect['x'] == below.rect['x']
+    assert above.rect['y'] + above.rect['height'] < below.rect['y']
+    for bar in (above, below):
+        ActionChains(timed.driver).move_to_element(bar).click().perform()
+        timed.wait(f'dialog[open] .ps-match[data-id="{bar.get_attribute("data-id")}"]')
+        timed.press(Keys.ESCAPE)
+    timed.run("document.querySelector('.ps-plot').focus()")
+    timed.press(Keys.HOME, Keys.ARROW_DOWN)  # to the next camera, not the next lane
+    timed.wait('#timeline [role=status]', 'cam door, ')
+
+
+def test_a_bar_and_its_hit_are_chosen_together(timed):
+    chosen = lambda: timed.wait('.ps-hit[aria-current]')  # noqa: E731
+    timed.run("document.querySelector('.ps-plot').focus()")
+    timed.press(Keys.ARROW_RIGHT, Keys.ARROW_DOWN)
+    assert 'door.mp4' in chosen().text
+    beside = timed.wait('#timeline').rect
+    assert chosen().rect['x'] > beside['x'] + beside['width']
+    shown = 'const {top} = arguments[0].getBoundingClientRect();'
+    shown += 'return top >= 0 && top < innerHeight'
+    assert timed.run(shown, chosen())
+    first = timed.wait('.ps-hit[data-rank="1"]')
+    first.find_element(By.CSS_SELECTOR, '.ps-name').click()
+    timed.wait('#timeline [role=status]', 'cam 1, ')
+    assert timed.wait('.ps-hit[aria-current]').get_attribute('data-rank') == '1'
+    assert timed.wait('.ps-cursor').rect['y'] == timed.wait('.ps-plot [data-rank="1"]').rect['y']
+    first.find_element(By.CSS_SELECTOR, '[data-act=right]').click()
+    timed.wait('.ps-plot .ps-sure')
+    timed.wait('.ps-hit[aria-current][data-mark=right]')  # what is chosen stays
+    timed.resize(NARROW)  # the list is below, and the timeline stays in sight until asked
+    timed.run("document.querySelector('.ps-plot').focus()")
+    timed.press(Keys.END)
+    assert not timed.run(shown, chosen()) and timed.run(shown, timed.wait('.ps-plot'))
+    timed.wait('[data-card]').click()
+    assert timed.run(shown, chosen())
+    assert timed.run('return arguments[0].contains(document.activeElement)', chosen())
+
+
 def test_by_keyboard_alone(browser, picture_file):
     browser.open()
     upload = browser.tab_to(lambda e: e.get_attribute('type') == 'file')

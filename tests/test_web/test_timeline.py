@@ -96,7 +96,6 @@ def lanes(page):
 def test_bars_that_overlap_have_lanes_of_their_own():
     spans = [(0, 100), (50, 60), (90, 300), (120, 200), (301, 400), (150, 350)]
     shown = [appearance(n, n / 10, *span) for n, span in enumerate(spans)]
-    shown += [appearance(9, 0.5, 50, 60, camera='2')]
     # 301 is so near to 300 that the bars would touch: by the lane of what ended at 200
     assert lanes(timeline(shown)) == [['0', '3', '4'], ['1', '2'], ['5']]
     page = timeline([*shown, appearance(9, 0.5, 50, 60, camera='2')])
@@ -104,7 +103,7 @@ def test_bars_that_overlap_have_lanes_of_their_own():
     found = bars(page)
     edges = [float(found[n][key]) for n in '015' for key in ('y', 'height')]
     assert edges[0] + edges[1] + 2 < edges[2] and edges[2] + edges[3] + 2 < edges[4]
-    assert float(found['9']['height']) == 14 and 50 > edges[4] + edges[5]
+    assert float(found['9']['height']) == 14 and edges[4] + edges[5] < 50
 
 
 def test_as_few_lanes_as_overlap_at_once():
@@ -127,7 +126,7 @@ def test_a_crowd_does_not_make_a_row_high():
     heights = [int(group['data-height']) for group in Tags(page).of('g')]
     assert sorted(heights) == [26] * 19 + [44]
     for bar in bars(page).values():
-        assert 0 < float(bar['y']) and float(bar['y']) + float(bar['height']) < 44
+        assert float(bar['y']) > 0 and float(bar['y']) + float(bar['height']) < 44
 
 
 def test_who_has_no_time_is_counted():
