@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted(
     [*map(ROOT.joinpath, ('README.md', 'CONTRIBUTING.md')), *(ROOT / 'docs').glob('*.md')]
 )
+LINKED = [*PAGES, ROOT / 'CHANGELOG.md', *sorted(ROOT.glob('configs/*/README.md'))]
 CONFIG = 'configs/ps_densenet121_att_prw.py'
 PLACEHOLDERS = {
     '$CONFIG': CONFIG,
@@ -86,7 +87,7 @@ def understand(words: list[str], monkeypatch) -> None:
             tool.main()
 
 
-@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize('page', LINKED, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page):
     text = page.read_text()
     targets = re.findall(r'\]\(([^)\s]+)\)', without_blocks(text))
