@@ -28,6 +28,7 @@ from mmps.published.conversion import Family, convert
 from mmps.published.families import person_rows, recognise
 from mmps.registry import MODELS
 from mmps.testing.tiny_models import CONFIGS, small_config
+from mmps.utils.checkpoint import check_state_dict
 from mmps.utils.config import load_config
 
 ANSWERED = ('seqnet', 'nae', 'naeplus', 'oimnetpp')
@@ -205,10 +206,33 @@ def narrow_file(method: str, model: nn.Module) -> dict[str, Tensor]:
     return found
 
 
+def in_their_order(config: Config) -> None:
+    """Let a config compute in the order in which the published programs do: pixels are normalised
+    before they are resized, and maps are contiguous.
+    """
+    pixels = config.model.data_preprocessor
+    divisor = 1.0 if set(pixels.std) == {1.0} else 255.0
+    channels = slice(None, None, -1 if pixels.get('bgr_to_rgb') else 1)
+    for step in config.test_dataloader.dataset.pipeline:
+        if step.type == 'ResizeToFit':
+            step.normalize = dict(
+                mean=[round(value / divisor, 6) for value in pixels.mean[channels]],
+                std=[round(value / divisor, 6) for value in pixels.std[channels]],
+                divisor=divisor,
+                dtype='float64' if step.get('backend') == 'cv2' else 'float32',
+            )
+    pixels.update(mean=[0.0] * 3, std=[1.0] * 3)
+    config.model.channels_last = False
+
+
 def converted(config: Config, family: Family, weights: dict[str, Tensor]) -> nn.Module:
     """The model of a config with published weights, every one of which it takes."""
     model = MODELS.build(config.model)
-    model.load_state_dict(convert(weights, family, 'their.pth'))
+    state = convert(weights, family, 'their.pth')
+    check_state_dict(model, state, 'their.pth')
+    # What a loss has beyond OIM's tables, such as a classifier, nobody published.
+    missing, unexpected = model.load_state_dict(state, strict=False)
+    assert not unexpected and all('.criterion.' in name for name in missing)
     return model.eval()
 
 

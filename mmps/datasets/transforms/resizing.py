@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from functools import partial
 
 import cv2
 import numpy as np
@@ -40,6 +42,10 @@ class ResizeToFit(Resize):
         sample_by: ``'size'``: where pixels are sampled follows from the sizes before and after;
             ``'scale'``: from the factor, the same for both axes, as in py-faster-rcnn, which also
             asks of rounded sides whether they fit. Needs ``'cv2'``.
+        normalize: Normalise before resizing, as the published programs do: ``mean`` and ``std`` of
+            the image's channels, after a division by ``divisor`` (default 255), computed in
+            ``dtype`` (default ``'float32'``). The data preprocessor has to leave pixels alone
+            then. None: it normalises afterwards, which is the same but for the last digits.
         kwargs: See mmdet's ``Resize``.
 
     Raises:
@@ -53,6 +59,7 @@ class ResizeToFit(Resize):
         scale_dtype: str = 'float64',
         backend: str = 'torch',
         sample_by: str = 'size',
+        normalize: dict | None = None,
         **kwargs,
     ) -> None:
         super().__init__(scale, keep_ratio=True, backend=backend, **kwargs)
@@ -70,9 +77,11 @@ class ResizeToFit(Resize):
         self.rounding = rounding
         self.scale_dtype = scale_dtype
         self.sample_by = sample_by
+        self.normalize = normalize and partial(_normalized, **normalize)
 
     def _resize_img(self, results: dict) -> None:
-        image = results['img'].astype(np.float32)
+        image = results['img'] if self.normalize is None else self.normalize(results['img'])
+        image = image.astype(np.float32)
         height, width = image.shape[:2]
         if self.sample_by == 'scale':
             scale = self._factor(height, width)
@@ -102,6 +111,17 @@ class ResizeToFit(Resize):
         if (round(reached) if self.sample_by == 'scale' else reached) > most_long:
             scale = number(most_long) / longer
         return float(scale)
+
+
+def _normalized(
+    image: np.ndarray,
+    mean: Sequence[float],
+    std: Sequence[float],
+    divisor: float = 255.0,
+    dtype: str = 'float32',
+) -> np.ndarray:
+    number = np.dtype(dtype).type
+    return (image.astype(number) / number(divisor) - np.array(mean, number)) / np.array(std, number)
 
 
 def _by_torch(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

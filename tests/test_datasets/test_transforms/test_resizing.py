@@ -64,6 +64,25 @@ def test_one_factor_samples_both_axes(size, scale):
     assert results['img_shape'] == expected.shape[:2]
 
 
+def test_normalised_first_as_torchvision_does():
+    image = np.random.default_rng(0).integers(0, 256, (61, 83, 3), dtype=np.uint8)
+    mean, std = (0.406, 0.456, 0.485), (0.225, 0.224, 0.229)
+    pixels = torch.from_numpy(image).permute(2, 0, 1).float().div(255)
+    pixels = (pixels - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
+    expected = F.interpolate(pixels[None], (36, 50), mode='bilinear')[0].permute(1, 2, 0).numpy()
+    transform = ResizeToFit((50, 40), normalize=dict(mean=mean, std=std))
+    np.testing.assert_array_equal(transform(dict(img=image))['img'], expected)
+
+
+def test_normalised_first_in_another_precision():
+    image = np.random.default_rng(0).integers(0, 256, (61, 83, 3), dtype=np.uint8)
+    mean, std = (102.9801, 115.9465, 122.7717), (1.0, 2.0, 3.0)
+    normalize = dict(mean=mean, std=std, divisor=1, dtype='float64')
+    transform = ResizeToFit((50, 40), backend='cv2', normalize=normalize)
+    expected = cv2.resize(((image - np.array(mean)) / np.array(std)).astype(np.float32), (50, 36))
+    np.testing.assert_array_equal(transform(dict(img=image))['img'], expected)
+
+
 @pytest.mark.parametrize(
     'wrong',
     [dict(rounding='up'), dict(backend='pillow'), dict(sample_by='scale'), dict(sample_by='eye')],
