@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from helpers.original_network import FIRST, Original, TorchvisionNetwork, seqnet, untrained_resnet
 from torch import Tensor, nn
 
+from mmps.benchmark.peer import FIRST, Original, TorchvisionNetwork, seqnet, untrained_resnet
 from mmps.cli.common import run_tool
 
 BARS = {

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from helpers.original_network import Original, seqnet
 from helpers.originals import differences, picture
 
+from mmps.benchmark.peer import Original, seqnet
 from mmps.utils.errors import UserError
 
 ANSWER = dict(

@@ -18,6 +18,7 @@ SUBCOMMANDS = {
     'infer': 'networks.infer',
     'layers': 'layers.run',
     'page': 'page.run',
+    'peer': 'peer.run',
     'runtimes': 'networks.runtimes',
     'train': 'training.train',
     'sweep': 'training.sweep',

@@ -1,15 +1,20 @@
-"""The network of a published program, built from a checkout and run in a process of its own.
+"""Time SeqNet's own program and networks of mmps in turn, as ratios, quiet and beside a load.
 
-Such programs have packages called ``models`` and ``utils``, and need torchvision, which mmps does
-without: neither is imported in the process that asks.
+The program comes from a checkout and runs in a process of its own. Such programs have packages
+called ``models`` and ``utils``, and need torchvision, which mmps does without: neither is imported
+in the process that asks.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
+import statistics
+import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -19,11 +24,148 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.flop_counter import FlopCounterMode
 
+from mmps.benchmark import networks
+from mmps.benchmark.measurement import Measurement, add_options, seconds_of
+from mmps.engine.amp import cpu_has_bfloat16
 from mmps.utils.errors import UserError
 
 FIRST = 10
 """Proposals that are compared, best first."""
+
+CONVERTED = 'seqnet_r50_prw'
+"""Our config of the program's network."""
+
+NETWORKS = (
+    CONVERTED,
+    'configs/ps_densenet121_att_prw.py',
+    'configs/ps_googlenet_att_prw.py',
+    'configs/ps_resnet50_att_prw.py',
+    'configs/quick_start/ps_densenet_slim_att_plus_synthetic.py',
+)
+"""What is timed beside it."""
+
+PEOPLE = 0.3
+"""Share of the proposals that the program's network takes for people, before suppression."""
+
+_LOAD = """
+import numpy
+many = numpy.ones((4, 1 << 20), dtype=numpy.float32)
+matrix = numpy.ones((512, 512), dtype=numpy.float32)
+while True:
+    many.sum()
+    matrix @ matrix
+"""
+"""What keeps a core and its caches busy."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the subcommand."""
+    parser.add_argument('checkout', help='folder of github.com/serend1p1ty/SeqNet')
+    parser.add_argument('--packages', help='folder of torchvision, yacs and the like')
+    parser.add_argument(
+        '--networks', nargs='+', default=NETWORKS, metavar='CONFIG', help='default: %(default)s'
+    )
+    parser.add_argument('--rounds', type=int, default=5, help='default: %(default)s')
+    parser.add_argument(
+        '--loads', nargs='+', type=int, default=(0, 1), help='busy processes (default: 0, then 1)'
+    )
+    add_options(parser, '--size')
+
+
+def run(arguments: argparse.Namespace) -> list[Measurement]:
+    """Seconds per image, and how many times as fast as the program, round by round."""
+    width, height = (int(side) for side in arguments.size.split('x'))
+    picture = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    with (
+        Original(seqnet, arguments.checkout, arguments.packages) as original,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        path = str(Path(folder, 'seqnet.pth'))
+        original.ask('settle', picture)
+        original.ask('let_through', picture, SCORES, PEOPLE)
+        original.ask('save', path)
+        original.ask('set_threads', torch.get_num_threads())
+        steps = {PROGRAM: lambda: original.ask('seconds', picture)}
+        operations = {PROGRAM: original.ask('operations', picture)}
+        for name in arguments.networks:
+            predict = _predictor(name, path if name == CONVERTED else None, picture)
+            with FlopCounterMode(display=False) as counter:
+                predict()
+            for precision in _precisions():
+                key = f'{Path(name).stem}, {precision}'
+                step = torch.autocast('cpu', torch.bfloat16, precision == 'bfloat16')(predict)
+                steps[key] = lambda step=step: seconds_of(step)
+                operations[key] = counter.get_total_flops()
+        measured = [
+            Measurement('operations per image', count / 1e9, 'GFLOP', name)
+            for name, count in operations.items()
+        ]
+        for load in arguments.loads:
+            with busy(load):
+                for step in steps.values():  # the first one only warms up
+                    step()
+                rounds = [
+                    {name: step() for name, step in steps.items()} for _ in range(arguments.rounds)
+                ]
+            measured += _compared(rounds, f', beside {load} busy' if load else '')
+    return measured
+
+
+PROGRAM = "SeqNet's own program"
+SCORES = 'roi_heads.faster_rcnn_predictor.cls_score'
+"""What decides in SeqNet who is a person."""
+
+
+def _precisions() -> tuple[str, ...]:
+    return ('float32', 'bfloat16') if cpu_has_bfloat16() else ('float32',)
+
+
+def _predictor(name: str, checkpoint: str | None, picture: np.ndarray) -> Callable[[], object]:
+    """What finds and embeds the people of the picture."""
+    from mmps.apis.network import build_model
+
+    words = argparse.Namespace(config=name, cfg_options={}, device='cpu')
+    model, config = networks.load_model(words)
+    if checkpoint:
+        model = build_model(config, checkpoint)
+    height, width = picture.shape[:2]
+    words = argparse.Namespace(size=f'{width}x{height}', batch=1)
+    batch = networks.scenes(words)
+    batch['inputs'] = [torch.from_numpy(picture[..., ::-1].copy()).permute(2, 0, 1)]
+    for sample in batch['data_samples']:
+        del sample.gt_instances
+    model.eval()
+    return torch.no_grad()(lambda: model.test_step(batch))
+
+
+@contextmanager
+def busy(count: int) -> Iterator[list[subprocess.Popen]]:
+    """In this context so many other processes compute all the time."""
+    environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'OPENBLAS_NUM_THREADS': '1'}
+    load = [subprocess.Popen([sys.executable, '-c', _LOAD], env=environment) for _ in range(count)]
+    try:
+        yield load
+    finally:
+        for process in load:
+            process.kill()
+            process.wait()
+
+
+def _compared(rounds: list[dict[str, float]], when: str) -> list[Measurement]:
+    measured = []
+    for name in rounds[0]:
+        seconds = [one[name] for one in rounds]
+        ratios = [one[PROGRAM] / one[name] for one in rounds]
+        stage = name + when
+        measured += [
+            Measurement('per image', statistics.median(seconds), 's', stage),
+            Measurement('as fast', statistics.median(ratios), 'times', stage),
+            Measurement('least', min(ratios), 'times', stage),
+            Measurement('most', max(ratios), 'times', stage),
+        ]
+    return measured
 
 
 class TorchvisionNetwork:
@@ -49,6 +191,23 @@ class TorchvisionNetwork:
     def load(self, path: str) -> None:
         """Take the weights of a file that :meth:`save` or somebody else wrote."""
         self.model.load_state_dict(torch.load(path, weights_only=True)['model'])
+
+    def set_threads(self, count: int) -> None:
+        """Let it compute on so many cores."""
+        torch.set_num_threads(count)
+
+    @torch.no_grad()
+    def seconds(self, picture: np.ndarray) -> float:
+        """How long it takes for this picture ``(h, w, 3)``, RGB uint8."""
+        tensor = _tensor(picture)
+        return seconds_of(lambda: self.model([tensor]))
+
+    @torch.no_grad()
+    def operations(self, picture: np.ndarray) -> int:
+        """How many floating-point operations this picture ``(h, w, 3)``, RGB uint8, takes."""
+        with FlopCounterMode(display=False) as counter:
+            self.model([_tensor(picture)])
+        return counter.get_total_flops()
 
     def save(self, path: str) -> None:
         """Write the weights as published files hold them."""
