@@ -10,15 +10,24 @@ from helpers.norms import randomise_norms
 from helpers.slim_person_search import build, losses, predict
 from mmcv.ops import RoIAlign, RoIPool
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from mmps.models.backbones import DenseNet
 from mmps.models.backbones.densenet import DenseBlock, Transition
 from mmps.models.backbones.googlenet import ConvNormReLU, Inception
 from mmps.models.layers import fast
-from mmps.models.layers.fast import RegionAlign, align_regions, can_fold, extract, plain_layers
+from mmps.models.layers.fast import (
+    RegionAlign,
+    RegionsOfMap,
+    align_regions,
+    can_fold,
+    extract,
+    plain_layers,
+)
 from mmps.models.roi_heads.region_network import FineRoIExtractor
+from mmps.registry import MODELS
 from mmps.testing.scenes import random_scenes
-from mmps.testing.tiny_models import PLUS
+from mmps.testing.tiny_models import PLUS, slim_sequential
 
 RUNNING = dict(
     model__backbone__norm_eval=True,
@@ -305,3 +314,62 @@ def test_a_box_that_is_not_a_number_holds_nothing():
     layer = RegionAlign(RoIAlign(4, spatial_scale=0.25, sampling_ratio=2))
     rois = torch.tensor([[0.0, float('nan'), 2, 30, 40], [0, float('-inf'), 2, float('inf'), 40]])
     assert torch.equal(layer(torch.ones(1, 3, 12, 16), rois), torch.zeros(2, 3, 4, 4))
+
+
+SHARED = dict(type='ResLayer', depth=50, stage=3, stride=2, norm_eval=False)
+
+
+@pytest.fixture
+def sequential():
+    """A head of two stages of ResNet-50's last layer, the second of which embeds, and a map."""
+    config = slim_sequential('seqnet/seqnet_r50_prw.py')
+    config.roi_head.bbox_roi_extractor.update(out_channels=1024)
+    config.roi_head.bbox_roi_extractor.roi_layer.output_size = 7
+    for stage in config.roi_head.stages:
+        stage.shared_head.network = SHARED
+        stage.bbox_head.in_channels = 2048
+    config.roi_head.reid_head.in_channels = 1024, 2048
+    head = MODELS.build(config).roi_head.eval()
+    randomise_norms(head)
+    return head, (torch.randn(2, 1024, 3, 5).to(memory_format=torch.channels_last),)
+
+
+def test_a_region_network_begins_on_the_map(sequential, monkeypatch):
+    head, x = sequential
+    corners = torch.rand(2, 6, 2) * torch.tensor([60.0, 30.0]) - 8  # some lie beyond the map
+    boxes = list(torch.cat([corners, corners + 20], 2))
+    calls = []
+    call = fast.RegionsOfMap.__call__
+    monkeypatch.setattr(
+        fast.RegionsOfMap, '__call__', lambda *given: calls.append(1) or call(*given)
+    )
+
+    @torch.no_grad()
+    def answer():
+        found = head._results(head.stages[0], x, boxes, embed=False)
+        return [one.bbox_pred for one in found], head.embed(x, boxes)
+
+    with FlopCounterMode(display=False) as counter:
+        deltas, embeddings = answer()
+    operations = counter.get_total_flops()
+    assert len(calls) == 2
+    with plain_layers('region_conv'), FlopCounterMode(display=False) as counter:
+        plain_deltas, plain_embeddings = answer()
+    assert len(calls) == 2
+    assert operations < 0.9 * counter.get_total_flops()
+    for one, other in zip(deltas + embeddings, plain_deltas + plain_embeddings, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_begins_on_the_map_only_where_it_pays_and_may(sequential):
+    head, x = sequential
+    extractor, network = head.bbox_roi_extractor, head.stages[0].shared_head.network
+    with torch.no_grad():
+        assert RegionsOfMap.serves(extractor, network, x[0], count=12)
+        # 30 positions of 512 and 2048 channels against 49 and 16 bins of a region.
+        assert not RegionsOfMap.serves(extractor, network, x[0], count=1)
+        assert not RegionsOfMap.serves(extractor, nn.Identity(), x[0], count=12)
+        network.train()
+        assert not RegionsOfMap.serves(extractor, network, x[0], count=12)
+        network.eval()
+    assert not RegionsOfMap.serves(extractor, network, x[0], count=12)  # with gradients

@@ -207,6 +207,23 @@ def test_improbable_proposals_do_not_enter_the_identification_network(monkeypatc
         torch.testing.assert_close(entered.pop(), above, rtol=0, atol=0)
 
 
+def test_proposals_are_in_float32_behind_a_convolution_in_16_bits(monkeypatch):
+    model = build(seed=0).eval()
+    heard = []
+    conv = model.rpn_head.rpn_conv
+    compute = conv._conv_forward
+    monkeypatch.setattr(
+        conv, '_conv_forward', lambda *given: heard.append(given[1].dtype) or compute(*given)
+    )
+    seen = []
+    model.rpn_head.rpn_cls.register_forward_hook(lambda module, given, out: seen.append(out.dtype))
+    with torch.autocast('cpu', torch.bfloat16):
+        predict(model, random_scenes([[0, 1]]))
+    predict(model, random_scenes([[0, 1]]))
+    assert heard == [torch.bfloat16, torch.float32]
+    assert seen == [torch.float32, torch.float32]
+
+
 def test_images_are_independent_in_evaluation_mode():
     """Batch norm left in training mode would let the other images of a batch leak in."""
     model = build()

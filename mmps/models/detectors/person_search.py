@@ -5,7 +5,7 @@ import torch
 from mmdet.models.detectors import TwoStageDetector
 from mmdet.structures import DetDataSample, SampleList
 from mmengine.structures import InstanceData
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmps.models.layers import fast
 from mmps.models.necks.stn import STN, AffineFrame
@@ -77,6 +77,9 @@ class PersonSearch(TwoStageDetector):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        conv = self.rpn_head.rpn_conv
+        if type(conv) is nn.Conv2d:
+            self.rpn_head.rpn_conv = _ProposalConv.of(conv)
         self.scene_head = scene_head and MODELS.build(scene_head)
         for name, parameter in self.named_parameters():
             if name.startswith(tuple(frozen)):
@@ -163,7 +166,7 @@ class PersonSearch(TwoStageDetector):
             samples = [_to_warped(sample, frame, i) for i, sample in enumerate(samples)]
         if self.detector_from:
             return self.roi_head.reid_loss(x, samples)
-        with _in_float32(x) as maps:
+        with self._for_proposals(x) as maps:
             losses, proposals = self.rpn_head.loss_and_predict(
                 maps, samples, proposal_cfg=self.train_cfg.rpn_proposal
             )
@@ -188,7 +191,7 @@ class PersonSearch(TwoStageDetector):
             rescale: Detections in pixels of the original image, else of the network's input.
         """
         x, frame = self.extract_frame(batch_inputs)
-        with _in_float32(x) as maps:
+        with self._for_proposals(x) as maps:
             proposals = self.rpn_head.predict(maps, batch_data_samples, rescale=False)
         if 'score_thr' in self.test_cfg.rpn:
             proposals = [_probable(some, self.test_cfg.rpn.score_thr) for some in proposals]
@@ -213,6 +216,16 @@ class PersonSearch(TwoStageDetector):
         self._embed_annotated(x, frame, batch_data_samples)
         self._describe_scenes(x, batch_data_samples)
         return batch_data_samples
+
+    @contextmanager
+    def _for_proposals(self, x: tuple[Tensor, ...]) -> Iterator[tuple[Tensor]]:
+        """The first map; proposals are made without autocast.
+
+        16 bits tell too few scores apart, and mmcv's NMS takes none of them on CPUs.
+        """
+        in_float32 = not isinstance(self.rpn_head.rpn_conv, _ProposalConv)
+        with torch.autocast(x[0].device.type, enabled=False):
+            yield (x[0].float() if in_float32 else x[0],)
 
     def _embed_annotated(
         self, x: tuple[Tensor], frame: AffineFrame | None, samples: SampleList
@@ -241,14 +254,22 @@ class PersonSearch(TwoStageDetector):
                 sample.query_instances.scene_filters = self.scene_head.filters(people, scenes)
 
 
-@contextmanager
-def _in_float32(x: tuple[Tensor, ...]) -> Iterator[tuple[Tensor]]:
-    """The first map, for proposals, which stay in float32 under autocast.
-
-    16 bits tell too few scores apart, and mmcv's NMS takes none of them on CPUs.
+class _ProposalConv(nn.Conv2d):
+    """The convolution before the two that score and move anchors; a map in 16 bits is convolved in
+    these, and float32 comes out.
     """
-    with torch.autocast(x[0].device.type, enabled=False):
-        yield (x[0].float(),)
+
+    @classmethod
+    def of(cls, conv: nn.Conv2d) -> '_ProposalConv':
+        """One with the weights of another."""
+        shape = conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding
+        new = cls(*shape, device='meta')  # draws no random numbers
+        new.weight, new.bias = conv.weight, conv.bias
+        return new
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)
+        return self._conv_forward(x, weight, bias).float()
 
 
 def _probable(proposals: InstanceData, score_thr: float) -> InstanceData:

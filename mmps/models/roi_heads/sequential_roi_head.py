@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from mmps.models.layers import fast
-from mmps.models.layers.fast import align_regions, extract
+from mmps.models.layers.fast import RegionsOfMap, align_regions, extract
 from mmps.models.roi_heads.norm_aware_head import footprints
 from mmps.registry import MODELS, TASK_UTILS
 
@@ -55,7 +55,10 @@ class PooledRegion(BaseModule):
     def forward(self, regions: Tensor) -> tuple[Tensor, ...]:
         """Regions ``(n, c, h, w)`` to maps ``(n, c_i, 1, 1)``; unpooled ``(n, c_i, h_i, w_i)``."""
         maps = self.network(regions)
-        maps = maps if isinstance(maps, (tuple, list)) else (regions, maps)
+        return self.pooled(maps if isinstance(maps, (tuple, list)) else (regions, maps))
+
+    def pooled(self, maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Maps ``(n, c_i, h_i, w_i)`` as they are handed on."""
         if self.pool is None:
             return tuple(maps)
         return tuple(self.POOLS[self.pool](x, 1) for x in maps)
@@ -238,11 +241,36 @@ class SequentialRoIHead(BaseModule):
         for other in networks[1:]:
             other.load_state_dict(networks[0].state_dict())
 
-    def _maps(self, stage: RoIStage, x: tuple[Tensor, ...], rois: Tensor) -> tuple[Tensor, ...]:
-        maps = stage.maps(extract(self.bbox_roi_extractor, x, rois))
+    def _maps(
+        self,
+        stage: RoIStage,
+        x: tuple[Tensor, ...],
+        rois: Tensor,
+        of_map: RegionsOfMap | None = None,
+    ) -> tuple[Tensor, ...]:
+        """What box head and re-ID head take, of RoIs ``(n, 5)``."""
         # What else there is of each image, such as its context, is for re-ID.
         of_images = x[self.bbox_roi_extractor.num_inputs :]
+        if of_map is not None and stage.reid_head is None and not of_images:
+            return stage.shared_head.pooled([of_map(rois)])
+        regions = extract(self.bbox_roi_extractor, x, rois)
+        if of_map is None:
+            maps = stage.maps(regions)
+        else:
+            maps = stage.shared_head.pooled([regions, of_map(rois)])
         return *maps, *(whole[rois[:, 0].long()] for whole in of_images)
+
+    def _maps_in_parts(
+        self, stage: RoIStage, x: tuple[Tensor, ...], rois: Tensor
+    ) -> Iterator[tuple[Tensor, ...]]:
+        """The same of few RoIs after the other."""
+        shared, extractor, of_map = stage.shared_head, self.bbox_roi_extractor, None
+        if type(shared) is PooledRegion and RegionsOfMap.serves(
+            extractor, shared.network, x[0], len(rois)
+        ):
+            of_map = RegionsOfMap(extractor, shared.network, x)
+        for some in fast.in_parts(rois, recomputed=False):
+            yield self._maps(stage, x, some, of_map)
 
     def loss(
         self, x: tuple[Tensor, ...], rpn_results_list: InstanceList, batch_data_samples: SampleList
@@ -271,7 +299,7 @@ class SequentialRoIHead(BaseModule):
         rois = bbox2roi([one.priors for one in sampled])
         # Statistics of a part would not be those of the batch.
         in_parts = fast.uses_running_statistics(stage.shared_head)
-        parts = [self._maps(stage, x, some) for some in (_in_parts(rois) if in_parts else [rois])]
+        parts = self._maps_in_parts(stage, x, rois) if in_parts else [self._maps(stage, x, rois)]
         ids = torch.cat([_person_ids(*pair) for pair in zip(sampled, people, strict=True)])
         results = stage([torch.cat(maps) for maps in zip(*parts, strict=True)], ids)
         held = torch.cat([_people_held(*pair) for pair in zip(sampled, people, strict=True)])
@@ -328,8 +356,8 @@ class SequentialRoIHead(BaseModule):
             empty = dict(bbox_pred=rois.new_zeros(0, 4), scores=rois.new_zeros(0))
             return [InstanceData(**empty) for _ in boxes]
         parts = []
-        for some in _in_parts(rois):
-            results = stage(self._maps(stage, x, some))
+        for maps in self._maps_in_parts(stage, x, rois):
+            results = stage(maps)
             part = dict(bbox_pred=results['bbox_pred'].float(), scores=stage.scores(results))
             if embed and stage.reid_head is not None:
                 part['embeddings'] = stage.reid_head.embeddings(results['unscaled'])
@@ -379,15 +407,11 @@ class SequentialRoIHead(BaseModule):
         if len(rois) == 0:
             return [rois.new_zeros(0, self.embed_dim) for _ in boxes]
         rows = [
-            torch.cat([stage.reid_head(self._maps(stage, x, some)) for some in _in_parts(rois)])
+            torch.cat([stage.reid_head(maps) for maps in self._maps_in_parts(stage, x, rois)])
             for stage in (self.stages[number] for number in self.embed_from)
         ]
         embeddings = rows[0] if len(rows) == 1 else F.normalize(torch.cat(rows, 1))
         return list(embeddings.split([len(own) for own in boxes]))
-
-
-def _in_parts(rois: Tensor) -> tuple[Tensor, ...]:
-    return fast.in_parts(rois, recomputed=False)
 
 
 def _person_ids(sampled: SamplingResult, people: InstanceData) -> Tensor:
