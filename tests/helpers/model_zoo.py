@@ -19,10 +19,10 @@ HEAD = """# Model zoo
 
 <!-- written by tests/helpers/model_zoo.py from configs/*/metafile.yml -->
 
-Methods of other authors, each a config over shared parts. Their files are read as checkpoints, or
-become one ([published models](published_models.md#files-of-other-authors)). Numbers are search mAP
-and top-1 as their authors state them, under the protocol that the config's `test_evaluator` has;
-none was measured here, for want of the files.
+Methods of other authors, as configs over shared parts. Their files
+[are read as checkpoints](published_models.md#files-of-other-authors). Numbers are search mAP and
+top-1 as the authors state them, under the protocol of the config's `test_evaluator`. They could not
+be measured here without the files.
 
 """
 COLUMNS = (
