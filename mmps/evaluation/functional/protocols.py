@@ -39,12 +39,9 @@ Task = tuple[Gallery, dict[Any, IouRule]]
 class SearchProtocols:
     """What to measure. Calling it with a test set and predictions gives the numbers.
 
-    Keys (fractions 0..1): ``search/mAP``, ``search/top1``, ``search/top5``, ``search/top10``,
-    ``det/AP``, ``det/recall``, all of them again with the suffix ``_iou75`` at a fixed IoU of 0.75,
-    and the search keys with ``_cross_camera`` and ``_c1_c2`` (if asked for), ``_gt_boxes`` (if the
-    model embeds the annotated boxes) and ``_G500`` or ``_occlusion`` for further galleries. A query
-    with nobody to find is left out. Where the means are over fewer queries than the test set has,
-    ``search/queries`` with the same suffix is their number; where that is 0 there are no means.
+    The keys, fractions 0..1, are those of docs/evaluation.md. A query with nobody to find is left
+    out. Where the means are over fewer queries than the test set has, ``search/queries`` with the
+    same suffix is their number; where that is 0 there are no means.
 
     Attributes:
         score_thr: Detections with lower scores are dropped.
