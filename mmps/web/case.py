@@ -30,6 +30,7 @@ def pack_case(case: Case, gallery: Gallery) -> bytes:
         model=dict(name=model.name, fingerprint=model.fingerprint),
         gallery=dict(address=gallery.info().address, fingerprint=gallery.fingerprint()),
         pictures=[_pack(exemplar) for exemplar in case.exemplars],
+        lookalikes=[_pack(exemplar) for exemplar in case.lookalikes],
         right=[str(number) for number in case.marks.right],
         wrong=[str(number) for number in case.marks.wrong],
     )
@@ -65,10 +66,15 @@ def read_case(content: bytes, gallery: Gallery, max_pixels: int) -> Case:
                 f'this case was made with the model {model}, whose pictures cannot be compared '
                 f'with those of {gallery.model.name}'
             )
-        pictures = _listed(read['pictures'], MOST_EXEMPLARS)
-        exemplars = tuple(_unpack(one, gallery.model.embed_dim, max_pixels) for one in pictures)
+        exemplars, lookalikes = (
+            tuple(
+                _unpack(one, gallery.model.embed_dim, max_pixels)
+                for one in _listed(pictures, MOST_EXEMPLARS)
+            )
+            for pictures in (read['pictures'], read.get('lookalikes', []))
+        )
         marks = Marks(_ids(read['right']), _ids(read['wrong']))
-        return Case(exemplars=exemplars, marks=marks).written(
+        return Case(exemplars=exemplars, marks=marks, lookalikes=lookalikes).written(
             _text(read['title']), _text(read['notes'])
         )
     except (KeyError, TypeError, AttributeError) as error:

@@ -22,7 +22,7 @@ from mmps.web.uploads import Kept, Uploads
 FRAMES_PER_PAGE = 12
 MOST_HITS = 100
 CLOSE_UP, WHOLE_SCENE, TIMELINE = 'Close-up', 'Whole scene', 'Timeline'
-ADD = 'adds to the search'
+ADD, UNLIKE = 'adds to the search', 'must not match'
 SEARCHES = 500
 """Searches whose addresses can be opened."""
 _FORGOTTEN = (
@@ -61,9 +61,9 @@ class Controls(NamedTuple):
     click: str
 
     @property
-    def adds(self) -> bool:
-        """Whether pictures of one person are being collected."""
-        return self.click == ADD
+    def role(self) -> tuple[bool, bool]:
+        """Whether a picture is added to others, and whether it is of somebody else."""
+        return self.click in (ADD, UNLIKE), self.click == UNLIKE
 
     def applied_to(self, session: Session) -> Session:
         """The session with the filter that the form shows, or with what is wrong with it."""
@@ -121,7 +121,7 @@ class Handlers:
     def picture(self, event: gr.EventData, session: Session, *controls: Any) -> tuple:
         """The browser has sent a picture."""
         form = Controls(*controls)
-        session = form.applied_to(session).opening(form.adds)
+        session = form.applied_to(session).opening(form.role[0])
         try:
             content = self._uploads.take(_entry(event, 'token'))
             session = self._service.open_picture(session, content, _text(event, 'name'))
@@ -133,7 +133,7 @@ class Handlers:
     def refused(self, event: gr.EventData, session: Session, *controls: Any) -> tuple:
         """The browser has sent what cannot be used."""
         form = Controls(*controls)
-        session = form.applied_to(session).opening(form.adds)
+        session = form.applied_to(session).opening(form.role[0])
         session = session.refused(_text(event, 'name'), _text(event, 'reason'))
         return self._changed(session, form)
 
@@ -142,7 +142,7 @@ class Handlers:
         """A scene of the gallery was clicked."""
         form = Controls(*controls)
         key = _number(event, 'frame')
-        session = form.applied_to(session).opening(form.adds)
+        session = form.applied_to(session).opening(form.role[0])
         return self._changed(self._service.open_frame(session, key), form)
 
     @_told
@@ -150,14 +150,14 @@ class Handlers:
         """A person in the picture was clicked."""
         form = Controls(*controls)
         number, session = _number(event, 'number'), form.applied_to(session)
-        return self._changed(self._service.choose(session, number, form.adds), form)
+        return self._changed(self._service.choose(session, number, *form.role), form)
 
     @_told
     def box(self, event: gr.EventData, session: Session, *controls: Any) -> tuple:
         """A box was drawn around a person in the picture."""
         form = Controls(*controls)
         edges, session = _edges(event), form.applied_to(session)
-        return self._changed(self._service.choose_box(session, edges, form.adds), form)
+        return self._changed(self._service.choose_box(session, edges, *form.role), form)
 
     @_told
     def leave_out(self, event: gr.EventData, session: Session, *controls: Any) -> tuple:
@@ -173,7 +173,7 @@ class Handlers:
         act, session = _entry(event, 'act'), form.applied_to(session)
         if act == 'search':
             hit = _number(event, 'id')
-            session = self._service.choose_hit(session, hit, form.adds)
+            session = self._service.choose_hit(session, hit, *form.role)
             return self._changed(session, form)
         if act in ('right', 'wrong'):
             session = session.marked(_number(event, 'id'), act)

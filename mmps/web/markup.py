@@ -395,10 +395,14 @@ def exemplars(session: Session) -> str:
     """Who is searched for."""
     if not session.exemplars:
         return ''
-    chips = ''.join(_chip(number, exemplar) for number, exemplar in enumerate(session.exemplars))
     pictures = len(session.exemplars)
+    chips = [_chip(*one) for one in enumerate((*session.exemplars, *session.lookalikes))]
     title = 'Searching for' if pictures == 1 else f'Searching for the mean of {pictures} pictures'
-    return f'<h2>{title}</h2><ul class="ps-chips">{chips}</ul>'
+    shown = f'<h2>{title}</h2><ul class="ps-chips">{"".join(chips[:pictures])}</ul>'
+    if session.lookalikes:
+        others = ''.join(chips[pictures:])
+        shown += f'<h2>Must not match</h2><ul class="ps-chips ps-unlike">{others}</ul>'
+    return shown
 
 
 def _chip(number: int, exemplar: Exemplar) -> str:
@@ -449,7 +453,8 @@ def case(case: Case) -> str:
     right, wrong = case.marks.right, case.marks.wrong
     if case.exemplars:
         pictures = count(len(case.exemplars), 'picture', 'pictures')
-        said = f'{pictures} of the person, {len(right)} right and {len(wrong)} wrong.'
+        others = f' and {len(case.lookalikes)} of others' if case.lookalikes else ''
+        said = f'{pictures} of the person{others}, {len(right)} right and {len(wrong)} wrong.'
     else:
         said = 'Empty. Mark hits right and wrong, then add them; other searches can be added later.'
     people = ''.join(

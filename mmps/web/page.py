@@ -9,7 +9,15 @@ from typing import NamedTuple
 import gradio as gr
 
 from mmps.web import markup
-from mmps.web.handlers import ADD, CLOSE_UP, MOST_HITS, TIMELINE, WHOLE_SCENE, Handlers
+from mmps.web.handlers import (
+    ADD,
+    CLOSE_UP,
+    MOST_HITS,
+    TIMELINE,
+    UNLIKE,
+    WHOLE_SCENE,
+    Handlers,
+)
 from mmps.web.session import Case, Session
 
 QUEUED, SESSIONS = 128, 256
@@ -136,10 +144,11 @@ def _controls() -> tuple[list[gr.components.Component], gr.HTML]:
         [CLOSE_UP, WHOLE_SCENE, TIMELINE], value=CLOSE_UP, label='Show hits as', elem_id='view'
     )
     click = gr.Radio(
-        ['starts a new search', ADD],
+        ['starts a new search', ADD, UNLIKE],
         value='starts a new search',
         label='A click on a person',
-        info='Several pictures of a person are averaged',
+        info='Pictures that are added are averaged; from those that must not match it keeps away',
+        elem_id='click',
     )
     return [cameras, since, until, top_k, view, click], period
 

@@ -77,7 +77,7 @@ def write_report(case: Case, found: Found, gallery: Gallery, scenes: Scenes) -> 
         f'{_queries(case)}</ul></section>',
         f'<section><h2>When and where</h2>{drawn}</section>' if drawn else '',
         f'<section><h2>Appearances</h2><ol>{items}</ol></section>',
-        _others(found),
+        _others(found, len(case.lookalikes)),
         f'<section><h2>What similarity means</h2>{_meaning(case, found, gallery)}</section>',
         _origin(gallery),
     ]
@@ -146,7 +146,7 @@ def _span(first: float | None, last: float | None, write) -> str:
     return begin if begin == end else f'{begin} to {end}'
 
 
-def _others(found: Found) -> str:
+def _others(found: Found, lookalikes: int) -> str:
     lines = [
         f'<li>{escape(_place(one))}, similarity {one.similarity:.2f}</li>' for one in found.wrong
     ]
@@ -156,6 +156,11 @@ def _others(found: Found) -> str:
         if found.gone
         else ''
     )
+    if lookalikes:
+        gone += (
+            f'<p>The search kept away from {count(lookalikes, "picture", "pictures")} of people '
+            'who look alike.</p>'
+        )
     if not lines:
         return gone and f'<section>{gone}</section>'
     return (

@@ -108,8 +108,10 @@ class SearchService:
             return self.choose(session, 0, add=False)
         return session
 
-    def choose(self, session: Session, person: int, add: bool) -> Session:
-        """Search for a person of the picture.
+    def choose(self, session: Session, person: int, add: bool, unlike: bool = False) -> Session:
+        """Search for a person of the picture, or see that they do not match.
+
+        ``add`` and ``unlike`` are as for :meth:`Session.searching_for`.
 
         Raises:
             ValueError: There is no picture, or nobody of that number in it.
@@ -121,9 +123,11 @@ class SearchService:
         scale = shown.shape[1] / picture.size[0]
         cut, bbox = cut_out(shown, picture.people.bboxes[person] * scale)
         exemplar = Exemplar(picture.people.embeddings[person], cut, bbox, picture.name)
-        return self.search(replace(session, chosen=person).searching_for(exemplar, add))
+        return self._search_for(session, person, exemplar, add, unlike)
 
-    def choose_box(self, session: Session, edges: Edges, add: bool) -> Session:
+    def choose_box(
+        self, session: Session, edges: Edges, add: bool, unlike: bool = False
+    ) -> Session:
         """Search for whoever is in a part of the picture, or for the picture as a whole.
 
         What is looked at is the picture as it is shown, which has 1600 pixels at most. Whoever
@@ -145,9 +149,9 @@ class SearchService:
                 query = self._searcher.query(shown, bbox)
         cut, bbox = cut_out(shown, bbox)
         exemplar = Exemplar(query.embedding, cut, bbox, picture.name)
-        return self.search(replace(session, chosen=tuple(edges)).searching_for(exemplar, add))
+        return self._search_for(session, tuple(edges), exemplar, add, unlike)
 
-    def choose_hit(self, session: Session, hit_id: int, add: bool) -> Session:
+    def choose_hit(self, session: Session, hit_id: int, add: bool, unlike: bool = False) -> Session:
         """Search for somebody who is in the gallery.
 
         Raises:
@@ -158,7 +162,18 @@ class SearchService:
         scene = self.scenes.pixels(hit)
         cut, bbox = (None, np.array(hit.bbox)) if scene is None else cut_out(scene, hit.bbox)
         exemplar = Exemplar(embedding, cut, bbox, hit_name(hit))
-        return self.search(replace(session, chosen=None).searching_for(exemplar, add))
+        return self._search_for(session, None, exemplar, add, unlike)
+
+    def _search_for(
+        self,
+        session: Session,
+        chosen: int | Edges | None,
+        exemplar: Exemplar,
+        add: bool,
+        unlike: bool,
+    ) -> Session:
+        session = replace(session, chosen=chosen)
+        return self.search(session.searching_for(exemplar, add, unlike))
 
     def search(self, session: Session) -> Session:
         """Search for whoever is chosen, as far as the filter lets pass.
@@ -221,7 +236,8 @@ class SearchService:
         """
         case = read_case(content, self.gallery, self.max_pixels)
         session = replace(session.opening(add=False), case=case)
-        return self.search(replace(session, exemplars=case.exemplars, marks=case.marks))
+        session = replace(session, exemplars=case.exemplars, lookalikes=case.lookalikes)
+        return self.search(replace(session, marks=case.marks))
 
     def save_case(self, session: Session) -> tuple[bytes, bytes]:
         """The case of a session as files: JSON to be opened again, and a report in HTML.
@@ -257,7 +273,7 @@ class SearchService:
     def judgement(self, session: Session) -> Judgement | None:
         """How likely the hits are to be strangers; None where the gallery is not calibrated.
 
-        Calibrations are of single pictures: of hits of several, or of marks, nothing is said.
+        Calibrations are of single pictures: of several, lookalikes or marks nothing is said.
         """
         if not session.exemplars or _refined(session) or session.problem:
             return None
@@ -268,10 +284,11 @@ class SearchService:
 
     def embedding(self, session: Session) -> np.ndarray:
         """(D,) float32 of unit norm: what is searched for; see :func:`refined_query`."""
+        wrong = self.gallery.embeddings_of(session.counted.wrong)
         return refined_query(
             np.stack([exemplar.embedding for exemplar in session.exemplars]),
             self.gallery.embeddings_of(session.counted.right),
-            self.gallery.embeddings_of(session.counted.wrong),
+            np.array([*wrong, *(one.embedding for one in session.lookalikes)]),
         )
 
     def _still_there(self, ids: Collection[int]) -> set[int]:
@@ -311,6 +328,7 @@ class SearchService:
         content = json.loads(result.to_json())
         content['query'] = dict(
             people=[exemplar.name for exemplar in session.exemplars],
+            lookalikes=[one.name for one in session.lookalikes],
             right=[str(number) for number in session.marks.right],
             wrong=[str(number) for number in session.marks.wrong],
         )
@@ -328,4 +346,5 @@ def _light(appearance: Appearance) -> Appearance:
 
 def _refined(session: Session) -> bool:
     """Whether hits are ranked by more than one picture."""
-    return len(session.exemplars) > 1 or session.counted != Marks()
+    pictures = len(session.exemplars) + len(session.lookalikes)
+    return pictures > 1 or session.counted != Marks()

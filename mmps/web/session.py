@@ -90,12 +90,14 @@ class Case:
         title, notes: Whatever the user writes.
         exemplars: Pictures of the person.
         marks: People of the gallery who are them, and who are not.
+        lookalikes: Pictures of others, who must not match.
     """
 
     title: str = ''
     notes: str = ''
     exemplars: tuple[Exemplar, ...] = ()
     marks: Marks = Marks()
+    lookalikes: tuple[Exemplar, ...] = ()
 
     def with_search(self, session: Session) -> Case:
         """With what a user searches for and has marked; of two marks of one hit the later counts.
@@ -103,21 +105,27 @@ class Case:
         Raises:
             ValueError: There would be too many pictures.
         """
-        known = {exemplar.embedding.tobytes() for exemplar in self.exemplars}
-        new = [e for e in session.exemplars if e.embedding.tobytes() not in known]
-        if len(self.exemplars) + len(new) > MOST_EXEMPLARS:
+        exemplars = _together(self.exemplars, session.exemplars)
+        lookalikes = _together(self.lookalikes, session.lookalikes)
+        if max(len(exemplars), len(lookalikes)) > MOST_EXEMPLARS:
             raise ValueError(f'a case holds {MOST_EXEMPLARS} pictures of the person at most')
         marks = self.marks
         for verdict in ('right', 'wrong'):
             for hit in getattr(session.marks, verdict):
                 if hit not in getattr(marks, verdict):
                     marks = marks.toggled(hit, verdict)
-        return replace(self, exemplars=(*self.exemplars, *new), marks=marks)
+        return replace(self, exemplars=exemplars, lookalikes=lookalikes, marks=marks)
 
     def written(self, title: str | None, notes: str | None) -> Case:
         """With what the user has written."""
         title, notes = (title or '').strip(), (notes or '').strip()
         return replace(self, title=title[:LONGEST_TITLE], notes=notes[:LONGEST_NOTES])
+
+
+def _together(known: tuple[Exemplar, ...], others: tuple[Exemplar, ...]) -> tuple[Exemplar, ...]:
+    """With those that are not known yet."""
+    there = {one.embedding.tobytes() for one in known}
+    return (*known, *(one for one in others if one.embedding.tobytes() not in there))
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +138,7 @@ class Session:
         refusal: Why the last one cannot be used.
         chosen: Number of the one who was, or the box that was drawn around them.
         exemplars: Who is searched for: several pictures are averaged.
+        lookalikes: Who must not match, though they look alike.
         marks: As the hits show them.
         counted: Those that searches go by: what is marked counts once it is asked to.
         where: The filter.
@@ -145,6 +154,7 @@ class Session:
     refusal: str = ''
     chosen: int | Edges | None = None
     exemplars: tuple[Exemplar, ...] = ()
+    lookalikes: tuple[Exemplar, ...] = ()
     marks: Marks = Marks()
     counted: Marks = Marks()
     where: Where = Where()
@@ -158,38 +168,53 @@ class Session:
         """Before another picture is opened: what was found is about the one before.
 
         Args:
-            add: Pictures of one person are being collected; those that there are stay.
+            add: Pictures are being collected; those that there are stay.
         """
         session = replace(self, picture=None, opened=self.opened + 1, refusal='', chosen=None)
-        return (
-            session if add else replace(session.unmarked(), exemplars=(), hits=(), appearances=())
-        )
+        return session if add else session._of_nobody()
 
     def refused(self, name: str, reason: str) -> Session:
         """The picture that was to be opened cannot be used."""
         reason = reason.removeprefix('the image: ').rstrip('.')
         return replace(self, refusal=f'{name} cannot be used: {reason}.')
 
-    def searching_for(self, exemplar: Exemplar, add: bool) -> Session:
+    def searching_for(self, exemplar: Exemplar, add: bool, unlike: bool = False) -> Session:
         """Search for somebody: instead of who was searched for, or for the mean of both.
 
         Marks are about a person, so that those of another one are dropped.
 
+        Args:
+            exemplar: A picture of them.
+            add: Keep what there is.
+            unlike: It is of somebody else, who must not match.
+
         Raises:
-            ValueError: There are enough pictures of the person.
+            ValueError: There are enough pictures, or nobody is searched for whom one is unlike.
         """
-        if not add:
-            return replace(self.unmarked(), exemplars=(exemplar,))
-        if len(self.exemplars) >= MOST_EXEMPLARS:
+        if unlike and not self.exemplars:
+            raise ValueError('search for somebody first, and then say who must not match')
+        if not add and not unlike:
+            return replace(self._of_nobody(), chosen=self.chosen, exemplars=(exemplar,))
+        kind = 'lookalikes' if unlike else 'exemplars'
+        if len(getattr(self, kind)) >= MOST_EXEMPLARS:
             raise ValueError(f'{MOST_EXEMPLARS} pictures of a person are averaged at most')
-        return replace(self, exemplars=(*self.exemplars, exemplar))
+        return replace(self, **{kind: (*getattr(self, kind), exemplar)})
 
     def without(self, number: int) -> Session:
-        """Leave an exemplar out."""
-        kept = tuple(e for place, e in enumerate(self.exemplars) if place != number)
-        if kept:
-            return replace(self, exemplars=kept)
-        return replace(self.unmarked(), exemplars=(), hits=(), appearances=(), chosen=None)
+        """Leave a picture out: of the exemplars, or counted on from them, of the lookalikes."""
+        first = len(self.exemplars)
+        exemplars, lookalikes = (
+            tuple(e for place, e in enumerate(own, start) if place != number)
+            for own, start in ((self.exemplars, 0), (self.lookalikes, first))
+        )
+        if not exemplars:
+            return self._of_nobody()
+        return replace(self, exemplars=exemplars, lookalikes=lookalikes)
+
+    def _of_nobody(self) -> Session:
+        """With nobody to search for."""
+        none = dict.fromkeys(('exemplars', 'lookalikes', 'hits', 'appearances'), ())
+        return replace(self.unmarked(), chosen=None, **none)
 
     def marked(self, hit: int, verdict: str) -> Session:
         """Mark a hit, see :meth:`Marks.toggled`; searches do not go by it yet."""

@@ -211,6 +211,22 @@ def test_who_appears_often_is_only_shown_where_it_was_asked_for(user, site):
         Handlers(site.service, Uploads(9)).recurring(3)
 
 
+def test_a_picture_that_must_not_match(user):
+    plain = choose(user, 1)
+    user.enter('click', 'must not match')
+    token = user.send_picture(make_picture()).text
+    opened = user.fire('picker', 'picture', dict(token=token, name='other.png'))
+    assert shown(opened) == shown(plain)  # until somebody in it is chosen
+    changed = user.fire('picker', 'person', dict(number=0))
+    assert 'Must not match' in changed['exemplars'] and 'other.png' in changed['exemplars']
+    similarity = lambda changed: re.findall(r'<b>([-.\d]+)</b>', changed['results'])  # noqa: E731
+    assert similarity(changed) != similarity(plain)
+    refused = user.fire('picker', 'refused', dict(name='b.txt', reason='bad'))
+    assert 'b.txt cannot be used: bad.' in refused['picker'] and shown(refused) == shown(changed)
+    left = user.fire('exemplars', 'act', dict(drop='1'))
+    assert 'Must not' not in left['exemplars'] and similarity(left) == similarity(plain)
+
+
 def test_a_case_by_the_page(user, site, red):
     choose(user)
     user.fire('results', 'act', dict(act='right', id=str(red.id)))

@@ -113,6 +113,20 @@ def test_average_mark_and_refine(searched):
     WebDriverWait(searched.driver, 20).until(lambda _: searched.ids() == before)
 
 
+def test_a_picture_that_must_not_match(searched, tmp_path):
+    before = searched.wait('#results').text
+    searched.labelled('must not match')
+    other = tmp_path / 'other.png'
+    other.write_bytes(make_picture())
+    searched.all('#picker input[type=file]')[0].send_keys(str(other))
+    searched.wait('[data-opened="2"] [data-person="1"]').click()
+    searched.wait('.ps-unlike li', 'other.png')
+    WebDriverWait(searched.driver, 20).until(lambda _: searched.wait('#results').text != before)
+    searched.wait('.ps-unlike button').click()
+    WebDriverWait(searched.driver, 20).until(lambda _: searched.wait('#results').text == before)
+    assert len(searched.all('.ps-chips li')) == 1
+
+
 def test_filter_by_camera_and_time(searched):
     searched.labelled('Filter')
     field = searched.wait('input[aria-label="Cameras"], input[role=listbox]')

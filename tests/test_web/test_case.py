@@ -60,6 +60,22 @@ def test_a_case_is_saved_and_opened_again(service, filled):
         service.save_case(Session())
 
 
+def test_a_case_keeps_who_must_not_match(service, searched):
+    session = service.choose(searched, 1, add=True, unlike=True)
+    filled = service.add_to_case(session, '', '')
+    assert len(service.add_to_case(filled, '', '').case.lookalikes) == 1
+    content, report = service.save_case(filled)
+    opened = service.open_case(Session(), content)
+    assert [hit.id for hit in opened.hits] == [hit.id for hit in session.hits]
+    np.testing.assert_array_equal(service.embedding(opened), service.embedding(session))
+    report = report.decode()
+    assert 'kept away from 1 picture of people who look alike' in report
+    assert len(pictures_in(report)) == 3  # none of them
+    older = json.loads(content)
+    del older['lookalikes']
+    assert service.open_case(Session(), json.dumps(older).encode()).case.lookalikes == ()
+
+
 def damaged(content, **changes):
     return json.dumps(json.loads(content) | changes).encode()
 
@@ -70,6 +86,7 @@ def damaged(content, **changes):
         (dict(mmps_case=2), 'no case'),
         (dict(model=dict(name='other', fingerprint='f')), 'the model other'),
         (dict(right='123'), 'damaged'),
+        (dict(lookalikes=[dict(name='x')]), 'damaged'),
         (dict(right=[5]), 'damaged'),
         (dict(right=['5'] * 10_001), 'longer than'),
         (dict(pictures=[dict(name='x')]), 'damaged'),

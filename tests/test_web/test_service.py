@@ -66,11 +66,34 @@ def test_several_pictures_are_averaged(service, session):
     assert service.search(session.without(0)).hits == ()
 
 
+def test_a_picture_that_must_not_match(service, session, searcher, picture, gallery):
+    plain = service.choose(session, 1, add=False)
+    first = plain.picture.people.embeddings
+    session = service.choose(plain, 0, add=True, unlike=True)
+    np.testing.assert_array_equal(
+        service.embedding(session), refined_query(first[1:], wrong=first[:1])
+    )
+    image = cv2.imdecode(np.frombuffer(picture, np.uint8), 1)
+    red, blue = searcher.query(image, LEFT), searcher.query(image, RIGHT)
+    expected = searcher.search([blue], gallery=gallery, wrong=[red]).hits
+    assert list(session.hits) == list(expected) != list(plain.hits)
+    content = json.loads(service.export(session, blur_others=True)[0])
+    assert content['query']['lookalikes'] == ['me.png'] and content['refined']
+    assert service.search(session.without(1)).hits == plain.hits
+    for nobody in (session.without(0), service.choose(session, 1, add=False)):
+        assert nobody.lookalikes == ()
+    with pytest.raises(ValueError, match='search for somebody first'):
+        service.choose(session.without(0), 0, add=True, unlike=True)
+
+
 def test_not_any_number_of_pictures(service, session):
     for _ in range(MOST_EXEMPLARS):
         session = service.choose(session, 0, add=True)
     with pytest.raises(ValueError, match='at most'):
         service.choose(session, 0, add=True)
+    session = replace(session, lookalikes=session.exemplars)
+    with pytest.raises(ValueError, match='at most'):
+        service.choose(session, 1, add=True, unlike=True)
 
 
 def test_a_box_that_nobody_found(service, session, searcher):
@@ -210,7 +233,8 @@ def test_export(service, session, sources):
     content = json.loads(content)
     assert [hit['id'] for hit in content['hits']] == [str(hit.id) for hit in session.hits]
     assert content['where']['since'] == 0.0
-    assert content['query'] == dict(people=['me.png'], right=[str(session.hits[1].id)], wrong=[])
+    given = dict(people=['me.png'], lookalikes=[], right=[str(session.hits[1].id)], wrong=[])
+    assert content['query'] == given
     pixels = cv2.imdecode(np.frombuffer(sheet, np.uint8), 1)
     pure = lambda colour: (pixels == colour).all(2).any()  # noqa: E731
     assert pure(RED)
