@@ -15,20 +15,23 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
+from mmengine.runner import Runner
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmps.benchmark import networks
 from mmps.benchmark.measurement import Measurement, add_options, seconds_of
-from mmps.engine.amp import cpu_has_bfloat16
+from mmps.engine.amp import cpu_has_bfloat16, set_amp
 from mmps.utils.errors import UserError
 
 FIRST = 10
@@ -71,31 +74,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--loads', nargs='+', type=int, default=(0, 1), help='busy processes (default: 0, then 1)'
     )
+    parser.add_argument('--training', action='store_true', help='steps of training instead')
     add_options(parser, '--size')
 
 
 def run(arguments: argparse.Namespace) -> list[Measurement]:
     """Seconds per image, and how many times as fast as the program, round by round."""
-    width, height = (int(side) for side in arguments.size.split('x'))
-    picture = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    batch = networks.scenes(argparse.Namespace(size=arguments.size, batch=1))
+    (sample,) = batch['data_samples']
+    people = sample.gt_instances
+    # Ours are in the order of OpenCV, theirs is red first.
+    picture = batch['inputs'][0].flip(0).permute(1, 2, 0).numpy()
+    given = [picture]
+    if arguments.training:
+        ids = torch.where(people.person_ids < 0, UNLABELLED, people.person_ids + 1)
+        given += [people.bboxes.numpy(), ids.numpy()]
+    else:
+        del sample.gt_instances
+    steps, operations = {}, {}
     with (
         Original(seqnet, arguments.checkout, arguments.packages) as original,
         tempfile.TemporaryDirectory() as folder,
     ):
         path = str(Path(folder, 'seqnet.pth'))
+        original.ask('keep_size', *picture.shape[:2])
         original.ask('settle', picture)
         original.ask('let_through', picture, SCORES, PEOPLE)
         original.ask('save', path)
         original.ask('set_threads', torch.get_num_threads())
-        steps = {PROGRAM: lambda: original.ask('seconds', picture)}
-        operations = {PROGRAM: original.ask('operations', picture)}
+        steps[PROGRAM] = lambda: original.ask('seconds', *given)
+        operations[PROGRAM] = original.ask('operations', *given)
         for name in arguments.networks:
-            predict = _predictor(name, path if name == CONVERTED else None, picture)
-            with FlopCounterMode(display=False) as counter:
-                predict()
-            for precision in _precisions():
+            checkpoint = path if name == CONVERTED else None
+            for precision, step in _steps(name, checkpoint, batch, arguments.training):
                 key = f'{Path(name).stem}, {precision}'
-                step = torch.autocast('cpu', torch.bfloat16, precision == 'bfloat16')(predict)
+                with FlopCounterMode(display=False) as counter:
+                    step()
                 steps[key] = lambda step=step: seconds_of(step)
                 operations[key] = counter.get_total_flops()
         measured = [
@@ -116,28 +130,37 @@ def run(arguments: argparse.Namespace) -> list[Measurement]:
 PROGRAM = "SeqNet's own program"
 SCORES = 'roi_heads.faster_rcnn_predictor.cls_score'
 """What decides in SeqNet who is a person."""
+UNLABELLED = 5555
+"""Its id of people of whom nobody knows who they are."""
 
 
 def _precisions() -> tuple[str, ...]:
     return ('float32', 'bfloat16') if cpu_has_bfloat16() else ('float32',)
 
 
-def _predictor(name: str, checkpoint: str | None, picture: np.ndarray) -> Callable[[], object]:
-    """What finds and embeds the people of the picture."""
+def _steps(
+    name: str, checkpoint: str | None, batch: dict, training: bool
+) -> Iterator[tuple[str, Callable[[], object]]]:
+    """What finds and embeds the people of a batch, or trains with them, in each precision."""
     from mmps.apis.network import build_model
 
     words = argparse.Namespace(config=name, cfg_options={}, device='cpu')
     model, config = networks.load_model(words)
     if checkpoint:
         model = build_model(config, checkpoint)
-    height, width = picture.shape[:2]
-    words = argparse.Namespace(size=f'{width}x{height}', batch=1)
-    batch = networks.scenes(words)
-    batch['inputs'] = [torch.from_numpy(picture[..., ::-1].copy()).permute(2, 0, 1)]
-    for sample in batch['data_samples']:
-        del sample.gt_instances
-    model.eval()
-    return torch.no_grad()(lambda: model.test_step(batch))
+    model.train(training)
+    for precision in _precisions():
+        if training:
+            if precision == 'bfloat16':
+                set_amp(config, precision)
+            # The method needs of its runner nothing but the model.
+            optimiser = Runner.build_optim_wrapper(
+                SimpleNamespace(model=model), config.optim_wrapper
+            )
+            yield precision, partial(model.train_step, batch, optimiser)
+        else:
+            autocast = torch.autocast('cpu', torch.bfloat16, precision == 'bfloat16')
+            yield precision, torch.no_grad()(autocast(partial(model.test_step, batch)))
 
 
 @contextmanager
@@ -179,6 +202,7 @@ class TorchvisionNetwork:
     def __init__(self, model: nn.Module, embed: Callable | None = None):
         self.model = model.eval()
         self._embed = embed or model
+        self._optimiser: torch.optim.Optimizer | None = None
 
     def shapes(self) -> dict[str, tuple[tuple[int, ...], str]]:
         """Shape of each array in the state dict, and the first name of its memory."""
@@ -192,22 +216,45 @@ class TorchvisionNetwork:
         """Take the weights of a file that :meth:`save` or somebody else wrote."""
         self.model.load_state_dict(torch.load(path, weights_only=True)['model'])
 
+    def keep_size(self, height: int, width: int) -> None:
+        """Do not resize pictures of this size."""
+        sides = sorted((height, width))
+        self.model.transform.min_size, self.model.transform.max_size = (sides[0],), sides[1]
+
     def set_threads(self, count: int) -> None:
         """Let it compute on so many cores."""
         torch.set_num_threads(count)
 
-    @torch.no_grad()
-    def seconds(self, picture: np.ndarray) -> float:
-        """How long it takes for this picture ``(h, w, 3)``, RGB uint8."""
-        tensor = _tensor(picture)
-        return seconds_of(lambda: self.model([tensor]))
+    def seconds(self, picture: np.ndarray, *people: np.ndarray) -> float:
+        """How long it takes for this picture ``(h, w, 3)``, RGB uint8; with ``people``, boxes
+        ``(n, 4)`` and ids ``(n,)``, a step of training with it.
+        """
+        return seconds_of(self._step(picture, *people))
 
-    @torch.no_grad()
-    def operations(self, picture: np.ndarray) -> int:
-        """How many floating-point operations this picture ``(h, w, 3)``, RGB uint8, takes."""
+    def operations(self, picture: np.ndarray, *people: np.ndarray) -> int:
+        """How many floating-point operations that takes."""
+        step = self._step(picture, *people)
         with FlopCounterMode(display=False) as counter:
-            self.model([_tensor(picture)])
+            step()
         return counter.get_total_flops()
+
+    def _step(self, picture: np.ndarray, *people: np.ndarray) -> Callable[[], object]:
+        images = [_tensor(picture)]
+        self.model.train(bool(people))
+        if not people:
+            return torch.no_grad()(partial(self.model, images))
+        if self._optimiser is None:  # as SeqNet has it, but for the rate
+            trained = [p for p in self.model.parameters() if p.requires_grad]
+            self._optimiser = torch.optim.SGD(trained, 1e-6, momentum=0.9, weight_decay=5e-4)
+        boxes, ids = map(torch.from_numpy, people)
+
+        def step() -> None:
+            losses = self.model(images, [{'boxes': boxes, 'labels': ids}])
+            self._optimiser.zero_grad()
+            sum(losses.values()).backward()
+            self._optimiser.step()
+
+        return step
 
     def save(self, path: str) -> None:
         """Write the weights as published files hold them."""

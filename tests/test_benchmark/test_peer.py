@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from mmps.benchmark import peer
+from mmps.engine import amp
 
 PROGRAM = """
 import torch
@@ -16,14 +17,19 @@ class Network(nn.Module):
     def __init__(self, config):
         super().__init__()
         self.conv, self.norm = nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4)
-        self.roi_heads = nn.Module()
+        self.transform, self.roi_heads = nn.Module(), nn.Module()
         self.roi_heads.score_thresh = 0.5
         self.roi_heads.faster_rcnn_predictor = nn.Module()
         self.roi_heads.faster_rcnn_predictor.cls_score = nn.Linear(4, 2)
 
-    def forward(self, images):
+    def forward(self, images, targets=None):
         x = self.norm(self.conv(torch.stack(images))).mean(3)
-        return self.roi_heads.faster_rcnn_predictor.cls_score(x.transpose(1, 2).flatten(0, 1))
+        scores = self.roi_heads.faster_rcnn_predictor.cls_score(x.transpose(1, 2).flatten(0, 1))
+        if not self.training:
+            return scores
+        (target,) = targets
+        assert target['boxes'].shape == (4, 4) and target['labels'].tolist() == [1, 2, 3, 5555]
+        return {'loss': scores.square().mean()}
 
 
 SeqNet = Network
@@ -57,22 +63,25 @@ def checkout(tmp_path):
     return tmp_path
 
 
-def test_both_are_timed_in_turn(checkout, slim_config, monkeypatch):
+@pytest.mark.parametrize('training', [False, True])
+def test_both_are_timed_in_turn(training, checkout, slim_config, monkeypatch):
     monkeypatch.setattr(peer, '_precisions', lambda: ('float32', 'bfloat16'))
+    monkeypatch.setattr(amp, 'cpu_has_bfloat16', lambda: True)
     parser = argparse.ArgumentParser()
     peer.add_arguments(parser)
     words = [str(checkout), '--networks', str(slim_config), '--size=128x96', '--rounds=2']
-    measured = peer.run(parser.parse_args(words))
+    measured = peer.run(parser.parse_args(words + ['--training'] * training))
     ours = Path(slim_config).stem
     names = [peer.PROGRAM, f'{ours}, float32', f'{ours}, bfloat16']
     found = {}
     for m in measured:
         found.setdefault(m.stage, {})[m.name] = m.value
     assert list(found) == [*names, *(f'{name}, beside 1 busy' for name in names)]
-    # A 3 x 3 convolution from 3 to 4 channels, and a linear layer on each of 96 rows.
-    assert found[peer.PROGRAM]['operations per image'] == pytest.approx(
-        (2 * 27 * 4 * 96 * 128 + 2 * 4 * 2 * 96) / 1e9
-    )
+    # A 3 x 3 convolution from 3 to 4 channels, and a linear layer on each of 96 rows; backwards the
+    # picture needs no gradient.
+    convolution, linear = 2 * 27 * 4 * 96 * 128, 2 * 4 * 2 * 96
+    expected = 2 * convolution + 3 * linear if training else convolution + linear
+    assert found[peer.PROGRAM]['operations per image'] == pytest.approx(expected / 1e9)
     for name, row in found.items():
         assert 0 < row['least'] <= row['as fast'] <= row['most']
         assert row['per image'] > 0
