@@ -1,4 +1,6 @@
 # What the paper's networks have in common; a stem and an identification network make it complete.
+_base_ = 'faster_rcnn.py'
+
 model = dict(
     type='PersonSearch',
     data_preprocessor=dict(
@@ -48,58 +50,9 @@ model = dict(
         ),
     ),
     train_cfg=dict(
-        rpn=dict(
-            assigner=dict(
-                type='MaxIoUAssigner',
-                pos_iou_thr=0.7,
-                neg_iou_thr=0.3,
-                min_pos_iou=0.3,
-                ignore_iof_thr=-1,
-            ),
-            sampler=dict(
-                type='RandomSampler',
-                num=256,
-                pos_fraction=0.5,
-                neg_pos_ub=-1,
-                add_gt_as_proposals=False,
-            ),
-            allowed_border=0,
-            pos_weight=-1,
-            debug=False,
-        ),
-        rpn_proposal=dict(
-            nms_pre=12000,
-            max_per_img=2000,
-            nms=dict(type='nms', iou_threshold=0.7),
-            min_bbox_size=0,
-        ),
-        rcnn=dict(
-            assigner=dict(
-                type='MaxIoUAssigner',
-                pos_iou_thr=0.75,
-                neg_iou_thr=0.75,
-                min_pos_iou=0.75,
-                match_low_quality=False,
-                ignore_iof_thr=-1,
-            ),
-            sampler=dict(
-                type='RandomSampler',
-                num=128,
-                pos_fraction=0.25,
-                neg_pos_ub=-1,
-                add_gt_as_proposals=True,
-            ),
-            pos_weight=-1,
-            debug=False,
-        ),
+        rpn=dict(assigner=dict(min_pos_iou=0.3)),
+        rpn_proposal=dict(min_bbox_size=0),
+        rcnn=dict(assigner=dict(pos_iou_thr=0.75, neg_iou_thr=0.75, min_pos_iou=0.75)),
     ),
-    test_cfg=dict(
-        rpn=dict(
-            nms_pre=6000,
-            max_per_img=300,
-            nms=dict(type='nms', iou_threshold=0.7),
-            min_bbox_size=0,
-        ),
-        rcnn=dict(score_thr=0.05, nms=dict(type='nms', iou_threshold=0.4), max_per_img=100),
-    ),
+    test_cfg=dict(rpn=dict(min_bbox_size=0), rcnn=dict(max_per_img=100)),
 )

@@ -1,5 +1,7 @@
 # torchvision's Faster R-CNN on ResNet-50-C4, which most published methods are built on, as it
 # computes: where a value differs from mmdet's own, the published weights learned with this one.
+_base_ = 'faster_rcnn.py'
+
 region_network = dict(
     type='PooledRegion',
     network=dict(type='ResLayer', depth=50, stage=3, stride=2, norm_eval=False),
@@ -75,63 +77,12 @@ model = dict(
         ),
     ),
     train_cfg=dict(
-        rpn=dict(
-            assigner=dict(
-                type='MaxIoUAssigner',
-                pos_iou_thr=0.7,
-                neg_iou_thr=0.3,
-                min_pos_iou=0.0,
-                ignore_iof_thr=-1,
-            ),
-            sampler=dict(
-                type='RandomSampler',
-                num=256,
-                pos_fraction=0.5,
-                neg_pos_ub=-1,
-                add_gt_as_proposals=False,
-            ),
-            allowed_border=-1,
-            pos_weight=-1,
-            debug=False,
-        ),
-        rpn_proposal=dict(
-            nms_pre=12000,
-            max_per_img=2000,
-            nms=dict(type='nms', iou_threshold=0.7),
-            min_bbox_size=1e-3,
-        ),
-        rcnn=dict(
-            assigner=dict(
-                type='MaxIoUAssigner',
-                pos_iou_thr=0.5,
-                neg_iou_thr=0.5,
-                min_pos_iou=0.5,
-                match_low_quality=False,
-                ignore_iof_thr=-1,
-            ),
-            sampler=dict(
-                type='RandomSampler',
-                num=128,
-                pos_fraction=0.5,
-                neg_pos_ub=-1,
-                add_gt_as_proposals=True,
-            ),
-            pos_weight=-1,
-            debug=False,
-        ),
+        rpn=dict(allowed_border=-1),
+        rpn_proposal=dict(min_bbox_size=1e-3),
+        rcnn=dict(sampler=dict(pos_fraction=0.5)),
     ),
     test_cfg=dict(
-        rpn=dict(
-            nms_pre=6000,
-            max_per_img=300,
-            nms=dict(type='nms', iou_threshold=0.7),
-            min_bbox_size=1e-3,
-        ),
-        rcnn=dict(
-            score_thr=0.5,
-            nms=dict(type='nms', iou_threshold=0.4),
-            max_per_img=300,
-            min_box_size=1e-2,
-        ),
+        rpn=dict(min_bbox_size=1e-3),
+        rcnn=dict(score_thr=0.5, min_box_size=1e-2),
     ),
 )
