@@ -198,7 +198,7 @@ def build_model(config: Config, checkpoint: str | os.PathLike | None):
     import mmdet.models  # noqa: F401 registers what configs name
 
     import mmps.models  # noqa: F401
-    import mmps.published.conversion  # noqa: F401 what authors published is read as ours
+    from mmps.published.conversion import check_method  # and what authors published is read as ours
     from mmps.registry import MODELS
     from mmps.utils.checkpoint import check_state_dict, load_state_dict
 
@@ -215,6 +215,7 @@ def build_model(config: Config, checkpoint: str | os.PathLike | None):
     initial = ('pretrained', 'detector_checkpoint', 'reid_checkpoint')
     model = MODELS.build({k: None if k in initial else v for k, v in config.model.items()})
     check_state_dict(model, state, path)
+    check_method(config.model, state, path)
     shapes = {name: value.shape for name, value in model.state_dict().items()}
     # What belongs to a loss may be of another training set.
     fitting = {name: value for name, value in state.items() if shapes.get(name) == value.shape}

@@ -252,11 +252,12 @@ def check_weights(runner: Runner, path: str) -> tuple[int, int]:
     """
     from mmengine.model import is_model_wrapper
 
-    import mmps.published.conversion  # noqa: F401 what authors published is read as ours
+    from mmps.published.conversion import check_method  # and what authors published is read as ours
     from mmps.utils.checkpoint import check_state_dict, load_state_dict
 
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     given, wanted = load_state_dict(path), model.state_dict()
     check_state_dict(model, given, path)
+    check_method(runner.cfg.model, given, path)
     fitting = sum(name in given and given[name].shape == wanted[name].shape for name in wanted)
     return fitting, len(wanted)

@@ -24,6 +24,7 @@ from mmps.utils.checkpoint import (
     check_state_dict,
     existing_file,
     read_checkpoint,
+    whose,
 )
 from mmps.utils.config import load_config
 from mmps.utils.files import whole_file
@@ -113,6 +114,24 @@ def load_local(filename: str, map_location: Any = None) -> Any:
     state = convert(weights, family, os.fspath(filename))
     dataset = family.dataset_of(weights) or next(iter(family.identities))
     return dict(state_dict=state, meta=dict(published=family.name_for(dataset)))
+
+
+def check_method(model: Mapping[str, Any], state: Mapping[str, Tensor], path: str) -> None:
+    """Raise `CheckpointError` where published weights fit a model and are of another method.
+
+    Args:
+        model: Config of the model.
+        state: The weights, as :func:`~mmps.utils.checkpoint.load_state_dict` gives them.
+        path: Where they are from.
+    """
+    method = getattr(state, 'published', '').partition('_')[0]
+    expected = next((family.per_cell for family in FAMILIES if family.method == method), None)
+    head = model.get('roi_head', {}).get('reid_head') or {}
+    if expected is not None and bool(head.get('per_cell')) != expected:
+        raise CheckpointError(
+            f'checkpoint {path} is of another method than the config, with the same names and '
+            f'shapes of weights{whose(state)}'
+        )
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,8 @@ class Family:
             fits counts.
         rules: For all keys.
         axes: Of tensors whose keys match an expression, how many axes they have.
+        per_cell: Whether the re-ID head of its configs embeds each cell, which no weight shows;
+            None: weights of no other method fit.
         identities: How many people each data set has, by its name: rows of ``lut_key``.
         lut_key: Published key of OIM's look-up table.
     """
@@ -56,6 +58,7 @@ class Family:
     rules: tuple[Rule, ...]
     identities: Mapping[str, int] = field(default_factory=lambda: IDENTITIES)
     axes: Mapping[str, int] = field(default_factory=dict)
+    per_cell: bool | None = None
     lut_key: str = 'roi_heads.reid_loss.lut'
 
     def name_for(self, dataset: str) -> str:
@@ -480,8 +483,8 @@ FAMILIES = (
             *tables(1),
         ),
     ),
-    Family('naeplus', 'r50', NAE_MARKS, NAE, axes={PROJECTION: 4}),
-    Family('nae', 'r50', NAE_MARKS, NAE, axes={PROJECTION: 2}),
+    Family('naeplus', 'r50', NAE_MARKS, NAE, axes={PROJECTION: 4}, per_cell=True),
+    Family('nae', 'r50', NAE_MARKS, NAE, axes={PROJECTION: 2}, per_cell=False),
 )
 """What is known, the more particular before the more general."""
 

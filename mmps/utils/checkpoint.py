@@ -222,11 +222,12 @@ def check_state_dict(
         )
         raise CheckpointError(
             f'checkpoint {path} is of another model than the config: of {len(wanted)} weights, '
-            f'{counts}{_whose(state)}'
+            f'{counts}{whose(state)}'
         )
 
 
-def _whose(state: Mapping[str, Tensor]) -> str:
+def whose(state: Mapping[str, Tensor]) -> str:
+    """What to add to an error where weights are published ones."""
     name = getattr(state, 'published', '')
     return f'; this file is of {name.partition("_")[0].upper()}: use {name}' if name else ''
 

@@ -91,7 +91,7 @@ def test_a_reader_who_has_enough_is_no_error():
 
 def test_weights_of_a_checkpoint_are_counted(tmp_path):
     model = nn.Sequential(nn.Linear(2, 3), OIMLoss(5, 3, queue_size=4))
-    runner = SimpleNamespace(model=model)
+    runner = SimpleNamespace(model=model, cfg=SimpleNamespace(model={}))
     other = nn.Sequential(nn.Linear(2, 3), OIMLoss(7, 3, queue_size=4))  # of another training set
     torch.save(other.state_dict(), tmp_path / 'fits.pth')
     assert common.check_weights(runner, str(tmp_path / 'fits.pth')) == (4, 5)

@@ -136,6 +136,20 @@ def test_another_methods_file_is_named(method, tmp_path):
         build_model(config, their)
 
 
+@pytest.mark.parametrize(('method', 'other'), [('naeplus', 'nae'), ('nae', 'naeplus')])
+def test_another_method_with_weights_of_the_same_names_is_refused(method, other, tmp_path):
+    """The authors' file and the converted one."""
+    their, ours = tmp_path / 'their.pth', tmp_path / 'ours.pth'
+    torch.save(dict(model=blank(method)), their)
+    convert_file(their, ours)
+    reason = f'of another method than the config.* of {method.upper()}: use {method}_r50_prw$'
+    for path in (their, ours):
+        with torch.device('meta'):
+            build_model(load_config(f'{method}_r50_cuhk-sysu', {}), path)
+            with pytest.raises(CheckpointError, match=reason):
+                build_model(load_config(f'{other}_r50_prw', {}), path)
+
+
 def test_of_which_data_set(tmp_path):
     """Ones whose table has the rows of neither must be named, and a wrong name is an error."""
     their = tmp_path / 'their.pth'
