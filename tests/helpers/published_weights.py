@@ -110,6 +110,8 @@ class SlimResLayer(BaseModule):
 
 
 NARROW = {
+    'DenseNet': dict(growth_rate=32 // SLIM, init_channels=64 // SLIM),
+    'DenseNetIdentification': dict(in_channels=512 // SLIM, growth_rate=32 // SLIM),
     'ResNet': dict(base_channels=64 // SLIM),
     'PostSumResNet': dict(base_channels=64 // SLIM),
     'PostSumResNetIdentification': dict(base_channels=64 // SLIM),
@@ -125,7 +127,9 @@ NARROW = {
 
 
 def slim_network(part: Any) -> Any:
-    """A part of the config of a published method, an eighth as wide."""
+    """A part of the config of a published method, or of the paper on DenseNet-121 or ResNet-50, an
+    eighth as wide.
+    """
     if isinstance(part, Sequence) and not isinstance(part, str):
         return [slim_network(one) for one in part]
     if not isinstance(part, Mapping):
@@ -133,7 +137,7 @@ def slim_network(part: Any) -> Any:
     if part.get('type') == 'ResLayer':
         return dict(type='SlimResLayer')
     found = {key: slim_network(value) for key, value in part.items()}
-    for key in ('in_channels', 'out_channels', 'feat_channels', 'embed_dims'):
+    for key in ('in_channels', 'out_channels', 'feat_channels', 'fine_channels', 'embed_dims'):
         if isinstance(part.get(key), int):
             found[key] = part[key] // SLIM
         elif key in part:

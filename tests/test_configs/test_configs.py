@@ -1,5 +1,5 @@
-"""Every config of configs/, and every row of its grids of changes: built as it is, trained one
-step and run with few regions.
+"""Every config of configs/, and every row of its grids of changes: trained one step and run, with
+few regions and narrow networks.
 """
 
 import functools
@@ -41,11 +41,12 @@ def rows():
 
 
 def config_of(name):
-    """The config of a file below configs/ or of a row of a grid; published networks, which
-    are built whole where their names of weights are tested, are narrower.
+    """The config of a file below configs/ or of a row of a grid; networks as wide as published
+    ones are narrower here.
     """
     cfg = small_config(rows()[name] if name in ROWS else name)
-    if (CONFIGS / name).with_name('metafile.yml').is_file():
+    backbone = cfg.model.backbone
+    if backbone.type != 'GoogLeNet' and 'block_layers' not in backbone:
         cfg.model = slim_network(cfg.model)
     return cfg
 
