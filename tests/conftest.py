@@ -1,3 +1,7 @@
+import functools
+import gc
+import importlib
+import importlib.metadata
 import os
 import sys
 import time
@@ -22,6 +26,11 @@ from mmengine.visualization import Visualizer
 sys.modules.setdefault('openvino_telemetry', None)
 # A runner formats its config a dozen times, 0.4 s each; the program it writes is the same without.
 yapf.yapflib.yapf_api.FormatCode = lambda text, **options: (text, True)
+
+# Each training of a test records what is installed, which does not change: 0.4 s each.
+importlib.metadata.packages_distributions = functools.cache(
+    importlib.metadata.packages_distributions
+)
 
 # The same examples everywhere, so that a change is judged by itself; HYPOTHESIS_PROFILE=search
 # looks for new ones.
@@ -57,6 +66,16 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if THREADS & set(item.path.parts):
             item.add_marker('threads')
+
+
+def pytest_collection_finish(session):
+    if any(item.path.name in FORKS for item in session.items):
+        # Which forks have from here.
+        importlib.metadata.packages_distributions()
+        importlib.import_module('torch.utils.tensorboard')
+    # Every data set that is built collects garbage, 0.4 s each where all modules are looked at.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -28,10 +28,10 @@ from mmps.utils.files import whole_file
 TRAIN = Path(__file__).parents[1] / 'train.py'
 
 Aim = Literal['any moment', 'a checkpoint write', 'after a checkpoint']
-AIMS: tuple[Aim, ...] = ('any moment', 'a checkpoint write', 'any moment', 'after a checkpoint')
-"""Aims in turn. The last one is mostly a validation, which follows the writing of a checkpoint."""
+AIMS: tuple[Aim, ...] = ('a checkpoint write', 'after a checkpoint', 'any moment', 'any moment')
+"""Aims in turn. The second is mostly a validation, which follows the writing of a checkpoint."""
 
-_NAP = 0.0005
+_NAP, _LONG_NAP = 0.0005, 0.02
 _PARTIAL, _LOGS = '*.partial', '*/*.log'
 _TIMES = ('time', 'memory', 'data_share')
 """What tells entries of mmengine's log that differ between runs."""
@@ -105,7 +105,7 @@ def kill_at_random(
     old_logs = set(work_dir.glob(_LOGS))
     process = start()
     while process.status() is None and not _began(work_dir, old_logs):
-        time.sleep(_NAP)
+        time.sleep(_LONG_NAP)
     begun = time.monotonic()
     for _ in _until(aim, work_dir, period, rng):
         if process.status() is not None:
@@ -204,7 +204,7 @@ def train_with_kills(
 def wait_for(process: Training) -> int:
     """Its exit status."""
     while (status := process.status()) is None:
-        time.sleep(_NAP)
+        time.sleep(_LONG_NAP)
     return status
 
 
