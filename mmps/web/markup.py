@@ -48,6 +48,7 @@ def headline(info: GalleryInfo) -> str:
         f'{count(info.people, "sighting", "sightings")} in {" and ".join(filter(None, places))}',
         count(len(info.cameras), 'camera', 'cameras') if info.cameras else '',
         _times(info),
+        'scenes do not weigh here' if info.model.scene_dim else '',
     ]
     facts = '\N{NO-BREAK SPACE}· '.join(part for part in parts if part)
     return f'<header class="ps-head"><h1>Find a person</h1><p>{escape(facts)}</p></header>'

@@ -7,7 +7,7 @@ import pytest
 from mmps.apis import People
 from mmps.apis.judgement import Judgement
 from mmps.evaluation.functional import FalseMatch
-from mmps.retrieval import Appearance, GalleryInfo, Hit, Recurring, Where
+from mmps.retrieval import Appearance, GalleryInfo, Hit, ModelTag, Recurring, Where
 from mmps.web import markup
 from mmps.web.session import Exemplar, Marks, Picture, Session
 
@@ -152,7 +152,7 @@ def test_the_way_to_the_hits(session):
 
 INFO = GalleryInfo(
     address='',
-    model=None,
+    model=ModelTag('1f', 256, 'a model'),
     people=1234,
     timed=65,
     frames=141,
@@ -183,8 +183,12 @@ INFO = GalleryInfo(
             '1970-01-01 00:00 to 1970-01-02 01:00',
         ),
         (
-            dict(people=0, timed=0, frames=0, video_frames=0, cameras=(), first=None, last=None),
-            '0 sightings in 0 images · no times known',
+            dict(
+                model=ModelTag('1f', 256, 'gfn', 2048),
+                **dict(people=0, timed=0, frames=0, video_frames=0),
+                **dict(cameras=(), first=None, last=None),
+            ),
+            '0 sightings in 0 images · no times known · scenes do not weigh here',
         ),
     ],
 )
