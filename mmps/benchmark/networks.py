@@ -22,6 +22,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmps.benchmark.measurement import Measurement, add_options, peak_memory, seconds_of
+from mmps.engine.amp import cpu_has_bfloat16
 from mmps.registry import MODELS
 from mmps.testing.scenes import random_scenes
 from mmps.utils.config import load_config
@@ -90,8 +91,9 @@ def runtimes(arguments: argparse.Namespace) -> list[Measurement]:
     """Compare PyTorch, ONNX Runtime and OpenVINO on CPUs, in turn on the same image.
 
     PyTorch runs twice: the model as it is, whose layers have forms of their own for speed, and the
-    network that is exported, whose layers are written plainly. Ratios are taken round by round:
-    what else a machine does changes from minute to minute.
+    network that is exported, whose layers are written plainly. Where the CPU has bfloat16, that is
+    measured too. Ratios are taken round by round: what else a machine does changes from minute to
+    minute.
     """
     torch.set_num_threads(arguments.threads)
     model, config = load_model(arguments)
@@ -149,6 +151,13 @@ def _runtime_steps(
         for suffix, path in files.items():
             exported = ExportedPersonSearch(path, backend, threads=arguments.threads)
             steps[name + suffix] = step_of(exported.test_step, batch)
+    if cpu_has_bfloat16():
+        autocast = torch.autocast('cpu', torch.bfloat16)
+        steps['PyTorch, bfloat16'] = step_of(autocast(model.test_step), batch)
+        exported = ExportedPersonSearch(
+            files[''], 'openvino', threads=arguments.threads, precision='bfloat16'
+        )
+        steps['OpenVINO, bfloat16'] = step_of(exported.test_step, batch)
     return steps
 
 

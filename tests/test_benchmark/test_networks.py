@@ -14,6 +14,7 @@ from mmps.benchmark.networks import (
     runtimes,
 )
 from mmps.benchmark.training import add_train_arguments, train
+from mmps.engine.amp import cpu_has_bfloat16
 
 
 @pytest.fixture
@@ -71,6 +72,8 @@ def test_every_form_of_a_model_is_timed(slim_config):
     measured = runtimes(parser.parse_args(words))
     names = ['PyTorch', 'PyTorch, layers written plainly']
     names += [f'{name}{form}' for name in ('ONNX Runtime', 'OpenVINO') for form in ('', ', int8')]
+    if cpu_has_bfloat16():
+        names += ['PyTorch, bfloat16', 'OpenVINO, bfloat16']
     assert list(dict.fromkeys(one.stage for one in measured)) == names
     found = {(one.stage, one.name): one.value for one in measured}
     assert found['PyTorch', 'times as fast as PyTorch'] == 1
