@@ -233,17 +233,28 @@ def crop_in_context(
     Returns:
         (height, width, 3) uint8, and the box in it (4,).
     """
-    x1, y1, x2, y2 = (float(value) for value in bbox)
-    scale = min(width / (x2 - x1), height / (y2 - y1)) / (1 + 2 * margin)
-    size = np.array([width, height]) / scale
-    limit = np.array([image.shape[1], image.shape[0]]) - size
-    corner = np.array([x1 + x2, y1 + y2]) / 2 - size / 2
-    corner = np.where(limit >= 0, np.clip(corner, 0, limit), limit / 2)
-    box = (np.array([x1, y1, x2, y2]) - np.tile(corner, 2)) * scale
+    corner, scale, box = place_in_context(image.shape[1::-1], bbox, width, height, margin)
     crop = _resample(image, corner, scale, width, height)
     pale = cv2.addWeighted(crop, 0.62, np.full_like(crop, 255), 0.38, 0)
     inside(pale, box)[:] = inside(crop, box)
     return pale, box
+
+
+def place_in_context(
+    size: tuple[int, int], bbox: Sequence[float], width: int, height: int, margin: float = 0.16
+) -> tuple[np.ndarray, float, np.ndarray]:
+    """Where in an image of a width and height :func:`crop_in_context` cuts.
+
+    Returns:
+        The cut's corner x, y in pixels of the image, its enlargement, and the box in it (4,).
+    """
+    x1, y1, x2, y2 = (float(value) for value in bbox)
+    scale = min(width / (x2 - x1), height / (y2 - y1)) / (1 + 2 * margin)
+    cut = np.array([width, height]) / scale
+    limit = np.array(size) - cut
+    corner = np.array([x1 + x2, y1 + y2]) / 2 - cut / 2
+    corner = np.where(limit >= 0, np.clip(corner, 0, limit), limit / 2)
+    return corner, scale, (np.array([x1, y1, x2, y2]) - np.tile(corner, 2)) * scale
 
 
 def _resample(

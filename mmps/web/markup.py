@@ -12,7 +12,13 @@ import numpy as np
 from mmps.apis.judgement import Judgement
 from mmps.retrieval import Appearance, GalleryInfo, Hit, Recurring
 from mmps.sources import format_offset, format_time
-from mmps.visualization.draw import CELL_HEIGHT, CELL_WIDTH, crop_in_context, place_labels
+from mmps.visualization.draw import (
+    CELL_HEIGHT,
+    CELL_WIDTH,
+    crop_in_context,
+    place_in_context,
+    place_labels,
+)
 
 from .scenes import hit_name, source_name, to_jpeg
 from .session import Case, Edges, Exemplar, Marks, Picture, Session
@@ -146,9 +152,9 @@ def _card(
     marks = session.marks
     mark = 'right' if hit.id in marks.right else 'wrong' if hit.id in marks.wrong else ''
     picture = 'thumbnail' if whole_scene else 'crop'
-    ratio = (CELL_WIDTH, CELL_HEIGHT)
+    ratio, alone = (CELL_WIDTH, CELL_HEIGHT), _alone_in_crop(hit.bbox, hit.size)
     if whole_scene:
-        ratio = hit.size
+        ratio, alone = hit.size, _alone(hit.bbox, hit.size)
     appearance = session.appearances[rank - 1] if session.appearances else None
     name, facts = escape(hit_name(hit)), [escape(fact) for fact in _facts(hit, appearance)]
     if judged is not None:
@@ -163,7 +169,7 @@ def _card(
         f'<button type="button" class="ps-shot" data-act="open" data-id="{hit.id}" '
         f'aria-label="{described}: open the scene">'
         f'<img src="hit/{hit.id}/{picture}.jpg" alt="not there any more" '
-        f'loading="lazy" width="{ratio[0]}" height="{ratio[1]}">'
+        f'loading="lazy" width="{ratio[0]}" height="{ratio[1]}" style="{alone}">'
         f'<span class="ps-rank">{rank}</span></button>'
         f'<div class="ps-similarity"><b>{hit.similarity:.2f}</b>'
         f'<span><i style="width:{share:.0%}"></i></span></div>'
@@ -288,7 +294,7 @@ def moment_of(one: Appearance) -> str:
     begin, end = (format_time(each, offset=False) for each in (one.first, one.last))
     if begin == end:
         return begin
-    return f'{begin} to {end[11:] if end[:10] == begin[:10] else end}'
+    return f'{begin} to\N{NO-BREAK SPACE}{end[11:] if end[:10] == begin[:10] else end}'
 
 
 def box_style(bbox: Sequence[float], size: tuple[int, int]) -> str:
@@ -298,6 +304,20 @@ def box_style(bbox: Sequence[float], size: tuple[int, int]) -> str:
     left, top = 100 * x1 / width, 100 * y1 / height
     wide, high = 100 * (x2 - x1) / width, 100 * (y2 - y1) / height
     return f'left:{left:.2f}%;top:{top:.2f}%;width:{wide:.2f}%;height:{high:.2f}%'
+
+
+def _alone(bbox: Sequence[float], size: tuple[int, int]) -> str:
+    """CSS of what is around a box xyxy, by which only the box is printed."""
+    x1, y1, x2, y2 = (float(value) for value in bbox)
+    width, height = size
+    edges = y1 / height, 1 - x2 / width, 1 - y2 / height, x1 / width
+    return f'--alone:{" ".join(f"{max(0.0, edge):.2%}" for edge in edges)}'
+
+
+def _alone_in_crop(bbox: Sequence[float], size: tuple[int, int]) -> str:
+    """The same for the person cut out of an image of a width and height."""
+    cut = CELL_WIDTH, CELL_HEIGHT
+    return _alone(place_in_context(size, bbox, *cut)[2], cut)
 
 
 def area(bbox: Sequence[float]) -> float:
@@ -410,14 +430,18 @@ def _chip(number: int, exemplar: Exemplar) -> str:
     name = escape(exemplar.name)
     picture = '<span class="ps-gone">?</span>'
     if exemplar.cut is not None:
-        crop, _ = crop_in_context(exemplar.cut, exemplar.bbox, CELL_WIDTH, CELL_HEIGHT)
-        picture = f'<img src="{data_address(to_jpeg(crop, CELL_HEIGHT), "image/jpeg")}" alt="">'
+        crop, box = crop_in_context(exemplar.cut, exemplar.bbox, CELL_WIDTH, CELL_HEIGHT)
+        source = data_address(to_jpeg(crop, CELL_HEIGHT), 'image/jpeg')
+        alone = _alone(box, (CELL_WIDTH, CELL_HEIGHT))
+        picture = f'<img src="{source}" alt="" style="{alone}">'
     return (
         f'<li title="{name}">{picture}<span>{name}</span><button type="button" '
         f'data-drop="{number}" aria-label="Leave out {name}">&times;</button></li>'
     )
 
 
+_NAMED = 4
+"""Cameras of a person that are named; of more their number."""
 _SHOWN = 30
 """People of a case, or who appear often, who are shown."""
 
@@ -429,7 +453,8 @@ def recurring(people: Sequence[Recurring], least: int) -> str:
     cards = ''.join(_recurring_card(person) for person in people[:_SHOWN])
     return (
         f'<p class="ps-note" role="status">{found} at least {least} times, as far as they can be '
-        f'told apart{more}.</p><ol class="ps-hits ps-crops">{cards}</ol>'
+        f'told apart{more}. The higher the likeness, the surer.</p>'
+        f'<ol class="ps-hits ps-crops">{cards}</ol>'
     )
 
 
@@ -437,7 +462,8 @@ def _recurring_card(person: Recurring) -> str:
     hit = person.typical.hit
     times = [count(len(person.appearances), 'appearance', 'appearances')]
     cameras = sorted({one.camera for one in person.appearances if one.camera is not None})
-    facts = [*times, f'cam {", ".join(cameras)}' if cameras else '']
+    where = f'cam {", ".join(cameras)}' if len(cameras) <= _NAMED else f'{len(cameras)} cameras'
+    facts = [*times, where if cameras else '']
     lines = ''.join(f'<span class="ps-fact">{escape(fact)}</span>' for fact in facts if fact)
     return (
         f'<li class="ps-hit"><button type="button" class="ps-shot" data-act="search" '

@@ -143,7 +143,7 @@ def _span(first: float | None, last: float | None, write) -> str:
     if first is None or last is None:
         return ''
     begin, end = write(first), write(last)
-    return begin if begin == end else f'{begin} to {end}'
+    return begin if begin == end else f'{begin} to\N{NO-BREAK SPACE}{end}'
 
 
 def _others(found: Found, lookalikes: int) -> str:

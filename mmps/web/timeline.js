@@ -164,6 +164,8 @@ element.addEventListener('click', (event) => {
 });
 for (const name of ['click', 'focusin']) {  // a hit of the list is chosen
   document.addEventListener(name, (event) => {
+    // while the mouse is down nothing may move, or the click would be lost
+    if (name === 'focusin' && !event.target.matches(':focus-visible')) return;
     const {rank} = event.target.closest('#results .ps-hit')?.dataset ?? {};
     if (!rank || rank === current?.bar.dataset.rank) return;
     const one = find('rank', rank);

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -335,6 +336,28 @@ def test_a_case_is_saved_opened_and_reported(searched, tmp_path):
     assert searched.wait('h1').text == 'Red' and 'At the <door>.' in searched.wait('.notes').text
     drawn = 'return [...document.images].map(i => i.complete && i.naturalWidth > 0)'
     assert searched.run(drawn) == [True] * 3 and len(searched.all('.ps-plot [data-id]')) == 1
+
+
+def test_on_paper_there_are_only_the_people_found(searched):
+    searched.labelled('Timeline')
+    searched.wait('.ps-plot [data-id]')
+    searched.driver.execute_cdp_cmd('Emulation.setEmulatedMedia', dict(media='print'))
+    try:
+        seen = [e for e in searched.all('button, input, label, summary') if e.is_displayed()]
+        assert {e.get_attribute('class') for e in seen} == {'ps-shot'}
+        shown = [e for e in searched.all('img') if e.is_displayed()]
+        cut = {e.value_of_css_property('clip-path') for e in shown}
+        assert cut and all(one.startswith('inset(') and '50%' not in one for one in cut)
+        # the picture that was given, whose person is 24 x 60 pixels
+        image = searched.wait('.ps-chips img')
+        top, right, bottom, left = (
+            float(edge) for edge in re.findall(r'[\d.]+', image.value_of_css_property('clip-path'))
+        )
+        wide = image.rect['width'] * (100 - left - right)
+        high = image.rect['height'] * (100 - top - bottom)
+        assert wide / high == pytest.approx(24 / 60, rel=0.05)
+    finally:
+        searched.driver.execute_cdp_cmd('Emulation.setEmulatedMedia', dict(media=''))
 
 
 @pytest.fixture

@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -8,6 +9,7 @@ from mmps.apis import People
 from mmps.apis.judgement import Judgement
 from mmps.evaluation.functional import FalseMatch
 from mmps.retrieval import Appearance, GalleryInfo, Hit, ModelTag, Recurring, Where
+from mmps.visualization.draw import CELL_HEIGHT, CELL_WIDTH, crop_in_context
 from mmps.web import markup
 from mmps.web.session import Exemplar, Marks, Picture, Session
 
@@ -59,6 +61,28 @@ def session(hit):
     return Session(
         exemplars=(exemplar, exemplar), hits=(hit, replace(hit, id=5)), marks=Marks((5,))
     )
+
+
+def edges(page):
+    """What is around the person, as shares of the picture: top, right, bottom, left."""
+    found = re.search(r'--alone:([\d.]+)% ([\d.]+)% ([\d.]+)% ([\d.]+)%', page)
+    return np.array([float(edge) for edge in found.groups()]) / 100
+
+
+def test_what_is_printed_is_the_box_of_the_person(session, hit):
+    scene = np.zeros((100, 200, 3), np.uint8)
+    scene[20:80, 10:30] = 255
+    crop = crop_in_context(scene, hit.bbox, CELL_WIDTH, CELL_HEIGHT)[0]
+    rows, columns = (np.flatnonzero((crop[..., 0] == 255).any(axis)) for axis in (1, 0))
+    around = [
+        rows[0] / CELL_HEIGHT,
+        1 - (columns[-1] + 1) / CELL_WIDTH,
+        1 - (rows[-1] + 1) / CELL_HEIGHT,
+        columns[0] / CELL_WIDTH,
+    ]
+    np.testing.assert_allclose(edges(markup.results(session, False)), around, atol=0.02)
+    whole = edges(markup.results(session, whole_scenes=True))
+    np.testing.assert_allclose(whole, [0.2, 0.85, 0.2, 0.05], atol=1e-4)
 
 
 def test_what_comes_from_files_stays_text(session, hit):
