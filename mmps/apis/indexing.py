@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from mmps.apis.people import People
 from mmps.apis.results import IndexReport
-from mmps.retrieval import Gallery, IndexedFrame, picture_quality
+from mmps.retrieval import Gallery, IndexedFrame, clothing_colours, picture_quality
 from mmps.sources import (
     Frame,
     LiveFrames,
@@ -239,6 +239,7 @@ def _indexed(
             metadata=frame.metadata,
             scene=people.scene,
             quality=picture_quality(people.bboxes, people.scores, _sharpness(frame.image, people)),
+            colours=clothing_colours(frame.image, people.bboxes),
         )
         done()
 

@@ -192,7 +192,7 @@ class SearchResult:
         return text
 
     def to_pandas(self) -> pandas.DataFrame:
-        """A row for each hit; metadata have columns.
+        """A row for each hit; metadata have columns, and so have the colours of clothes.
 
         ``time`` is a point in time (UTC), none where pandas has no such time. Where the gallery is
         calibrated, ``false_match`` is the share of strangers that look at least as similar,
@@ -209,6 +209,8 @@ class SearchResult:
         columns['offset'] = np.array(columns['offset'], np.float64)  # NaN: an image
         for number, key in enumerate(('x1', 'y1', 'x2', 'y2')):
             columns[key] = [hit.bbox[number] for hit in self.hits]
+        for place in ('upper', 'lower'):
+            columns[place] = [' '.join(row[place]) for row in rows]
         for name in names:
             columns[name] = [hit.metadata.get(name) for hit in self.hits]
         if self.judgement is not None:

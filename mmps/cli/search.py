@@ -11,7 +11,7 @@ from mmps.apis.network import BACKENDS
 from mmps.apis.searcher import AMP, PersonSearcher, Whole
 from mmps.cli.common import config_parser
 from mmps.published import is_model_name, list_models
-from mmps.retrieval import AsWritten, Gallery, Where, load_calibration
+from mmps.retrieval import COLOURS, AsWritten, Gallery, Where, load_calibration
 from mmps.sources import Provenance, absolute, parse_time
 from mmps.utils.config import find_config, is_checkpoint, load_config
 from mmps.utils.errors import UserError
@@ -108,7 +108,8 @@ def build_searcher(arguments: argparse.Namespace, batch_size: int | None = None)
 
 
 def add_filter_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what restricts a search or a deletion: cameras, sources, times and metadata."""
+    """Add what restricts a search or a deletion: cameras, sources, times,
+    metadata and clothes."""
     parser.add_argument('--camera', nargs='+', metavar='NAME', help='only of these cameras')
     parser.add_argument('--source', nargs='+', metavar='FILE', help='only in these files')
     parser.add_argument('--since', type=a_time, metavar='TIME', help='only taken then or later')
@@ -116,6 +117,14 @@ def add_filter_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--where', nargs='+', type=an_entry, metavar='KEY=VALUE', help='only with these metadata'
     )
+    for name, place in (('upper', 'above'), ('lower', 'below')):
+        parser.add_argument(
+            f'--{name}',
+            nargs='+',
+            choices=COLOURS,
+            metavar='COLOUR',
+            help=f'only who wears one of these {place} the waist: {", ".join(COLOURS)}',
+        )
 
 
 def where_of(arguments: argparse.Namespace) -> Where:
@@ -127,6 +136,8 @@ def where_of(arguments: argparse.Namespace) -> Where:
         since=arguments.since,
         until=arguments.until,
         metadata={key: AsWritten(value) for key, value in arguments.where or ()} or None,
+        upper=arguments.upper,
+        lower=arguments.lower,
     )
 
 

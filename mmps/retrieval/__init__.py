@@ -1,6 +1,7 @@
 """Galleries: people found in images and videos, stored so that they can be searched."""
 
 from .calibration import load_calibration, save_calibration
+from .clothing import COLOURS, clothing_colours
 from .gallery import Gallery, refined_query, why_nobody
 from .records import (
     Appearance,
@@ -19,6 +20,7 @@ from .recurring import Recurring
 from .tracklets import picture_quality
 
 __all__ = [
+    'COLOURS',
     'Appearance',
     'AsWritten',
     'DamagedGalleryError',
@@ -32,6 +34,7 @@ __all__ = [
     'ModelTag',
     'Recurring',
     'Where',
+    'clothing_colours',
     'load_calibration',
     'picture_quality',
     'refined_query',

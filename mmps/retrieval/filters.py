@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,10 +41,12 @@ def passing(rows: pa.Table, where: Where | None) -> np.ndarray | None:
         masks.append(column(rows, 'time') >= where.since)
     if where.until is not None:
         masks.append(column(rows, 'time') < where.until)
-    for items in _metadata_choices(where.metadata or {}):
-        codes, different = texts(rows, 'metadata')
-        found = [compute.match_substring(different, f',{item},') for item in items]
-        masks.append(_of_codes(codes, np.logical_or.reduce([np.asarray(one) for one in found])))
+    for name, items in _choices(where):
+        codes, different = texts(rows, name)
+        found = np.zeros(len(different), bool)
+        for item in items:
+            found |= np.asarray(compute.match_substring(different, f',{item},'))
+        masks.append(_of_codes(codes, found))
     return np.logical_and.reduce(masks) if masks else None
 
 
@@ -96,19 +98,24 @@ def _conditions(
     for sign, moment in (('>=', where.since), ('<', where.until)):
         if moment is not None:  # infinity cannot be written
             found.append(f'time {sign} {float(np.clip(moment, -_LARGEST, _LARGEST))!r}')
-    for items in _metadata_choices(where.metadata or {}):
+    for name, items in _choices(where):
         patterns = (i.replace('\\', '\\\\').replace('%', '\\%').replace('_', '\\_') for i in items)
-        likes = [f'metadata like {quoted(f"%,{pattern},%")}' for pattern in patterns]
-        found.append(f'({" or ".join(likes)})')
+        likes = [f'{name} like {quoted(f"%,{pattern},%")}' for pattern in patterns]
+        found.append(f'({" or ".join(likes)})' if likes else never)
     return found
 
 
-def _metadata_choices(metadata: Mapping[str, Value]) -> list[list[str]]:
-    """For each entry of a filter, sorted by name, the entries that it finds."""
-    return [
-        list(dict.fromkeys(metadata_item(key, value) for value in _written_so(metadata[key])))
+def _choices(where: Where) -> list[tuple[str, list[str]]]:
+    """Columns of entries between commas, and the entries of which a row has to have one."""
+    metadata = where.metadata or {}
+    found = [
+        ('metadata', [*dict.fromkeys(metadata_item(key, v) for v in _written_so(metadata[key]))])
         for key in sorted(metadata)
     ]
+    for place, wanted in (('upper', where.upper), ('lower', where.lower)):
+        if wanted is not None:
+            found.append(('colours', [f'{place} {colour}' for colour in sorted({*wanted})]))
+    return found
 
 
 def _written_so(value: Value) -> Iterator[Value]:

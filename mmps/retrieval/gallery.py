@@ -47,6 +47,7 @@ from .rows import (
     pack_metadata,
     replaced,
     rows_of,
+    texts,
     unpack_metadata,
     with_checksums,
     without_people,
@@ -359,6 +360,8 @@ class Gallery:
         timed, in_video = ~np.isnan(times), ~np.isnan(column(rows, 'offset'))
         someone = column(rows, 'detection') != NOBODY
         tracklets = column(rows, 'tracklet')[someone]
+        colours, different = texts(rows, 'colours')
+        worn = np.array([*map(bool, different.to_pylist())], bool)
         return GalleryInfo(
             address=self._engine.address,
             model=self.model,
@@ -374,6 +377,7 @@ class Gallery:
             appearances=int(
                 len(np.unique(tracklets[tracklets != 0])) + np.count_nonzero(tracklets == 0)
             ),
+            coloured=int(np.count_nonzero(worn[colours])),
         )
 
     def update(
@@ -590,6 +594,12 @@ def why_nobody(gallery: Gallery, where: Where | None) -> str:
     untimed = info.people - info.timed
     if (where.since is not None or where.until is not None) and untimed:
         reasons.append(f'of {untimed} of its {info.people} people the time is not known')
+    uncoloured = info.people - info.coloured
+    if (where.upper is not None or where.lower is not None) and uncoloured:
+        reasons.append(
+            f'of {uncoloured} of its {info.people} people the colours of clothes are not known, as '
+            'in galleries of before: index their sources into a new one'
+        )
     return '; '.join(reasons)
 
 

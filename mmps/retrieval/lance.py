@@ -97,8 +97,8 @@ SPARE = 32
 SAMPLED = 64
 """Embeddings for each cell from which the cells are learned."""
 SOMEONE = f'detection != {NOBODY}'
-_ZEROS = {np.int64: 'cast(0 as bigint)', np.float32: 'cast(0 as float)'}
-"""Columns of zeros in LanceDB's SQL."""
+_ZEROS = {np.int64: 'cast(0 as bigint)', np.float32: 'cast(0 as float)', str: "''"}
+"""Columns of zeros and empty texts in LanceDB's SQL."""
 _ERRORS = (OSError, RuntimeError, ValueError)
 """What LanceDB raises when it cannot read or write."""
 
@@ -208,7 +208,7 @@ class LanceEngine:
         return self._reading(_indexed)
 
     def select(self, where: Where | None) -> pa.Table:
-        conditions = to_sql(where)
+        conditions = self._sql(where)
         if conditions and self._on_disk(embeddings=False):
             return self._where(' AND '.join(conditions), embeddings=False)
         snapshot = self.snapshot(embeddings=False)
@@ -219,7 +219,7 @@ class LanceEngine:
 
     def count(self, where: Where | None) -> int:
         if self._on_disk(embeddings=False):
-            conditions = ' AND '.join([SOMEONE, *to_sql(where)])
+            conditions = ' AND '.join([SOMEONE, *self._sql(where)])
             return self._reading(lambda table: table.count_rows(conditions))
         return count_people(self.select(where))
 
@@ -433,6 +433,13 @@ class LanceEngine:
                 self._snapshot = latest
             return latest
 
+    def _sql(self, where: Where | None) -> list[str]:
+        """Conditions; in a table of before, nobody's colours are known."""
+        asked = where is not None and (where.upper is not None or where.lower is not None)
+        if asked and self._reading(lambda table: 'colours' not in table.schema.names):
+            return ['false']
+        return to_sql(where)
+
     def _on_disk(self, *, embeddings: bool) -> bool:
         """Whether to read what is asked for only: not all is in memory, which may not suffice."""
         held = self._snapshot
@@ -463,7 +470,7 @@ class LanceEngine:
         return rows
 
     def _search_index(self, query: np.ndarray, top_k: int, where: Where | None) -> list[Hit]:
-        conditions, limit = to_sql(where), top_k + SPARE
+        conditions, limit = self._sql(where), top_k + SPARE
         rows = self._indexed_rows(query, limit, conditions)
         someone = column(rows, 'detection') != NOBODY
         if len(rows) == limit and np.count_nonzero(someone) < top_k:

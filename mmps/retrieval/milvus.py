@@ -299,14 +299,14 @@ class MilvusEngine:
             if not self._client.has_collection(self._name):
                 raise
             return  # another process has made it meanwhile
-        empty |= {'row': _MODEL_ROW, 'source': ''}
+        empty |= {'row': _MODEL_ROW, 'source': '', 'colours': ''}
         empty |= {'metadata': json.dumps(model.as_dict())}
         empty |= {'embedding': np.zeros(model.embed_dim, np.float32)}
         self._client.insert(self._name, [empty])
 
     def _stored_model(self) -> ModelTag:
         fields = {field['name'] for field in self._client.describe_collection(self._name)['fields']}
-        if 'frame_rows' in fields or 'tracklet' not in fields:
+        if 'frame_rows' in fields or 'colours' not in fields:
             raise earlier_version(self.address)
         for _ in range(50):  # another process may be making the collection
             found = self._client.query(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from numbers import Real
 from typing import NamedTuple
@@ -11,6 +11,8 @@ import numpy as np
 
 from mmps.sources.provenance import check_time
 from mmps.utils.errors import UserError
+
+from .clothing import COLOURS, pack_colours, unpack_colours
 
 Value = str | int | float | bool
 """What the user may attach to a frame, under a name."""
@@ -85,6 +87,7 @@ class IndexedFrame:
         tracklets: (n,) int64 the tracklet of each person, 0 for none; None: they are joined later,
             see :meth:`mmps.retrieval.Gallery.group`.
         quality: (n,) float32, how good a picture each is of the person, 0..1; None: unknown.
+        colours: n texts of :func:`mmps.retrieval.clothing_colours`; None: unknown.
         scene: (S,) float32 embedding of the whole image, where the model of the gallery makes one.
     """
 
@@ -100,6 +103,7 @@ class IndexedFrame:
     metadata: Mapping[str, Value] = field(default_factory=dict)
     tracklets: np.ndarray | None = None
     quality: np.ndarray | None = None
+    colours: Sequence[str] | None = None
     scene: np.ndarray | None = None
 
 
@@ -115,6 +119,8 @@ class Where:
         metadata: Has all of these entries, with values of the same type; a number or truth value
             also finds the text that writes it as JSON does (2: ``'2'``), :class:`AsWritten`
             whatever is written so.
+        upper, lower: Wears one of these :data:`~mmps.retrieval.COLOURS` above, or below, the waist,
+            as far as the picture tells. Whose colours are unknown does not pass.
     """
 
     cameras: Collection[str] | None = None
@@ -122,15 +128,19 @@ class Where:
     since: float | None = None
     until: float | None = None
     metadata: Mapping[str, Value] | None = None
+    upper: Collection[str] | None = None
+    lower: Collection[str] | None = None
 
     def __post_init__(self) -> None:
-        for name in ('cameras', 'sources'):
+        for name in ('cameras', 'sources', 'upper', 'lower'):
             names = getattr(self, name)
             if isinstance(names, str):
                 raise TypeError(f'{name} is a collection of names, not one: [{names!r}]')
             for one in names or ():
                 if not isinstance(one, str):
                     raise TypeError(f'{name}: {one!r} is no string, so nothing can be called that')
+                if name in ('upper', 'lower') and one not in COLOURS:
+                    raise ValueError(f'{name}: {one!r} is none of {", ".join(COLOURS)}')
         for name in ('since', 'until'):
             moment = getattr(self, name)
             if not isinstance(moment, Real | None):
@@ -152,6 +162,7 @@ class Hit:
         score: Detection score.
         source: As in :class:`IndexedFrame`, and so are the others.
         tracklet: The tracklet that the person belongs to; 0: none.
+        upper, lower: Colours worn above and below the waist; empty where they are unknown.
     """
 
     id: int
@@ -166,6 +177,8 @@ class Hit:
     size: tuple[int, int]
     metadata: dict[str, Value]
     tracklet: int = 0
+    upper: tuple[str, ...] = ()
+    lower: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -228,6 +241,7 @@ class GalleryInfo:
         first, last: Earliest and latest time, seconds since the epoch; None if no time is known.
         bytes: Size on disk or in memory; None where the engine does not tell.
         appearances: Number of tracklets; who is in none counts for one.
+        coloured: Number of detections whose clothes' colours are known.
     """
 
     address: str
@@ -242,6 +256,7 @@ class GalleryInfo:
     last: float | None
     bytes: int | None
     appearances: int = 0
+    coloured: int = 0
 
 
 def checked_frame(frame: IndexedFrame, model: ModelTag) -> IndexedFrame:
@@ -273,11 +288,18 @@ def checked_frame(frame: IndexedFrame, model: ModelTag) -> IndexedFrame:
         if not np.isfinite(array).all():
             raise ValueError(f'{name}: {part} is not finite')
         arrays[part] = array
-    for part, dtype in (('tracklets', np.int64), ('quality', np.float32)):
+    for part, dtype in (
+        ('tracklets', np.int64),
+        ('quality', np.float32),
+        ('colours', object),
+    ):
         if getattr(frame, part) is not None:
             arrays[part] = np.asarray(getattr(frame, part), dtype)
             if arrays[part].shape != (count,):
                 raise ValueError(f'{name}: {part} has shape {arrays[part].shape}, not ({count},)')
+    for text in () if frame.colours is None else frame.colours:
+        if not isinstance(text, str) or pack_colours(*unpack_colours(text)) != text:
+            raise ValueError(f'{name}: colours: {text!r} is none of clothing_colours()')
     norms = np.linalg.norm(arrays['embeddings'], axis=1)
     if (np.abs(norms - 1) > UNIT).any():
         worst = norms[np.abs(norms - 1).argmax()]

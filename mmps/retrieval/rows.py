@@ -18,6 +18,7 @@ import numpy as np
 
 from mmps.utils.errors import require_extra
 
+from .clothing import unpack_colours
 from .records import DamagedGalleryError, GalleryError, Hit, IndexedFrame, ModelTag, Value
 
 if TYPE_CHECKING:
@@ -39,11 +40,13 @@ NUMBERS = {
     'time': np.float64,
     'embedding_checksum': np.int64,
 }
-TEXTS = ('source', 'camera', 'metadata')
-GROUPING = {'tracklet': np.int64, 'quality': np.float32}
-"""Whom a row is one picture of, and how good a one. Tables of before have no such columns, which
-count as 0: in no tracklet."""
-DESCRIPTION = (*NUMBERS, *TEXTS)
+_DESCRIBED = ('source', 'camera', 'metadata')
+TEXTS = (*_DESCRIBED, 'colours')
+GROUPING = {'tracklet': np.int64, 'quality': np.float32, 'colours': str}
+"""Whom a row is one picture of, how good a one, and the colours of clothes in it. Tables of before
+lack them, and they count as 0 and an empty text: in no tracklet, unknown. For the sake of checksums
+a new one comes last."""
+DESCRIPTION = (*NUMBERS, *_DESCRIBED)
 COLUMNS = (*DESCRIPTION, *GROUPING, 'checksum')
 """All but the embedding."""
 UNKNOWN = ('offset', 'time', 'camera')
@@ -62,8 +65,8 @@ def schema_of(model: ModelTag) -> pa.Schema:
     """The schema of the table of a model's embeddings, which names the model."""
     pa = require_extra('pyarrow', 'gallery')
     types = {name: pa.from_numpy_dtype(dtype) for name, dtype in NUMBERS.items()}
-    types |= {name: pa.string() for name in TEXTS}
-    types |= {name: pa.from_numpy_dtype(dtype) for name, dtype in GROUPING.items()}
+    types |= {name: pa.string() for name in _DESCRIBED}
+    types |= {name: _kind_of(dtype) for name, dtype in GROUPING.items()}
     types['checksum'] = pa.int64()
     types['embedding'] = pa.list_(pa.float32(), model.embed_dim)
     if model.scene_dim:
@@ -142,9 +145,9 @@ def rows_of(frames: Sequence[IndexedFrame], model: ModelTag) -> pa.Table:
         return pa.array([*values], kind).take(pa.array(of_row))
 
     def if_known(name: str, dtype: type) -> np.ndarray:
-        values = np.zeros(len(of_row), dtype)
+        values = _zeros(len(of_row), dtype)
         given = [getattr(f, name) for f in frames]
-        parts = [np.zeros(n, dtype) if g is None else g for g, n in zip(given, people, strict=True)]
+        parts = [_zeros(n, dtype) if g is None else g for g, n in zip(given, people, strict=True)]
         values[real] = np.concatenate(parts)
         return values
 
@@ -167,6 +170,7 @@ def rows_of(frames: Sequence[IndexedFrame], model: ModelTag) -> pa.Table:
         'metadata': said((pack_metadata(f.metadata) for f in frames), pa.string()),
         'tracklet': if_known('tracklets', np.int64),
         'quality': if_known('quality', np.float32),
+        'colours': if_known('colours', str),
         'checksum': np.zeros(len(of_row), np.int64),
         'embedding': embedding_column(embeddings),
     }
@@ -197,6 +201,7 @@ def without_people(rows: pa.Table, frame_ids: np.ndarray) -> pa.Table:
         embedding_checksum=embedding_checksums(embeddings),
         **dict.fromkeys([*BOX, 'score', 'quality'], np.zeros(len(rows), np.float32)),
         tracklet=np.zeros(len(rows), np.int64),
+        colours=_zeros(len(rows), str),
     )
     return with_checksums(rows)
 
@@ -206,8 +211,18 @@ def completed(rows: pa.Table) -> pa.Table:
     pa = require_extra('pyarrow', 'gallery')
     for name, dtype in GROUPING.items():
         if name not in rows.schema.names:
-            rows = rows.append_column(name, pa.array(np.zeros(len(rows), dtype)))
+            rows = rows.append_column(name, pa.array(_zeros(len(rows), dtype), _kind_of(dtype)))
     return rows
+
+
+def _kind_of(dtype: type) -> pa.DataType:
+    pa = require_extra('pyarrow', 'gallery')
+    return pa.string() if dtype is str else pa.from_numpy_dtype(dtype)
+
+
+def _zeros(count: int, dtype: type) -> np.ndarray:
+    """(count,) of zeros, or of empty texts."""
+    return np.full(count, dtype(), object if dtype is str else dtype)
 
 
 def scenes_in(rows: pa.Table, address: str) -> np.ndarray:
@@ -288,13 +303,23 @@ def hits_of(rows: pa.Table, similarities: Iterable[float] | None = None) -> list
     """Rows for people to read, with similarities (n,), or NaN."""
     similarities = [float('nan')] * len(rows) if similarities is None else similarities
     names = ('score', 'source', 'frame', 'offset', 'time', 'camera')
-    every = ('id', *BOX, *names, 'width', 'height', 'metadata', 'tracklet')
+    every = ('id', *BOX, *names, 'width', 'height', 'metadata', 'tracklet', 'colours')
     values = {name: _listed(rows, name) for name in every}
     # the entries of one video are the same text thousands of times
     entries = {packed: unpack_metadata(packed) for packed in set(values['metadata'])}
+    worn = {packed: unpack_colours(packed) for packed in set(values['colours'])}
     return [
-        Hit(number, float(similarity), bbox, *stored, size, dict(entries[packed]), tracklet)
-        for number, similarity, bbox, stored, size, packed, tracklet in zip(
+        Hit(
+            number,
+            float(similarity),
+            bbox,
+            *stored,
+            size,
+            dict(entries[packed]),
+            tracklet,
+            *worn[colours],
+        )
+        for number, similarity, bbox, stored, size, packed, tracklet, colours in zip(
             values['id'],
             similarities,
             zip(*(values[side] for side in BOX), strict=True),
@@ -302,6 +327,7 @@ def hits_of(rows: pa.Table, similarities: Iterable[float] | None = None) -> list
             zip(values['width'], values['height'], strict=True),
             values['metadata'],
             values['tracklet'],
+            values['colours'],
             strict=True,
         )
     ]

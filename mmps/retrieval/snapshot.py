@@ -307,6 +307,9 @@ def _in_memory(parts: Sequence[pa.RecordBatch], schema: pa.Schema) -> pa.Table:
     columns = {}
     for name in (name for name in COLUMNS if name in schema.names):
         kind = schema.field(name).type
-        chunks = pa.chunked_array([part.column(name) for part in parts], kind)
-        columns[name] = chunks.dictionary_encode() if name in TEXTS else chunks
-    return completed(pa.table(columns)).select([*COLUMNS]).combine_chunks()
+        columns[name] = pa.chunked_array([part.column(name) for part in parts], kind)
+    rows = completed(pa.table(columns)).select([*COLUMNS])
+    for name in TEXTS:
+        place = rows.schema.get_field_index(name)
+        rows = rows.set_column(place, name, rows.column(name).dictionary_encode())
+    return rows.combine_chunks()

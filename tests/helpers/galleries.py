@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mmps.retrieval import AsWritten, Gallery, Hit, IndexedFrame, ModelTag, Where
+from mmps.retrieval.clothing import unpack_colours
 from mmps.retrieval.records import Value
 
 DIM = 16
@@ -80,6 +81,7 @@ class GalleryOracle:
                     bboxes=frame.bboxes[number],
                     scores=frame.scores[number],
                     embeddings=frame.embeddings[number],
+                    colours=None if frame.colours is None else frame.colours[number],
                 )
                 for number in range(len(frame.scores))
             }
@@ -142,10 +144,18 @@ def passes(one: IndexedFrame, where: Where | None) -> bool:
         or (where.since is not None and one.time < where.since)
         or (where.until is not None and one.time >= where.until)
         or any(
+            wanted is not None and not {*wanted} & {*worn}
+            for wanted, worn in zip((where.upper, where.lower), _worn(one), strict=True)
+        )
+        or any(
             key not in one.metadata or not _found(one.metadata[key], value)
             for key, value in (where.metadata or {}).items()
         )
     )
+
+
+def _worn(one: IndexedFrame) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    return unpack_colours(one.colours if isinstance(one.colours, str) else '')
 
 
 def _found(stored: Value, wanted: Value) -> bool:

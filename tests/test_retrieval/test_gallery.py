@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmps.retrieval import (
+    COLOURS,
     AsWritten,
     Gallery,
     GalleryError,
@@ -17,6 +18,7 @@ from mmps.retrieval import (
     Where,
     refined_query,
 )
+from mmps.retrieval.clothing import pack_colours, unpack_colours
 
 DIM = 4
 DIRECTIONS = np.array(
@@ -43,6 +45,8 @@ wanted = st.dictionaries(
     ),
     max_size=2,
 )
+worn = st.lists(st.sampled_from(COLOURS[:4]), unique=True, max_size=3)
+colours = st.builds(pack_colours, worn, worn)
 times = st.sampled_from([None, 0.0, 1.5, 2.5, 1e9])
 
 
@@ -61,6 +65,7 @@ def frames(draw):
         time=draw(times),
         camera=draw(st.sampled_from(CAMERAS)),
         metadata=draw(metadata),
+        colours=draw(st.lists(colours, min_size=people, max_size=people)),
     )
 
 
@@ -75,6 +80,8 @@ filters = st.builds(
     since=st.none() | times,
     until=st.none() | times,
     metadata=st.none() | wanted,
+    upper=st.none() | worn,
+    lower=st.none() | worn,
 )
 batches = st.lists(frames(), max_size=4, unique_by=lambda frame: (frame.source, frame.frame))
 changes = st.one_of(
@@ -130,6 +137,7 @@ def agrees(new_address):
                 )
                 assert repr(sorted(hit.metadata.items())) == repr(sorted(person.metadata.items()))
                 assert hit.size == (640, 480)
+                assert (hit.upper, hit.lower) == unpack_colours(person.colours)
             vectors = [oracle.frames[s, f][1][n].embeddings for _, s, f, n in expected]
             ids = [hit.id for hit in hits]
             np.testing.assert_array_equal(
@@ -354,6 +362,8 @@ def test_queries_that_do_not_fit():
         gallery.search(np.zeros(8), 0)
     with pytest.raises(TypeError, match=r"cameras is a collection of names, not one: \['a'\]"):
         Where(cameras='a')
+    with pytest.raises(ValueError, match="lower: 'navy' is none of black, white, grey, red"):
+        Where(lower=['navy'])
     with pytest.raises(TypeError, match='cameras: 3 is no string'):
         Where(cameras=[3])
     for wrong in ('2026-03-01', datetime(2026, 3, 1)):
