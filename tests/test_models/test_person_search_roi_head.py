@@ -1,8 +1,9 @@
 import pytest
 import torch
+from mmdet.models.roi_heads.bbox_heads import BBoxHead
 from mmdet.structures.bbox import bbox_overlaps
 
-from mmps.models.roi_heads.person_search_roi_head import BoxJitter
+from mmps.models.roi_heads.person_search_roi_head import BoxJitter, scores_and_boxes
 
 BOXES = torch.tensor([[10.0, 20.0, 30.0, 80.0], [0.0, 0.0, 8.0, 4.0]])
 
@@ -39,3 +40,20 @@ def test_a_copy_is_still_the_person():
 
 def test_nobody():
     assert BoxJitter(copies=3)(torch.zeros(0, 4)).shape == (0, 4)
+
+
+@torch.no_grad()
+def test_scores_and_boxes_are_not_rounded_to_bfloat16():
+    head = BBoxHead(True, roi_feat_size=2, in_channels=8, num_classes=1).eval()
+    head.fc_cls.weight.normal_()
+    head.fc_reg.weight.normal_()
+    feats = torch.randn(50, 8, 2, 2).bfloat16()
+    expected = head(feats.float())
+    with torch.autocast('cpu', torch.bfloat16):
+        found = scores_and_boxes(head, feats)
+        rounded = head(feats)
+        learnt = scores_and_boxes(head.train(), feats)
+    for one, other, coarse, same in zip(found, expected, rounded, learnt, strict=True):
+        assert torch.equal(one, other)
+        assert coarse.dtype == torch.bfloat16 and not torch.equal(coarse.float(), other)
+        assert torch.equal(same, coarse)

@@ -149,7 +149,7 @@ class PersonSearchRoIHead(StandardRoIHead):
 
     def _heads(self, feats: Tensor) -> dict[str, Tensor]:
         """Class, box and, if norm-aware, unscaled embedding of identification features."""
-        cls_score, bbox_pred = self.bbox_head(feats)
+        cls_score, bbox_pred = scores_and_boxes(self.bbox_head, feats)
         results = dict(cls_score=cls_score, bbox_pred=bbox_pred)
         if self.norm_aware:
             results['unscaled'] = self.reid_head.unscaled(feats)
@@ -289,3 +289,15 @@ class PersonSearchRoIHead(StandardRoIHead):
 
     def _in_parts(self, rois: Tensor) -> tuple[Tensor, ...]:
         return fast.in_parts(rois, recomputed=getattr(self.shared_head, 'with_cp', False))
+
+
+def scores_and_boxes(head: nn.Module, feats: Tensor) -> tuple[Tensor | None, Tensor]:
+    """What a box head says of features; where nothing is learnt in float32, under autocast too.
+
+    In bfloat16 edges of boxes are rounded by pixels, and scores in one of a few steps.
+    """
+    kind = feats.device.type
+    if head.training or not torch.is_autocast_enabled(kind):
+        return head(feats)
+    with torch.autocast(kind, enabled=False):
+        return head(feats.float())

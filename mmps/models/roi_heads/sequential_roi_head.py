@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from mmps.models.layers import fast
 from mmps.models.layers.fast import RegionsOfMap, align_regions, extract
 from mmps.models.roi_heads.norm_aware_head import footprints
+from mmps.models.roi_heads.person_search_roi_head import scores_and_boxes
 from mmps.registry import MODELS, TASK_UTILS
 
 BACKGROUND = -2
@@ -119,8 +120,8 @@ class RoIStage(BaseModule):
         re-ID head, ``unscaled`` embeddings; ``person_ids (n,)`` are known in training.
         """
         own = maps[:2][-1]
-        cls_score, bbox_pred = self.bbox_head(
-            own if self.bbox_head.with_avg_pool else own.flatten(1)
+        cls_score, bbox_pred = scores_and_boxes(
+            self.bbox_head, own if self.bbox_head.with_avg_pool else own.flatten(1)
         )
         results = dict(cls_score=cls_score, bbox_pred=bbox_pred)
         if self.reid_head is not None:
