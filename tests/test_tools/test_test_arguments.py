@@ -18,7 +18,8 @@ def test_checkpoint_of_another_model_is_a_user_error(test_tool, tmp_path):
     torch.save({'state_dict': nn.Linear(2, 5).state_dict()}, path)
     with pytest.raises(UserError, match='2 of another shape'):
         test_tool.check_weights(SimpleNamespace(model=nn.Linear(2, 3)), str(path))
-    test_tool.check_weights(SimpleNamespace(model=nn.Linear(2, 5)), str(path))
+    config = Config(dict(model={}))
+    test_tool.check_weights(SimpleNamespace(model=nn.Linear(2, 5), cfg=config), str(path))
 
 
 @pytest.mark.parametrize(
