@@ -128,20 +128,20 @@ def find_model(name: str | os.PathLike) -> PublishedModel:
         if not path.is_file():
             raise UserError(f'model {name} does not exist')
         return _model(path.stem, _read(path), path.parent, name)
-    methods = models_of_methods()
-    if name in methods:
-        return methods[name]
     entries = _read(CATALOGUE)
-    if name not in entries:
+    if name in entries:
+        return _model(name, entries[name], None, f'{CATALOGUE.name}, {name}')
+    methods = models_of_methods()
+    if name not in methods:
         known = ', '.join([*entries, *methods])
         raise UserError(f'there is no model {name!r}; there are {known}')
-    return _model(name, entries[name], None, f'{CATALOGUE.name}, {name}')
+    return methods[name]
 
 
 def list_models() -> str:
     """All models of the catalogue and of the metafiles, for people."""
-    names = (*model_names(), *models_of_methods())
-    return '\n\n'.join(str(find_model(name)) for name in names)
+    models = (*map(find_model, model_names()), *models_of_methods().values())
+    return '\n\n'.join(map(str, models))
 
 
 def models_of_methods() -> dict[str, PublishedModel]:

@@ -78,16 +78,19 @@ def test_a_wheel_holds_configs_tools_and_the_command(unpacked_wheel, tmp_path):
     assert not list(inside.rglob('__pycache__'))
     assert (unpacked_wheel / 'mmps/published/quick_start.pth').is_file()
     # in an empty folder, by the config's name alone
-    for config in ('ps_resnet50_prw', 'configs/ps_resnet50_prw.py'):
-        done = subprocess.run(
-            [sys.executable, '-m', 'mmps.cli.main', 'print-config', config],
-            env=os.environ | {'PYTHONPATH': str(unpacked_wheel)},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr
-        assert "data_root='data/PRW'" in done.stdout
+    program = """from mmps.cli.main import main
+for config in ('ps_resnet50_prw', 'configs/ps_resnet50_prw.py'):
+    main(['print-config', config])
+"""
+    done = subprocess.run(
+        [sys.executable, '-c', program],
+        env=os.environ | {'PYTHONPATH': str(unpacked_wheel)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("data_root='data/PRW'") == 2 * 3  # train, val, test
 
 
 @pytest.mark.parametrize(
