@@ -1,7 +1,8 @@
 """Videos of rendered people who walk past several cameras, with who is where in each frame.
 
 ``PYTHONPATH=tests python -m helpers.walks`` renders five, finds the people with ``quick-start`` and
-measures tracklets against the rule "same box overlap", and searches in appearances against frames.
+measures tracklets against the rule "same box overlap", searches in appearances against frames, and
+groups of the appearances of one person (FINCH too, after ``pip install --no-deps finch-clust``).
 """
 
 from __future__ import annotations
@@ -209,10 +210,21 @@ def score(cameras: list[list[Found]], tracklets: list[list[list[int]]]) -> tuple
     return 2 * right / (seen + found), switches
 
 
-def search(cameras: list[list[Found]], tracklets: list[list[list[int]]]) -> dict[str, list[float]]:
-    """Of searches for everybody from each camera in the others, by frames and by the best and the
-    mean of appearances: mAP, and hits read until the person was seen by two of them (median, mean).
+class Appearances(NamedTuple):
+    """Detections (n): embeddings, who it is, camera and appearance; and of the appearances (m) the
+    mean embeddings and whose they are.
     """
+
+    vectors: np.ndarray
+    person: np.ndarray
+    camera: np.ndarray
+    of: np.ndarray
+    means: np.ndarray
+    whose: np.ndarray
+
+
+def appearances(cameras: list[list[Found]], tracklets: list[list[list[int]]]) -> Appearances:
+    """What was found of everybody."""
     rows = [
         (vector, person, camera, (camera, tracklet))
         for camera, (frames, ids) in enumerate(zip(cameras, tracklets, strict=True))
@@ -225,9 +237,15 @@ def search(cameras: list[list[Found]], tracklets: list[list[list[int]]]) -> dict
     means = np.zeros((len(numbers), vectors.shape[1]))
     np.add.at(means, of, vectors)
     means /= np.linalg.norm(means, axis=1, keepdims=True)
-    whose = np.array(
-        [Counter(person[of == n].tolist()).most_common(1)[0][0] for n in range(len(means))]
-    )
+    whose = [Counter(person[of == n].tolist()).most_common(1)[0][0] for n in range(len(means))]
+    return Appearances(vectors, person, camera, of, means, np.array(whose))
+
+
+def search(cameras: list[list[Found]], tracklets: list[list[list[int]]]) -> dict[str, list[float]]:
+    """Of searches for everybody from each camera in the others, by frames and by the best and the
+    mean of appearances: mAP, and hits read until the person was seen by two of them (median, mean).
+    """
+    vectors, person, camera, of, means, whose = appearances(cameras, tracklets)
     where = np.array([camera[of == n][0] for n in range(len(means))])
     rng, found = np.random.default_rng(0), {name: [] for name in ('frames', 'best', 'mean')}
     for one in range(PEOPLE):
@@ -257,6 +275,42 @@ def search(cameras: list[list[Found]], tracklets: list[list[list[int]]]) -> dict
     }
 
 
+def grouped(groups: np.ndarray, whose: np.ndarray, least: int = 3) -> tuple[int, int, float, float]:
+    """How well appearances (m,) of people (m,), -1 for nobody, are grouped; -1: in no group.
+
+    Returns:
+        Groups of at least so many; appearances in them; share of these that are of the person who
+        is most often in their group; and of the appearances of whoever has at least so many, the
+        share in the group that holds most of that person's.
+    """
+    people = {one: n for one, n in Counter(whose[whose >= 0].tolist()).items() if n >= least}
+    sizes = {one: n for one, n in Counter(groups[groups >= 0].tolist()).items() if n >= least}
+    table = Counter(zip(groups.tolist(), whose.tolist(), strict=True))
+    right = sum(max((table[g, p] for p in {*whose.tolist()} - {-1}), default=0) for g in sizes)
+    together = sum(max((table[g, p] for g in sizes), default=0) for p in people)
+    count = sum(sizes.values())
+    return len(sizes), count, right / count, together / sum(people.values())
+
+
+def clusterings(means: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """Groups (m,) of appearances (m, D), by name."""
+    from sklearn.cluster import HDBSCAN, AgglomerativeClustering
+
+    yield 'HDBSCAN', HDBSCAN(min_cluster_size=3, copy=True).fit_predict(means)
+    for distance in (0.2, 0.25, 0.3, 0.35, 0.4):
+        average = AgglomerativeClustering(
+            None, metric='cosine', linkage='average', distance_threshold=distance
+        )
+        yield f'average linkage, {distance}', average.fit_predict(means)
+    try:
+        from finch import FINCH
+    except ImportError:
+        return
+    levels = FINCH(means, distance='cosine', verbose=False)[0]
+    for level in range(levels.shape[1]):
+        yield f'FINCH, level {level + 1}', levels[:, level]
+
+
 if __name__ == '__main__':
     every = find()
     for fps, step in ((1, 5), (2, 2.5), (5, 1)):
@@ -273,3 +327,10 @@ if __name__ == '__main__':
             if rule is ours:
                 for name, values in search(some, ids).items():
                     print(f'    {name}: mAP {values[0]:.3f}, read {values[1]:.0f}, {values[2]:.1f}')
+                *_, means, whose = appearances(some, ids)
+                for name, groups in clusterings(means):
+                    made, count, pure, whole = grouped(groups, whose)
+                    print(
+                        f'    {name}: {made} groups of {count} of {len(means)} appearances, purity '
+                        f'{pure:.3f}, completeness {whole:.3f}'
+                    )
