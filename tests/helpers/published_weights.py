@@ -16,7 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from helpers.published_names import METHODS
+from helpers.published_names import METHODS, model_name
 from mmdet.models.backbones.resnet import Bottleneck
 from mmdet.models.layers import ResLayer
 from mmengine.config import Config
@@ -27,11 +27,11 @@ from mmps.apis.preprocessing import Preprocessing
 from mmps.published.conversion import Family, convert
 from mmps.published.families import person_rows, recognise
 from mmps.registry import MODELS
-from mmps.testing.tiny_models import CONFIGS, small_config
+from mmps.testing.tiny_models import small_config
 from mmps.utils.checkpoint import check_state_dict
 from mmps.utils.config import load_config
 
-ANSWERED = ('seqnet', 'nae', 'naeplus', 'oimnetpp')
+ANSWERED = ('seqnet', 'nae', 'naeplus', 'oimnetpp', 'coat', 'gfn', 'oim')
 """Methods whose answers are recorded."""
 SLIM = 8
 """How much narrower networks are whose answers are recorded."""
@@ -42,9 +42,18 @@ GAINS = {
     'rpn.head.bbox_pred': 0.3,
     'projectors': 0.67,
     'bbox_pred.1.weight': 0.15,
+    # COAT: maxima of sums of overlapping patches.
+    'box_head_1st.conv2': 0.12,
+    'box_head_2nd.conv2': 0.12,
+    'box_head_3rd.conv2': 0.12,
+    # OIM: pixels of up to 150, and norms behind the sums of all blocks.
+    'SpatialConvolution_0.': 0.02,
+    'BN_': 0.75,
+    'rpn_bbox_pred': 0.3,
 }
 SHIFTS = {
     ('seqnet', 'roi_heads.faster_rcnn_predictor.cls_score.bias'): [-5.5, 5.5],
+    ('coat', 'roi_heads.box_predictor_1st.cls_score.bias'): [0.5, -0.5],
     ('nae', 'roi_heads.embedding_head.rescaler.running_mean'): 20.0,
     ('naeplus', 'roi_heads.embedding_head.rescaler.running_mean'): 13.4,
 }
@@ -56,26 +65,6 @@ def blank(method: str, *sizes: int, dtype: torch.dtype = torch.float32) -> dict[
         name: torch.zeros((), dtype=dtype if shape else torch.long).expand(shape)
         for name, shape in METHODS[method](*sizes)
     }
-
-
-def drawn(method: str, narrower: int = 1) -> dict[str, Tensor]:
-    """A state dict whose numbers come from the names, under which activations stay as they are.
-
-    Args:
-        method: Of :data:`METHODS`.
-        narrower: Divisor of all widths.
-    """
-    return {
-        name: drawn_tensor(name, _narrowed(name, shape, narrower))
-        + torch.tensor(SHIFTS.get((method, name), 0))
-        for name, shape in METHODS[method]()
-    }
-
-
-def _narrowed(name: str, shape: tuple[int, ...], divisor: int) -> tuple[int, ...]:
-    rows = shape[:1] if 'reid_loss' in name else ()
-    widths = (side // divisor if side >= 64 else side for side in shape[len(rows) :])
-    return *rows, *widths
 
 
 def drawn_tensor(name: str, shape: tuple[int, ...]) -> Tensor:
@@ -147,10 +136,11 @@ def slim_network(part: Any) -> Any:
 
 def slim_config(method: str) -> Config:
     """The config of a method for PRW, an eighth as wide."""
-    folder = method.removesuffix('plus')
-    config = Config.fromfile(CONFIGS / folder / f'{method}_r50_prw.py')
+    config = load_config(model_name(method), {})
     config.model = slim_network(config.model)
+    config.model.pretrained = None
     config.model.roi_head.reid_head.num_ids = 482
+    config.model.test_cfg.rpn.max_per_img = 100
     config.model.test_cfg.rcnn.max_per_img = 20
     for step in config.test_dataloader.dataset.pipeline:
         if step.type == 'ResizeToFit':
@@ -269,8 +259,12 @@ if __name__ == '__main__':
     init_default_scope('mmps')
     rows = {}
     for method in ANSWERED:
-        weights, config = drawn(method, SLIM), slim_config(method)
+        config = slim_config(method)
+        weights = narrow_file(method, MODELS.build(config.model))
         found = answers(config, converted(config, recognise(weights), weights))
         print(method, len(found['scores']), found['scores'][:5])
-        rows |= {f'{method}/{key}': value.astype(np.float32) for key, value in found.items()}
+        # Directions, which half precision turns by 1e-7 at most.
+        halves = dict.fromkeys(('embeddings', 'queries'), np.float16)
+        for key, value in found.items():
+            rows[f'{method}/{key}'] = value.astype(halves.get(key, np.float32))
     np.savez_compressed(RECORDED, **rows)

@@ -4,20 +4,21 @@ Here an eighth as wide, under weights made from their names; see ``helpers/publi
 """
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
 from helpers.published_weights import (
     ANSWERED,
     RECORDED,
-    SLIM,
     answers,
     converted,
-    drawn,
+    narrow_file,
     slim_config,
 )
 
 from mmps.published.families import person_first, person_rows, recognise
+from mmps.registry import MODELS
 
 
 def check(method, found):
@@ -25,18 +26,24 @@ def check(method, found):
     directions of embeddings.
     """
     with np.load(RECORDED) as file:
-        recorded = {key: file[f'{method}/{key}'] for key in found}
+        recorded = {key: file[f'{method}/{key}'].astype(np.float64) for key in found}
     assert found['boxes'].shape == recorded['boxes'].shape
     np.testing.assert_allclose(found['boxes'], recorded['boxes'], atol=0.05, rtol=0)
     np.testing.assert_allclose(found['scores'], recorded['scores'], atol=2e-4, rtol=0)
     for key in ('embeddings', 'queries'):
-        cosines = (found[key].astype(np.float64) * recorded[key]).sum(1)
+        lengths = np.linalg.norm(recorded[key], axis=1)
+        cosines = (found[key].astype(np.float64) * recorded[key]).sum(1) / lengths
         np.testing.assert_allclose(cosines, 1, atol=1e-5)
+
+
+@functools.cache
+def their_file(method):
+    return narrow_file(method, MODELS.build(slim_config(method).model))
 
 
 @pytest.mark.parametrize('method', ANSWERED)
 def test_answers_are_those_recorded(method):
-    weights, config = drawn(method, SLIM), slim_config(method)
+    weights, config = their_file(method), slim_config(method)
     found = answers(config, converted(config, recognise(weights), weights))
     assert len(found['scores']) > 5
     check(method, found)
@@ -53,14 +60,24 @@ def rule_without(change, instead=None):
     return fault
 
 
+wrong_rows = rule_without(person_rows, lambda rows: rows[:4])
+classes_not_swapped = rule_without(person_first)
+
+
 def aligned(config, family):
     config.model.roi_head.bbox_roi_extractor.roi_layer.aligned = True
     return family
 
 
-def rounded(config, family):
+def another_size(config, family):
     (step,) = (s for s in config.test_dataloader.dataset.pipeline if s.type == 'ResizeToFit')
-    step.rounding = 'nearest'
+    step.rounding = 'nearest' if step.get('rounding', 'floor') == 'floor' else 'floor'
+    return family
+
+
+def another_factor(config, family):
+    (step,) = (s for s in config.test_dataloader.dataset.pipeline if s.type == 'ResizeToFit')
+    step.sample_by = 'size'
     return family
 
 
@@ -70,18 +87,29 @@ def averaged(config, family):
     return family
 
 
+FAULTS = dict(
+    wrong_rows=wrong_rows,
+    classes_not_swapped=classes_not_swapped,
+    aligned=aligned,
+    another_size=another_size,
+    averaged=averaged,
+)
+# OIM of 2017 has another pooling of regions, and averages.
+OWN_FAULTS = dict(
+    wrong_rows=wrong_rows, classes_not_swapped=classes_not_swapped, another_size=another_factor
+)
+
+
 @pytest.mark.parametrize(
-    'fault',
+    ('method', 'fault'),
     [
-        pytest.param(rule_without(person_rows, lambda rows: rows[:4]), id='wrong regressor rows'),
-        pytest.param(rule_without(person_first), id='classes not swapped'),
-        aligned,
-        rounded,
-        averaged,
+        pytest.param(method, fault, id=f'{method} {name}')
+        for method, faults in dict(seqnet=FAULTS, coat=FAULTS, gfn=FAULTS, oim=OWN_FAULTS).items()
+        for name, fault in faults.items()
     ],
 )
-def test_a_single_fault_shows(fault):
-    weights, config = drawn('seqnet', SLIM), slim_config('seqnet')
+def test_a_single_fault_shows(method, fault):
+    weights, config = their_file(method), slim_config(method)
     family = fault(config, recognise(weights))
     with pytest.raises(AssertionError):
-        check('seqnet', answers(config, converted(config, family, weights)))
+        check(method, answers(config, converted(config, family, weights)))

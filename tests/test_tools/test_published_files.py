@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 from helpers.prw_files import write_tiny_prw
-from helpers.published_weights import SLIM, drawn, slim_config
+from helpers.published_weights import narrow_file, slim_config
 from mmengine.registry import init_default_scope
 
 from mmps.evaluation.functional import load_predictions
 from mmps.published.conversion import convert, recognise
+from mmps.registry import MODELS
 
 
 @pytest.fixture(scope='module')
@@ -22,7 +23,7 @@ def seqnet(tmp_path_factory):
         loader.update(num_workers=0, persistent_workers=False)
         loader.dataset.data_root = str(root)
     config.dump(folder / 'slim.py')
-    weights = drawn('seqnet', SLIM)
+    weights = narrow_file('seqnet', MODELS.build(config.model))
     torch.save(dict(model=weights, epoch=17), folder / 'theirs.pth')
     ours = convert(weights, recognise(weights), 'theirs.pth')
     torch.save(dict(state_dict=ours), folder / 'ours.pth')
