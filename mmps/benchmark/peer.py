@@ -239,7 +239,7 @@ class TorchvisionNetwork:
         return counter.get_total_flops()
 
     def _step(self, picture: np.ndarray, *people: np.ndarray) -> Callable[[], object]:
-        images = [_tensor(picture)]
+        images = self.inputs(picture)
         self.model.train(bool(people))
         if not people:
             return torch.no_grad()(partial(self.model, images))
@@ -271,22 +271,23 @@ class TorchvisionNetwork:
             norm.reset_running_stats()
             norm.momentum = None
             norm.train()
-        self.model([_tensor(picture)])
+        self.model(self.inputs(picture))
         for norm in norms:
             norm.eval()
         self.model.roi_heads.score_thresh = threshold
 
     @torch.no_grad()
     def let_through(self, picture: np.ndarray, part: str, share: float) -> None:
-        """Shift the bias of the linear layer ``part``, whose rows are background and person, so
-        that this share of the proposals are people.
+        """Shift the bias of the linear layer ``part``, whose rows are background and person or
+        person alone, so that this share of the boxes that come there are people.
         """
         layer = self.model.get_submodule(part)
         seen: list[torch.Tensor] = []
         hook = layer.register_forward_hook(lambda *given: seen.append(given[2]))
-        self.model([_tensor(picture)])
+        self.model(self.inputs(picture))
         hook.remove()
-        layer.bias[1] -= (seen[0][:, 1] - seen[0][:, 0]).quantile(1 - share)
+        background = seen[0][:, :-1].sum(1)
+        layer.bias[-1] -= (seen[0][:, -1] - background).quantile(1 - share)
 
     @torch.no_grad()
     def answer(self, picture: np.ndarray, queries: np.ndarray) -> dict[str, np.ndarray]:
@@ -300,18 +301,26 @@ class TorchvisionNetwork:
             )
             for part in ('backbone', 'rpn')
         ]
-        (people,) = self.model([_tensor(picture)])
+        found = self.find(picture)
         for hook in hooks:
             hook.remove()
-        rows = self._embed([_tensor(picture)], [{'boxes': torch.from_numpy(queries)}])
-        found = {name: people[name] for name in ('boxes', 'scores', 'embeddings')}
-        found |= {'queries': torch.cat(list(rows)), 'proposals': seen['rpn'][0][0][:FIRST]}
+        found['queries'] = self.embed(picture, torch.from_numpy(queries))
+        found['proposals'] = seen['rpn'][0][0][:FIRST]
         found['map'] = next(iter(seen['backbone'].values()))[0]
         return {name: value.numpy() for name, value in found.items()}
 
+    def inputs(self, picture: np.ndarray) -> list[torch.Tensor]:
+        """A picture as the network takes it."""
+        return [torch.from_numpy(picture).permute(2, 0, 1).float().div(255)]
 
-def _tensor(picture: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(picture).permute(2, 0, 1).float().div(255)
+    def find(self, picture: np.ndarray) -> dict[str, torch.Tensor]:
+        """``boxes (n, 4)``, ``scores`` and ``embeddings`` of the people in a picture."""
+        (people,) = self.model(self.inputs(picture))
+        return {name: people[name] for name in ('boxes', 'scores', 'embeddings')}
+
+    def embed(self, picture: np.ndarray, boxes: torch.Tensor) -> torch.Tensor:
+        """Embeddings of boxes ``(q, 4)`` in a picture."""
+        return torch.cat(list(self._embed(self.inputs(picture), [{'boxes': boxes}])))
 
 
 def seqnet(checkout: str) -> TorchvisionNetwork:
