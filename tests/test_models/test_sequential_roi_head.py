@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from helpers.slim_person_search import predict
 from mmcv.ops import nms
-from mmdet.structures.bbox import bbox2roi
+from mmdet.structures.bbox import bbox2roi, bbox_overlaps
 from torch import nn
 
 from mmps.models.roi_heads import NormAwareHead, PooledRegion
@@ -204,6 +204,32 @@ def test_the_second_stage_learns_from_moved_boxes_and_the_people(monkeypatch):
     assert len(moved) == 2 and all(len(boxes) == 8 for boxes in moved)  # as many as were sampled
     assert not any(boxes.requires_grad for boxes in moved)
     assert all(len(boxes) > 8 for boxes in proposals)
+
+
+def test_oimnetpp_tells_its_norm_who_is_who_and_its_table_how_well_regions_fit(monkeypatch):
+    model = build('oimnetpp/oimnetpp_r50_prw.py').train()
+    (stage,) = model.roi_head.stages
+    head, sampled, seen = model.roi_head, [], {}
+    sample = head._sample
+    monkeypatch.setattr(
+        head, '_sample', lambda *given: sampled.append(sample(*given)) or sampled[-1]
+    )
+    for name, part in (
+        ('norm', stage.reid_head.projections[0].norm),
+        ('table', stage.reid_head.criterion),
+    ):
+        part.register_forward_hook(lambda _, given, found, name=name: seen.update({name: given}))
+    data = model.data_preprocessor(random_scenes(SCENES), True)
+    model(**data, mode='loss')
+    ids, held, overlaps = [], [], []
+    for one, data_sample in zip(sampled, data['data_samples'], strict=True):
+        people = data_sample.gt_instances
+        held.append(people.person_ids[one.pos_assigned_gt_inds])
+        ids += [held[-1], torch.full((len(one.neg_priors),), -2)]
+        overlaps.append(bbox_overlaps(one.pos_priors, people.bboxes).amax(1))
+    assert seen['norm'][1].tolist() == torch.cat(ids).tolist()
+    assert seen['table'][1].tolist() == torch.cat(held).tolist()
+    torch.testing.assert_close(seen['table'][2], torch.cat(overlaps))
 
 
 def test_frozen_weights():
