@@ -81,6 +81,18 @@ def test_people_are_the_detectors_and_embeddings_the_reid_networks(model):
             torch.testing.assert_close(people.embeddings, by_hand, atol=1e-5, rtol=0)
 
 
+@torch.no_grad()
+def test_in_bfloat16_the_detector_finds_the_same_people(model):
+    (image,) = pictures((160, 96))
+    (full,) = model.test_step(inputs([image]))
+    with torch.autocast('cpu', torch.bfloat16):
+        (mixed,) = model.test_step(inputs([image]))
+    full, mixed = full.pred_instances, mixed.pred_instances
+    assert torch.equal(mixed.bboxes, full.bboxes) and torch.equal(mixed.scores, full.scores)
+    cosines = (mixed.embeddings * full.embeddings).sum(1)
+    assert 0.99 < cosines.min() < 1 - 1e-7
+
+
 def test_queries_are_embedded_in_the_same_pass_and_alone(model):
     images = pictures((160, 96), (120, 180))
     queries = [[[5, 5, 50, 90], [20, 10, 90, 140]], []]

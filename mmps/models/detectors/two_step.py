@@ -212,7 +212,11 @@ class TwoStepPersonSearch(BaseDetector):
         """Boxes in pixels of the input, within it, scores and labels, the most certain first."""
         if isinstance(self.detector, BaseDetector):
             data = self._detector_batch(images)
-            samples = self.detector.predict(data['inputs'], data['data_samples'])
+            kind = data['inputs'].device.type
+            half = torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)
+            # mmcv's NMS takes no bfloat16.
+            with torch.autocast(kind, enabled=half == (True, torch.float16)):
+                samples = self.detector.predict(data['inputs'], data['data_samples'])
             everything = (sample.pred_instances for sample in samples)
             people = [one[one.labels == self.person_label] for one in everything]
             found = [(one.bboxes, one.scores) for one in people]
