@@ -72,7 +72,8 @@ def pytest_collection_finish(session):
     if any(item.path.name in FORKS for item in session.items):
         # Which forks have from here.
         importlib.metadata.packages_distributions()
-        importlib.import_module('torch.utils.tensorboard')
+        for name in ('torch._dynamo', 'torch.utils.tensorboard'):  # the first by every optimizer
+            importlib.import_module(name)
     # Every data set that is built collects garbage, 0.4 s each where all modules are looked at.
     gc.collect()
     gc.freeze()

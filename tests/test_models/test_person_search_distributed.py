@@ -175,18 +175,16 @@ def test_the_cases_are_what_they_say():
     assert buffers[f'{TABLES}.queue_pointer'] > 0
 
 
-def methods_rank(names):
+def methods_rank(configs):
     """Of every published method, after a step: digests of what has to be equal, which parameters
     have moved, and the identities in its tables.
     """
     found = {}
     rank = distributed.get_rank()
-    for name in names:
+    for name, config in configs.items():
         torch.manual_seed(0)
-        config = narrow_config(name)
         config.model.train_cfg.rcnn.sampler.num = 32  # everybody among them
         model = MODELS.build(config.model)
-        model.init_weights()
         before = {n: p.detach().clone() for n, p in model.named_parameters()}
         ddp = MMDistributedDataParallel(model, broadcast_buffers=False)
         optimiser = Runner.build_optim_wrapper(SimpleNamespace(model=model), config.optim_wrapper)
@@ -206,8 +204,8 @@ def methods_rank(names):
 def methods(tmp_path_factory):
     """What two ranks made of every published method."""
     init_default_scope('mmps')
-    names = [model_name(method) for method in METHODS]
-    return run_ranks(methods_rank, 2, tmp_path_factory.mktemp('methods'), names)
+    configs = {name: narrow_config(name) for name in map(model_name, METHODS)}
+    return run_ranks(methods_rank, 2, tmp_path_factory.mktemp('methods'), configs)
 
 
 @pytest.mark.parametrize('method', METHODS)

@@ -53,7 +53,7 @@ def detection_loss(runner):
 @pytest.mark.parametrize('method', METHODS)
 def test_an_epoch(method, root, tmp_path):
     config = narrow_config(model_name(method), root)
-    config.work_dir = str(tmp_path)
+    config.work_dir, config.log_level = str(tmp_path), 'ERROR'
     config.train_cfg.update(max_epochs=1, val_interval=1)
     config.train_dataloader.batch_size = 2
     config.model.roi_head.reid_head.num_ids = 5

@@ -8,7 +8,6 @@ from multiprocessing import get_context
 
 import pytest
 import torch
-import torch._dynamo  # every optimizer imports it; a fork has it from here
 
 from mmps.engine import AtomicLocalBackend
 from mmps.models.detectors import PersonSearch

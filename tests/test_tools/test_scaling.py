@@ -4,7 +4,6 @@ import os
 
 import pytest
 import torch
-import torch._dynamo  # every optimizer imports it; a fork has it from here
 from helpers.ranks import run_ranks
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
