@@ -13,6 +13,7 @@ from helpers.published_weights import (
     RECORDED,
     answers,
     converted,
+    in_their_order,
     narrow_file,
     slim_config,
 )
@@ -47,6 +48,13 @@ def test_answers_are_those_recorded(method):
     found = answers(config, converted(config, recognise(weights), weights))
     assert len(found['scores']) > 5
     check(method, found)
+
+
+@pytest.mark.parametrize('method', ['seqnet', 'gfn', 'oim'])
+def test_answers_are_the_same_in_the_order_of_their_programs(method):
+    weights, config = their_file(method), slim_config(method)
+    in_their_order(config)
+    check(method, answers(config, converted(config, recognise(weights), weights)))
 
 
 def rule_without(change, instead=None):
