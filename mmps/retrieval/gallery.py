@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,7 +51,7 @@ from .rows import (
     with_checksums,
     without_people,
 )
-from .tracklets import Grouping, appearances_of, group
+from .tracklets import Grouping, appearances_of, group, of_hit
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -62,6 +61,8 @@ RIGHT, WRONG = 0.75, 0.15
 textbook recommends (Manning et al., Introduction to Information Retrieval, section 9.1.1)."""
 UNCHANGED: object = object()
 """Stands for what is left as it is, where None would mean unknown."""
+DESCRIBED = 1000
+"""Appearances whose people are read at a time, about."""
 FRAMES = 10_000
 """Frames rewritten at a time."""
 
@@ -198,7 +199,9 @@ class Gallery:
         queries = self._checked(embeddings, top_k)
         options = self._options(len(queries), approximate, scene_filters)
         found = self._engine.search_tracklets(queries, top_k, where, **options)
-        return [self._appearances(hits) for hits in found]
+        step = max(1, DESCRIBED // top_k)
+        parts = [found[start : start + step] for start in range(0, len(found), step)]
+        return [ones for part in parts for ones in self._appearances(part)]
 
     def appearances_of(self, ids: Sequence[int]) -> list[Appearance]:
         """The appearances that people belong to, in that order, with similarities of NaN.
@@ -206,7 +209,7 @@ class Gallery:
         Raises:
             KeyError: Nobody has such an id.
         """
-        return self._appearances(self.hits_of(ids))
+        return self._appearances([self.hits_of(ids)])[0]
 
     def group(self, sources: Collection[str] | None = None, *, again: bool = False) -> int:
         """Join people that have no tracklets yet, as in a gallery of an earlier version.
@@ -264,21 +267,18 @@ class Gallery:
             raise ValueError('scene_filters are not finite')
         return dict(approximate=approximate, scene_filters=filters)
 
-    def _appearances(self, hits: Sequence[Hit]) -> list[Appearance]:
-        alone = [hit.id for hit in hits if not hit.tracklet]
-        tracklets = np.unique(np.array([hit.tracklet for hit in hits if hit.tracklet], np.int64))
+    def _appearances(self, found: Sequence[Sequence[Hit]]) -> list[list[Appearance]]:
+        """Of each search the appearances of its hits, all read at once."""
+        every = [hit for hits in found for hit in hits]
+        alone = np.unique(np.array([hit.id for hit in every if not hit.tracklet], np.int64))
+        tracklets = np.unique(np.array([hit.tracklet for hit in every if hit.tracklet], np.int64))
         parts = [self._engine.of_tracklets(tracklets)] if len(tracklets) else []
-        parts += [self._people(alone)] if alone else []
-        found = {hit.tracklet or hit.id: hit for hit in hits}
-        ones = {one.id: one for part in parts for one in appearances_of(*part, found)}
-        named = [(hit, ones.get(hit.tracklet or hit.id)) for hit in hits]
-        # whoever was deleted meanwhile is in none; of people asked for by id several may be in one
+        parts += [self._people(alone)] if len(alone) else []
+        ones = {one.id: one for part in parts for one in appearances_of(*part)}
+        # whoever was deleted meanwhile is in none
         return [
-            one
-            if one.hit is hit
-            else replace(one, hit=hit, best=hit if one.best.id == hit.id else one.best)
-            for hit, one in named
-            if one
+            [of_hit(ones[one], hit) for hit in hits if (one := hit.tracklet or hit.id) in ones]
+            for hits in found
         ]
 
     @property

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -264,7 +265,7 @@ class LanceEngine:
         snapshot = self.snapshot(embeddings=True)
         weights = self._weights(snapshot, scene_filters)
         found = self._nearest(snapshot, queries, top_k, where, weights)
-        return [hits_of(snapshot.rows.take(places), alike) for places, alike in found]
+        return _hits(snapshot, found)
 
     def search_tracklets(
         self,
@@ -284,8 +285,8 @@ class LanceEngine:
         snapshot = self.snapshot(embeddings=True)
         weights = self._weights(snapshot, scene_filters)
         tracklets, many = column(snapshot.rows, 'tracklet'), SPREAD * top_k
-        hits: dict[int, list[Hit]] = {}
-        while left := [number for number in range(len(queries)) if number not in hits]:
+        best: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        while left := [number for number in range(len(queries)) if number not in best]:
             some = weights and (weights[0][left], weights[1])
             found = self._nearest(snapshot, queries[left], many, where, some)
             for number, (places, similarities) in zip(left, found, strict=True):
@@ -293,10 +294,9 @@ class LanceEngine:
                 own = np.where(own == 0, -1 - places, own)  # who is in none is one alone
                 first = np.sort(np.unique(own, return_index=True)[1])[:top_k]
                 if len(first) == top_k or len(places) < many:
-                    some = snapshot.rows.take(places[first])
-                    hits[number] = hits_of(some, similarities[first])
+                    best[number] = places[first], similarities[first]
             many *= SPREAD
-        return [hits[number] for number in range(len(queries))]
+        return _hits(snapshot, [best[number] for number in range(len(queries))])
 
     def _nearest(
         self,
@@ -612,6 +612,15 @@ class LanceEngine:
         about = f', which hold rows of {len(sources)} sources: {some}' if sources else ''
         left = '; the sources of some cannot be read either' if unknown else ''
         return f'; not what was written: {", ".join(damaged)}{about}{left}'
+
+
+def _hits(snapshot: Snapshot, found: list[tuple[np.ndarray, np.ndarray]]) -> list[list[Hit]]:
+    """The people at the places (m,) that each query found, with their similarities (m,)."""
+    if not found:
+        return []
+    places, similarities = map(np.concatenate, zip(*found, strict=True))
+    hits = iter(hits_of(snapshot.rows.take(places), similarities))
+    return [list(islice(hits, len(some))) for some, _ in found]
 
 
 def _place_of(address: str) -> tuple[str, str, Path | None]:

@@ -8,7 +8,8 @@ and one that went through give the same.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -68,18 +69,11 @@ def picture_quality(
     return np.clip(quality, 0, 1).astype(np.float32)
 
 
-def appearances_of(
-    rows: pa.Table, embeddings: np.ndarray, hits: Mapping[int, Hit] | None = None
-) -> list[Appearance]:
+def appearances_of(rows: pa.Table, embeddings: np.ndarray) -> list[Appearance]:
     """The appearances of all people (n) of some tracklets, with embeddings (n, D).
 
-    Args:
-        rows: Of the people.
-        embeddings: Theirs.
-        hits: Whom a search found of each tracklet, or of those in none by their own ids. Who is
-            not there has ``best`` as ``hit``.
+    ``hit`` is ``best``; see :func:`of_hit`.
     """
-    hits = {} if hits is None else hits
     own, ids, quality = (column(rows, name) for name in ('tracklet', 'id', 'quality'))
     own = np.where(own == 0, ids, own)
     times, offsets, moments = _seconds(rows, 'time'), _seconds(rows, 'offset'), _moments(rows)
@@ -107,12 +101,16 @@ def appearances_of(
         means,
         strict=True,
     )
-    found = []
-    for one, best, source, *rest in described:
-        hit = hits.get(one, best)
-        best = hit if hit.id == best.id else best
-        found.append(Appearance(one, hit.similarity, hit, best, source, best.camera, *rest))
-    return found
+    return [
+        Appearance(one, best.similarity, best, best, source, best.camera, *rest)
+        for one, best, source, *rest in described
+    ]
+
+
+def of_hit(one: Appearance, hit: Hit) -> Appearance:
+    """An appearance of which a search found this detection."""
+    best = hit if hit.id == one.best.id else one.best
+    return replace(one, similarity=hit.similarity, hit=hit, best=best)
 
 
 class Grouping:
