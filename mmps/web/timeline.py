@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
@@ -99,11 +100,11 @@ class _Row:
     count: int
     height: int
 
-    @property
+    @cached_property
     def _lane(self) -> float:
         return (self.height - 2 * _EDGE) / self.count
 
-    @property
+    @cached_property
     def bar(self) -> float:
         """Pixels of a bar's height; its outline needs two more."""
         return max(1.0, min(_BAR, self._lane - 4))
