@@ -65,6 +65,13 @@ class _Axis:
         tenths = f'.{int(10 * value) % 10}' if self._fine else ''
         return format_time(value // 1, offset=False) + tenths
 
+    def period(self, begin: float, end: float) -> str:
+        """From when to when."""
+        first, last = self.text(begin), self.text(end)
+        if end - begin < 1:
+            return first
+        return f'{first} to {last[11:] if self.calendar and last[:10] == first[:10] else last}'
+
     def ticks(self) -> list[tuple[float, str]]:
         """Place in per cent and text of round times."""
         length = self.end - self.begin
@@ -211,9 +218,8 @@ def timeline(
     svg = f'<svg height="{height}" aria-hidden="true">{grid}{path}{groups}</svg>'
     lost = len(appearances) - len(drawn)
     untimed = f'<span>{count(lost, "has", "have")} no time</span>' if lost else ''
-    first = axis.text(min(begin for _, (begin, _) in drawn))
-    last = axis.text(max(end for _, (_, end) in drawn))
-    said = f'{count(len(drawn), "appearance", "appearances")}, {first} to {last}'
+    begin, end = min(begin for _, (begin, _) in drawn), max(end for _, (_, end) in drawn)
+    said = f'{count(len(drawn), "appearance", "appearances")}, {axis.period(begin, end)}'
     active = f'<div class="ps-plot">{svg}</div>'
     controls = ''
     if not still:
@@ -269,16 +275,13 @@ def _bar(
     rank: int | None,
 ) -> str:
     begin, end = span
-    text = axis.text(begin)
-    if end - begin >= 1:
-        last = axis.text(end)
-        text += f' to {last[11:] if axis.calendar and last[:10] == text[:10] else last}'
+    when = escape(axis.period(begin, end))
     listed = f' data-rank="{rank}"' if rank else ''
     return (
         f'<rect class="{kind}" x="{axis.share(begin):.3f}%" '
         f'width="{_wide(axis, begin, end):.3f}%" y="{row.middle(one.id) - row.bar / 2:.1f}" '
         f'height="{row.bar:.1f}" '
-        f'data-id="{one.hit.id}" data-s="{one.similarity:.2f}" data-t="{escape(text)}"{listed}/>'
+        f'data-id="{one.hit.id}" data-s="{one.similarity:.2f}" data-t="{when}"{listed}/>'
     )
 
 

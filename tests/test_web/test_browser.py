@@ -428,6 +428,9 @@ def test_a_bar_and_its_hit_are_chosen_together(timed):
     shown = 'const {top} = arguments[0].getBoundingClientRect();'
     shown += 'return top >= 0 && top < innerHeight'
     assert timed.run(shown, chosen())
+    timed.resize((1400, 500))
+    timed.run('scrollTo(0, document.body.scrollHeight)')
+    assert timed.run('return scrollY') > 100 and timed.run(shown, timed.wait('.ps-plot'))
     first = timed.wait('.ps-hit[data-rank="1"]')
     first.find_element(By.CSS_SELECTOR, '.ps-name').click()
     timed.wait('#timeline [role=status]', 'cam 1, ')
@@ -437,7 +440,8 @@ def test_a_bar_and_its_hit_are_chosen_together(timed):
     timed.wait('.ps-plot .ps-sure')
     timed.wait('.ps-hit[aria-current][data-mark=right]')  # what is chosen stays
     timed.resize(NARROW)  # the list is below, and the timeline stays in sight until asked
-    timed.run("document.querySelector('.ps-plot').focus()")
+    timed.run("document.querySelector('#timeline').scrollIntoView({block: 'end'})")
+    timed.run("document.querySelector('.ps-plot').focus({preventScroll: true})")
     timed.press(Keys.END)
     assert not timed.run(shown, chosen()) and timed.run(shown, timed.wait('.ps-plot'))
     timed.wait('[data-card]').click()

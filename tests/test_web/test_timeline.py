@@ -58,6 +58,7 @@ def test_bars_lie_where_the_times_are():
     shades = [found[number]['class'] for number in '231']
     assert shades == ['ps-s0', 'ps-s3', 'ps-s6']
     assert found['1']['data-t'] == '2026-03-01 12:00:00 to 12:01:40'
+    assert '3 appearances, 2026-03-01 12:00:00 to 12:16:40<' in page
 
 
 def test_ticks_are_round_times():
