@@ -312,8 +312,8 @@ def test_embeddings_of_the_proposals_that_became_detections(monkeypatch):
 @pytest.mark.parametrize(
     ('device', 'with_cp', 'grad', 'count'),
     [
-        ('cpu', False, True, 32),
-        ('cpu', True, True, 32),
+        ('cpu', False, True, 64),
+        ('cpu', True, True, 64),
         ('meta', False, True, 512),
         ('meta', True, True, 128),
         ('meta', True, False, 512),

@@ -282,10 +282,10 @@ def _layer_backward(
 
 # Regions of a map.
 
-REGIONS_AT_ONCE = {'cpu': 32}
-"""Regions that go through an identification network together, by type of device: on CPUs as many
-as stay in the cache, which is several times faster than all of them; elsewhere 512, whose layers
-take a GPU longer than it takes to launch them."""
+REGIONS_AT_ONCE = {'cpu': 64}
+"""Regions that go through an identification network together, by type of device: on CPUs few
+enough for little memory, and enough that weights which no cache holds are read seldom; elsewhere
+512, whose layers take a GPU longer than it takes to launch them."""
 RECOMPUTED_AT_ONCE = 128
 """The same, at most, with activation checkpointing, which computes their activations again at
 once."""
