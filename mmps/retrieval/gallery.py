@@ -40,15 +40,13 @@ from .records import (
 from .recurring import Recurring, recurring_people
 from .rows import (
     NOBODY,
+    UNCHANGED,
     column,
     count_people,
+    described,
     hits_of,
-    pack_metadata,
-    replaced,
     rows_of,
     texts,
-    unpack_metadata,
-    with_checksums,
     without_people,
 )
 from .tracklets import Grouping, appearances_of, group, of_hit
@@ -59,8 +57,6 @@ if TYPE_CHECKING:
 RIGHT, WRONG = 0.75, 0.15
 """Weights of the mean right and the mean wrong hit, that of the mean query being 1: what the
 textbook recommends (Manning et al., Introduction to Information Retrieval, section 9.1.1)."""
-UNCHANGED: object = object()
-"""Stands for what is left as it is, where None would mean unknown."""
 DESCRIBED = 1000
 """Appearances whose people are read at a time, about."""
 FRAMES = 10_000
@@ -415,7 +411,7 @@ class Gallery:
         ids = column(selected, 'id')
         for rows in self._engine.frames(np.unique(column(selected, 'frame_id')), FRAMES):
             chosen = np.isin(column(rows, 'id'), ids)
-            self._engine.replace(_described(rows, chosen, camera, time, metadata))
+            self._engine.replace(described(rows, chosen, camera, time, metadata))
         return count_people(selected)
 
     def delete(self, where_or_ids: Where | Sequence[int]) -> int:
@@ -605,24 +601,3 @@ def why_nobody(gallery: Gallery, where: Where | None) -> str:
 
 def _identity(model: ModelTag) -> tuple[str, int]:
     return model.fingerprint, model.embed_dim
-
-
-def _described(
-    rows: pa.Table, chosen: np.ndarray, camera: object, time: object, metadata: object
-) -> pa.Table:
-    """The rows, of which those ``chosen`` (n,) bool are described differently."""
-    changes: dict[str, object] = {}
-    for name, value in (('camera', camera), ('time', time)):
-        if value is not UNCHANGED:
-            before = rows.column(name).to_pylist()
-            changes[name] = [value if c else b for c, b in zip(chosen, before, strict=True)]
-    if metadata is not UNCHANGED:
-        before = rows.column('metadata').to_pylist()
-        packed = {old: _merged(old, metadata) for old in set(before)}
-        changes['metadata'] = [packed[b] if c else b for c, b in zip(chosen, before, strict=True)]
-    return with_checksums(replaced(rows, **changes))
-
-
-def _merged(packed: str, changes: Mapping[str, Value | None]) -> str:
-    entries = {**unpack_metadata(packed), **changes}
-    return pack_metadata({key: value for key, value in entries.items() if value is not None})

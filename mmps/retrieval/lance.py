@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import re
 import shutil
 import threading
@@ -19,7 +18,6 @@ import numpy as np
 
 from mmps.evaluation.functional.scenes import scene_factors
 from mmps.utils.errors import require_extra
-from mmps.utils.files import whole_file
 from mmps.utils.memory import share_heap
 
 from .engine import SPREAD, one_of_each, places_of, ranked, tie_keys
@@ -52,6 +50,7 @@ from .snapshot import (
     ADDRESS,
     BATCH,
     EMBEDDING,
+    FileChecksums,
     Scenes,
     Snapshot,
     extended,
@@ -70,9 +69,6 @@ SUFFIX = '.lance'
 TABLE = 'people'
 """Name of the table where the address is that of a folder of tables."""
 LOCK = 'mmps_lock'
-RECORD = 'mmps_files'
-_DIGITS = 16
-"""Of a checksum of a file."""
 CHANGES = 200
 """Changes after which the table is compacted by whoever makes the next one: each adds files, and a
 version that lists all of them.
@@ -104,73 +100,6 @@ _ERRORS = (OSError, RuntimeError, ValueError)
 """What LanceDB raises when it cannot read or write."""
 
 
-class _Files:
-    """Checksums of the files in a table's folder, in a file of their own beside them.
-
-    A changed bit in a list of deleted rows can end the process that reads it, so those are compared
-    before Lance reads them. Data are compared where Lance refuses them, to say which file it is.
-    What a process that was killed had just written has none until the next change.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._sound: set[tuple[str, int, int]] = set()
-
-    def check_deletions(self) -> None:
-        """Raise DamagedGalleryError if a list of deleted rows is not what was written."""
-        found = {}
-        for path in self._folder.glob('_deletions/*'):
-            with suppress(FileNotFoundError):  # compacted meanwhile
-                status = path.stat()
-                found[path.name, status.st_size, status.st_mtime_ns] = path
-        fresh = found.keys() - self._sound
-        recorded = self._recorded() if fresh else {}
-        for entry in sorted(fresh & {e for e in fresh if e[0] in recorded}):
-            with suppress(FileNotFoundError):
-                if _file_checksum(found[entry]) != recorded[entry[0]]:
-                    raise DamagedGalleryError(
-                        f'{found[entry]}: this list of deleted rows is not what was written; {FIX}'
-                    )
-                self._sound.add(entry)
-        self._sound &= found.keys()
-
-    def damaged(self) -> list[Path]:
-        """Files that are not what was written."""
-        recorded = self._recorded()
-        return [
-            path
-            for name, path in sorted(self._present().items())
-            if name in recorded and _file_checksum(path) != recorded[name]
-        ]
-
-    def record(self) -> None:
-        """Take up new files; nobody else changes the table meanwhile."""
-        recorded, present = self._recorded(), self._present()
-        lines = [
-            f'\n{name} {_file_checksum(path)}\n'  # whatever a killed process left is another line
-            for name, path in sorted(present.items())
-            if name not in recorded
-        ]
-        gone = recorded.keys() - present.keys()
-        if len(gone) > len(present):
-            lines += [f'\n{name} {recorded[name]}\n' for name in sorted(recorded.keys() - gone)]
-            with whole_file(self._folder / RECORD) as temporary:
-                temporary.write_text(''.join(lines))
-        elif lines:
-            with open(self._folder / RECORD, 'a') as file:
-                file.write(''.join(lines))
-
-    def _present(self) -> dict[str, Path]:
-        kinds = ('data', '_deletions')
-        return {path.name: path for kind in kinds for path in self._folder.glob(f'{kind}/*')}
-
-    def _recorded(self) -> dict[str, str]:
-        path = self._folder / RECORD
-        lines = path.read_text(errors='replace').splitlines() if path.exists() else []
-        parts = [line.rpartition(' ') for line in lines]
-        return {name: checksum for name, _, checksum in parts if len(checksum) == _DIGITS}
-
-
 class LanceEngine:
     """Keeps rows in one table; each change is one commit, and exact searches are in memory.
 
@@ -189,7 +118,7 @@ class LanceEngine:
         uri, self._name, self.folder = _place_of(address)
         # Where others can change the table without a lock, older versions may be in use.
         self._exclusive = self.folder is not None or address == MEMORY
-        self._files = None if self.folder is None else _Files(self.folder)
+        self._files = None if self.folder is None else FileChecksums(self.folder)
         self._session = lancedb.Session(**SESSION)
         self._thread_lock = threading.RLock()
         self._snapshot_lock = threading.Lock()
@@ -648,11 +577,6 @@ def _reason(error: Exception) -> str:
 def _is_of_lance(error: Exception) -> bool:
     """Whether LanceDB raised an error because it cannot read or write."""
     return isinstance(error, _ERRORS) or type(error).__name__ == 'RustPanic'
-
-
-def _file_checksum(path: Path) -> str:
-    with open(path, 'rb') as file:
-        return hashlib.file_digest(file, 'blake2b').hexdigest()[:_DIGITS]
 
 
 def _indexed(table: Any) -> bool:

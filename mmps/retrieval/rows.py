@@ -58,6 +58,9 @@ SCENE = 'scene'
 FIX = 'restore the gallery from a backup, or drop it and index again'
 """What to do about a damaged one."""
 
+UNCHANGED: object = object()
+"""Stands for what is left as it is, where None would mean unknown."""
+
 _MODEL, _EARLIER = b'mmps_gallery', b'mmps_model'
 
 
@@ -204,6 +207,27 @@ def without_people(rows: pa.Table, frame_ids: np.ndarray) -> pa.Table:
         colours=_zeros(len(rows), str),
     )
     return with_checksums(rows)
+
+
+def described(
+    rows: pa.Table, chosen: np.ndarray, camera: object, time: object, metadata: object
+) -> pa.Table:
+    """The rows, of which those ``chosen`` (n,) bool are described differently."""
+    changes: dict[str, object] = {}
+    for name, value in (('camera', camera), ('time', time)):
+        if value is not UNCHANGED:
+            before = rows.column(name).to_pylist()
+            changes[name] = [value if c else b for c, b in zip(chosen, before, strict=True)]
+    if metadata is not UNCHANGED:
+        before = rows.column('metadata').to_pylist()
+        packed = {old: _merged(old, metadata) for old in set(before)}
+        changes['metadata'] = [packed[b] if c else b for c, b in zip(chosen, before, strict=True)]
+    return with_checksums(replaced(rows, **changes))
+
+
+def _merged(packed: str, changes: Mapping[str, Value | None]) -> str:
+    entries = {**unpack_metadata(packed), **changes}
+    return pack_metadata({key: value for key, value in entries.items() if value is not None})
 
 
 def completed(rows: pa.Table) -> pa.Table:

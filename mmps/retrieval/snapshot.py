@@ -1,19 +1,25 @@
-"""The rows of a LanceDB table in memory, and how they follow its changes."""
+"""The rows of a LanceDB table in memory, how they follow its changes, and sums of its files."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mmps.utils.errors import require_extra
+from mmps.utils.files import whole_file
 
 from .engine import places_of
+from .records import DamagedGalleryError
 from .rows import (
     COLUMNS,
+    FIX,
     NOBODY,
     SCENE,
     TEXTS,
@@ -32,6 +38,9 @@ BATCH = 2**14
 EMBEDDING = 'embedding'
 ADDRESS = '_rowid'
 """Lance's name for where a row is: the number of its file, and its place in it."""
+RECORD = 'mmps_files'
+_DIGITS = 16
+"""Of a checksum of a file."""
 _CONTENT = ('id', 'checksum', 'embedding_checksum')
 """What tells that two rows are the same."""
 
@@ -313,3 +322,75 @@ def _in_memory(parts: Sequence[pa.RecordBatch], schema: pa.Schema) -> pa.Table:
         place = rows.schema.get_field_index(name)
         rows = rows.set_column(place, name, rows.column(name).dictionary_encode())
     return rows.combine_chunks()
+
+
+class FileChecksums:
+    """Checksums of the files in a table's folder, in a file of their own beside them.
+
+    A changed bit in a list of deleted rows can end the process that reads it, so those are compared
+    before Lance reads them. Data are compared where Lance refuses them, to say which file it is.
+    What a process that was killed had just written has none until the next change.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._sound: set[tuple[str, int, int]] = set()
+
+    def check_deletions(self) -> None:
+        """Raise DamagedGalleryError if a list of deleted rows is not what was written."""
+        found = {}
+        for path in self._folder.glob('_deletions/*'):
+            with suppress(FileNotFoundError):  # compacted meanwhile
+                status = path.stat()
+                found[path.name, status.st_size, status.st_mtime_ns] = path
+        fresh = found.keys() - self._sound
+        recorded = self._recorded() if fresh else {}
+        for entry in sorted(fresh & {e for e in fresh if e[0] in recorded}):
+            with suppress(FileNotFoundError):
+                if _file_checksum(found[entry]) != recorded[entry[0]]:
+                    raise DamagedGalleryError(
+                        f'{found[entry]}: this list of deleted rows is not what was written; {FIX}'
+                    )
+                self._sound.add(entry)
+        self._sound &= found.keys()
+
+    def damaged(self) -> list[Path]:
+        """Files that are not what was written."""
+        recorded = self._recorded()
+        return [
+            path
+            for name, path in sorted(self._present().items())
+            if name in recorded and _file_checksum(path) != recorded[name]
+        ]
+
+    def record(self) -> None:
+        """Take up new files; nobody else changes the table meanwhile."""
+        recorded, present = self._recorded(), self._present()
+        lines = [
+            f'\n{name} {_file_checksum(path)}\n'  # whatever a killed process left is another line
+            for name, path in sorted(present.items())
+            if name not in recorded
+        ]
+        gone = recorded.keys() - present.keys()
+        if len(gone) > len(present):
+            lines += [f'\n{name} {recorded[name]}\n' for name in sorted(recorded.keys() - gone)]
+            with whole_file(self._folder / RECORD) as temporary:
+                temporary.write_text(''.join(lines))
+        elif lines:
+            with open(self._folder / RECORD, 'a') as file:
+                file.write(''.join(lines))
+
+    def _present(self) -> dict[str, Path]:
+        kinds = ('data', '_deletions')
+        return {path.name: path for kind in kinds for path in self._folder.glob(f'{kind}/*')}
+
+    def _recorded(self) -> dict[str, str]:
+        path = self._folder / RECORD
+        lines = path.read_text(errors='replace').splitlines() if path.exists() else []
+        parts = [line.rpartition(' ') for line in lines]
+        return {name: checksum for name, _, checksum in parts if len(checksum) == _DIGITS}
+
+
+def _file_checksum(path: Path) -> str:
+    with open(path, 'rb') as file:
+        return hashlib.file_digest(file, 'blake2b').hexdigest()[:_DIGITS]
