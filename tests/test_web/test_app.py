@@ -21,7 +21,7 @@ from mmps.web.uploads import Uploads
 
 from .conftest import MAX_BYTES, make_gallery, make_picture, make_sources
 
-CLIENTS = 50
+CLIENTS = 20
 
 
 @pytest.fixture
