@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from mmps.apis import PersonSearcher
 from mmps.apis.indexing import LOOK_AHEAD, map_batched
-from mmps.retrieval import Gallery
+from mmps.retrieval import Gallery, clothing_colours
+from mmps.retrieval.clothing import unpack_colours
 from mmps.sources import read_sources
 from mmps.utils.errors import UserError
 from mmps.visualization import write_image, write_video
@@ -53,6 +54,8 @@ def test_everything_is_there_as_the_network_found_it(searcher, hashing, gallery,
         np.testing.assert_array_equal(
             gallery.embeddings_of([hit.id for hit in hits]), expected.embeddings
         )
+        worn = clothing_colours(frame.image, expected.bboxes)
+        assert [(hit.upper, hit.lower) for hit in hits] == [unpack_colours(one) for one in worn]
         for hit in hits:
             assert (hit.camera, hit.offset, hit.size) == ('door', frame.offset, (160, 64))
             assert hit.time == (None if frame.offset is None else 1000 + frame.offset)

@@ -198,6 +198,7 @@ def test_an_appearance_as_json_table_and_csv(searcher, tmp_path):
         IndexedFrame('v.mp4', (9, 9), frame=f * 25, offset=float(f), time=1000.0 + f, **what)
         for f in range(3)
     ]
+    frames[1] = replace(frames[1], colours=[',upper red,upper white,lower blue,'])
     gallery.append(frames)
     gallery.group()
     query = Query(scene(0), np.ones(4), looks[0])
@@ -214,6 +215,15 @@ def test_an_appearance_as_json_table_and_csv(searcher, tmp_path):
     frames = searcher.search(query, gallery=gallery, per_frame=True)
     assert len(frames) == 3 and not frames.appearances
     assert 'appearances' not in json.loads(frames.to_json())
+    red = searcher.search(query, where=Where(upper=['red', 'green']), gallery=gallery)
+    assert [(one.frames, one.hit.frame) for one in red.appearances] == [(3, 25)]  # by one frame
+    written = json.loads(red.to_json())
+    assert (written['where']['upper'], written['where']['lower']) == (['red', 'green'], None)
+    assert (written['hits'][0]['upper'], written['hits'][0]['lower']) == (
+        ['red', 'white'],
+        ['blue'],
+    )
+    assert red.to_pandas()[['upper', 'lower']].to_numpy().tolist() == [['red white', 'blue']]
 
 
 def test_times_in_the_table(searcher, folder):

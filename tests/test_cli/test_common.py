@@ -10,7 +10,9 @@ from mmengine.config import Config
 from torch import distributed, nn
 
 from mmps.cli import common
+from mmps.cli.search import add_filter_arguments, where_of
 from mmps.models.losses import OIMLoss
+from mmps.retrieval import Where
 from mmps.utils.config import load_config, require_entries
 from mmps.utils.environment import EnvironmentProblem
 from mmps.utils.errors import DataError, UserError
@@ -233,3 +235,14 @@ def test_help_needs_no_config(capsys):
         parser.parse_args(['--help'])
     assert stopped.value.code == 0
     assert '--cfg-options' in capsys.readouterr().out
+
+
+def test_clothes_on_the_command_line(capsys):
+    parser = argparse.ArgumentParser()
+    add_filter_arguments(parser)
+    assert where_of(parser.parse_args([])) == Where()
+    where = where_of(parser.parse_args(['--upper', 'red', 'white', '--lower', 'black']))
+    assert where == Where(upper=['red', 'white'], lower=['black'])
+    with pytest.raises(SystemExit):
+        parser.parse_args(['--upper', 'navy'])
+    assert "invalid choice: 'navy'" in capsys.readouterr().err
