@@ -32,7 +32,9 @@ def test_without_semantics_it_is_mmdets_swin_cut_in_two():
     images = torch.randn(1, 3, 64, 96)
     with torch.no_grad():
         expected = whole(images)
-        torch.testing.assert_close(stem(images)[0], expected[2], atol=1e-5, rtol=1e-5)
+        (x,) = stem(images)
+        assert x.is_contiguous(memory_format=torch.channels_last)
+        torch.testing.assert_close(x, expected[2], atol=1e-5, rtol=1e-5)
         # The last stage of the whole network takes the map before its norm.
         x, size = whole.patch_embed(images)
         for stage in whole.stages[:2]:

@@ -10,6 +10,7 @@ from mmdet.models.layers import PatchMerging
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmps.models.layers import fast
 from mmps.registry import MODELS
 
 
@@ -47,6 +48,14 @@ class SemanticSwin(SwinTransformer):
     def train(self, mode: bool = True) -> 'SemanticSwin':
         super().train(mode)  # mmdet's gives nothing back
         return self
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        # mmdet's maps are contiguous, which RoIAlign and tokens of regions would rearrange again
+        # and again.
+        maps = super().forward(x)
+        if not fast.is_on('channels_last'):
+            return tuple(maps)
+        return tuple(x.contiguous(memory_format=torch.channels_last) for x in maps)
 
 
 @MODELS.register_module()
