@@ -97,6 +97,19 @@ class SceneNetwork(TorchvisionNetwork):
         pixels = ((picture / 255.0 - np.array(mean)) / np.array(std)).astype(np.float32)
         return [torch.from_numpy(cv2.resize(pixels, self._size(picture))).permute(2, 0, 1)]
 
+    @torch.no_grad()
+    def settle(self, picture: np.ndarray) -> None:
+        """As of others; and no proposal is so sure that its score is 1: torchvision orders such
+        ones by their logits, mmdet in any order.
+        """
+        super().settle(picture)
+        layer, seen = self.model.rpn.head.cls_logits, []
+        hook = layer.register_forward_hook(lambda *given: seen.append(given[2].max()))
+        self.model.rpn.head(list(self.model.backbone(self.inputs(picture)[0][None]).values()))
+        hook.remove()
+        for weights in layer.parameters():
+            weights /= max(float(seen[0]) / 10, 1)
+
     def find(self, picture: np.ndarray) -> dict[str, Tensor]:
         """People in pixels of the picture as it is given, and the embedding of the scene."""
         (found,) = self.model(self.inputs(picture), inference_mode='det')
