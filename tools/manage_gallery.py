@@ -97,7 +97,10 @@ def delete(gallery, arguments: argparse.Namespace) -> None:
 
     where = where_of(arguments)
     if where == Where() and arguments.id is None:
-        raise UserError('delete: say what, by --id, --source, --camera, --since, --until, --where')
+        raise UserError(
+            'delete: say what, by --id, --source, --camera, --since, --until, --where, --upper or '
+            '--lower'
+        )
     if arguments.id and where != Where():
         raise UserError('delete: --id stands alone')
     chosen = arguments.id or where
