@@ -113,6 +113,8 @@ def _named(pixels: np.ndarray) -> np.ndarray:
     bounds = {'red': 48, 'orange': 76, 'yellow': 105, 'green': 190, 'blue': 300, 'purple': 330}
     names = [*(code[name] for name in bounds), code['pink']]
     found = np.array(names)[np.digitize(hue, [*bounds.values()])]
+    # CIELAB bends towards purple what is purely blue.
+    found[(hue >= 300) & (hue < 309) & (chroma >= 70)] = code['blue']
     light_red = (hue < 25) & (lightness >= 45) & (chroma < 60)
     light_red |= (hue < 48) & (lightness > 58) & (chroma < 45)
     found[light_red] = code['pink']

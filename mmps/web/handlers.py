@@ -56,6 +56,8 @@ class Controls(NamedTuple):
     cameras: list[str] | None
     since: str | None
     until: str | None
+    upper: list[str] | None
+    lower: list[str] | None
     top_k: float
     view: str
     click: str
@@ -73,6 +75,8 @@ class Controls(NamedTuple):
                 cameras=[str(camera) for camera in self.cameras] if self.cameras else None,
                 since=_time('From', self.since),
                 until=_time('Before', self.until),
+                upper=self.upper or None,
+                lower=self.lower or None,
             )
             if where.since is not None and where.until is not None and where.until <= where.since:
                 raise ValueError('Before: this is not later than From')

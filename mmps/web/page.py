@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import gradio as gr
 
+from mmps.retrieval import COLOURS
 from mmps.web import markup
 from mmps.web.handlers import (
     ADD,
@@ -139,6 +140,12 @@ def _controls() -> tuple[list[gr.components.Component], gr.HTML]:
         since = gr.Textbox(label='From', elem_id='since', **example)
         until = gr.Textbox(label='Before', elem_id='until', **example)
         period = _html('', elem_id='period')
+        upper, lower = (
+            gr.Dropdown(
+                list(COLOURS), multiselect=True, label=f'Wears {place} the waist', elem_id=name
+            )
+            for name, place in (('upper', 'above'), ('lower', 'below'))
+        )
         top_k = gr.Slider(5, MOST_HITS, 20, step=5, label='Number of hits')
     view = gr.Radio(
         [CLOSE_UP, WHOLE_SCENE, TIMELINE], value=CLOSE_UP, label='Show hits as', elem_id='view'
@@ -150,7 +157,7 @@ def _controls() -> tuple[list[gr.components.Component], gr.HTML]:
         info='Pictures that are added are averaged; from those that must not match it keeps away',
         elem_id='click',
     )
-    return [cameras, since, until, top_k, view, click], period
+    return [cameras, since, until, upper, lower, top_k, view, click], period
 
 
 def _often(handlers: Handlers) -> gr.HTML:

@@ -78,3 +78,12 @@ def test_one_text_of_all_colours_and_back():
     assert pack_colours(['red'], ['blue', 'grey']) == ',upper red,lower blue,lower grey,'
     for worn in ((('red', 'white'), ('black',)), ((), COLOURS), (COLOURS, ()), ((), ())):
         assert unpack_colours(pack_colours(*worn)) == worn
+
+
+@pytest.mark.parametrize(
+    ('rgb', 'name'), [((0, 0, 255), 'blue'), ((20, 40, 210), 'blue'), ((138, 43, 226), 'purple')]
+)
+def test_pure_blue_is_not_purple(rgb, name):
+    image = np.full((160, 240, 3), 140, np.uint8)
+    image[10:110, 20:60] = rgb[::-1]
+    assert worn(image) == ((name,), (name,))

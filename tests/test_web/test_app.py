@@ -145,6 +145,16 @@ def test_a_time_that_cannot_be_read_leaves_no_hits(user):
     assert shown(changed) == [] and 'is no time' in changed['results']
 
 
+def test_only_who_wears_a_colour(user, red, blue):
+    assert red.upper == red.lower == ('red',) and blue.upper == ('blue',)
+    assert {red.id, blue.id} <= {*shown(choose(user))}
+    user.enter('upper', ['blue', 'yellow'])
+    found = shown(user.fire('upper', 'input'))
+    assert blue.id in found and red.id not in found
+    user.enter('lower', ['green'])
+    assert shown(user.fire('lower', 'input')) == []
+
+
 def test_why_nobody_passes(user, site):
     choose(user)
     user.enter('since', '2026-03-01')
