@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property, partial
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
@@ -50,6 +50,7 @@ class _Axis:
         margin = max(0.5, 0.015 * (last - first))
         self.begin, self.end = first - margin, last + margin
         self._fine = last - first < _FINE
+        self._written = cache(partial(format_time, offset=False))  # many bars share a second
 
     def span(self, one: Appearance) -> tuple[float, float] | None:
         begin, end = (one.first, one.last) if self.calendar else (one.start, one.end)
@@ -63,7 +64,7 @@ class _Axis:
         if not self.calendar:
             return format_offset(value)
         tenths = f'.{int(10 * value) % 10}' if self._fine else ''
-        return format_time(value // 1, offset=False) + tenths
+        return self._written(value // 1) + tenths
 
     def period(self, begin: float, end: float) -> str:
         """From when to when."""
