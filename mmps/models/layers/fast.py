@@ -422,6 +422,19 @@ class RegionsOfMap:
     they have far fewer positions than on hundreds of regions, and the one beside the block needs
     only the bins that its stride leaves: of ResNet-50's last layer a quarter of the operations.
 
+    Example:
+        >>> network = ResLayer(50)
+        >>> network.eval()
+        >>> layer = dict(type='RoIAlign', output_size=14, sampling_ratio=2)
+        >>> extractor = align_regions(SingleRoIExtractor(layer, 1024, [16]))
+        >>> x = torch.rand(1, 1024, 6, 8).to(memory_format=torch.channels_last)
+        >>> rois = torch.tensor([[0, 16.0, 16, 64, 80], [0, 8.0, 0, 60, 90]])
+        >>> with torch.no_grad():
+        ...     regions = RegionsOfMap(extractor, network, (x,))(rois)
+        ...     plain = network(extractor((x,), rois))
+        >>> regions.shape, torch.allclose(regions, plain, rtol=1e-3, atol=1e-4)
+        (torch.Size([2, 2048, 7, 7]), True)
+
     Args:
         extractor: The RoI extractor, for which :meth:`serves` was true.
         network: The region network.
