@@ -154,7 +154,7 @@ def _controls() -> tuple[list[gr.components.Component], gr.HTML]:
         ['starts a new search', ADD, UNLIKE],
         value='starts a new search',
         label='A click on a person',
-        info='Pictures that are added are averaged; from those that must not match it keeps away',
+        info='Added pictures are averaged; people like those that must not match rank lower',
         elem_id='click',
     )
     return [cameras, since, until, upper, lower, top_k, view, click], period
