@@ -6,10 +6,8 @@ import argparse
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from types import SimpleNamespace
 
 import torch
-from mmengine.runner import Runner
 
 from mmps.benchmark import networks
 from mmps.benchmark.measurement import Measurement, add_options
@@ -36,8 +34,7 @@ def run(arguments: argparse.Namespace) -> list[Measurement]:
             model, config = networks.load_model(arguments)
         state = state or model.state_dict()
         model.load_state_dict(state)
-        runner = SimpleNamespace(model=model)
-        optimiser = Runner.build_optim_wrapper(runner, config.optim_wrapper)
+        optimiser = networks.optimiser_of(model, config)
         steps[off] = (
             lambda model=model, optimiser=optimiser: model.train().train_step(batch, optimiser),
             lambda model=model: model.eval().test_step(batch),

@@ -17,7 +17,9 @@ from unittest.mock import patch
 
 import torch
 from mmengine.config import Config
+from mmengine.optim import OptimWrapper
 from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -171,6 +173,12 @@ def load_model(arguments: argparse.Namespace) -> tuple[nn.Module, Config]:
     model = MODELS.build(config.model)
     model.init_weights()
     return model.to(arguments.device), config
+
+
+def optimiser_of(model: nn.Module, config: Config) -> OptimWrapper:
+    """The optimiser of a config, as a runner builds it."""
+    # The method needs of its runner nothing but the model.
+    return Runner.build_optim_wrapper(SimpleNamespace(model=model), config.optim_wrapper)
 
 
 def scenes(arguments: argparse.Namespace) -> dict:

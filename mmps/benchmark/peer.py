@@ -19,12 +19,10 @@ from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
-from mmengine.runner import Runner
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.flop_counter import FlopCounterMode
@@ -153,10 +151,7 @@ def _steps(
         if training:
             if precision == 'bfloat16':
                 set_amp(config, precision)
-            # The method needs of its runner nothing but the model.
-            optimiser = Runner.build_optim_wrapper(
-                SimpleNamespace(model=model), config.optim_wrapper
-            )
+            optimiser = networks.optimiser_of(model, config)
             yield precision, partial(model.train_step, batch, optimiser)
         else:
             autocast = torch.autocast('cpu', torch.bfloat16, precision == 'bfloat16')

@@ -11,15 +11,13 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from unittest.mock import patch
 
 import torch
-from mmengine.runner import Runner
 from torch.profiler import ProfilerActivity, profile
 
 from mmps.benchmark.measurement import Measurement, add_options
-from mmps.benchmark.networks import load_model, measure, scenes
+from mmps.benchmark.networks import load_model, measure, optimiser_of, scenes
 from mmps.engine.amp import set_amp
 from mmps.models.layers import fast
 from mmps.utils.config import PROJECT
@@ -65,8 +63,7 @@ def train(arguments: argparse.Namespace) -> list[Measurement]:
     if arguments.amp:
         set_amp(config, arguments.amp)
     config.optim_wrapper.accumulative_counts = arguments.accumulate
-    # The method needs of its runner nothing but the model.
-    optimiser = Runner.build_optim_wrapper(SimpleNamespace(model=model), config.optim_wrapper)
+    optimiser = optimiser_of(model, config)
     model.train()
     batch = scenes(arguments)
 
