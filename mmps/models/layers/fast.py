@@ -461,13 +461,13 @@ class RegionsOfMap:
         (layer, *more), block = extractor.roi_layers, next(iter(_res_layer(network)))
         if more or not layer.as_rows or x.device.type != 'cpu' or not _is_plain(block):
             return False
-        widths = torch.tensor([conv.out_channels for conv in (block.conv1, block.downsample[0])])
+        inner, beside = block.conv1.out_channels, block.downsample[0].out_channels
         rows, columns = layer.output_size
         stride = block.downsample[0].stride[0]
-        bins = torch.tensor([rows * columns, -(-rows // stride) * -(-columns // stride)])
+        kept = -(-rows // stride) * -(-columns // stride)
         positions = x.shape[0] * x.shape[2] * x.shape[3]
-        pays = count * (widths * bins).sum() > positions * widths.sum()
-        return bool(pays) and uses_running_statistics(network)
+        pays = count * (inner * rows * columns + beside * kept) > positions * (inner + beside)
+        return pays and uses_running_statistics(network)
 
     def __call__(self, rois: Tensor) -> Tensor:
         """What the network makes of RoIs ``(n, 5)``: ``(n, c', h', w')``."""
