@@ -21,16 +21,16 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from mmps.utils.errors import UserError
 from mmps.web.guards import Guards, is_closed
 from mmps.web.handlers import Handlers
+from mmps.web.kept import Kept
 from mmps.web.page import build_page, head, theme
 from mmps.web.scenes import GoneError
 from mmps.web.service import SearchService
-from mmps.web.uploads import Uploads
 
 MAX_BYTES = 20 * 2**20
 """Default limit of a picture that is sent."""
 
-_HELD = 8
-"""Pictures of the largest size that are held until they are looked at."""
+_HELD, _SECONDS = 8, 300
+"""Pictures of the largest size that are held until they are looked at, and for how long."""
 
 _HEADERS = {'Cache-Control': 'private, max-age=300'}
 
@@ -59,7 +59,7 @@ def build_app(
         outer_name, prefix = _parts_of(public_url)
         hosts = hosts and [*hosts, outer_name]
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    uploads = Uploads(_HELD * max_bytes)
+    uploads: Kept[bytes] = Kept(_HELD * max_bytes, _SECONDS, size=len)
     _add_routes(app, service, uploads)
     page = build_page(Handlers(service, uploads))
     gr.mount_gradio_app(
@@ -106,7 +106,7 @@ def _parts_of(public_url: str) -> tuple[str, str]:
     return name, prefix
 
 
-def _add_routes(app: FastAPI, service: SearchService, uploads: Uploads) -> None:
+def _add_routes(app: FastAPI, service: SearchService, uploads: Kept[bytes]) -> None:
     scenes = service.scenes
 
     @app.post('/picture')
@@ -116,11 +116,11 @@ def _add_routes(app: FastAPI, service: SearchService, uploads: Uploads) -> None:
             await run_in_threadpool(service.check_picture, content)
         except ValueError as error:
             return PlainTextResponse(str(error), 400)
-        return PlainTextResponse(uploads.put(content))
+        return PlainTextResponse(uploads.keep(content))
 
     @app.post('/case')
     async def case(request: Request) -> Response:
-        return PlainTextResponse(uploads.put(await request.body()))
+        return PlainTextResponse(uploads.keep(await request.body()))
 
     @app.get('/hit/{hit_id}/crop.jpg')
     def crop(hit_id: int) -> Response:

@@ -13,18 +13,18 @@ from mmps.retrieval import Where, why_nobody
 from mmps.sources import format_time, parse_time
 from mmps.utils.errors import UserError
 from mmps.web import markup
+from mmps.web.kept import Kept
 from mmps.web.scenes import GoneError
 from mmps.web.service import SearchService
 from mmps.web.session import Case, Edges, Session
 from mmps.web.timeline import timeline
-from mmps.web.uploads import Kept, Uploads
 
 FRAMES_PER_PAGE = 12
 MOST_HITS = 100
 CLOSE_UP, WHOLE_SCENE, TIMELINE = 'Close-up', 'Whole scene', 'Timeline'
 ADD, UNLIKE = 'adds to the search', 'must not match'
-SEARCHES = 500
-"""Searches whose addresses can be opened."""
+SEARCHES, _SECONDS = 500, 4 * 3600
+"""Searches whose addresses can be opened, and for how long after they were last."""
 _FORGOTTEN = (
     'The search of this address is not kept any more. Choose a person; a search that is saved as a '
     'case can always be opened again.'
@@ -96,10 +96,10 @@ class Handlers:
         uploads: Where the pictures are that browsers have sent.
     """
 
-    def __init__(self, service: SearchService, uploads: Uploads) -> None:
+    def __init__(self, service: SearchService, uploads: Kept[bytes]) -> None:
         self._service = service
         self._uploads = uploads
-        self._searches: Kept[tuple[Session, Controls]] = Kept(SEARCHES)
+        self._searches: Kept[tuple[Session, Controls]] = Kept(SEARCHES, _SECONDS)
 
     @_told
     def arrive(self, request: gr.Request) -> tuple:
@@ -127,7 +127,7 @@ class Handlers:
         form = Controls(*controls)
         session = form.applied_to(session).opening(form.role[0])
         try:
-            content = self._uploads.take(_entry(event, 'token'))
+            content = self._sent(event)
             session = self._service.open_picture(session, content, _text(event, 'name'))
         except ValueError as error:
             session = session.refused(_text(event, 'name'), str(error))
@@ -243,7 +243,7 @@ class Handlers:
     def range(self, event: gr.EventData, session: Session, *controls: Any) -> tuple:
         """A time was chosen in the timeline: it becomes the filter's."""
         form = Controls(*controls)
-        since, until = (_clock(_entry(event, name)) for name in ('since', 'until'))
+        since, until = (_entry(event, name, _clock) for name in ('since', 'until'))
         form = form._replace(since=since, until=until)
         session = self._service.search(form.applied_to(session))
         return (*self._searched(session, form), since, until)
@@ -269,8 +269,7 @@ class Handlers:
     def open_case(self, event: gr.EventData, session: Session, *controls: Any) -> tuple:
         """The browser has sent a case."""
         form = Controls(*controls)
-        content = self._uploads.take(_entry(event, 'token'))
-        session = self._service.open_case(form.applied_to(session), content)
+        session = self._service.open_case(form.applied_to(session), self._sent(event))
         case = session.case
         return (*self._changed(session, form), markup.case(case), case.title, case.notes)
 
@@ -280,6 +279,12 @@ class Handlers:
         session = replace(session, case=session.case.written(title, notes))
         case, report = self._service.save_case(session)
         return session, markup.downloads(case_json=case, report_html=report)
+
+    def _sent(self, event: gr.EventData) -> bytes:
+        content = self._uploads.take(_entry(event, 'token', str))
+        if content is None:
+            raise ValueError('the picture did not get through; send it again')
+        return content
 
     def _changed(self, session: Session, form: Controls) -> tuple:
         parts = markup.picker(session), markup.exemplars(session)
@@ -316,36 +321,32 @@ def _time(label: str, text: str | None) -> float | None:
 
 def _clock(value: Any) -> str:
     """A time that the timeline tells, as it is written in the form."""
-    if value is None:
-        return ''
+    return '' if value is None else format_time(float(value), offset=False)
+
+
+def _entry(event: gr.EventData, key: str, read: Callable[[Any], Any] = lambda value: value) -> Any:
+    """What the page tells of an event, read in some way."""
     try:
-        return format_time(float(value), offset=False)
-    except (TypeError, ValueError) as error:
+        return read(event._data[key])
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError('the page and the server do not fit; load the page again') from error
-
-
-def _entry(event: gr.EventData, key: str) -> Any:
-    if not isinstance(event._data, dict) or key not in event._data:
-        raise ValueError('the page and the server do not fit; load the page again')
-    return event._data[key]
 
 
 def _text(event: gr.EventData, key: str) -> str:
-    return str(_entry(event, key))[:_LONGEST]
+    return _entry(event, key, str)[:_LONGEST]
 
 
 def _number(event: gr.EventData, key: str) -> int:
-    try:
-        return int(_entry(event, key))  # ids come as text: they have more digits than JavaScript
-    except (TypeError, ValueError) as error:
-        raise ValueError('the page and the server do not fit; load the page again') from error
+    return _entry(event, key, int)  # ids come as text: they have more digits than JavaScript
 
 
 def _edges(event: gr.EventData) -> Edges:
-    try:
-        left, top, right, bottom = (float(share) for share in _entry(event, 'edges'))
-    except (TypeError, ValueError) as error:
-        raise ValueError('the page and the server do not fit; load the page again') from error
+    left, top, right, bottom = _entry(event, 'edges', _four)
     if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
         raise ValueError('draw the box within the picture')
+    return left, top, right, bottom
+
+
+def _four(shares: Any) -> Edges:
+    left, top, right, bottom = map(float, shares)
     return left, top, right, bottom

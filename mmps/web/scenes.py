@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +22,7 @@ from mmps.sources import (
     read_frame_at,
 )
 from mmps.visualization.draw import ACCENT, CELL_HEIGHT, CELL_WIDTH, crop_in_context, outline
+from mmps.web.kept import Kept
 
 LONGEST_SIDE = 1600
 """Pixels of a picture that is shown."""
@@ -90,7 +90,7 @@ class Scenes:
     def __init__(self, gallery: Gallery) -> None:
         self._gallery = gallery
         self._decoders = threading.BoundedSemaphore(_DECODERS)
-        self._cache = _Cache(_CACHE_BYTES)
+        self._cache: Kept[bytes] = Kept(_CACHE_BYTES, size=len)
         self._listing: tuple[float, dict[int, FramePlace]] = (-float('inf'), {})
 
     def crop(self, hit_id: int) -> bytes:
@@ -227,7 +227,7 @@ class Scenes:
     def frame_thumbnail(self, key: int) -> bytes:
         """A scene by the id of its frame, small. Raises as :meth:`frame`."""
         self._require_frame(key)
-        return self._cache.get(('frame', key), lambda: to_jpeg(self.frame(key)[0], _THUMBNAIL // 2))
+        return self._made(('frame', key), lambda: to_jpeg(self.frame(key)[0], _THUMBNAIL // 2))
 
     def _require_frame(self, key: int) -> None:
         place = self._frames()[key]
@@ -251,30 +251,14 @@ class Scenes:
                 raise GoneError(f'{hit_name(hit)} is not there any more')
             return draw(scene, hit)
 
-        return self._cache.get((kind, hit_id), make)
+        return self._made((kind, hit_id), make)
 
-
-class _Cache:
-    """Files in memory, the least recently used dropped first."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._size = 0
-        self._files: OrderedDict[Hashable, bytes] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: Hashable, make: Callable[[], bytes]) -> bytes:
-        with self._lock:
-            if key in self._files:
-                self._files.move_to_end(key)
-                return self._files[key]
-        content = make()
-        with self._lock:
-            if key not in self._files:
-                self._files[key] = content
-                self._size += len(content)
-            while self._size > self._limit:
-                self._size -= len(self._files.popitem(last=False)[1])
+    def _made(self, key: Hashable, make: Callable[[], bytes]) -> bytes:
+        """A file from memory, or made and kept there."""
+        content = self._cache.get(key)
+        if content is None:
+            content = make()
+            self._cache.keep(content, key)
         return content
 
 

@@ -17,7 +17,7 @@ from mmps.utils.errors import UserError
 from mmps.web import SearchService
 from mmps.web.app import _listen, build_app, is_local, serve
 from mmps.web.handlers import Handlers
-from mmps.web.uploads import Uploads
+from mmps.web.kept import Kept
 
 from .conftest import MAX_BYTES, make_gallery, make_picture, make_sources
 
@@ -218,7 +218,7 @@ def test_who_appears_often_is_only_shown_where_it_was_asked_for(user, site):
         people = PageClient(http).fire('show-often', 'click')['people']
         assert 'at least 3 times' in people
     with pytest.raises(gr.Error, match='not told to'):
-        Handlers(site.service, Uploads(9)).recurring(3)
+        Handlers(site.service, Kept(9)).recurring(3)
 
 
 def test_a_picture_that_must_not_match(user):

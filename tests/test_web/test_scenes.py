@@ -5,7 +5,7 @@ from helpers.coloured_people import coloured_scene
 
 from mmps.visualization import write_image
 from mmps.visualization.draw import ACCENT, CELL_HEIGHT, CELL_WIDTH
-from mmps.web.scenes import GoneError, _Cache, cut_out
+from mmps.web.scenes import GoneError, cut_out
 
 from .conftest import GREEN, LEFT, MIDDLE
 
@@ -111,16 +111,12 @@ def test_a_scene_that_was_deleted_is_not_shown(service, gallery, sources):
         service.scenes.frame_thumbnail(key)
 
 
-def test_the_cache_drops_what_was_not_used():
-    cache, made = _Cache(10), []
-
-    def get(key):
-        return cache.get(key, lambda: made.append(key) or bytes(4))
-
-    for key in 'abacab':
-        get(key)
-    # c came when there was room for two, and b had waited longest
-    assert made == ['a', 'b', 'c', 'b']
+def test_a_picture_is_made_once(service, red, monkeypatch):
+    crop = service.scenes.crop(red.id)
+    monkeypatch.setattr(service.scenes, 'pixels', lambda hit: None)
+    assert service.scenes.crop(red.id) is crop
+    with pytest.raises(GoneError):
+        service.scenes.thumbnail(red.id)
 
 
 def test_a_person_with_surroundings():
