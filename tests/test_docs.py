@@ -142,11 +142,11 @@ def test_targets_of_make_exist():
 def test_the_keys_of_configs_are_those_of_the_classes():
     """After a change of a signature or its docstring: ``python -m helpers.config_keys``."""
     page = config_keys.PAGE.read_text()
-    tables = config_keys.section()
-    assert page == config_keys.written(page, tables)
-    assert "| `num_ids: int \\| Literal['auto']` | Labelled identities" in tables
-    assert tables.count('| `frozen_stages=0` |') == 1  # of two classes
-    assert '| `pretrained: str \\| None = None` |' in tables
+    lists = config_keys.section()
+    assert page == config_keys.written(page, lists)
+    assert "* `momentum: float | Literal['iou'] = 0.5`: Weight of the old LUT row" in lists
+    assert lists.count('* `frozen_stages=0`:') == 1  # of two classes
+    assert '`channels: int`' not in lists  # has no default
 
 
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)

@@ -37,8 +37,8 @@ def classes(entry: Any, place: str = '') -> Iterator[tuple[str, type]]:
 
 
 def rows(kind: type) -> Iterator[tuple[str, str]]:
-    """Key with default, and effect, of each argument of a class, and of the class that it hands
-    further arguments on to, if that is one of mmps.
+    """Key with default, and effect, of each argument of a class that has a default, and of the
+    class that it hands further arguments on to, if that is one of mmps.
     """
     owner = next(c for c in kind.__mro__ if '__init__' in vars(c))
     text = inspect.getdoc(owner).partition('\nArgs:\n')[2].partition('\n\n')[0]
@@ -49,7 +49,7 @@ def rows(kind: type) -> Iterator[tuple[str, str]]:
             there = [getattr(sys.modules[owner.__module__], one, None) for one in named]
             for other in (one for one in there if one and one.__module__.startswith('mmps.')):
                 yield from rows(other)
-        elif name in effects:
+        elif name in effects and parameter.default is not parameter.empty:
             yield f'`{with_default(parameter)}`', plain(effects[name])
 
 
@@ -59,9 +59,7 @@ def with_default(parameter: inspect.Parameter) -> str:
     kind = kind if isinstance(kind, str) else inspect.formatannotation(kind)
     kind = re.sub(r'(collections\.abc|typing)\.', '', kind)
     kind = re.sub(r'^Union\[(\w+), (.*)\]$', r'\1 | \2', kind)  # as Python 3.14 writes it
-    if parameter.default is parameter.empty:
-        return f'{parameter.name}: {kind}'
-    if '|' in kind or parameter.default == ():
+    if '|' in kind and '| None' not in kind or parameter.default == ():
         return f'{parameter.name}: {kind} = {parameter.default!r}'
     return f'{parameter.name}={parameter.default!r}'
 
@@ -73,25 +71,24 @@ def plain(text: str) -> str:
 
 
 def section() -> str:
-    """The table, with a heading for each class that the config names; what several say, once."""
+    """A list for each class that the config names; what several say, once."""
     config = load_config(CONFIG, {}).to_dict()
     parts = ('model', 'train_dataloader', 'default_hooks', 'custom_hooks')
-    lines, seen = ['', '| key, default | effect |', '|---|---|'], set()
+    lines, seen = [], set()
     for place, kind in classes({part: config[part] for part in parts}):
         named = {re.match(r'`\w+', row[0])[0]: row for row in reversed([*rows(kind)])}
         found = [row for row in reversed(named.values()) if row not in seen]
         if found:
             seen.update(found)
-            cells = [(f'**`{kind.__name__}`**', f'`{place}`'), *found]
-            escaped = [[cell.replace('|', r'\|') for cell in row] for row in cells]
-            lines += [f'| {key} | {effect} |' for key, effect in escaped]
+            lines += ['', f'**`{kind.__name__}`**, `{place}`', '']
+            lines += [f'* {key}: {effect}' for key, effect in found]
     return '\n'.join([*lines, ''])
 
 
-def written(text: str, tables: str) -> str:
-    """A page with the tables between its marks."""
+def written(text: str, lists: str) -> str:
+    """A page with the lists between its marks."""
     before, _, rest = text.partition(MARKS[0])
-    return f'{before}{MARKS[0]}\n{tables}\n{MARKS[1]}{rest.partition(MARKS[1])[2]}'
+    return f'{before}{MARKS[0]}\n{lists}\n{MARKS[1]}{rest.partition(MARKS[1])[2]}'
 
 
 if __name__ == '__main__':
