@@ -21,15 +21,20 @@ HEAD = """# Model zoo
 
 Methods of other authors, as configs over shared parts. Their files
 [are read as checkpoints](published_models.md#files-of-other-authors). Numbers are search mAP and
-top-1 as the authors state them, under the protocol of the config's `test_evaluator`. They could not
-be measured here without the files.
+top-1 as the authors state them, under the protocol of the config's `test_evaluator`; not measured
+here without the files. Unless said otherwise, each embeds given boxes, runs on a CPU, takes several
+images at a time and context matching, and has the results of its authors' program under generated
+weights.
 
 """
-COLUMNS = (
-    *('model', 'embeds given boxes', 'runs on a CPU', 'batch over 1', 'context matching'),
-    *('PRW', 'CUHK-SYSU', 'parity'),
-)
-PROPERTIES = ('Embeds given boxes', 'Runs on a CPU', 'Batch over 1', 'Context matching')
+COLUMNS = ('model', 'PRW', 'CUHK-SYSU', 'but')
+LACKS = {
+    'Embeds given boxes': 'embeds no given boxes',
+    'Runs on a CPU': 'needs a GPU',
+    'Batch over 1': 'one image at a time',
+    'Context matching': 'no context matching',
+}
+PARITY = 'parity tested (generated weights)'
 DATA_SETS = ('prw', 'cuhk-sysu')
 
 
@@ -48,15 +53,11 @@ def cells(name: str, models: list[dict], method: dict) -> list[str]:
     """A row: a network and what its authors state for both data sets."""
     by_data = {model['Name'].removeprefix(f'{name}_'): model for model in models}
     stated = [_numbers(by_data.get(data)) for data in DATA_SETS]
-    parity = sorted({model['Parity'] for model in models})
+    parity = sorted({model['Parity'] for model in models} - {PARITY})
     links = ', '.join(f'[{data}](../{model["Config"]})' for data, model in by_data.items())
-    have = ['yes' if method['Metadata'][key] else 'no' for key in PROPERTIES]
-    return [
-        f'`{name}` ({links}); [{method["Name"]}](../{method["README"]})',
-        *have,
-        *stated,
-        *parity,
-    ]
+    lacks = [lack for key, lack in LACKS.items() if not method['Metadata'][key]]
+    model = f'`{name}` ({links}); [{method["Name"]}](../{method["README"]})'
+    return [model, *stated, '; '.join([*lacks, *parity])]
 
 
 def _numbers(model: dict | None) -> str:
