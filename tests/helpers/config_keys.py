@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from mmps.models.roi_heads.person_search_roi_head import BoxJitter
-from mmps.registry import DATA_SAMPLERS, DATASETS, HOOKS, MODELS, TRANSFORMS
+from mmps.registry import DATA_SAMPLERS, DATASETS, HOOKS, MODELS
 from mmps.utils.config import PROJECT, load_config
 
 PAGE = Path(PROJECT, 'docs/configs.md')
 CONFIG = 'configs/ps_densenet121_att_plus_prw.py'
 MARKS = '<!-- written by tests/helpers/config_keys.py -->', '<!-- until here -->'
-REGISTRIES = MODELS, DATASETS, TRANSFORMS, HOOKS, DATA_SAMPLERS
+REGISTRIES = MODELS, DATASETS, HOOKS, DATA_SAMPLERS
 _ARGUMENT = re.compile(r'^ {4}(\*{0,2}\w+(?:, \w+)*): (.*(?:\n {5,}.*)*)', re.MULTILINE)
 
 
