@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmps.utils.config import load_config, set_options
+from mmps.utils.config import load_config, require_entries, set_options
 from mmps.utils.environment import EnvironmentProblem, require_environment
 from mmps.utils.errors import UserError
 
@@ -32,10 +32,8 @@ def run_tool(main: Callable[[], None], *, needs_mmdet: bool = True) -> None:
 
     What a terminal cannot print is printed as an escape: names of files and people hold anything.
 
-    Args:
-        main: The tool.
-        needs_mmdet: Whether it builds models or data sets. The environment of one that does not is
-            only examined where an import fails, for importing mmdet takes seconds.
+    The environment of a tool that builds no models or data sets (``needs_mmdet``) is only examined
+    where an import fails, for importing mmdet takes seconds.
     """
     print_anything()
     try:
@@ -68,6 +66,13 @@ def config_parser(description: str, config: str = 'config file') -> argparse.Arg
     parser.add_argument('config', metavar='CONFIG', help=config)
     add_config_options(parser)
     return parser
+
+
+def load_test_config(arguments: argparse.Namespace) -> Config:
+    """The config of a tool that evaluates, with options: one with a test set and a metric."""
+    config = load_config(arguments.config, arguments.cfg_options)
+    require_entries(config, arguments.config, ('test_dataloader', 'test_evaluator'))
+    return config
 
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
@@ -124,13 +129,9 @@ def add_resample_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def load_run_config(arguments: argparse.Namespace, config: Config | None = None) -> Config:
-    """The config of a run: file, options, launcher and the folder to write to.
+    """The config of a run: file (or ``config`` instead), options, launcher, and folder to write to.
 
     The folder is that of ``--work-dir``, else the config's own, else named after the config file.
-
-    Args:
-        arguments: Of the tool.
-        config: Instead of the file; options are applied to it.
     """
 
     if config is None:
@@ -218,13 +219,10 @@ _BY_DEFAULT = 'TensorboardVisBackend'
 
 
 def require_vis_backends(config: Config) -> None:
-    """Check the packages of ``visualizer.vis_backends``.
+    """Raise ``UserError`` where a package of ``visualizer.vis_backends`` is not installed.
 
     The one that no config asks for, but all have by default, is left out where its package is
     missing, and a line says so: the same curves are in ``vis_data/scalars.json``.
-
-    Raises:
-        UserError: The package of another one is not installed.
     """
     backends = config.get('visualizer', {}).get('vis_backends') or []
     missing = {
@@ -246,9 +244,7 @@ def check_weights(runner: Runner, path: str) -> tuple[int, int]:
     """Refuse a checkpoint of another model, which mmengine would load as far as it fits.
 
     What belongs to losses, as the tables of identities, may be missing or of another training set.
-
-    Returns:
-        How many tensors fit, and how many the model has.
+    Gives how many tensors fit, and how many the model has.
     """
     from mmengine.model import is_model_wrapper
 

@@ -18,7 +18,7 @@ from mmps.evaluation.functional import (
     save_predictions,
 )
 from mmps.evaluation.functional.predictions import BOX_TOLERANCE
-from mmps.evaluation.functional.scenes import scene_factors
+from mmps.evaluation.functional.similarities import scene_factors
 from mmps.registry import METRICS
 
 ImageResult = dict[str, Any]

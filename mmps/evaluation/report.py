@@ -22,9 +22,7 @@ def metrics_table(
 ) -> str:
     """One line per kind of result: a suffix such as ``_iou75``, or none.
 
-    Args:
-        metrics: As :class:`~mmps.evaluation.functional.SearchProtocols` gives them.
-        intervals: By key; printed below the numbers.
+    Intervals, by key as the metrics of ``SearchProtocols``, are printed below the numbers.
     """
     return _table(metrics, {key: _range(found) for key, found in (intervals or {}).items()})
 
@@ -124,14 +122,7 @@ def comparison_table(comparisons: Mapping[str, Comparison]) -> str:
 
 
 def verdict(found: Comparison, first: str, second: str, confidence: float) -> str:
-    """Whether ``second`` is better than ``first``, in words.
-
-    Args:
-        found: Comparison of their mAP.
-        first: What to call the first predictions.
-        second: What to call the second.
-        confidence: Coverage of the interval.
-    """
+    """Whether ``second`` is better than ``first``, in words, by the comparison of their mAP."""
     if not found.better and not found.worse:
         return f'{first} and {second} do every search equally well.'
     change, low, high = (

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from mmps.evaluation.functional.scenes import scene_factors
+from mmps.evaluation.functional.similarities import scene_factors
 from mmps.utils.errors import require_extra
 from mmps.utils.memory import share_heap
 

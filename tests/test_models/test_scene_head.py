@@ -1,7 +1,7 @@
 import torch
 import torch.nn.functional as F
 
-from mmps.evaluation.functional.scenes import scene_factors
+from mmps.evaluation.functional.similarities import scene_factors
 from mmps.models.roi_heads.scene_head import SceneHead
 
 

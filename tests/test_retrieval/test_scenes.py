@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from helpers.galleries import GalleryOracle, model_tag, random_frame
 
-from mmps.evaluation.functional.scenes import scene_factors
+from mmps.evaluation.functional.similarities import scene_factors
 from mmps.retrieval import DamagedGalleryError, Gallery, ModelTag, Where
 from mmps.retrieval.rows import SCENE, replaced, rows_of, scenes_in, schema_of
 

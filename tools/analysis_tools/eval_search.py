@@ -6,9 +6,8 @@ config, applies the options of its ``test_evaluator`` and prints what ``tools/te
 
 import argparse
 
-from mmps.cli.common import add_resample_argument, config_parser, run_tool
-from mmps.utils.config import load_config, require_entries
-from mmps.utils.errors import UserError
+from mmps.cli.common import add_resample_argument, config_parser, load_test_config, run_tool
+from mmps.utils.errors import data_errors
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -29,34 +28,31 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     arguments = parse_arguments(argv)
-    config = load_config(arguments.config, arguments.cfg_options)
-    require_entries(config, arguments.config, ('test_dataloader', 'test_evaluator'))
+    config = load_test_config(arguments)
 
     from mmps.evaluation.functional import bootstrap_intervals, load_predictions
-    from mmps.evaluation.functional.open_set import open_set_intervals, open_set_metrics
+    from mmps.evaluation.functional.open_set import open_set_intervals
     from mmps.evaluation.report import metrics_table
     from mmps.formats.from_config import search_protocols, test_annotations
     from mmps.utils.files import write_json
 
     intervals = {}
-    try:
+    with data_errors():
         protocols = search_protocols(config, arguments.config)
         annotations = test_annotations(config)
         predictions = load_predictions(arguments.predictions, annotations)
         results = protocols.search(annotations, predictions)
         detection = protocols.detect(annotations, predictions)
         open_set = protocols.search_open_set(annotations, predictions)
-        metrics = protocols.summarise(annotations, results, detection) | open_set_metrics(open_set)
+        metrics = protocols.summarise(annotations, results, detection, open_set)
         if arguments.bootstrap is not None:
             units = annotations.query_person_ids if arguments.resample == 'person' else None
-            found = bootstrap_intervals(results, resamples=arguments.bootstrap, units=units)
+            options = dict(resamples=arguments.bootstrap, units=units)
+            found = bootstrap_intervals(results, **options)
             for suffix, result in open_set.items():
-                options = dict(resamples=arguments.bootstrap, units=units)
                 of_suffix = open_set_intervals(result, **options)
                 found |= {f'{key}{suffix}': interval for key, interval in of_suffix.items()}
             intervals = {f'search/{key}': interval for key, interval in found.items()}
-    except ValueError as error:
-        raise UserError(error) from error
     print(metrics_table(metrics, intervals))
     if arguments.out:
         for key, interval in intervals.items():

@@ -6,6 +6,7 @@ rows ``splits[k]:splits[k+1]``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,16 +16,12 @@ UNLABELLED = -1
 
 
 def as_array(name: str, value: object, dtype: type, tail: tuple[int, ...] = ()) -> np.ndarray:
-    """Convert ``value`` to an array of shape ``(n, *tail)``.
+    """``value``, called ``name`` in messages, as an array of shape ``(n, *tail)``.
 
-    Args:
-        name: What to call the array in an error message.
-        value: Anything ``numpy.asarray`` takes. An empty sequence becomes ``(0, *tail)``.
-        dtype: Wanted dtype. Floating-point values are refused where integers are wanted.
-        tail: Wanted shape without the leading dimension; -1 matches any length.
+    An empty sequence becomes ``(0, *tail)``; -1 in ``tail`` matches any length.
 
     Raises:
-        ValueError: Not numeric, or of another shape.
+        ValueError: Not numeric, or of another shape; or fractions where integers are wanted.
     """
     try:
         array = np.asarray(value)
@@ -48,6 +45,13 @@ def check_length(name: str, array: np.ndarray, length: int, of: str) -> None:
     """Raise ``ValueError`` unless ``array`` has one row for each of ``length`` things."""
     if len(array) != length:
         raise ValueError(f'{name}: {len(array)} rows given, {length} expected (one per {of})')
+
+
+def check_once(name: str, values: Sequence[str]) -> None:
+    """Raise ``ValueError`` naming the first of the images that is listed again."""
+    if len(set(values)) < len(values):
+        twice = next(value for i, value in enumerate(values) if value in values[:i])
+        raise ValueError(f'{name}: {twice!r} occurs more than once; list each image once')
 
 
 def check_splits(name: str, splits: np.ndarray, groups: int, of: str, rows: int) -> None:
@@ -105,11 +109,11 @@ class SearchGalleries:
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__
-        set_field(self, 'splits', as_array('galleries.splits', self.splits, np.int64))
         # galleries of 4,000 images for 2,900 queries: 64 bits each would double what is held
-        set_field(self, 'images', as_array('galleries.images', self.images, np.int32))
-        set_field(self, 'positives', as_array('galleries.positives', self.positives, np.int64))
-        set_field(self, 'bboxes', as_array('galleries.bboxes', self.bboxes, np.float32, (4,)))
+        kinds = dict(splits=np.int64, images=np.int32, positives=np.int64, bboxes=np.float32)
+        for name, kind in kinds.items():
+            tail = (4,) if name == 'bboxes' else ()
+            set_field(self, name, as_array(f'galleries.{name}', getattr(self, name), kind, tail))
         searches = max(len(self.splits) - 1, 0)
         check_splits('galleries.splits', self.splits, searches, 'search', len(self.images))
         check_indices('galleries.positives', self.positives, len(self.images), 'gallery entries')
@@ -170,9 +174,7 @@ class SearchAnnotations:
 
     def _check_images(self) -> None:
         images = len(self.image_names)
-        if len(set(self.image_names)) != images:
-            twice = next(n for n in self.image_names if self.image_names.count(n) > 1)
-            raise ValueError(f'image_names: {twice!r} occurs more than once; list each image once')
+        check_once('image_names', self.image_names)
         check_length('cameras', self.cameras, images, 'image')
         check_splits('box_splits', self.box_splits, images, 'image', len(self.bboxes))
         check_boxes('bboxes', self.bboxes)

@@ -21,12 +21,7 @@ _FLIPPED = 2**20
 
 @dataclass(frozen=True)
 class Interval:
-    """A confidence interval.
-
-    Attributes:
-        low: Lower end.
-        high: Upper end.
-    """
+    """A confidence interval, from its lower to its upper end."""
 
     low: float
     high: float
@@ -128,10 +123,7 @@ def compare_results(
         first: Of the first predictions, by suffix, see :meth:`SearchProtocols.search`; or a list of
             such, e.g. of several seeds.
         second: Of the second, with the same options.
-        resamples: Number of resamples, and of exchanges.
-        confidence: Coverage of the intervals, 0..1.
-        seed: Seed of the draws.
-        units: See :func:`bootstrap_intervals`; what is exchanged as a whole, too.
+        units: What is exchanged as a whole, too. All options: see :func:`bootstrap_intervals`.
 
     Returns:
         By key and suffix, for suffixes that all have.
@@ -221,15 +213,11 @@ def percentile_intervals(
     confidence: float,
     seed: int,
 ) -> list[Interval]:
-    """Percentile intervals of K means.
+    """Percentile intervals of K means, over ``resamples`` of so many ``units``.
 
     Args:
         totals: Given how often (n, units) float64 each unit is drawn, the sums and the counts that
             the means are made of, (2, K, n). A resample whose count is 0 says nothing.
-        units: Number of what is drawn.
-        resamples: Number of resamples.
-        confidence: Coverage, 0..1.
-        seed: Seed of the draws.
 
     Raises:
         ValueError: An option out of range.

@@ -55,12 +55,7 @@ class Pictures:
 
 @dataclass(frozen=True)
 class StrangerPairs:
-    """Similarities of pictures of different people.
-
-    Attributes:
-        similarities: (n,) float32.
-        owners: (n, 2) int64 the two people of each pair, by any numbers.
-    """
+    """Similarities (n,) float32 of pictures of different people, the ``owners`` (n, 2) int64."""
 
     similarities: np.ndarray
     owners: np.ndarray
@@ -72,14 +67,10 @@ class StrangerPairs:
 def labelled_pictures(
     annotations: SearchAnnotations, predictions: SearchPredictions, score_thr: float = 0.5
 ) -> Pictures:
-    """The detections that show somebody with an id.
+    """The detections, from a score on, that show somebody with an id.
 
-    A detection shows the annotated person that it overlaps most, from an IoU of 0.5 on.
-
-    Args:
-        annotations: Ground truth.
-        predictions: Images in any order.
-        score_thr: Detections with lower scores are dropped.
+    A detection shows the annotated person that it overlaps most, from an IoU of 0.5 on. The images
+    of the predictions may be in any order.
     """
     predictions = keep_confident(align_predictions(predictions, annotations), score_thr)
     images = owners_of(predictions.image_splits)
@@ -96,13 +87,10 @@ def labelled_pictures(
 
 
 def pairs_by_label(pictures: Pictures) -> tuple[StrangerPairs, np.ndarray]:
-    """Pairs of different people, and similarities of pictures of the same person.
+    """Pairs of different people, and similarities (m,) float32 of the same person in two scenes.
 
     Of people with many pictures some are taken, evenly spaced, so that there are
     :data:`MOST_PICTURES` at most.
-
-    Returns:
-        The pairs, and (m,) float32 of the same person in two scenes.
     """
     some = pictures[_some_of_each(pictures.person_ids, MOST_PICTURES)]
     one, other = np.triu_indices(len(some.images), 1)
@@ -114,11 +102,7 @@ def pairs_by_label(pictures: Pictures) -> tuple[StrangerPairs, np.ndarray]:
 
 
 def pairs_in_scenes(pictures: Pictures) -> StrangerPairs:
-    """:func:`pairs_in_frames` of pictures whose labels are not looked at.
-
-    Raises:
-        ValueError: No scene shows two people apart from each other.
-    """
+    """:func:`pairs_in_frames` of pictures whose labels are not looked at."""
     some = pictures[np.lexsort((pictures.images, pictures.cameras))]
     frames = np.cumsum(np.diff(some.images, prepend=some.images[:1]) != 0)
     return pairs_in_frames(some.embeddings, some.bboxes, frames, some.cameras)
@@ -129,14 +113,9 @@ def pairs_in_frames(
 ) -> StrangerPairs:
     """Pairs of people who are seen in the same frame, and so cannot be the same.
 
-    Boxes that overlap are no pair: they may be one person, detected twice. People who look alike in
-    consecutive frames count as one person for the interval.
-
-    Args:
-        embeddings: (n, D) float32 of unit norm.
-        bboxes: (n, 4) xyxy.
-        frames: (n,) int64 number of the frame, ascending: those of a sequence follow one another.
-        sequences: (n,) int64 of which camera or video it is.
+    Boxes (n, 4) xyxy that overlap are no pair: they may be one person, detected twice. People who
+    look alike in consecutive frames of a camera or video, ``sequences`` (n,) int64, count as one
+    person for the interval. The numbers of the frames (n,) int64 ascend within a sequence.
 
     Raises:
         ValueError: No frame shows two people apart from each other.
@@ -310,12 +289,9 @@ class Calibration:
 def calibrate_pairs(
     pairs: StrangerPairs, source: str, same: np.ndarray | None = None
 ) -> Calibration:
-    """Count how similar pictures of different people are.
+    """Count how similar pictures of different people are, as some ``source`` says that they are.
 
-    Args:
-        pairs: Pictures of different people.
-        source: Who says so.
-        same: (m,) similarities of pictures of the same person.
+    ``same`` (m,) are the similarities of pictures of the same person, if that is known.
 
     Raises:
         ValueError: There are too few people, or pairs.
@@ -451,37 +427,32 @@ class CalibrationCheck:
     halvings: int
 
 
+def halves(pictures: Pictures, rng: np.random.Generator) -> tuple[Pictures, Pictures]:
+    """The pictures of half of the people, and those of the others."""
+    people = np.unique(pictures.person_ids)
+    chosen = np.isin(pictures.person_ids, rng.permutation(people)[: len(people) // 2])
+    return pictures[chosen], pictures[~chosen]
+
+
 def check_calibration(
     pictures: Pictures,
     calibrate: Callable[[Pictures], Calibration],
     *,
     halvings: int = 20,
-    seed: int = 0,
 ) -> list[CalibrationCheck]:
     """Calibrate on half of the people and count the strangers of the other half, repeatedly.
 
     The other half is a sample of the same size, so that no more than about 83 % of its shares are
-    inside right intervals of 95 %.
-
-    Args:
-        pictures: Of labelled people.
-        calibrate: How to calibrate on some of them.
-        halvings: How often to draw half of the people.
-        seed: Of the draws.
-
-    Returns:
-        One for each share that could be stated.
+    inside right intervals of 95 %. There is one check for each share that could be stated.
 
     Raises:
         ValueError: Half of the people are too few.
     """
-    rng, people = np.random.default_rng(seed), np.unique(pictures.person_ids)
     found: dict[float, list[tuple[float, float, float]]] = {rate: [] for rate in RATES}
+    rng = np.random.default_rng(0)
     for _ in tqdm(range(halvings), 'Halving', delay=2, leave=False, disable=None):
-        half = rng.permutation(people)[: len(people) // 2]
-        chosen = np.isin(pictures.person_ids, half)
-        calibration = calibrate(pictures[chosen])
-        others = pairs_by_label(pictures[~chosen])[0].similarities
+        half, other = halves(pictures, rng)
+        calibration, others = calibrate(half), pairs_by_label(other)[0].similarities
         for rate in RATES:
             level = calibration.similarity_at(rate)
             if level is not None:

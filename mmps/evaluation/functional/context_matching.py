@@ -68,10 +68,8 @@ def context_reviser(
 ) -> Reviser:
     """What revises the similarities of a search.
 
-    Returns:
-        A function of a query, its similarities (N,) to all detections, and the detections (n,) of
-        its gallery. It gives the revised similarities (N,), and the detections (m,) whose values
-        are final.
+    Given a query, its similarities (N,) to all detections, and the detections (n,) of its gallery,
+    it gives the revised similarities (N,), and the detections (m,) whose values are final.
     """
     contexts = query_contexts(annotations, predictions, options.k2)
     splits = predictions.image_splits
@@ -131,14 +129,8 @@ def match_context(
 ) -> np.ndarray:
     """Revise one query's similarities ``row`` (N,) in place; see :func:`context_reviser`.
 
-    Args:
-        query: The query.
-        row: Its similarities to all detections.
-        columns: (n,) int64 detections of its gallery.
-        context: (c, D) embeddings, row 0 the query.
-        splits: (I+1,) int64 detections of each image.
-        similarities: Where ``row`` is from.
-        options: See :class:`ContextMatching`.
+    ``columns`` (n,) are the detections of its gallery, ``splits`` (I+1,) those of each image;
+    row 0 of the embeddings ``context`` (c, D) is the query.
     """
     # importing scipy.optimize takes longer than most evaluations that have no context
     from scipy.optimize import linear_sum_assignment

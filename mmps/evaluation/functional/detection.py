@@ -25,10 +25,10 @@ def evaluate_detection(
 
     The field's definition (SeqNet's evaluation), not COCO's: a detection is right where it and an
     annotated box are each other's best overlap, AP is not interpolated, and it is multiplied by the
-    recall reached at ``score_thr``.
+    recall reached at ``score_thr``. Every annotated person counts, unlabelled ones included.
 
     Args:
-        annotations: Ground truth; every annotated person counts, unlabelled ones included.
+        annotations: Ground truth.
         predictions: Images in any order.
         score_thr: Detections with lower scores are dropped.
         iou_thr: Least IoU of a right detection.
@@ -73,12 +73,8 @@ def evaluate_coco(
 ) -> dict[str, float]:
     """Average precision of pedestrian detection as COCO defines it, by pycocotools.
 
-    Interpolated at 101 recalls and not multiplied by recall. No score threshold applies: what the
-    predictions leave out is missing here, too.
-
-    Args:
-        annotations: Ground truth; every annotated person counts, unlabelled ones included.
-        predictions: Images in any order.
+    Interpolated at 101 recalls and not multiplied by recall. Every annotated person counts. No
+    score threshold applies: what the predictions leave out is missing here, too.
 
     Returns:
         ``coco_AP`` (mean over IoU thresholds 0.50 to 0.95), ``coco_AP50`` and ``coco_AP75``, each

@@ -147,13 +147,8 @@ def diagnose_search(
     where the protocol asks for nobody). One that overlaps nobody shows ``BACKGROUND``.
 
     ``REPEATED`` is what an explicit gallery loses by counting an image each time it lists it while
-    ranking it once. Searches that have nobody to find are left out.
-
-    Args:
-        annotations: Ground truth and protocol.
-        predictions: Images in any order; detections below ``score_thr`` tell ``CUT`` from the rest.
-        score_thr: As in ``rank_queries``, like all further arguments: ``iou_thr``,
-            ``confidence_weighting``, ``cross_camera``, ``gallery_size``, ``context_matching``.
+    ranking it once. Searches that have nobody to find are left out. The arguments are those of
+    ``rank_queries``.
 
     Raises:
         ValueError: Predictions of another test set, an option out of range, or no query that has
@@ -292,8 +287,8 @@ class _Ranking:
         candidates: np.ndarray,
         final: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The appearances found (t,), and for each of them how many of the detections that are at
-        least as similar are right (t,) and wrong (t, K), by :class:`Part`.
+        """The appearances found (t,), and how many of the detections at least as similar as
+        each are right (t,) and wrong (t, K), by :class:`Part`.
 
         The similarities ``row`` (N,) are made exact where it matters, but those of ``final`` (n,)
         stay. Candidate ``candidates[i]`` may be appearance ``people[i]``, which ascend.
@@ -392,10 +387,6 @@ class _Shares:
 def break_down(annotations: SearchAnnotations, loss: SearchLoss) -> dict[str, Breakdown]:
     """Divide the loss of a diagnosis.
 
-    Args:
-        annotations: Those that were diagnosed.
-        loss: The diagnosis.
-
     Returns:
         ``camera_pair`` (absent where every camera is unknown), ``query_height``,
         ``gallery_height``, ``query_occlusion``, ``gallery_occlusion`` and ``appearances``. Where
@@ -439,18 +430,10 @@ def break_down(annotations: SearchAnnotations, loss: SearchLoss) -> dict[str, Br
 def covered_share(
     annotations: SearchAnnotations, images: np.ndarray, bboxes: np.ndarray, person_ids: np.ndarray
 ) -> np.ndarray:
-    """Largest share of each box that the box of one other annotated person covers.
+    """Largest share (n,) of each box (n, 4) xyxy that the box of one other annotated person covers.
 
-    An estimate of occlusion, which data sets do not annotate.
-
-    Args:
-        annotations: Ground truth.
-        images: (n,) int64 image of each box.
-        bboxes: (n, 4) xyxy.
-        person_ids: (n,) int64 whom each box shows; boxes with the same id do not cover it.
-
-    Returns:
-        (n,) float64, 0..1.
+    An estimate of occlusion, which data sets do not annotate. Boxes with the same id do not cover
+    each other. ``images`` (n,) and ``person_ids`` (n,) are those of the boxes.
     """
     boxes, rows = gather_slices(annotations.box_splits, images)
     other = annotations.person_ids[rows] != person_ids[boxes]

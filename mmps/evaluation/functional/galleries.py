@@ -37,14 +37,9 @@ def make_gallery(
     cross_camera: bool = False,
     camera: int | None = None,
 ) -> Gallery:
-    """Choose the retrieval protocol.
+    """Choose the retrieval protocol; ``gallery_size`` names an explicit one, or :data:`EVERYWHERE`.
 
-    Args:
-        annotations: Ground truth.
-        gallery_size: Which explicit protocol to use, by size or name, or :data:`EVERYWHERE`;
-            without effect on a test set that has none.
-        cross_camera: Search only images of cameras other than the query's.
-        camera: Search only images of this camera.
+    It is without effect on a test set that has none. See :class:`Gallery` for the others.
 
     Raises:
         ValueError: No query, no protocol of that size or name, or a camera is unknown.

@@ -27,14 +27,10 @@ def check_iou_rule(rule: IouRule) -> None:
 
 
 def iou_thresholds(bboxes: np.ndarray, rule: IouRule) -> np.ndarray:
-    """IoU (n,) float64 that a detection must reach to count as the annotated person.
+    """IoU (n,) float64 that a detection must reach to count as each annotated person, (n, 4) xyxy.
 
     ``'adaptive'`` forgives small people an error of about ten pixels: the threshold is
     ``min(0.5, w h / ((w + 10) (h + 10)))`` (OIM, Xiao et al. 2017, evaluation protocol).
-
-    Args:
-        bboxes: (n, 4) annotated boxes, xyxy in original pixels.
-        rule: ``'adaptive'`` or a fixed number.
     """
     check_iou_rule(rule)
     if not isinstance(rule, str):
@@ -52,15 +48,11 @@ def match_people(
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Find the detections that may stand for each annotated person.
 
-    Args:
-        images: (P,) int64 image of each person.
-        bboxes: (P, 4) annotated box of each person, xyxy.
-        splits: (I+1,) int64 rows of ``detections`` for each image.
-        detections: (N, 4) xyxy.
-        rules: IoU rules to apply.
+    People have an image (P,) int64 and a box (P, 4) xyxy; rows ``splits`` (I+1,) of the boxes
+    ``detections`` (N, 4) belong to an image.
 
     Returns:
-        For each rule ``(people, rows)``: person ``people[i]`` may be detection ``rows[i]``, in
+        For each IoU rule ``(people, rows)``: person ``people[i]`` may be detection ``rows[i]``, in
         ascending order of people.
     """
     people, rows = gather_slices(splits, images)
@@ -103,12 +95,7 @@ def _first_of_each(order: np.ndarray, keys: np.ndarray) -> np.ndarray:
 
 
 def entries_above(hits: np.ndarray, ranked: np.ndarray) -> np.ndarray:
-    """How many (t,) of all entries score at least as much as each right one.
-
-    Args:
-        hits: (t,) scores of the right entries.
-        ranked: (n,) scores of all entries, the right ones among them, ascending.
-    """
+    """How many (t,) of all scores, ``ranked`` (n,) ascending, reach those of ``hits`` (t,)."""
     return len(ranked) - ranked.searchsorted(hits)
 
 

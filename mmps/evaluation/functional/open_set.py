@@ -80,13 +80,7 @@ def search_open_set(
 ) -> OpenSetResult:
     """Search once with the person in the gallery, and once without the images that show them.
 
-    Args:
-        annotations: Ground truth.
-        predictions: In its order, cut at the score threshold.
-        gallery: Protocol.
-        iou_thr: What counts as the person.
-        confidence_weighting: Multiply similarities by the detection's score.
-        searched: (Q,) bool: the queries that are searched at all; the others find nobody.
+    The arguments are those of :func:`.search.rank_galleries`.
     """
     positives, searches = gallery.positives, len(gallery.queries)
     options = dict(confidence_weighting=confidence_weighting, searched=searched)
@@ -124,12 +118,7 @@ def open_set_intervals(
 ) -> dict[str, Interval]:
     """Percentile intervals of the rates; the threshold is found anew in each resample.
 
-    Args:
-        result: Of :func:`search_open_set`.
-        resamples: Number of resamples.
-        confidence: Coverage, 0..1.
-        seed: Seed of the draws.
-        units: (Q,) for each query what to draw, such as its person; None: the query.
+    Options are those of :func:`.bootstrap.bootstrap_intervals`.
 
     Raises:
         ValueError: An option out of range, or no search.
@@ -159,15 +148,6 @@ def open_set_intervals(
 
     found = percentile_intervals(found_and_asked, group.max() + 1, resamples, confidence, seed)
     return dict(zip(map(_key, FALSE_ALARMS), found, strict=True))
-
-
-def open_set_metrics(results: dict[str, OpenSetResult]) -> dict[str, float]:
-    """``search/DIR_fa1`` and ``search/DIR_fa10`` with the suffixes of the results."""
-    return {
-        f'search/{key}{suffix}': value
-        for suffix, result in results.items()
-        for key, value in result.metrics().items()
-    }
 
 
 def _key(share: float) -> str:

@@ -15,6 +15,7 @@ from .annotations import (
     SearchAnnotations,
     as_array,
     check_length,
+    check_once,
     check_splits,
     gather_slices,
     splits_of,
@@ -25,6 +26,21 @@ BOX_TOLERANCE = 1.0
 
 NORM_TOLERANCE = 1e-2
 """Largest |norm - 1| of an embedding; leaves room for embeddings computed in float16."""
+
+
+_ARRAYS = {
+    'image_splits': (np.int64,),
+    'bboxes': (np.float32, (4,)),
+    'scores': (np.float32,),
+    'embeddings': (np.float32, (-1,)),
+    'query_embeddings': (np.float32, (-1,)),
+    'query_context_splits': (np.int64,),
+    'query_context_embeddings': (np.float32, (-1,)),
+    'gt_embeddings': (np.float32, (-1,)),
+    'query_bboxes': (np.float32, (4,)),
+    'scene_factors': (np.float32, (-1,)),
+}
+"""Types of the arrays, and their widths; -1: any."""
 
 
 @dataclass(frozen=True)
@@ -69,19 +85,12 @@ class SearchPredictions:
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__
-        set_field(self, 'image_names', _names('image_names', self.image_names))
-        if self.query_names is not None:
-            set_field(self, 'query_names', _names('query_names', self.query_names))
-        if self.query_bboxes is not None:
-            set_field(
-                self, 'query_bboxes', as_array('query_bboxes', self.query_bboxes, np.float32, (4,))
-            )
-        set_field(self, 'image_splits', as_array('image_splits', self.image_splits, np.int64))
-        set_field(self, 'bboxes', as_array('bboxes', self.bboxes, np.float32, (4,)))
-        set_field(self, 'scores', as_array('scores', self.scores, np.float32))
-        for name in ('embeddings', 'query_embeddings', 'query_context_embeddings', 'gt_embeddings'):
+        for name in ('image_names', 'query_names'):
             if getattr(self, name) is not None:
-                set_field(self, name, as_array(name, getattr(self, name), np.float32, (-1,)))
+                set_field(self, name, _names(name, getattr(self, name)))
+        for name, kind in _ARRAYS.items():
+            if getattr(self, name) is not None:
+                set_field(self, name, as_array(name, getattr(self, name), *kind))
         self._check_detections()
         self._check_embeddings()
         self._check_context()
@@ -131,10 +140,9 @@ class SearchPredictions:
                 )
 
     def _check_scenes(self) -> None:
-        if self.scene_factors is None:
+        factors = self.scene_factors
+        if factors is None:
             return
-        factors = as_array('scene_factors', self.scene_factors, np.float32, (-1,))
-        object.__setattr__(self, 'scene_factors', factors)
         wanted = len(self.query_embeddings), len(self.image_names)
         if factors.shape != wanted:
             raise ValueError(
@@ -153,8 +161,6 @@ class SearchPredictions:
             )
         if splits is None or rows is None:
             return
-        splits = as_array('query_context_splits', splits, np.int64)
-        object.__setattr__(self, 'query_context_splits', splits)
         check_splits('query_context_splits', splits, len(self.query_embeddings), 'query', len(rows))
         if (np.diff(splits) < 1).any():
             row = int(np.flatnonzero(np.diff(splits) < 1)[0])
@@ -167,14 +173,7 @@ class SearchPredictions:
 def align_predictions(
     predictions: SearchPredictions, annotations: SearchAnnotations
 ) -> SearchPredictions:
-    """Put the images of ``predictions`` into the order of ``annotations``.
-
-    Args:
-        predictions: For the same test set, images in any order.
-        annotations: Ground truth of the test set.
-
-    Returns:
-        Predictions whose ``image_names`` equal ``annotations.image_names``.
+    """Put the images of ``predictions`` into the order of ``annotations``, of the same test set.
 
     Raises:
         ValueError: An image is missing, unknown or repeated, or the number of queries or of
@@ -280,11 +279,9 @@ def save_predictions(path: str | os.PathLike, predictions: SearchPredictions) ->
 def load_predictions(
     path: str | os.PathLike, annotations: SearchAnnotations | None = None
 ) -> SearchPredictions:
-    """Read a predictions file.
+    """Read an ``.npz`` file of predictions, written by :func:`save_predictions` or anybody.
 
-    Args:
-        path: ``.npz`` file as written by :func:`save_predictions` or any other program.
-        annotations: When given, the images are put into its order and checked against it.
+    Given annotations, the images are put into their order and checked against them.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -302,8 +299,7 @@ def load_predictions(
 
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
-    known = [f.name for f in fields(SearchPredictions)]
-    optional = [f.name for f in fields(SearchPredictions) if f.default is None]
+    optional = {f.name: f.default is None for f in fields(SearchPredictions)}
     try:
         archive = np.load(path)
         names = archive.files
@@ -313,10 +309,10 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
         ) from None
     arrays = {}
     with archive:
-        missing = [n for n in known if n not in names and n not in optional]
+        missing = [n for n, may in optional.items() if n not in names and not may]
         if missing:
             raise ValueError(f'array {missing[0]!r} is missing; the file holds {names}')
-        for name in (name for name in known if name in names):
+        for name in (name for name in optional if name in names):
             try:
                 arrays[name] = archive[name]
             except Exception as error:
@@ -365,6 +361,4 @@ def _check_image_names(given: tuple[str, ...], wanted: tuple[str, ...]) -> None:
             f'image_names: {missing[0]!r} of the test set is missing ({len(missing)} such names); '
             'list every image, also those without detections'
         )
-    if len(given) != len(have):
-        twice = next(name for i, name in enumerate(given) if name in given[:i])
-        raise ValueError(f'image_names: {twice!r} occurs more than once; list each image once')
+    check_once('image_names', given)

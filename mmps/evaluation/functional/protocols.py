@@ -14,7 +14,7 @@ from .context_matching import ContextMatching
 from .detection import evaluate_coco, evaluate_detection
 from .galleries import Gallery, make_gallery
 from .matching import IouRule, box_iou, check_iou_rule
-from .open_set import OpenSetResult, open_set_metrics, search_open_set
+from .open_set import OpenSetResult, search_open_set
 from .predictions import (
     SearchPredictions,
     align_predictions,
@@ -123,27 +123,31 @@ class SearchProtocols:
     ) -> dict[str, float]:
         """Evaluate predictions, whose images may be in any order, and give the keys above."""
         predictions = align_predictions(predictions, annotations)
-        metrics = self.summarise(
+        return self.summarise(
             annotations,
             self.search(annotations, predictions),
             self.detect(annotations, predictions),
+            self.search_open_set(annotations, predictions),
         )
-        return metrics | open_set_metrics(self.search_open_set(annotations, predictions))
 
     @staticmethod
     def summarise(
         annotations: SearchAnnotations,
         results: dict[str, SearchResult],
         detection: dict[str, float],
+        open_set: dict[str, OpenSetResult],
     ) -> dict[str, float]:
-        """The keys above from what :meth:`search` and :meth:`detect` give."""
+        """The keys above from what the other methods give."""
         metrics = {}
         for suffix, result in results.items():
             metrics |= {f'search/{key}{suffix}': v for key, v in result.metrics().items()}
             queries = len(np.unique(result.queries))
             if queries < annotations.num_queries:
                 metrics[f'search/queries{suffix}'] = float(queries)
-        return metrics | {f'det/{key}': value for key, value in detection.items()}
+        metrics |= {f'det/{key}': value for key, value in detection.items()}
+        for suffix, result in open_set.items():
+            metrics |= {f'search/{key}{suffix}': v for key, v in result.metrics().items()}
+        return metrics
 
     def search(
         self, annotations: SearchAnnotations, predictions: SearchPredictions
@@ -268,15 +272,9 @@ def queries_from_detections(
 ) -> tuple[SearchPredictions, np.ndarray]:
     """Describe each query by the detection that overlaps its box most, as AlignPS and PSTR do.
 
-    Of detections with the same IoU the one with the highest score is taken.
-
-    Args:
-        annotations: Ground truth.
-        predictions: In the order of ``annotations``, cut at the score threshold.
-
-    Returns:
-        Predictions with the new query embeddings, and (Q,) bool: whether any detection overlaps the
-        query. One that nothing overlaps keeps its embedding.
+    Of detections with the same IoU the one with the highest score is taken. ``predictions`` are in
+    the order of ``annotations``, and cut at the score threshold. Queries that nothing overlaps keep
+    their embeddings; (Q,) bool tells which are overlapped.
     """
     owners, rows = gather_slices(predictions.image_splits, annotations.query_images)
     bboxes = predictions.bboxes[rows]
@@ -330,9 +328,6 @@ class SplitSummary:
 
 def summarise_splits(splits: Mapping[int, Mapping[str, float]]) -> SplitSummary:
     """Mean and deviation of every key that all splits have, in the order of the first.
-
-    Args:
-        splits: By number of the split, its metrics.
 
     Raises:
         ValueError: Fewer than two splits.

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -70,12 +71,8 @@ def evaluate_search(
     annotations: SearchAnnotations,
     predictions: SearchPredictions,
     *,
-    score_thr: float = 0.5,
     iou_thr: IouRule = 'adaptive',
-    confidence_weighting: bool = False,
-    cross_camera: bool = False,
-    gallery_size: int | str = 100,
-    context_matching: ContextMatching | None = None,
+    **options: Any,
 ) -> dict[str, float]:
     """Mean average precision and top-k accuracy of person search.
 
@@ -88,34 +85,12 @@ def evaluate_search(
     ones, so no result depends on the order of images, detections or queries. A query whose person
     is in no gallery image is left out of the means.
 
-    Args:
-        annotations: Ground truth and protocol.
-        predictions: Images in any order.
-        score_thr: Detections with lower scores are dropped.
-        iou_thr: ``'adaptive'`` or a number; see
-            :func:`~mmps.evaluation.functional.matching.iou_thresholds`.
-        confidence_weighting: Multiply similarities by the detection's score.
-        cross_camera: Search only images of cameras other than the query's.
-        gallery_size: Which explicit protocol, by size or name, or ``'all'`` images; without effect
-            on a test set that has none.
-        context_matching: Revise the similarities by the people around the query.
+    Arguments, options and errors are those of :func:`rank_queries`, with one IoU rule.
 
     Returns:
         ``mAP``, ``top1``, ``top5``, ``top10``, each 0..1; empty if no query has anybody to find.
-
-    Raises:
-        ValueError: Predictions of another test set, an option out of range, or no query.
     """
-    (result,) = rank_queries(
-        annotations,
-        predictions,
-        [iou_thr],
-        score_thr=score_thr,
-        confidence_weighting=confidence_weighting,
-        cross_camera=cross_camera,
-        gallery_size=gallery_size,
-        context_matching=context_matching,
-    )
+    (result,) = rank_queries(annotations, predictions, [iou_thr], **options)
     return result.metrics()
 
 
@@ -132,8 +107,22 @@ def rank_queries(
 ) -> list[SearchResult]:
     """Rank every query once and judge the ranking by each IoU rule.
 
-    Takes the arguments of :func:`evaluate_search`; gives one :class:`SearchResult` per rule, for
-    whoever wants more than means. Searches with nobody to find are among them.
+    Args:
+        annotations: Ground truth and protocol.
+        predictions: Images in any order.
+        iou_thrs: ``'adaptive'`` or a number each; see :func:`.matching.iou_thresholds`.
+        score_thr: Detections with lower scores are dropped.
+        confidence_weighting: Multiply similarities by the detection's score.
+        cross_camera: Search only images of cameras other than the query's.
+        gallery_size: Which explicit protocol, by size or name, or ``'all'`` images; without effect
+            on a test set that has none.
+        context_matching: Revise the similarities by the people around the query.
+
+    Returns:
+        One result per rule; searches with nobody to find are among them.
+
+    Raises:
+        ValueError: Predictions of another test set, an option out of range, or no query.
     """
     gallery = make_gallery(annotations, gallery_size=gallery_size, cross_camera=cross_camera)
     predictions = keep_confident(align_predictions(predictions, annotations), score_thr)
@@ -178,15 +167,11 @@ def top_matches(
     cross_camera: bool = False,
     gallery_size: int | str = 100,
 ) -> list[list[Match]]:
-    """The most similar detections of some queries, judged as the metric judges them.
+    """The ``top_k`` most similar detections of some queries, judged as the metric judges them.
 
     Right is the most similar detection with enough overlap in each image that holds the person, so
     a second detection of that person in the same image is wrong. Of equally similar detections the
-    wrong ones stand first. Options are those of
-    :func:`~mmps.evaluation.functional.search.evaluate_search`.
-
-    Returns:
-        For each query at most ``top_k`` matches, best first.
+    wrong ones stand first. Options are those of :func:`rank_queries`.
 
     Raises:
         ValueError: Predictions of another test set, or a query that does not exist or is not
@@ -249,8 +234,7 @@ def rank_galleries(
         annotations: Ground truth and protocols.
         predictions: In the order of ``annotations``, cut at the score threshold.
         galleries: Retrieval protocols, each with the IoU rules to judge it by.
-        confidence_weighting: Multiply similarities by the detection's score.
-        context_matching: Revise the similarities by the people around the query.
+        confidence_weighting, context_matching: As in :func:`rank_queries`.
         searched: (Q,) bool: the queries that are searched at all; the others find nobody.
 
     Returns:

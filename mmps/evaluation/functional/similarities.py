@@ -40,6 +40,29 @@ def exact_similarities(query: np.ndarray, embeddings: np.ndarray, rows: np.ndarr
     return products.sum(1).astype(np.float32)
 
 
+def scene_factors(filters: np.ndarray, scenes: np.ndarray) -> np.ndarray:
+    """Factors (Q, I) float32 of people's similarities in each scene (Jaffe and Zakhor, WACV 2023).
+
+    The sigmoid of the cosine of two scenes, the person's own and another, both weighted by the
+    person's embedding: between .27 and .73. ``SceneHead`` makes the filters (Q, 3 * D + 2) float32
+    of people and the embeddings (I, D) of scenes.
+
+    Raises:
+        ValueError: They are of different widths.
+    """
+    width = scenes.shape[1]
+    if filters.shape[1] != 3 * width + 2:
+        raise ValueError(
+            f'scene filters of {filters.shape[1]} values do not fit scenes of {width}: '
+            f'{3 * width + 2} expected; both have to be of one model'
+        )
+    own, squares, mixed, constants = np.split(filters, [width, 2 * width, 3 * width], axis=1)
+    product = own @ scenes.T + constants[:, :1]
+    length = squares @ np.square(scenes).T + mixed @ scenes.T + constants[:, 1:]
+    cosine = product / np.sqrt(np.maximum(length, 1e-24))
+    return (1 / (1 + np.exp(-cosine))).astype(np.float32)
+
+
 class Similarities:
     """Inner products of query embeddings with detections' embeddings.
 
@@ -85,10 +108,8 @@ class Similarities:
     ) -> Iterator[tuple[int, np.ndarray]]:
         """Yield each of ``queries`` (n,) int64 with its row (N,) float32, which may be changed.
 
-        Args:
-            queries: The queries.
-            columns: Gives the detections that matter to a query; others get minus infinity. None:
-                all do, and many queries are computed at a time.
+        ``columns`` gives the detections that matter to a query; others get minus infinity. Without
+        it all do, and many queries are computed at a time.
         """
         with tqdm(queries, 'Searching', delay=2, leave=False, disable=None) as shown:
             if columns is not None:
@@ -139,8 +160,8 @@ class Similarities:
         """Make every comparison of ``row[among]`` with ``levels`` exact, in place.
 
         Args:
-            query: The query that ``row`` (N,) belongs to.
-            row: As :meth:`rows` gives it.
+            query: The query that ``row`` (N,), as :meth:`rows` gives it, belongs to.
+            row: Its similarities.
             levels: (t,) float32 exact similarities.
             among: (n,) int64 detections.
             known: Detections whose value in ``row`` is exact already, or final for another reason.

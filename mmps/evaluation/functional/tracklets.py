@@ -78,12 +78,8 @@ class Tracker:
     ) -> np.ndarray:
         """Tracklets (n,) int64 of the people of the next frame; a new one has the id of its first.
 
-        Args:
-            moment: In seconds.
-            boxes: (n, 4) float32 xyxy.
-            embeddings: (n, D) float32 of unit norm.
-            ids: (n,) int64 of the people.
-            tracklets: (n,) int64 where they are known already.
+        ``moment`` is in seconds; the people have boxes (n, 4) xyxy, embeddings (n, D) of unit norm,
+        ids (n,) int64, and tracklets (n,) where these are known already.
         """
         self.moment = moment
         still = [one for one in self._open if moment - one.seen[-1].moment <= GAP]
@@ -155,11 +151,7 @@ class VideoFrames:
             raise ValueError(f'tracklets.fps: {self.fps!r} given; use a number above 0')
 
     def of(self, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Number (I,) of the video of each image, and its second (I,) in it.
-
-        Raises:
-            ValueError: A name says nothing of it.
-        """
+        """Number (I,) of the video of each image, and its second (I,), or ``ValueError``."""
         videos, moments = [], []
         for name in names:
             found = re.search(self.pattern, name)
@@ -178,10 +170,7 @@ def tracklets_of(
 ) -> np.ndarray:
     """Tracklets (N,) int64 of all detections, as indexing makes them; each is called by its first.
 
-    Args:
-        predictions: In the order of the images.
-        videos: (I,) the video of each image.
-        moments: (I,) its second in it.
+    Images (I,) are in ``videos`` (I,), at ``moments`` (I,) in seconds.
     """
     found = np.zeros(len(predictions.bboxes), np.int64)
     for video in np.unique(videos):
@@ -209,20 +198,11 @@ def rank_tracklets(
     A tracklet is as similar as its most similar detection, which is what a search shows of it. A
     visit is what is annotated of the person in one video with gaps of at most :data:`GAP` seconds.
     Of the tracklets whose most similar detection is the person in a visit, the most similar one is
-    right; every other tracklet is wrong. Average precision and recall are over visits. Of equal
-    similarities the wrong one stands first.
+    right; every other tracklet is wrong. Average precision and recall are over visits, which stand
+    in the place of images. Of equal similarities the wrong one stands first.
 
-    Args:
-        annotations: Ground truth.
-        predictions: In its order, cut at the score threshold.
-        gallery: Where each query is searched.
-        frames: Which frame of which video each image is.
-        iou_thr: What counts as the annotated person.
-        confidence_weighting: Multiply similarities by the detection's score.
-        searched: (Q,) bool: the queries that are searched at all; the others find nobody.
-
-    Returns:
-        With visits in the place of images.
+    ``frames`` says which frame of which video each image is; the other arguments are those of
+    :func:`.search.rank_galleries`.
 
     Raises:
         ValueError: A name of an image does not say which frame it is.
@@ -269,11 +249,8 @@ def _right_levels(
 ) -> np.ndarray:
     """Similarity (t,) of the right tracklet of each visit that has one.
 
-    Args:
-        similarities: (n,) of the detections that are the person.
-        tracklets: (n,) whose they are.
-        visits: (n,) in which visit.
-        best: (2, T) similarity of the best wrong and the best right detection of each tracklet.
+    Detections (n,) that are the person have similarities, tracklets and visits; ``best`` (2, T) is
+    the similarity of the best wrong and the best right detection of each tracklet.
     """
     wrong, right = best[:, tracklets]
     shown = np.flatnonzero((similarities == right) & (right > wrong))

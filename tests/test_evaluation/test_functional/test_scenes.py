@@ -9,8 +9,8 @@ from mmps.evaluation.functional import (
     load_predictions,
     save_predictions,
 )
-from mmps.evaluation.functional.scenes import scene_factors
 from mmps.evaluation.functional.search import top_matches
+from mmps.evaluation.functional.similarities import scene_factors
 
 
 def test_a_factor_is_the_sigmoid_of_a_cosine():
