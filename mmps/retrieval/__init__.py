@@ -16,8 +16,7 @@ from .records import (
     ModelTag,
     Where,
 )
-from .recurring import Recurring
-from .tracklets import picture_quality
+from .tracklets import Recurring, picture_quality
 
 __all__ = [
     'COLOURS',

@@ -33,13 +33,7 @@ MOST_PEOPLE = 30_000
 
 
 def save_calibration(path: str | os.PathLike, calibration: Calibration, model: ModelTag) -> None:
-    """Write a calibration as JSON, wholly or not at all.
-
-    Args:
-        path: The file.
-        calibration: What to write.
-        model: Whose similarities they are.
-    """
+    """Write a calibration of a model's similarities as JSON, wholly or not at all."""
     content = {
         key: value.tolist() if isinstance(value, np.ndarray) else value
         for key, value in vars(calibration).items()
@@ -50,12 +44,8 @@ def save_calibration(path: str | os.PathLike, calibration: Calibration, model: M
 def load_calibration(path: str | os.PathLike, model: ModelTag) -> Calibration:
     """Read what :func:`save_calibration` wrote.
 
-    Args:
-        path: The file.
-        model: Whose similarities are asked about.
-
     Raises:
-        ModelMismatchError: They are of another model.
+        ModelMismatchError: It is of another model.
         GalleryError: The file is missing or damaged.
     """
     again = 'calibrate again, with tools/analysis_tools/calibrate.py'
@@ -122,23 +112,17 @@ def _in_order(rows: pa.Table) -> tuple[np.ndarray, np.ndarray]:
     return sequences, np.lexsort(keys)
 
 
-def read_marks(
-    files: Sequence[str | os.PathLike], model: ModelTag
-) -> tuple[list[np.ndarray], list[float], list[int]]:
-    """What users of the page have said of hits, from the files that it saves.
+def calibrate_saved_marks(files: Sequence[str | os.PathLike], model: ModelTag) -> Calibration:
+    """Count how similar the hits were that users of the page have marked wrong.
 
     Args:
         files: ``hits.json`` of a search each, every one for another person.
         model: That of the gallery.
 
-    Returns:
-        As :func:`~mmps.evaluation.functional.calibration.calibrate_marks` takes it: similarities
-        of the wrong hits, the similarity down to which every hit is marked, and the number of
-        other people searched.
-
     Raises:
         ModelMismatchError: A search was made with another model.
         GalleryError: A file is missing, damaged or of a search that cannot be used.
+        ValueError: There are too few searches, or marks.
     """
     names = [os.path.abspath(file) for file in files]
     if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -176,13 +160,4 @@ def read_marks(
         wrong.append(np.array([value for verdict, value in pairs[:known] if verdict == 'wrong']))
         complete.append(pairs[known - 1][1])
         searched.append(people - len(query['right']))
-    return wrong, complete, searched
-
-
-def calibrate_saved_marks(files: Sequence[str | os.PathLike], model: ModelTag) -> Calibration:
-    """Count how similar the hits were that users have marked wrong; see :func:`read_marks`.
-
-    Raises:
-        ValueError: There are too few searches, or marks.
-    """
-    return calibrate_marks(*read_marks(files, model), 'marks')
+    return calibrate_marks(wrong, complete, searched, 'marks')

@@ -32,18 +32,14 @@ _LOOKED_AT = 32
 
 
 def clothing_colours(image: np.ndarray, boxes: np.ndarray) -> list[str]:
-    """Colours of what everybody in an image wears above and below the waist.
+    """Colours of what everybody in an image, (h, w, 3) uint8 BGR, wears above and below the waist.
 
     The colour of the light is estimated from the whole image by Minkowski's norm with p = 6
     (Finlayson and Trezzi, Shades of Gray and Colour Constancy, CIC 2004).
 
-    Args:
-        image: (h, w, 3) uint8 BGR.
-        boxes: (n, 4) xyxy in its pixels.
-
     Returns:
-        For each person a text as a gallery keeps it, e.g. ``,upper red,upper white,lower blue,``;
-        empty where the box is outside the image.
+        For each box (n, 4) xyxy in pixels a text as a gallery keeps it, e.g.
+        ``,upper red,upper white,lower blue,``; empty where the box is outside the image.
     """
     height, width = image.shape[:2]
     some = _thinned(image, 4 * _LOOKED_AT).reshape(-1, 3) / 255

@@ -10,7 +10,7 @@ import numpy as np
 
 from .exact_search import sorted_exactly
 from .records import Hit, ModelTag, Where
-from .rows import column, hits_of, texts
+from .rows import hits_of, tie_keys
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -68,26 +68,17 @@ class Engine(Protocol):
         top_k: int,
         where: Where | None,
         *,
+        of_each: bool,
         approximate: bool,
         scene_filters: np.ndarray | None = None,
     ) -> list[list[Hit]]:
         """The most similar people of each query (q, D), best first.
 
         Args:
+            of_each: Of each tracklet only the most similar; who is in none counts.
             scene_filters: (q, p, 3 * S + 2), given only where the model embeds scenes: they weigh
                 the similarities, which are then computed exactly.
         """
-
-    def search_tracklets(
-        self,
-        queries: np.ndarray,
-        top_k: int,
-        where: Where | None,
-        *,
-        approximate: bool,
-        scene_filters: np.ndarray | None = None,
-    ) -> list[list[Hit]]:
-        """As :meth:`search`, but of each tracklet only the most similar; who is in none counts."""
 
     def sample(self, count: int) -> np.ndarray:
         """Embeddings (m, D) of about so many people, spread evenly over all."""
@@ -108,8 +99,7 @@ class Engine(Protocol):
     def compact(self) -> str:
         """Erase what has been removed, for good, and make reading fast again.
 
-        Returns:
-            What is left all the same, for people; empty if nothing is.
+        Says, for people, what is left all the same; empty if nothing is.
         """
 
     def build_index(self) -> None:
@@ -146,24 +136,3 @@ def ranked(query: np.ndarray, rows: pa.Table, embeddings: np.ndarray, top_k: int
         query, embeddings, every, top_k, lambda some: tie_keys(rows, some)
     )
     return hits_of(rows.take(places), similarities)
-
-
-def tie_keys(rows: pa.Table, places: np.ndarray) -> list[np.ndarray]:
-    """What sorts the equally similar people at some places (m,): source, frame, detection."""
-    some = rows.select(['source', 'frame', 'detection']).take(places)
-    sources, different = texts(some, 'source')
-    order = np.argsort(np.array(different.to_pylist(), str))
-    return [np.argsort(order)[sources], column(some, 'frame'), column(some, 'detection')]
-
-
-def places_of(wanted: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """Where in ``ids`` (n,), which ascend, each of ``wanted`` (m,) is.
-
-    Raises:
-        KeyError: One is not there.
-    """
-    places = np.searchsorted(ids, wanted)
-    missing = np.append(ids, -1)[places] != wanted
-    if missing.any():
-        raise KeyError(f'the gallery has nobody with id {wanted[missing][0]}')
-    return places

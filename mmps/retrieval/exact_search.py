@@ -85,12 +85,9 @@ def margin_of(queries: np.ndarray) -> np.float32:
 
 
 class _Candidates:
-    """Rows that may be among the best of some queries.
+    """Rows that may be among the ``top_k`` best of some queries.
 
-    Args:
-        queries: Number of queries.
-        top_k: How many are wanted.
-        margin: More than rounding can move two similarities against each other.
+    ``margin`` is more than rounding can move two similarities against each other.
     """
 
     def __init__(self, queries: int, top_k: int, margin: np.float32) -> None:
@@ -103,11 +100,8 @@ class _Candidates:
     ) -> None:
         """Look through a block (q, n) of similarities to ``rows`` (n,), or from a first one on.
 
-        Args:
-            similarities: Of all rows.
-            rows: Their indices, or that of the first.
-            mask: (n,) bool which of them count; None: all. The others' similarities stay in the
-                block: dropping the few that pass later is faster than overwriting them.
+        ``mask`` (n,) bool tells which of them count; None: all. The others' similarities stay in
+        the block: dropping the few that pass later is faster than overwriting them.
         """
         self._raise_levels(similarities[:, self._sample(similarities.shape[1], mask)])
         places = np.flatnonzero(similarities >= self._levels()[:, None])

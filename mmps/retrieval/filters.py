@@ -25,10 +25,8 @@ _INTEGER = re.compile(r'[+-]?\d{1,300}', re.ASCII)
 _LARGEST = float(np.finfo(np.float64).max)
 
 
-def passing(rows: pa.Table, where: Where | None) -> np.ndarray | None:
+def passing(rows: pa.Table, where: Where) -> np.ndarray | None:
     """Mask (n,) bool of the rows that pass a filter; None if nothing is restricted."""
-    if where is None:
-        return None
     compute = require_extra('pyarrow.compute', 'gallery')
     pa = require_extra('pyarrow', 'gallery')
     masks = []

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -35,9 +36,7 @@ from .records import (
     Where,
     check_description,
     checked_frame,
-    checked_queries,
 )
-from .recurring import Recurring, recurring_people
 from .rows import (
     NOBODY,
     UNCHANGED,
@@ -49,7 +48,7 @@ from .rows import (
     texts,
     without_people,
 )
-from .tracklets import Grouping, appearances_of, group, of_hit
+from .tracklets import Grouping, Recurring, appearances_of, group, of_hit, recurring_people
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -101,7 +100,8 @@ class Gallery:
         kind = MilvusEngine if address.startswith(SCHEME) else LanceEngine
         engine = kind(address, model, create=create)
         made = engine.model
-        if model is not None and _identity(made) != _identity(model):
+        told = (made.fingerprint, made.embed_dim)
+        if model is not None and told != (model.fingerprint, model.embed_dim):
             raise ModelMismatchError(
                 f'{address} was made by {made.name} ({made.fingerprint[:12]}, {made.embed_dim}-d), '
                 f'but this is {model.name} ({model.fingerprint[:12]}, {model.embed_dim}-d), whose '
@@ -128,11 +128,7 @@ class Gallery:
         self._engine.replace(rows_of(checked, self.model))
 
     def known(self, source: str | None = None) -> set[tuple[str, int]]:
-        """Source and number of the frames that are there, also those in which nobody was found.
-
-        Args:
-            source: Only of this one.
-        """
+        """Source and number of the frames (of one source) that are there, also empty ones."""
         rows = self._engine.select(None if source is None else Where(sources=[source]))
         sources = rows.column('source').to_pylist()
         return set(zip(sources, column(rows, 'frame').tolist(), strict=True))
@@ -177,9 +173,7 @@ class Gallery:
         Raises:
             ValueError: Embeddings of another length, or not finite; ``top_k`` below 1.
         """
-        queries = self._checked(embeddings, top_k)
-        options = self._options(len(queries), approximate, scene_filters)
-        return self._engine.search(queries, top_k, where, **options)
+        return self._found(embeddings, top_k, where, approximate, scene_filters, of_each=False)
 
     def appearances(
         self,
@@ -192,9 +186,7 @@ class Gallery:
         """As :meth:`search`, but of everybody who appears for a while only the most similar
         detection counts, so that ``top_k`` is the number of appearances.
         """
-        queries = self._checked(embeddings, top_k)
-        options = self._options(len(queries), approximate, scene_filters)
-        found = self._engine.search_tracklets(queries, top_k, where, **options)
+        found = self._found(embeddings, top_k, where, approximate, scene_filters, of_each=True)
         step = max(1, DESCRIBED // top_k)
         parts = [found[start : start + step] for start in range(0, len(found), step)]
         return [ones for part in parts for ones in self._appearances(part)]
@@ -210,22 +202,23 @@ class Gallery:
     def group(self, sources: Collection[str] | None = None, *, again: bool = False) -> int:
         """Join people that have no tracklets yet, as in a gallery of an earlier version.
 
-        Pictures are not needed. Indexing does this by itself.
+        Pictures are not needed. Indexing does this by itself. Gives how many people got another
+        tracklet than they had.
 
         Args:
-            sources: Only of these; None: all.
+            sources: Only of these, and of images beside them; None: all.
             again: Also those that have tracklets.
-
-        Returns:
-            How many people got another tracklet than they had.
         """
         return group(self._engine, sources, again=again)
 
     def recurring(self, least: int = 3, where: Where | None = None) -> list[Recurring]:
-        """People who appear often, whoever they are; nothing is kept.
+        """People who appear often, whoever they are, by HDBSCAN over mean embeddings.
+
+        Nothing is kept. Appearances that are like too few others are in no group. Source: Campello
+        et al., Density-Based Clustering Based on Hierarchical Density Estimates, PAKDD 2013.
 
         Args:
-            least: Appearances that make a group.
+            least: Appearances that make a group, at least 2.
             where: Only of people that pass.
 
         Raises:
@@ -236,32 +229,42 @@ class Gallery:
     def grouping(self, *, shared: bool = False) -> Grouping:
         """Finds the tracklets of frames that are about to be appended, in the order of time.
 
-        Args:
-            shared: Whether other processes append frames of the same sources.
+        ``shared`` says whether other processes append frames of the same sources.
         """
         return Grouping(self._engine, shared=shared)
 
-    def _checked(self, embeddings: np.ndarray, top_k: int) -> np.ndarray:
-        queries = checked_queries(embeddings, self.model.embed_dim)
+    def _found(
+        self,
+        embeddings: np.ndarray,
+        top_k: int,
+        where: Where | None,
+        approximate: bool,
+        scene_filters: np.ndarray | None,
+        *,
+        of_each: bool,
+    ) -> list[list[Hit]]:
+        """What the engine finds, once the queries are checked; ``of_each`` tracklet one or all."""
+        queries = np.atleast_2d(np.asarray(embeddings, np.float32))
+        dim, scene_dim = self.model.embed_dim, self.model.scene_dim
+        if queries.ndim != 2 or queries.shape[1] != dim:
+            raise ValueError(f'queries have shape {np.shape(embeddings)}, not (q, {dim})')
+        if not np.isfinite(queries).all():
+            raise ValueError('queries are not finite')
         if top_k < 1:
             raise ValueError(f'top_k is {top_k}, but has to be at least 1')
-        return queries
-
-    def _options(
-        self, queries: int, approximate: bool, scene_filters: np.ndarray | None
-    ) -> dict[str, Any]:
-        if scene_filters is None or not self.model.scene_dim:
-            return dict(approximate=approximate)
-        filters = np.asarray(scene_filters, np.float32)
-        filters = filters[:, None] if filters.ndim == 2 else filters
-        width = 3 * self.model.scene_dim + 2
-        if filters.ndim != 3 or filters.shape[::2] != (queries, width) or not filters.size:
-            raise ValueError(
-                f'scene_filters have shape {np.shape(scene_filters)}, not ({queries}, {width})'
-            )
-        if not np.isfinite(filters).all():
-            raise ValueError('scene_filters are not finite')
-        return dict(approximate=approximate, scene_filters=filters)
+        options = dict(of_each=of_each, approximate=approximate)
+        if scene_filters is not None and scene_dim:
+            filters = np.asarray(scene_filters, np.float32)
+            filters = filters[:, None] if filters.ndim == 2 else filters
+            wanted = len(queries), 3 * scene_dim + 2
+            if filters.ndim != 3 or filters.shape[::2] != wanted or not filters.size:
+                raise ValueError(
+                    f'scene_filters have shape {np.shape(scene_filters)}, not {wanted}'
+                )
+            if not np.isfinite(filters).all():
+                raise ValueError('scene_filters are not finite')
+            options['scene_filters'] = filters
+        return self._engine.search(np.ascontiguousarray(queries), top_k, where, **options)
 
     def _appearances(self, found: Sequence[Sequence[Hit]]) -> list[list[Appearance]]:
         """Of each search the appearances of its hits, all read at once."""
@@ -279,7 +282,7 @@ class Gallery:
 
     @property
     def has_index(self) -> bool:
-        """Whether a search can be approximate. Without an index each is exact."""
+        """Whether a search can be approximate."""
         return self._engine.indexed
 
     def build_index(self, above: int = 0) -> bool:
@@ -288,11 +291,8 @@ class Gallery:
         What is added later is found all the same. Once there is an index, what is looked up by id,
         tracklet or filter is read from disk, as long as no exact search has read everything.
 
-        Args:
-            above: Do so only for more people than this.
-
-        Returns:
-            Whether it was done. Milvus keeps an index without being told.
+        Gives whether it was done: only for more people than ``above``. Milvus keeps an index
+        without being told.
         """
         if len(self) <= above:
             return False
@@ -384,16 +384,12 @@ class Gallery:
         time: float | None | object = UNCHANGED,
         metadata: Mapping[str, Value | None] | object = UNCHANGED,
     ) -> int:
-        """Describe people differently.
+        """Describe people, given by a filter or ids, differently, and say how many.
 
         Args:
-            where_or_ids: A filter, or ids of people.
             camera: Name of the camera; None: unknown.
             time: Seconds since the epoch (UTC); None: unknown.
             metadata: Entries to set; those whose value is None are removed.
-
-        Returns:
-            How many people it concerned.
 
         Raises:
             KeyError: Nobody has such an id.
@@ -415,14 +411,11 @@ class Gallery:
         return count_people(selected)
 
     def delete(self, where_or_ids: Where | Sequence[int]) -> int:
-        """Delete people. Their traces stay in the engine's files until :meth:`compact`.
+        """Delete people, and say how many. Traces stay in the engine's files until :meth:`compact`.
 
         Args:
             where_or_ids: A filter: a frame of which everything passes is forgotten, so that it may
                 be indexed again. Or ids of people: their frames stay known.
-
-        Returns:
-            How many people it concerned.
 
         Raises:
             KeyError: Nobody has such an id.
@@ -459,8 +452,7 @@ class Gallery:
     def compact(self) -> str:
         """Erase for good what was deleted or replaced, and make opening fast again.
 
-        Returns:
-            What an engine that others use leaves all the same, and until when; empty if nothing.
+        Says what an engine that others use leaves all the same, and until when; empty if nothing.
         """
         return self._engine.compact()
 
@@ -480,9 +472,7 @@ class Gallery:
         if self._calibration is not None:
             return self._calibration
         path = self._calibration_file()
-        if path is None or not os.path.exists(path):
-            return None
-        return load_calibration(path, self.model)
+        return load_calibration(path, self.model) if path and path.exists() else None
 
     def use_calibration(self, calibration: Calibration, model: ModelTag) -> None:
         """Say how similar strangers are, for as long as this object lives; nothing is written.
@@ -500,9 +490,8 @@ class Gallery:
     def keep_calibration(self, calibration: Calibration) -> bool:
         """Say how similar strangers are, from now on and for everybody who opens the gallery.
 
-        Returns:
-            Whether it was written, as a file in the gallery's folder. What is in memory, in an
-            object store or on a server has none; it is used by this object only.
+        Gives whether it was written, as a file in the gallery's folder. What is in memory, in an
+        object store or on a server has none; it is used by this object only.
         """
         path = self._calibration_file()
         if path is None:
@@ -529,9 +518,8 @@ class Gallery:
         except ValueError as error:
             raise GalleryError(f'{self._engine.address}: {error}') from error
 
-    def _calibration_file(self) -> str | None:
-        folder = self._engine.folder
-        return None if folder is None else os.path.join(folder, CALIBRATION)
+    def _calibration_file(self) -> Path | None:
+        return self._engine.folder and self._engine.folder / CALIBRATION
 
     def _people(self, ids: Sequence[int]) -> tuple[pa.Table, np.ndarray]:
         return self._engine.people(np.array(ids, np.int64).reshape(-1))
@@ -597,7 +585,3 @@ def why_nobody(gallery: Gallery, where: Where | None) -> str:
             'in galleries of before: index their sources into a new one'
         )
     return '; '.join(reasons)
-
-
-def _identity(model: ModelTag) -> tuple[str, int]:
-    return model.fingerprint, model.embed_dim

@@ -20,7 +20,7 @@ from mmps.evaluation.functional.similarities import scene_factors
 from mmps.utils.errors import require_extra
 from mmps.utils.memory import share_heap
 
-from .engine import SPREAD, one_of_each, places_of, ranked, tie_keys
+from .engine import SPREAD, one_of_each, ranked
 from .exact_search import margin_of, nearest_rows
 from .filters import among, passing, to_sql
 from .records import (
@@ -44,7 +44,9 @@ from .rows import (
     embeddings_in,
     hits_of,
     model_of,
+    places_of,
     schema_of,
+    tie_keys,
 )
 from .snapshot import (
     ADDRESS,
@@ -103,10 +105,7 @@ _ERRORS = (OSError, RuntimeError, ValueError)
 class LanceEngine:
     """Keeps rows in one table; each change is one commit, and exact searches are in memory.
 
-    Args:
-        address: ``memory:``, ``.../NAME.lance``, or a folder of tables.
-        model: The model, or None to open what is there.
-        create: Whether to make the table if it is missing.
+    The address is ``memory:``, ``.../NAME.lance``, or a folder of tables.
     """
 
     def __init__(self, address: str, model: ModelTag | None, *, create: bool) -> None:
@@ -142,7 +141,8 @@ class LanceEngine:
         if conditions and self._on_disk(embeddings=False):
             return self._where(' AND '.join(conditions), embeddings=False)
         snapshot = self.snapshot(embeddings=False)
-        rows, mask = snapshot.rows, passing(snapshot.rows, where)
+        rows = snapshot.rows
+        mask = None if where is None else passing(rows, where)
         if snapshot.alive is not None:
             mask = snapshot.alive if mask is None else mask & snapshot.alive
         return rows if mask is None else rows.take(np.flatnonzero(mask))
@@ -186,33 +186,20 @@ class LanceEngine:
         top_k: int,
         where: Where | None,
         *,
+        of_each: bool,
         approximate: bool,
         scene_filters: np.ndarray | None = None,
     ) -> list[list[Hit]]:
         if approximate and scene_filters is None and self.indexed:
-            return [self._search_index(query, top_k, where) for query in queries]
-        snapshot = self.snapshot(embeddings=True)
-        weights = self._weights(snapshot, scene_filters)
-        found = self._nearest(snapshot, queries, top_k, where, weights)
-        return _hits(snapshot, found)
 
-    def search_tracklets(
-        self,
-        queries: np.ndarray,
-        top_k: int,
-        where: Where | None,
-        *,
-        approximate: bool,
-        scene_filters: np.ndarray | None = None,
-    ) -> list[list[Hit]]:
-        if approximate and scene_filters is None and self.indexed:
-            return one_of_each(
-                lambda some, many: [self._search_index(query, many, where) for query in some],
-                queries,
-                top_k,
-            )
+            def search(some: np.ndarray, many: int) -> list[list[Hit]]:
+                return [self._search_index(query, many, where) for query in some]
+
+            return one_of_each(search, queries, top_k) if of_each else search(queries, top_k)
         snapshot = self.snapshot(embeddings=True)
         weights = self._weights(snapshot, scene_filters)
+        if not of_each:
+            return _hits(snapshot, self._nearest(snapshot, queries, top_k, where, weights))
         tracklets, many = column(snapshot.rows, 'tracklet'), SPREAD * top_k
         best: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         while left := [number for number in range(len(queries)) if number not in best]:
@@ -237,7 +224,7 @@ class LanceEngine:
     ) -> list[tuple[np.ndarray, np.ndarray]]:
         """Places and similarities of the most similar people of each query."""
         rows, people = snapshot.rows, snapshot.people
-        allowed = passing(rows, where)
+        allowed = None if where is None else passing(rows, where)
         if people is not None:
             allowed = people if allowed is None else allowed & people
         if allowed is not None and allowed.all():
@@ -340,11 +327,7 @@ class LanceEngine:
                 shutil.rmtree(self.folder)
 
     def snapshot(self, *, embeddings: bool) -> Snapshot:
-        """All rows as they are now; when the table has changed, what is new of them is read.
-
-        Args:
-            embeddings: Whether theirs are needed.
-        """
+        """All rows as they are now; when the table has changed, what is new of them is read."""
         version = self._reading(lambda table: table.version)
         with self._snapshot_lock:
             latest = self._snapshot

@@ -19,7 +19,7 @@ import numpy as np
 
 from mmps.utils.errors import require_extra
 
-from .engine import one_of_each, places_of, ranked
+from .engine import one_of_each, ranked
 from .exact_search import margin_of
 from .filters import among, to_milvus
 from .records import GalleryError, Hit, MissingGalleryError, ModelTag, Where
@@ -34,6 +34,7 @@ from .rows import (
     earlier_version,
     embeddings_in,
     mixed,
+    places_of,
     schema_of,
 )
 
@@ -62,10 +63,7 @@ _TYPES = {'int32': 'INT32', 'int64': 'INT64', 'float': 'FLOAT', 'double': 'DOUBL
 class MilvusEngine:
     """Keeps rows in one collection. A frame is added as a whole, several frames one by one.
 
-    Args:
-        address: ``milvus://HOST:PORT/COLLECTION``; ``milvus://USER:PASSWORD@HOST...`` signs in.
-        model: The model, or None to open what is there.
-        create: Whether to make the collection if it is missing.
+    The address is ``milvus://HOST:PORT/COLLECTION``; ``milvus://USER:PASSWORD@HOST...`` signs in.
     """
 
     folder = None
@@ -99,30 +97,18 @@ class MilvusEngine:
     def select(self, where: Where | None) -> pa.Table:
         conditions = to_milvus(where)
         rows = self._query(conditions, embeddings=False)
-        if not conditions:
-            return _latest(rows)
-        counting = self._of_frames(column(rows, 'frame_id'))
-        return rows.take(np.flatnonzero(_among_rows(rows, counting)))
+        return self._counting(rows) if conditions else _latest(rows)
 
     def count(self, where: Where | None) -> int:
         return count_people(self.select(where))
 
     def people(self, ids: np.ndarray) -> tuple[pa.Table, np.ndarray]:
-        pa = require_extra('pyarrow', 'milvus')
-        parts = [self._query([one], embeddings=True) for one in among('id', ids, '[]')]
-        rows = pa.concat_tables(parts) if parts else self._table([], embeddings=True)
-        counting = self._of_frames(column(rows, 'frame_id'))
-        rows = rows.take(np.flatnonzero(_among_rows(rows, counting))).sort_by('id')
+        rows = self._with_one_of('id', ids).sort_by('id')
         rows = rows.take(places_of(ids, column(rows, 'id')))
         return rows, embeddings_in(rows)
 
     def of_tracklets(self, tracklets: np.ndarray) -> tuple[pa.Table, np.ndarray]:
-        pa = require_extra('pyarrow', 'milvus')
-        conditions = among('tracklet', tracklets, '[]')
-        parts = [self._query([one], embeddings=True) for one in conditions]
-        rows = pa.concat_tables([self._table([], embeddings=True), *parts])
-        counting = self._of_frames(column(rows, 'frame_id'))
-        rows = rows.take(np.flatnonzero(_among_rows(rows, counting)))
+        rows = self._with_one_of('tracklet', tracklets)
         return rows, embeddings_in(rows)
 
     def frames(self, frame_ids: np.ndarray, step: int) -> Iterator[pa.Table]:
@@ -132,7 +118,21 @@ class MilvusEngine:
                 yield rows
 
     def search(
-        self, queries: np.ndarray, top_k: int, where: Where | None, *, approximate: bool
+        self,
+        queries: np.ndarray,
+        top_k: int,
+        where: Where | None,
+        *,
+        of_each: bool,
+        approximate: bool,
+    ) -> list[list[Hit]]:
+        def search(some: np.ndarray, many: int) -> list[list[Hit]]:
+            return self._search(some, many, where, approximate)
+
+        return one_of_each(search, queries, top_k) if of_each else search(queries, top_k)
+
+    def _search(
+        self, queries: np.ndarray, top_k: int, where: Where | None, approximate: bool
     ) -> list[list[Hit]]:
         limit = min(MOST, top_k + SPARE)
         hits: dict[int, list[Hit]] = {}
@@ -152,15 +152,6 @@ class MilvusEngine:
             limit = min(MOST, 4 * limit)
         return [hits[number] for number in range(len(queries))]
 
-    def search_tracklets(
-        self, queries: np.ndarray, top_k: int, where: Where | None, *, approximate: bool
-    ) -> list[list[Hit]]:
-        return one_of_each(
-            lambda some, many: self.search(some, many, where, approximate=approximate),
-            queries,
-            top_k,
-        )
-
     def sample(self, count: int) -> np.ndarray:
         rows = self.select(None)
         ids = column(rows, 'id')[column(rows, 'detection') != NOBODY]
@@ -168,7 +159,7 @@ class MilvusEngine:
         return self.people(ids[chosen])[1]
 
     def levels(self, queries: np.ndarray, top_k: int) -> np.ndarray:
-        found = self.search(queries, top_k, None, approximate=False)
+        found = self._search(queries, top_k, None, False)
         return np.array([hits[-1].similarity for hits in found], np.float32)
 
     def replace(self, rows: pa.Table) -> None:
@@ -236,6 +227,16 @@ class MilvusEngine:
                 found.extend(page)
             pages.close()
         return self._table(found, embeddings=embeddings)
+
+    def _with_one_of(self, name: str, numbers: np.ndarray) -> pa.Table:
+        """The rows that count with one of some numbers (n,) in a column, with embeddings."""
+        pa = require_extra('pyarrow', 'milvus')
+        parts = [self._query([one], embeddings=True) for one in among(name, numbers, '[]')]
+        return self._counting(pa.concat_tables([self._table([], embeddings=True), *parts]))
+
+    def _counting(self, rows: pa.Table) -> pa.Table:
+        """Those of some rows that count."""
+        return rows.filter(_among_rows(rows, self._of_frames(column(rows, 'frame_id'))))
 
     def _of_frames(self, frame_ids: np.ndarray) -> pa.Table:
         """The rows of some frames (m,) that count."""
@@ -354,13 +355,9 @@ def _among_rows(rows: pa.Table, others: pa.Table) -> np.ndarray:
 
 
 def _settled(query: np.ndarray, embeddings: np.ndarray, kept: np.ndarray, top_k: int) -> bool:
-    """Whether nobody who was not found can be among the best.
+    """Whether nobody who was not found can be among the ``top_k`` best of a query (D,).
 
-    Args:
-        query: (D,).
-        embeddings: (n, D) of those who were found.
-        kept: (n,) bool who of them counts.
-        top_k: How many are wanted.
+    ``kept`` (n,) tells who of those who were found, with embeddings (n, D), counts.
     """
     similarities = embeddings @ query
     best = np.sort(similarities[kept])[::-1][:top_k]

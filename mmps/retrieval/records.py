@@ -308,20 +308,6 @@ def checked_frame(frame: IndexedFrame, model: ModelTag) -> IndexedFrame:
     return replace(frame, **arrays)
 
 
-def checked_queries(embeddings: np.ndarray, dim: int) -> np.ndarray:
-    """Queries (q, D) float32, also from a single one (D,).
-
-    Raises:
-        ValueError: Another shape, or values that are not finite.
-    """
-    queries = np.atleast_2d(np.asarray(embeddings, np.float32))
-    if queries.ndim != 2 or queries.shape[1] != dim:
-        raise ValueError(f'queries have shape {np.shape(embeddings)}, not (q, {dim})')
-    if not np.isfinite(queries).all():
-        raise ValueError('queries are not finite')
-    return np.ascontiguousarray(queries)
-
-
 def check_description(
     camera: str | None,
     time: float | None,

@@ -188,9 +188,7 @@ def rows_of(frames: Sequence[IndexedFrame], model: ModelTag) -> pa.Table:
 def without_people(rows: pa.Table, frame_ids: np.ndarray) -> pa.Table:
     """Of each of some frames (m,), the row that says that nobody was found in it.
 
-    Args:
-        rows: With embeddings, of these frames among others.
-        frame_ids: The frames.
+    ``rows`` are with embeddings, of these frames among others.
     """
     first = np.unique(column(rows, 'frame_id'), return_index=True)[1]
     rows = rows.take(first[np.isin(column(rows, 'frame_id')[first], frame_ids)])
@@ -220,14 +218,12 @@ def described(
             changes[name] = [value if c else b for c, b in zip(chosen, before, strict=True)]
     if metadata is not UNCHANGED:
         before = rows.column('metadata').to_pylist()
-        packed = {old: _merged(old, metadata) for old in set(before)}
+        packed = {}
+        for old in set(before):
+            entries = unpack_metadata(old) | dict(metadata)
+            packed[old] = pack_metadata({k: v for k, v in entries.items() if v is not None})
         changes['metadata'] = [packed[b] if c else b for c, b in zip(chosen, before, strict=True)]
     return with_checksums(replaced(rows, **changes))
-
-
-def _merged(packed: str, changes: Mapping[str, Value | None]) -> str:
-    entries = {**unpack_metadata(packed), **changes}
-    return pack_metadata({key: value for key, value in entries.items() if value is not None})
 
 
 def completed(rows: pa.Table) -> pa.Table:
@@ -310,6 +306,27 @@ def texts(rows: pa.Table, name: str) -> tuple[np.ndarray, pa.Array]:
     if isinstance(whole, pa.ChunkedArray):
         whole = whole.unify_dictionaries().chunk(0)
     return whole.indices.fill_null(-1).to_numpy(), whole.dictionary
+
+
+def tie_keys(rows: pa.Table, places: np.ndarray) -> list[np.ndarray]:
+    """What sorts the equally similar people at some places (m,): source, frame, detection."""
+    some = rows.select(['source', 'frame', 'detection']).take(places)
+    sources, different = texts(some, 'source')
+    order = np.argsort(np.array(different.to_pylist(), str))
+    return [np.argsort(order)[sources], column(some, 'frame'), column(some, 'detection')]
+
+
+def places_of(wanted: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """Where in ``ids`` (n,), which ascend, each of ``wanted`` (m,) is.
+
+    Raises:
+        KeyError: One is not there.
+    """
+    places = np.searchsorted(ids, wanted)
+    missing = np.append(ids, -1)[places] != wanted
+    if missing.any():
+        raise KeyError(f'the gallery has nobody with id {wanted[missing][0]}')
+    return places
 
 
 def replaced(rows: pa.Table, **columns: object) -> pa.Table:
@@ -400,13 +417,9 @@ def check_rows(
     address: str,
     good: np.ndarray | bool = True,
 ) -> None:
-    """Compare rows that were read with their checksums.
+    """Compare rows (n) that were read, and embeddings (n, D) if they were too, with checksums.
 
-    Args:
-        rows: n rows.
-        embeddings: (n, D), if they were read too.
-        address: Of the gallery, for the message.
-        good: (n,) bool which rows are right in what else the engine has of them.
+    ``good`` (n,) bool tells which rows are right in what else the engine has of them.
 
     Raises:
         DamagedGalleryError: A row is not what was written; the message names the first.

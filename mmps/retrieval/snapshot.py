@@ -15,7 +15,6 @@ import numpy as np
 from mmps.utils.errors import require_extra
 from mmps.utils.files import whole_file
 
-from .engine import places_of
 from .records import DamagedGalleryError
 from .rows import (
     COLUMNS,
@@ -27,6 +26,7 @@ from .rows import (
     column,
     completed,
     embeddings_in,
+    places_of,
     scenes_in,
 )
 
@@ -98,21 +98,19 @@ class Snapshot:
 
     @cached_property
     def _tracklets(self) -> tuple[np.ndarray, np.ndarray]:
-        """Tracklets (p,) of all people, ascending, and their places (p,)."""
-        everywhere = np.arange(len(self.rows))
-        places = everywhere if self.people is None else everywhere[self.people]
-        tracklets = column(self.rows, 'tracklet')[places]
-        order = np.argsort(tracklets, kind='stable')
-        return tracklets[order], places[order]
+        return self._ascending('tracklet')
 
     @cached_property
     def _ids(self) -> tuple[np.ndarray, np.ndarray]:
-        """Ids (p,) of all people, ascending, and their places (p,)."""
+        return self._ascending('id')
+
+    def _ascending(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """A column (p,) of all people, ascending, and their places (p,)."""
         everywhere = np.arange(len(self.rows))
         places = everywhere if self.people is None else everywhere[self.people]
-        ids = column(self.rows, 'id')[places]
-        order = np.argsort(ids)
-        return ids[order], places[order]
+        values = column(self.rows, name)[places]
+        order = np.argsort(values, kind='stable')
+        return values[order], places[order]
 
     def moved(self, present: np.ndarray, added: pa.Table) -> tuple[np.ndarray, np.ndarray]:
         """Find rows that compacting has moved, which need not be read again.
@@ -143,12 +141,7 @@ class Snapshot:
 
 
 def read_snapshot(table: Any, address: str, *, embeddings: bool) -> Snapshot:
-    """All rows of a table.
-
-    Args:
-        table: Of LanceDB, at the version to read.
-        address: Of the gallery, for messages.
-        embeddings: Whether theirs are needed.
+    """All rows of a table of LanceDB, at the version that it is at, of the gallery at an address.
 
     Raises:
         DamagedGalleryError: A row is not what was written. So does :func:`extended`.
@@ -213,13 +206,7 @@ class Scenes:
 
 
 def read_scenes(known: Scenes | None, snapshot: Snapshot, table: Any, address: str) -> Scenes:
-    """The scenes of a snapshot, of which those that are known already are not read again.
-
-    Args:
-        known: Of an earlier snapshot.
-        snapshot: Of the table.
-        table: Of LanceDB.
-        address: Of the gallery, for messages.
+    """The scenes of a snapshot, of which those known of an earlier one are not read again.
 
     Raises:
         DamagedGalleryError: A scene is not what was written.

@@ -1,4 +1,4 @@
-"""Which detections of consecutive frames are one person: tracklets.
+"""Which detections of consecutive frames are one person: tracklets; and who appears often.
 
 A tracklet follows from the rows of a sequence in the order of their times alone. It does not depend
 on which process found them, or on when: an indexing that was interrupted, one by several processes
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,7 +18,7 @@ import numpy as np
 from mmps.evaluation.functional.tracklets import GAP, REMEMBERED, Tracker
 
 from .engine import Engine
-from .records import Appearance, Hit, IndexedFrame, Where
+from .records import Appearance, GalleryError, Hit, IndexedFrame, Where
 from .rows import (
     BOX,
     NOBODY,
@@ -40,7 +41,9 @@ ENOUGH, SHARP = 256.0, 100.0
 """Height in pixels above which a picture gains nothing, and sharpness at which it is half as good
 as it could be."""
 CHUNK = 1000
-"""Frames read at a time."""
+"""Frames, or appearances, read at a time."""
+MOST = 20_000
+"""Appearances that are grouped at once: all pairs are compared."""
 
 
 def picture_quality(
@@ -51,8 +54,7 @@ def picture_quality(
     """How good a picture each detection of a frame is of the person, (n,) float32 in 0..1.
 
     Args:
-        boxes: (n, 4) xyxy in pixels of everybody in the frame.
-        scores: (n,) detection scores.
+        boxes: (n, 4) xyxy in pixels of everybody in the frame, with ``scores`` (n,).
         sharpness: (n,) variance of the Laplacian of each at a height of 128; None: unknown.
     """
     boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
@@ -106,6 +108,61 @@ def appearances_of(rows: pa.Table, embeddings: np.ndarray) -> list[Appearance]:
     ]
 
 
+@dataclass(frozen=True)
+class Recurring:
+    """Appearances that look like one person.
+
+    Attributes:
+        number: 1 for who appears most often, and so on.
+        appearances: By time, as far as it is known.
+        typical: The appearance that is most like all of them.
+        likeness: Mean similarity of two of them, -1..1: the higher, the surer.
+    """
+
+    number: int
+    appearances: tuple[Appearance, ...]
+    typical: Appearance
+    likeness: float
+
+
+def recurring_people(engine: Engine, least: int, where: Where | None) -> list[Recurring]:
+    """See :meth:`mmps.retrieval.Gallery.recurring`."""
+    from sklearn.cluster import HDBSCAN  # takes a second
+
+    if least < 2:
+        raise ValueError(f'{least} appearances make no group; at least 2 do')
+    rows = engine.select(where)
+    tracklets = np.unique(column(rows, 'tracklet')[column(rows, 'detection') != NOBODY])
+    tracklets = tracklets[tracklets != 0]
+    if len(tracklets) > MOST:
+        raise GalleryError(
+            f'{engine.address}: {len(tracklets)} appearances are too many to compare with each '
+            f'other, {MOST} at most; restrict them by camera or time'
+        )
+    if len(tracklets) < least:
+        return []
+    found: list[Appearance] = []
+    for start in range(0, len(tracklets), CHUNK):
+        found += appearances_of(*engine.of_tracklets(tracklets[start : start + CHUNK]))
+    looks = np.stack([one.embedding for one in found])
+    groups = HDBSCAN(min_cluster_size=least, copy=True).fit_predict(looks)
+    members = [np.flatnonzero(groups == group) for group in range(groups.max() + 1)]
+    members.sort(key=lambda places: (-len(places), found[places[0]].id))
+    return [_recurring(n + 1, places, found, looks) for n, places in enumerate(members)]
+
+
+def _recurring(
+    number: int, places: np.ndarray, found: list[Appearance], looks: np.ndarray
+) -> Recurring:
+    alike = looks[places] @ looks[places].T
+    pairs = len(places) * (len(places) - 1)
+    likeness = float((alike.sum() - np.trace(alike)) / pairs)
+    ones = [found[place] for place in places]
+    typical = ones[int(alike.sum(1).argmax())]
+    ones.sort(key=lambda one: (one.first is None, one.first or 0.0, one.source, one.start or 0.0))
+    return Recurring(number, tuple(ones), typical, likeness)
+
+
 def of_hit(one: Appearance, hit: Hit) -> Appearance:
     """An appearance of which a search found this detection."""
     best = hit if hit.id == one.best.id else one.best
@@ -118,11 +175,8 @@ def of_hit(one: Appearance, hit: Hit) -> Appearance:
 class Grouping:
     """Appends frames to a gallery whose people get their tracklets at once, where that is possible.
 
-    What comes out of order, from several processes, or as images is left to :func:`group`.
-
-    Args:
-        engine: Of the gallery.
-        shared: Whether other processes add frames to the same sources.
+    What comes out of order, from several processes (``shared``), or as images is left to
+    :func:`group`.
     """
 
     def __init__(self, engine: Engine, *, shared: bool = False) -> None:
@@ -156,23 +210,15 @@ class Grouping:
         tracker, moments = Tracker(), _moments(rows)
         if len(rows):
             latest = moments >= moments.max() - WINDOW
-            for some in _in_order(self._engine, rows.filter(latest & someone)):
-                tracker.follow(*some.followed, some.tracklets)
+            for frames in _chunks(self._engine, rows.filter(latest & someone)):
+                for some in frames:
+                    tracker.follow(*some.followed, some.tracklets)
             tracker.moment = float(moments.max())
         return tracker
 
 
 def group(engine: Engine, sources: Collection[str] | None = None, *, again: bool = False) -> int:
-    """Join the people of a gallery that have no tracklets yet into tracklets.
-
-    Args:
-        engine: Of the gallery.
-        sources: Only of these, and of images beside them; None: all.
-        again: Also those that have tracklets.
-
-    Returns:
-        How many people got another tracklet than they had.
-    """
+    """See :meth:`mmps.retrieval.Gallery.group`."""
     changed, known = 0, None
     while True:
         rows = engine.select(None)
@@ -270,11 +316,6 @@ def _chunks(engine: Engine, rows: pa.Table) -> Iterator[_Frames]:
     for start in range(0, len(frames), CHUNK):
         for some in engine.frames(frames[start : start + CHUNK], CHUNK):
             yield _Frames(some)
-
-
-def _in_order(engine: Engine, rows: pa.Table) -> Iterator[_Frame]:
-    for frames in _chunks(engine, rows):
-        yield from frames
 
 
 def _moments(rows: pa.Table) -> np.ndarray:
