@@ -11,19 +11,13 @@ if TYPE_CHECKING:
 
 
 def attention_masks(network: TorchNetwork, image: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """The masks that people are embedded through.
+    """The masks (n, h, w) float32 in 0..1, each over its box, that people are embedded through.
 
     With a re-ID network of its own it is that network's attention, else the one that detection
     shares. A mask over channels has no places: where both are used, it is their product's mean over
     channels. Where regions are warped first, the mask is taken back to the box.
 
-    Args:
-        network: The model.
-        image: (h, w, 3) uint8 BGR.
-        boxes: (n, 4) xyxy in its pixels.
-
-    Returns:
-        (n, h, w) float32 in 0..1, each over its box.
+    The image is (h, w, 3) uint8 BGR, the boxes (n, 4) xyxy in its pixels.
 
     Raises:
         ValueError: The model has no attention, or none over places.

@@ -52,16 +52,7 @@ def map_batched(
     """Apply a function to batches of items of the same shape, and yield in the order of the items.
 
     At most ``size * LOOK_AHEAD`` items are held, however many there are. Items that all have the
-    same shape are grouped as they come.
-
-    Args:
-        function: Takes a batch, gives a result for each item.
-        items: Any number, as they come.
-        shape_of: What the items of a batch have in common.
-        size: Items per batch, at most.
-
-    Yields:
-        Each item with its result.
+    same shape are grouped as they come, ``size`` in a batch. Each comes with its result.
     """
     waiting: deque[_Entry] = deque()
     open_batches: dict[Hashable, list[_Entry]] = {}
@@ -117,7 +108,6 @@ def index_files(
         reading: What to read of the files; ``skip`` is filled in.
         batch_size: Images per pass of the network, at most.
         problems: So far; more are added.
-        progress: Whether to show it on the terminal.
         stop: Set to end early; what was read until then is stored.
     """
     start = time.perf_counter()
@@ -155,15 +145,10 @@ def index_live(
     progress: bool,
     stop: threading.Event,
 ) -> IndexReport:
-    """Find the people in streams and cameras as they come, until it is time to stop.
+    """Find the people in streams and cameras as they come, until ``stop`` is set.
 
-    What comes faster than the network finds people is dropped, the oldest first.
-
-    Args:
-        addresses: Of streams and cameras, no two of one name.
-        stop: Set to end; what was read until then is stored.
-
-    The others are those of :func:`index_files`.
+    What comes faster than the network finds people is dropped, the oldest first. No two addresses
+    have the same name. The other arguments are those of :func:`index_files`.
     """
     start = time.perf_counter()
     keep_freed_memory()

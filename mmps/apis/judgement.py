@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from mmps.evaluation.functional import calibrate_pairs
-from mmps.evaluation.functional.calibration import Pictures, labelled_pictures, pairs_by_label
+from mmps.evaluation.functional.calibration import (
+    Pictures,
+    halves,
+    labelled_pictures,
+    pairs_by_label,
+)
 from mmps.utils.errors import UserError
 
 if TYPE_CHECKING:
@@ -23,6 +28,9 @@ if TYPE_CHECKING:
 
 STRANGERS = 0.1
 """The share of strangers that is expected among the hits above the line, at most."""
+
+SEARCHES, TOP_K = 60, 20
+"""Of each half of the people, and hits of each, by which the line is checked."""
 
 Verdict = Literal['found', 'unclear', 'not here']
 
@@ -129,12 +137,8 @@ def calibrate_labelled(
 ) -> Calibration:
     """Count how similar different people of a labelled data set look, and the same ones.
 
-    Args:
-        annotations: Ground truth.
-        predictions: What the model found there.
-        model: Which one it is to be. The length of embeddings is compared; nothing else in
-            predictions says whose they are.
-        score_thr: Detections with lower scores are dropped.
+    The length of embeddings is compared with the model's; nothing else in predictions says whose
+    they are. Detections with scores below ``score_thr`` are dropped.
 
     Raises:
         UserError: The predictions do not fit, or there is too little to count.
@@ -152,20 +156,11 @@ def calibrate_labelled(
         raise UserError(f'the labelled data set: {error}') from error
 
 
-def check_line(
-    pictures: Pictures, *, halvings: int = 20, searches: int = 60, top_k: int = 20, seed: int = 0
-) -> dict[str, float]:
+def check_line(pictures: Pictures, *, halvings: int = 20) -> dict[str, float]:
     """How often the line is right, on half of the people, calibrated on the other half.
 
     Pictures of a half are searched for among those of it in other scenes, once with the pictures
     of the same person and once without.
-
-    Args:
-        pictures: Of labelled people.
-        halvings: How often to draw half of the people.
-        searches: For so many people of each half.
-        top_k: Hits of each search.
-        seed: Of the draws.
 
     Returns:
         Shares 0..1: ``there_found``, a right hit is above the line; ``there_denied``, the answer is
@@ -176,21 +171,19 @@ def check_line(
     Raises:
         ValueError: Half of the people are too few.
     """
-    rng, people = np.random.default_rng(seed), np.unique(pictures.person_ids)
+    rng = np.random.default_rng(0)
     there, absent = [], []
     for _ in range(halvings):
-        half = rng.permutation(people)[: len(people) // 2]
-        chosen = np.isin(pictures.person_ids, half)
-        calibration = calibrate_pairs(pairs_by_label(pictures[chosen])[0], 'labels')
-        others = pictures[~chosen]
-        for query in rng.permutation(len(others.images))[:searches]:
+        half, others = halves(pictures, rng)
+        calibration = calibrate_pairs(pairs_by_label(half)[0], 'labels')
+        for query in rng.permutation(len(others.images))[:SEARCHES]:
             right = others.person_ids == others.person_ids[query]
             elsewhere = others.images != others.images[query]
             similarities = others.embeddings @ others.embeddings[query]
             for rows, among in ((there, elsewhere), (absent, elsewhere & ~right)):
                 if rows is there and not (right & elsewhere).any():
                     continue
-                order = np.flatnonzero(among)[np.argsort(-similarities[among])[:top_k]]
+                order = np.flatnonzero(among)[np.argsort(-similarities[among])[:TOP_K]]
                 judged = Judgement.of_similarities(
                     similarities[order], calibration, int(among.sum())
                 )

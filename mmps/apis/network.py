@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -24,6 +23,7 @@ from mmps.retrieval import ModelTag
 from mmps.utils.errors import UserError
 
 if TYPE_CHECKING:
+    from mmdet.structures import DetDataSample
     from mmengine.config import Config
 
     from mmps.published import PublishedModel
@@ -64,7 +64,7 @@ class Network(Protocol):
         """
 
 
-def read_config(config: str | os.PathLike | Config, options: dict | None = None) -> Config:
+def read_config(config: str | os.PathLike | Config) -> Config:
     """The config of a model that is going to be used.
 
     Raises:
@@ -73,7 +73,7 @@ def read_config(config: str | os.PathLike | Config, options: dict | None = None)
     from mmps.utils.config import load_config, require_entries
 
     if isinstance(config, (str, os.PathLike)):
-        config = load_config(os.fspath(config), options or {})
+        config = load_config(os.fspath(config), {})
     require_entries(config, str(config.filename), ('model', 'test_dataloader'))
     return config
 
@@ -158,23 +158,10 @@ class TorchNetwork(Network):
             mixed = torch.autocast(torch.device(self._device).type, torch.bfloat16)
         with torch.no_grad(), mixed:
             if boxes is None:
-                samples = self.model.test_step(batch)
-                return [
-                    replace(_people(sample.pred_instances), scene=_of(sample, 'scene_embedding'))
-                    for sample in samples
-                ]
+                return [_found(sample) for sample in self.model.test_step(batch)]
             batch = self.model.data_preprocessor(batch)
             samples = self.model.embed(batch['inputs'], batch['data_samples'])
-        return [
-            People(
-                np.asarray(given, np.float32).reshape(-1, 4),
-                np.ones(len(given), np.float32),
-                _array(sample.query_instances.embeddings),
-                scene=_of(sample, 'scene_embedding'),
-                scene_filters=_of(sample.query_instances, 'scene_filters'),
-            )
-            for given, sample in zip(boxes, samples, strict=True)
-        ]
+        return [_described(*pair) for pair in zip(boxes, samples, strict=True)]
 
 
 def needs_checkpoint(model: Mapping[str, Any]) -> bool:
@@ -231,16 +218,26 @@ def _authors_file(config: Config) -> str:
     return f'; its authors have one: {model.weights}' if model and model.weights else ''
 
 
-def _people(instances) -> People:
-    return People(*(_array(instances[key]) for key in ('bboxes', 'scores', 'embeddings')))
+def _found(sample: DetDataSample) -> People:
+    """The people of a predicted sample."""
+    parts = (_of(sample.pred_instances, key) for key in ('bboxes', 'scores', 'embeddings'))
+    return People(*parts, scene=_of(sample, 'scene_embedding'))
 
 
-def _array(tensor) -> np.ndarray:
-    return tensor.float().cpu().numpy()
+def _described(boxes: np.ndarray, sample: DetDataSample) -> People:
+    """The people in given boxes, of a sample that was embedded."""
+    queries = sample.query_instances
+    parts = _of(queries, 'embeddings'), None, _of(sample, 'scene_embedding')
+    return People(*_given(boxes), *parts, _of(queries, 'scene_filters'))
 
 
-def _of(sample, key: str) -> np.ndarray | None:
-    return _array(sample.get(key)) if key in sample else None
+def _given(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes (n, 4) float32 xyxy, and their scores (n,), which are 1."""
+    return np.asarray(boxes, np.float32).reshape(-1, 4), np.ones(len(boxes), np.float32)
+
+
+def _of(sample: Any, key: str) -> np.ndarray | None:
+    return sample.get(key).float().cpu().numpy() if key in sample else None
 
 
 class OnnxNetwork(Network):
@@ -253,10 +250,6 @@ class OnnxNetwork(Network):
         config: Path, or a config that has been read; the one the file was exported with.
         path: The file, written by ``tools/deployment/export_onnx.py``.
         options: See :class:`mmps.deployment.OnnxRuntime`.
-
-    Attributes:
-        tag: Which model it is.
-        model: The model.
 
     Raises:
         UserError: The file is damaged, or was exported with other preprocessing than the config's.
@@ -293,19 +286,9 @@ class OnnxNetwork(Network):
             return []
         batch = self.preprocessing(images, boxes)
         if boxes is None:
-            found = (sample.pred_instances for sample in self.model(**batch))
-            return [
-                People(*(one[key].numpy() for key in ('bboxes', 'scores', 'embeddings')))
-                for one in found
-            ]
-        return [
-            People(
-                np.asarray(given, np.float32).reshape(-1, 4),
-                np.ones(len(given), np.float32),
-                sample.query_instances.embeddings.numpy(),
-            )
-            for given, sample in zip(boxes, self.model.embed(**batch), strict=True)
-        ]
+            return [_found(sample) for sample in self.model(**batch)]
+        pairs = zip(boxes, self.model.embed(**batch), strict=True)
+        return [_described(*pair) for pair in pairs]
 
 
 class OpenVINONetwork(OnnxNetwork):
@@ -352,11 +335,9 @@ class TwoNetworks(Network):
     ) -> TwoNetworks:
         """The networks of a published model, whose files are fetched if they are missing.
 
-        Args:
-            model: One whose parts are both exported.
-            score_thr: People found with a lower score are not embedded, nor those below the model's
-                own threshold.
-            options: For both files: backend, device, threads, precision; None: as the model says.
+        People found with a score below ``score_thr`` are not embedded, nor those below the model's
+        own threshold. Options are for both files: backend, device, threads, precision; None: as the
+        model says.
         """
         config = model.resolved()
         given = {key: value for key, value in options.items() if value is not None}
@@ -375,8 +356,7 @@ class TwoNetworks(Network):
     ) -> list[People]:
         """See :class:`Network`."""
         if boxes is not None:
-            given = [np.asarray(own, np.float32).reshape(-1, 4) for own in boxes]
-            found = [(own, np.ones(len(own), np.float32)) for own in given]
+            found = [_given(own) for own in boxes]
         else:
             found = [
                 (own[: self.max_people], scores[: self.max_people])

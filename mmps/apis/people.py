@@ -71,14 +71,11 @@ class People:
     def plot(
         self, path: str | os.PathLike | None = None, *, image: str | np.ndarray | None = None
     ) -> Image:
-        """Outline the people, numbered from 1 as in :meth:`describe`.
+        """Outline the people, numbered from 1 as in :meth:`describe`, in a picture for notebooks.
 
         Args:
             path: Also write the picture there.
             image: What to draw on, a path or (h, w, 3) uint8 BGR, where it was not kept.
-
-        Returns:
-            A picture that a notebook shows.
 
         Raises:
             ValueError: There is no image to draw on.

@@ -74,11 +74,8 @@ def as_scene(
 ) -> tuple[np.ndarray, tuple[float, float, float, float]]:
     """A person cut out, in the middle of an empty scene and as large as people are there.
 
-    Around them is the mean colour of the image's edge, which is background mostly.
-
-    Args:
-        image: (h, w, 3) uint8.
-        size: Width and height of the scene; None: the image is taken as it is.
+    Around them is the mean colour of the image's edge, which is background mostly. A scene has a
+    width and height; None: the image is taken as it is.
 
     Returns:
         The scene (h, w, 3) uint8, and the person's box xyxy in it.
@@ -109,10 +106,7 @@ class Prepared:
 
 
 class Preprocessing:
-    """Turns images into what the network's own preprocessor takes, as testing does.
-
-    Args:
-        config: Its test pipeline is taken.
+    """Turns images into what the network's own preprocessor takes, as a config's testing does.
 
     Raises:
         UserError: See :func:`test_steps`.
@@ -194,18 +188,12 @@ _NOT_COMPUTED = {
 def model_tag(
     config: Config, model: nn.Module, checkpoint: str | Path | None, name: str | None = None
 ) -> ModelTag:
-    """Name a model by what it computes.
+    """Name a model by what it computes; in words, by config and checkpoint if there is no ``name``.
 
     Two models have the same fingerprint if their weights, the parts of their configs that decide
     what an embedding is, and the preprocessing of their test pipelines are the same, whichever
     files they came from: publishing a checkpoint, or training OIM's table further, changes nothing.
     Of a detector and a re-ID network one behind the other the second alone counts.
-
-    Args:
-        config: With ``model`` and ``test_dataloader``.
-        model: Built from it, holding the weights.
-        checkpoint: For the name; None: there is none.
-        name: Instead of the names of config and checkpoint.
     """
     from mmps.utils.checkpoint import loss_prefixes
 

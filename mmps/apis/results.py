@@ -90,12 +90,8 @@ class SearchResult:
     def plot(self, path: str | os.PathLike | None = None, blur_others: bool = False) -> Image:
         """Draw the query and the hits, cut out of their scenes, with similarity, camera and time.
 
-        Args:
-            path: Also write the picture there.
-            blur_others: Make everything but the query and the hits unrecognisable.
-
-        Returns:
-            A picture that a notebook shows.
+        A picture that a notebook shows; also written to ``path``. ``blur_others`` makes everything
+        but the query and the hits unrecognisable.
         """
         image = as_image(self.query.image)
         if blur_others:
@@ -121,14 +117,9 @@ class SearchResult:
         return [] if judged is None else [f'{judged.chance(rank)} strangers']
 
     def scene(self, rank: int, blur_others: bool = False) -> np.ndarray | None:
-        """The scene of a hit with the person outlined.
+        """The scene of a hit, by its position, with the person outlined, (h, w, 3) uint8 BGR.
 
-        Args:
-            rank: Position in ``hits``.
-            blur_others: As in :meth:`plot`.
-
-        Returns:
-            (h, w, 3) uint8 BGR; None if the file is not there any more, or another one is.
+        None if the file is not there any more, or another one is.
         """
         hit = self.hits[rank]
         scene = self._scene(hit, blur_others)
@@ -137,15 +128,10 @@ class SearchResult:
         return draw_match(scene, np.array(hit.bbox), f'{rank + 1}: {hit.similarity:.2f}')
 
     def save(self, folder: str | os.PathLike, blur_others: bool = False) -> list[Path]:
-        """Write the sheet of :meth:`plot`, and the scene of every hit.
+        """Write the sheet of :meth:`plot`, and the scene of every hit, and list the files.
 
-        Args:
-            folder: Gets ``ranking.png``, ``hit_01.jpg``, ``hit_02.jpg``, ...; those of an earlier
-                search are removed.
-            blur_others: As in :meth:`plot`.
-
-        Returns:
-            The files; a hit whose scene is not there any more has none.
+        The folder gets ``ranking.png``, ``hit_01.jpg``, ``hit_02.jpg``, ...; those of an earlier
+        search are removed. A hit whose scene is not there any more has none.
         """
         remove_pictures(folder, 'hit_*.jpg')
         files = [Path(folder, 'ranking.png')]

@@ -197,14 +197,7 @@ class PersonSearcher:
         return [people[people.scores >= self._score_thr] for people in self.network(images)]
 
     def embed(self, image: ImageLike, boxes: np.ndarray | Sequence) -> np.ndarray:
-        """Embeddings of people whose boxes are known.
-
-        Args:
-            image: A path or an array (h, w, 3) uint8 BGR.
-            boxes: (n, 4) xyxy in pixels of the image.
-
-        Returns:
-            (n, D) float32 of unit norm.
+        """Embeddings (n, D) float32 of unit norm of people whose boxes (n, 4) xyxy are known.
 
         Raises:
             ValueError: A box is empty or outside the image.
@@ -480,11 +473,7 @@ class PersonSearcher:
 def _live_apart(
     sources: Iterable[str | os.PathLike], watch: float | None, shard: tuple[int, int]
 ) -> tuple[list[str], list[str | os.PathLike]]:
-    """Streams and cameras, each once and only those of this process, and the other sources.
-
-    Raises:
-        UserError: They do not go together.
-    """
+    """Streams and cameras, each once and only those of this process, and the other sources."""
     sources = list(sources)
     others = [source for source in sources if not is_live(source)]
     live = list(dict.fromkeys(os.fspath(source) for source in sources if is_live(source)))

@@ -39,11 +39,7 @@ RESULTS = {'train': 'final.pth', 'test': 'predictions.npz', 'evaluate': 'metrics
 class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A published table, to which our numbers are added.
 
-    Attributes:
-        title: Printed above it.
-        metric: Key of the metric that it holds.
-        columns: Names of its columns.
-        rows: For each row one number per column.
+    ``metric`` is the key of what it holds: for each row one number per column.
     """
 
     title: str
@@ -151,7 +147,6 @@ class Run:
     """An experiment with one seed.
 
     Attributes:
-        experiment: Name of the experiment.
         folder: Everything that the run writes.
         config: Its complete config.
         predictions: A file to evaluate instead of training and testing.
@@ -220,7 +215,10 @@ class Run:
         file = self.folder / 'config.py'
         if not file.exists() or not any(self.folder.glob('*.log')):
             return
-        begun, wanted = _flat(load_config(str(file), {}).to_dict()), _flat(self.config.to_dict())
+        begun, wanted = (
+            flattened(load_config(str(file), {}).to_dict()),
+            flattened(self.config.to_dict()),
+        )
         different = [
             f'{key} was {begun.get(key, "absent")!r}, is {wanted.get(key, "absent")!r}'
             for key in sorted(begun.keys() | wanted.keys())
@@ -254,23 +252,20 @@ class Run:
             temporary.symlink_to(target)
 
 
-def _flat(value: Any, key: str = '') -> dict[str, Any]:
+def flattened(value: Any, key: str = '') -> dict[str, Any]:
     """Innermost values of nested dictionaries and lists by dotted key."""
     if not isinstance(value, dict | list | tuple) or not value:
         return {key: value}
     flat = {}
     for name, inner in value.items() if isinstance(value, dict) else enumerate(value):
-        flat |= _flat(inner, f'{key}.{name}' if key else str(name))
+        flat |= flattened(inner, f'{key}.{name}' if key else str(name))
     return flat
 
 
 def make_runs(grid: Grid, folder: Path, options: Mapping[str, Any]) -> list[Run]:
     """The runs of a grid, in order, one folder below ``folder`` each.
 
-    Args:
-        grid: The grid.
-        folder: Folder of the grid.
-        options: Settings to change in every config, after those of the grid.
+    ``options`` change settings in every config, after those of the grid.
 
     Raises:
         UserError: A config is missing or unusable, options do not fit, or a run was begun with
@@ -318,9 +313,6 @@ def work_through(
 
     Returns:
         What failed, in words; the other runs are complete.
-
-    Raises:
-        UserError: GNU make or flock is not installed.
     """
     for program in ('make', 'flock'):
         if shutil.which(program) is None:
@@ -378,16 +370,7 @@ def _listen(
 
 
 def write_report(grid: Grid, runs: Sequence[Run], folder: Path) -> str:
-    """Write ``tables.json``, ``tables.md`` and ``tables.tex`` of what is complete.
-
-    Args:
-        grid: The grid.
-        runs: All of its runs.
-        folder: Where to.
-
-    Returns:
-        The Markdown.
-    """
+    """Write ``tables.json``, ``tables.md`` (given back) and ``tables.tex`` of what is complete."""
     report = _report(grid, runs)
     write_json(folder / 'tables.json', report)
     sections = list(_sections(grid, report))

@@ -11,9 +11,8 @@ frame of a gallery, and the marks of users of the page:
 import argparse
 from typing import TYPE_CHECKING
 
-from mmps.cli.common import add_config_options, run_tool
-from mmps.utils.config import load_config, require_entries
-from mmps.utils.errors import UserError
+from mmps.cli.common import add_config_options, load_test_config, run_tool
+from mmps.utils.errors import UserError, data_errors
 
 if TYPE_CHECKING:
     from mmps.evaluation.functional import Calibration
@@ -59,18 +58,15 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def read_labelled(arguments: argparse.Namespace) -> tuple:
     """Ground truth and predictions of the labelled data set, and the score threshold."""
-    config = load_config(arguments.config, arguments.cfg_options)
-    require_entries(config, arguments.config, ('test_dataloader', 'test_evaluator'))
+    config = load_test_config(arguments)
 
     from mmps.evaluation.functional import load_predictions
     from mmps.formats.from_config import search_protocols, test_annotations
 
-    try:
+    with data_errors():
         score_thr = search_protocols(config, arguments.config).score_thr
         annotations = test_annotations(config)
         return annotations, load_predictions(arguments.predictions, annotations), score_thr
-    except ValueError as error:
-        raise UserError(error) from error
 
 
 def calibrate(gallery: 'Gallery | None', arguments: argparse.Namespace) -> 'Calibration':

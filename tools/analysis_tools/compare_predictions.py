@@ -9,9 +9,8 @@ import argparse
 import glob
 from dataclasses import asdict
 
-from mmps.cli.common import add_resample_argument, config_parser, run_tool
-from mmps.utils.config import load_config, require_entries
-from mmps.utils.errors import UserError
+from mmps.cli.common import add_resample_argument, config_parser, load_test_config, run_tool
+from mmps.utils.errors import data_errors
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -41,8 +40,7 @@ def files_of(pattern: str) -> list[str]:
 
 def main(argv: list[str] | None = None) -> None:
     arguments = parse_arguments(argv)
-    config = load_config(arguments.config, arguments.cfg_options)
-    require_entries(config, arguments.config, ('test_dataloader', 'test_evaluator'))
+    config = load_test_config(arguments)
 
     from mmps.evaluation.functional import compare_results, load_predictions
     from mmps.evaluation.report import comparison_table, verdict
@@ -50,15 +48,12 @@ def main(argv: list[str] | None = None) -> None:
     from mmps.utils.files import write_json
 
     sides = arguments.first, arguments.second
-    try:
+    with data_errors():
         protocols = search_protocols(config, arguments.config)
         annotations = test_annotations(config)
         results = [
-            [
-                protocols.search(annotations, load_predictions(f, annotations))
-                for f in files_of(side)
-            ]
-            for side in sides
+            [protocols.search(annotations, load_predictions(f, annotations)) for f in files]
+            for files in map(files_of, sides)
         ]
         found = compare_results(
             *results,
@@ -67,8 +62,6 @@ def main(argv: list[str] | None = None) -> None:
             seed=arguments.seed,
             units=annotations.query_person_ids if arguments.resample == 'person' else None,
         )
-    except ValueError as error:
-        raise UserError(error) from error
     print(comparison_table(found))
     conclusion = verdict(found['mAP'], *sides, arguments.confidence)
     print(f'\n{conclusion}')

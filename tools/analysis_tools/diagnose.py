@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mmps.cli.common import config_parser, run_tool
-from mmps.utils.config import load_config, require_entries
-from mmps.utils.errors import UserError
+from mmps.cli.common import config_parser, load_test_config, run_tool
+from mmps.utils.errors import UserError, data_errors
 
 SHEET_QUERIES = 8
 """Queries drawn of each sort, as many as fit on one sheet."""
@@ -117,14 +116,13 @@ def save(annotations, loss, arguments, options: dict) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     arguments = parse_arguments(argv)
-    config = load_config(arguments.config, arguments.cfg_options)
-    require_entries(config, arguments.config, ('test_dataloader', 'test_evaluator'))
+    config = load_test_config(arguments)
 
     from mmps.evaluation.functional import load_predictions, with_ground_truth_boxes
     from mmps.evaluation.functional.diagnosis import diagnose_search
     from mmps.formats.from_config import search_protocols, test_annotations
 
-    try:
+    with data_errors():
         protocols = search_protocols(config, arguments.config)
         annotations = test_annotations(config)
         options = ranking_options(protocols, annotations, arguments.key)
@@ -137,8 +135,6 @@ def main(argv: list[str] | None = None) -> None:
         if arguments.key.endswith('_gt_boxes'):
             predictions = with_ground_truth_boxes(annotations, predictions)
         loss = diagnose_search(annotations, predictions, **options)
-    except ValueError as error:
-        raise UserError(error) from error
     print_table(loss, arguments.key)
     lonely = annotations.num_queries - len(np.unique(loss.queries))
     if lonely:

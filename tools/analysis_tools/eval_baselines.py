@@ -8,9 +8,8 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from mmps.cli.common import config_parser, run_tool
-from mmps.utils.config import load_config, require_entries
-from mmps.utils.errors import UserError
+from mmps.cli.common import config_parser, load_test_config, run_tool
+from mmps.utils.errors import UserError, data_errors
 
 COLUMNS = {
     'mAP': 'search/mAP',
@@ -84,15 +83,12 @@ def markdown(rows: dict[str, dict]) -> str:
 def main(argv: list[str] | None = None) -> None:
     arguments = parse_arguments(argv)
     files = named_files(arguments.predictions)
-    config = load_config(arguments.config, arguments.cfg_options)
-    require_entries(config, arguments.config, ('test_dataloader', 'test_evaluator'))
+    config = load_test_config(arguments)
 
     from mmps.utils.files import write_json
 
-    try:
+    with data_errors():
         rows = dict(evaluate(config, arguments.config, files))
-    except ValueError as error:
-        raise UserError(error) from error
     print(markdown(rows))
     if arguments.out:
         write_json(arguments.out, rows)

@@ -8,9 +8,8 @@ predictions file of each split on that split's test set, all with the options of
 import argparse
 from pathlib import Path
 
-from mmps.cli.common import config_parser, run_tool
-from mmps.utils.config import load_config, require_entries
-from mmps.utils.errors import UserError
+from mmps.cli.common import config_parser, load_test_config, run_tool
+from mmps.utils.errors import UserError, data_errors
 
 PLACE = '{split}'
 
@@ -30,11 +29,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 def find_predictions(pattern: str, splits: list[int]) -> dict[int, Path]:
-    """The predictions file of each split.
-
-    Raises:
-        UserError: The pattern has no place for a number, or a file is missing.
-    """
+    """The predictions file of each split."""
     if PLACE not in pattern:
         raise UserError(
             f'{pattern} has no {PLACE} in it; every split has a test set and a predictions file of '
@@ -67,11 +62,7 @@ def set_classic(config, path: str) -> None:
 
 
 def choose_splits(config, wanted: list[int] | None) -> list[int]:
-    """The splits to evaluate.
-
-    Raises:
-        UserError: Fewer than two, one twice, or one that the data set does not have.
-    """
+    """The splits to evaluate: at least two, each once."""
     from mmps.formats import scene_files
     from mmps.formats.cuhk03 import count_classic_splits
 
@@ -87,8 +78,7 @@ def choose_splits(config, wanted: list[int] | None) -> list[int]:
 
 def main(argv: list[str] | None = None) -> None:
     arguments = parse_arguments(argv)
-    config = load_config(arguments.config, arguments.cfg_options)
-    require_entries(config, arguments.config, ('test_dataloader', 'test_evaluator'))
+    config = load_test_config(arguments)
     set_classic(config, arguments.config)
 
     from tqdm import tqdm
@@ -99,7 +89,7 @@ def main(argv: list[str] | None = None) -> None:
     from mmps.utils.files import write_json
 
     found = {}
-    try:
+    with data_errors():
         protocols = search_protocols(config, arguments.config)
         splits = choose_splits(config, arguments.splits)
         files = find_predictions(arguments.predictions, splits)
@@ -107,16 +97,11 @@ def main(argv: list[str] | None = None) -> None:
             config.test_dataloader.dataset.classic_split = split
             annotations = test_annotations(config)
             found[split] = protocols(annotations, load_predictions(path, annotations))
-    except ValueError as error:
-        raise UserError(error) from error
     summary = summarise_splits(found)
     print(means_table(summary))
     print(f'\nmean and standard deviation of {len(found)} splits')
     if arguments.out:
-        write_json(
-            arguments.out,
-            {'mean': summary.mean, 'deviation': summary.deviation, 'splits': found},
-        )
+        write_json(arguments.out, {**vars(summary), 'splits': found})
 
 
 if __name__ == '__main__':
