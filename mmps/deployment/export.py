@@ -1,13 +1,11 @@
 """A trained model to one ONNX file."""
 
-from __future__ import annotations
-
 import copy
 import logging
 import math
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -26,7 +24,7 @@ from mmps.deployment.runtimes import INPUTS, OUTPUTS, ModelFile
 from mmps.models.backbones.densenet import DenseBlock
 from mmps.models.detectors import PersonSearch
 from mmps.models.layers.fast import RegionAlign
-from mmps.models.necks.stn import STN, SpatialTransformer
+from mmps.models.necks.stn import SpatialTransformer
 from mmps.models.roi_heads import SequentialRoIHead
 from mmps.utils.errors import UserError, require_extra
 
@@ -198,31 +196,10 @@ class _AdaptiveAvgPool(nn.Module):
         return ((cells >= start) & (cells < end)).to(x.dtype) / (end - start)
 
 
-class _SpatialTransformer(nn.Module):
-    """:class:`SpatialTransformer`; in float32, for few runtimes sample in float64."""
-
-    def __init__(self, transformer: SpatialTransformer):
-        super().__init__()
-        self.transformer = transformer
-
-    def theta(self, x: Tensor) -> Tensor:
-        return self.transformer.theta(x)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        theta = self.theta(x)
-        return _warp(x, theta), theta
-
-
-class _STN(STN):
-    """:class:`STN` with the traceable form above."""
-
-    def __init__(self, neck: STN):
-        nn.Module.__init__(self)
-        self.transformer = neck.transformer
-
-    def warp(self, inputs: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], Tensor]:
-        theta = self.transformer.theta(inputs[0])
-        return tuple(_warp(x, theta) for x in inputs), theta
+def _in_float32(transformer: SpatialTransformer) -> SpatialTransformer:
+    """Few runtimes sample in float64."""
+    transformer.warp = _warp
+    return transformer
 
 
 def _warp(x: Tensor, theta: Tensor) -> Tensor:
@@ -241,8 +218,7 @@ _TRACEABLE: dict[type[nn.Module], Callable[[nn.Module], nn.Module]] = {
     RegionAlign: _Align,
     DenseBlock: _DenseBlock,
     nn.AdaptiveAvgPool2d: _AdaptiveAvgPool,
-    SpatialTransformer: _SpatialTransformer,
-    STN: _STN,
+    SpatialTransformer: _in_float32,
 }
 
 
@@ -250,10 +226,8 @@ class ExportablePersonSearch(nn.Module):
     """Images and boxes in, people and embeddings out: :meth:`PersonSearch.predict` in tensors.
 
     Everything with weights is the model's own. What stands between is written for whole batches,
-    without decisions that depend on the data, which a trace would freeze.
-
-    Args:
-        model: The model, which is left as it is.
+    without decisions that depend on the data, which a trace would freeze. The model is left as it
+    is.
 
     Raises:
         UserError: The model has a part that cannot be exported; the message names its key.
@@ -472,16 +446,29 @@ def write_onnx(model: PersonSearch, path: str | os.PathLike, file: ModelFile) ->
     """Write the whole model; any number of images and boxes of any size.
 
     PyTorch's exporter by tracing is used. Its newer one, by symbolic shapes, takes 50 s of CPU time
-    for the smallest model of the tests, where tracing takes 2 s.
-
-    Args:
-        model: In evaluation mode, on the CPU.
-        path: A new file.
-        file: What it says about itself.
+    for the smallest model of the tests, where tracing takes 2 s. The model is on the CPU; ``file``
+    is what the file says about itself.
 
     Raises:
-        UserError: The model has a part that cannot be exported.
-        ImportError: onnx is not installed.
+        UserError: The model has a part that cannot be exported, or onnx is not installed.
+    """
+    network = ExportablePersonSearch(model)
+    trace(network, _example(file), path, INPUTS, OUTPUTS, DYNAMIC)
+    file.write(path)
+
+
+def trace(
+    network: nn.Module,
+    example: tuple[Tensor, ...],
+    path: str | os.PathLike,
+    inputs: Iterable[str],
+    outputs: Iterable[str],
+    dynamic: Mapping[str, Mapping[int, str]],
+) -> None:
+    """Write a :func:`traceable` network as ONNX, as it computes an example.
+
+    Raises:
+        UserError: It cannot be exported, or onnx is not installed.
     """
     require_extra('onnx', 'export')
     register_onnx_forms()
@@ -490,12 +477,12 @@ def write_onnx(model: PersonSearch, path: str | os.PathLike, file: ModelFile) ->
         warnings.simplefilter('ignore')
         try:
             torch.onnx.export(
-                ExportablePersonSearch(model).eval(),
-                _example(file),
+                network.eval(),
+                example,
                 os.fspath(path),
-                input_names=list(INPUTS),
-                output_names=list(OUTPUTS),
-                dynamic_axes=DYNAMIC,
+                input_names=list(inputs),
+                output_names=list(outputs),
+                dynamic_axes=dict(dynamic),
                 opset_version=OPSET,
                 dynamo=False,
             )
@@ -505,7 +492,6 @@ def write_onnx(model: PersonSearch, path: str | os.PathLike, file: ModelFile) ->
                 raise
             reason = str(error).splitlines()[-1].strip('().')
             raise UserError(f'this model cannot be exported to ONNX: {reason}') from error
-    file.write(path)
 
 
 def _example(file: ModelFile) -> tuple[Tensor, ...]:
@@ -532,11 +518,7 @@ def write_int8(
 
     Weights get 7 bits: the products of 8 saturate on CPUs without VNNI.
 
-    Args:
-        path: What :func:`write_onnx` wrote.
-        out: A new file.
-        preprocess: Of the model.
-        images: (h, w, 3) uint8 BGR, from which the range of each activation is taken.
+    Ranges of the activations are those in ``images``, (h, w, 3) uint8 BGR.
     """
     require_extra('onnxruntime', 'export')
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static

@@ -1,11 +1,8 @@
 """A detector and a re-ID network to an ONNX file each, and a file that names both."""
 
-from __future__ import annotations
-
 import copy
 import hashlib
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +10,9 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from mmps.deployment.export import OPSET, register_onnx_forms, traceable
+from mmps.deployment.export import trace, traceable
 from mmps.models.detectors import TwoStepPersonSearch
-from mmps.utils.errors import UserError, require_extra
+from mmps.utils.errors import UserError
 from mmps.utils.files import whole_file
 
 
@@ -27,7 +24,7 @@ class ExportableDetector(nn.Module):
     Args:
         detector: With a head that predicts at every place of its maps, such as RTMDet's.
         label: Of people.
-        score_thr: Least score that counts.
+        score_thr: Least score.
 
     Raises:
         UserError: The detector is of another kind.
@@ -89,34 +86,21 @@ def write_two_step(
 
     The last stands where the name of a published model stands (:mod:`mmps.published`).
 
-    Args:
-        model: In evaluation mode, on the CPU; neither part exported already.
-        out: ``NAME.yml``.
-        title: What it is.
-        fingerprint: Of the model.
-
-    Returns:
-        The three files.
+    The model is on the CPU, neither part exported already; ``out`` is ``NAME.yml``.
 
     Raises:
-        UserError: A part cannot be exported; the message names it.
-        ImportError: onnx is not installed.
+        UserError: A part cannot be exported; the message names it. Or onnx is not installed.
     """
-    require_extra('onnx', 'export')
     detector_file, reid_file = (out.with_suffix(f'.{part}.onnx') for part in ('detector', 'reid'))
     how = _detector_input(model)
     detector = ExportableDetector(model.detector, model.person_label, model.score_thr)
     width, height = how['input_size']
     with whole_file(detector_file) as one, whole_file(reid_file) as other:
-        _write(detector, torch.rand(1, 3, height, width), one, ['dets', 'labels'], {})
-        crops = torch.rand(2, 3, *model.crop_size)
-        _write(
-            copy.deepcopy(model.reid),
-            crops,
-            other,
-            ['embeddings'],
-            dict(crops={0: 'n'}, embeddings={0: 'n'}),
-        )
+        image, axes = torch.rand(1, 3, height, width), dict.fromkeys(('dets', 'labels'), {1: 'n'})
+        trace(traceable(detector), (image,), one, ['image'], axes, axes)
+        crops, axes = torch.rand(2, 3, *model.crop_size), dict(crops={0: 'n'}, embeddings={0: 'n'})
+        reid = traceable(copy.deepcopy(model.reid))
+        trace(reid, (crops,), other, ['crops'], ['embeddings'], axes)
     parts = dict(
         detector=dict(type='ExportedDetector', path=detector_file.name, output='dets', **how),
         reid=dict(
@@ -144,29 +128,6 @@ def write_two_step(
     with whole_file(out) as temporary:
         temporary.write_text(yaml.safe_dump(entry, sort_keys=False))
     return [out, detector_file, reid_file]
-
-
-def _write(
-    network: nn.Module, example: Tensor, path: Path, outputs: Sequence[str], axes: Mapping
-) -> None:
-    register_onnx_forms()
-    single = len(example) == 1
-    names = 'image' if single else 'crops'
-    if single:
-        axes = {'dets': {1: 'n'}, 'labels': {1: 'n'}}
-    with warnings.catch_warnings(), torch.no_grad():
-        # Of its being the older exporter, see export.py, and of shapes that are fixed.
-        warnings.simplefilter('ignore')
-        torch.onnx.export(
-            traceable(network).eval(),
-            (example,),
-            str(path),
-            input_names=[names],
-            output_names=list(outputs),
-            dynamic_axes=dict(axes),
-            opset_version=OPSET,
-            dynamo=False,
-        )
 
 
 def _detector_input(model: TwoStepPersonSearch) -> dict[str, Any]:

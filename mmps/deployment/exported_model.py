@@ -1,20 +1,18 @@
 """Exported models where PyTorch ones are expected: in tests, searches and comparisons."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from mmdet.structures import DetDataSample, SampleList
-from mmengine.model import BaseModel
+from mmengine.model import BaseModel, stack_batch
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from mmps.deployment.runtimes import ModelFile, OnnxRuntime, OpenVINORuntime, Runtime
 from mmps.deployment.two_files import DetectorFile, ReIDFile
+from mmps.models.detectors.person_search import scale_of
 from mmps.registry import MODELS
 
 Preprocess = Callable[[Sequence[np.ndarray], Sequence[np.ndarray]], dict[str, list]]
@@ -44,13 +42,7 @@ class ExportedPersonSearch(BaseModel):
     def forward(
         self, inputs: list[Tensor], data_samples: SampleList, mode: str = 'predict'
     ) -> SampleList:
-        """Adds what :meth:`PersonSearch.predict` adds.
-
-        Args:
-            inputs: Images ``(3, h, w)`` uint8, as a data loader gives them.
-            data_samples: One per image.
-            mode: ``predict``; there is nothing else.
-        """
+        """Adds what :meth:`PersonSearch.predict` adds, to images ``(3, h, w)`` uint8."""
         if mode != 'predict':
             raise ValueError(f'mode={mode!r}: an exported model only predicts')
         return self._predict(inputs, data_samples, detect=True)
@@ -69,7 +61,7 @@ class ExportedPersonSearch(BaseModel):
         for i, sample in enumerate(samples if detect else ()):
             bboxes, scores, own = (values[index == i] for values in people)
             sample.pred_instances = InstanceData(
-                bboxes=bboxes / _scale(sample),
+                bboxes=bboxes / scale_of(sample, bboxes),
                 scores=scores,
                 labels=torch.zeros(len(scores), dtype=torch.int64),
                 embeddings=own,
@@ -86,12 +78,8 @@ class ExportedDetector(nn.Module):
 
     def __init__(self, **options) -> None:
         super().__init__()
-        self._file = DetectorFile(**options)
-        self.file_digest = self._file.digest
-
-    def find(self, images: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
-        """See :class:`DetectorFile`."""
-        return self._file.find(images)
+        file = DetectorFile(**options)
+        self.file_digest, self.find = file.digest, file.find
 
 
 @MODELS.register_module()
@@ -103,12 +91,8 @@ class ExportedReID(nn.Module):
 
     def __init__(self, **options) -> None:
         super().__init__()
-        self._file = ReIDFile(**options)
-        self.file_digest = self._file.digest
-
-    def embed_crops(self, crops: np.ndarray) -> np.ndarray:
-        """See :class:`ReIDFile`."""
-        return self._file.embed_crops(crops)
+        file = ReIDFile(**options)
+        self.file_digest, self.embed_crops = file.digest, file.embed_crops
 
 
 def network_inputs(
@@ -116,10 +100,10 @@ def network_inputs(
 ) -> dict[str, np.ndarray]:
     """What the graph of :class:`ExportablePersonSearch` takes; see there."""
     given = [(i, part) for i, sample in enumerate(data_samples) for part in _annotated(sample)]
-    boxes = [part.bboxes * _scale(data_samples[i]) for i, part in given]
+    boxes = [part.bboxes * scale_of(data_samples[i], part.bboxes) for i, part in given]
     images = np.repeat([i for i, _ in given], [len(rows) for rows in boxes])
     return dict(
-        images=_stacked(inputs, size_divisor),
+        images=stack_batch(inputs, size_divisor).permute(0, 2, 3, 1).contiguous().numpy(),
         sizes=np.array([image.shape[-2:] for image in inputs], np.int64),
         boxes=torch.cat([torch.zeros(0, 4), *boxes]).numpy(),
         box_images=images.astype(np.int64),
@@ -129,19 +113,3 @@ def network_inputs(
 
 def _annotated(sample: DetDataSample) -> list[InstanceData]:
     return [sample.get(key) for key in ('gt_instances', 'query_instances') if key in sample]
-
-
-def _scale(sample: DetDataSample) -> Tensor:
-    """Input pixels per original pixel, for boxes xyxy."""
-    return torch.tensor(sample.scale_factor, dtype=torch.float32).repeat(2)
-
-
-def _stacked(images: Sequence[Tensor], divisor: int) -> np.ndarray:
-    """Images ``(3, h, w)`` to ``(b, h, w, 3)``, padded on the right and below."""
-    height, width = (
-        -(-max(image.shape[axis] for image in images) // divisor) * divisor for axis in (1, 2)
-    )
-    padded = [
-        F.pad(image, (0, width - image.shape[2], 0, height - image.shape[1])) for image in images
-    ]
-    return torch.stack(padded).permute(0, 2, 3, 1).contiguous().numpy()

@@ -1,14 +1,11 @@
 """Whether an exported file finds and embeds the people that PyTorch finds and embeds."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from mmdet.structures import SampleList
 from mmengine.structures import InstanceData
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
@@ -72,6 +69,7 @@ NEAR = 20.0
 """Pixels by which boxes of one person may differ at most to be compared."""
 
 
+@torch.no_grad()
 def compare(
     model: nn.Module,
     exported: nn.Module,
@@ -85,7 +83,8 @@ def compare(
     for batch in _batches(images):
         boxes = [np.float32(GIVEN) * np.tile(image.shape[1::-1], 2) for image in batch]
         inputs = preprocess(batch, boxes)
-        ours, theirs = (_predict(network, inputs) for network in (model, exported))
+        networks = (model, exported)
+        ours, theirs = (network.test_step(copy.deepcopy(inputs)) for network in networks)
         for one, other in zip(ours, theirs, strict=True):
             given = one.query_instances.embeddings, other.query_instances.embeddings
             given_cosine = min(given_cosine, _cosines(*given).min().item())
@@ -108,11 +107,6 @@ def _batches(images: Sequence[np.ndarray]) -> Iterator[list[np.ndarray]]:
             batch.append(np.ascontiguousarray(image[:rows, :columns]))
         yield batch
         start, turn = start + len(batch), turn + 1
-
-
-def _predict(network: nn.Module, inputs: dict) -> SampleList:
-    with torch.no_grad():
-        return network.test_step(copy.deepcopy(inputs))
 
 
 def _matched(one: InstanceData, other: InstanceData) -> Iterator[tuple[float, float, float]]:

@@ -10,15 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from mmps.retrieval import ModelTag
 from mmps.utils.errors import UserError, require_extra
-
-if TYPE_CHECKING:
-    pass
 
 INPUTS = ('images', 'sizes', 'boxes', 'box_images', 'detect')
 OUTPUTS = ('people_images', 'people_boxes', 'people_scores', 'people_embeddings', 'box_embeddings')

@@ -1,7 +1,5 @@
 """A detector and a re-ID network in files of their own, as others export and publish them."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections.abc import Sequence
