@@ -1,7 +1,5 @@
 """Mixed precision: which machine can have which, and what switches it on."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,11 +17,7 @@ _CPU_FLAGS = {'avx512_bf16', 'amx_bf16', 'bf16'}
 
 
 def set_amp(config: Config, dtype: str) -> None:
-    """Switch the optimizer wrapper of a config to mixed precision.
-
-    Args:
-        config: Changed in place.
-        dtype: ``float16`` or ``bfloat16``.
+    """Switch the optimizer wrapper of a config to ``float16`` or ``bfloat16``, in place.
 
     Raises:
         UserError: The machine does not have it, or the config's wrapper is a special one.
@@ -96,9 +90,6 @@ class BFloat16OptimWrapper(OptimWrapper):
 
     mmengine's ``AmpOptimWrapper`` refuses CPUs, and scales losses. bfloat16 has the range of
     float32, so that gradients do not vanish and nothing has to be scaled.
-
-    Args:
-        kwargs: See mmengine's ``OptimWrapper``.
     """
 
     @contextmanager

@@ -34,8 +34,7 @@ class DivergenceHook(Hook):
     fail where the loss did not.
 
     All ranks stop in the same step, each knowing what any of them found. Costs one number exchanged
-    per step between several ranks, and nothing on one: mmengine has brought the loss to the host
-    for its log.
+    per step between several ranks: mmengine has brought the loss to the host for its log.
 
     Args:
         explosion_factor: A loss above this many times the median of the last ``window`` ones (at
@@ -72,14 +71,6 @@ class DivergenceHook(Hook):
         if self._saves_now(runner):
             self._check_weights(runner)
 
-    def after_train_epoch(self, runner: Runner) -> None:
-        """Looks at the weights before the checkpoint and the validation of the epoch."""
-        self._check_weights(runner)
-
-    def before_val(self, runner: Runner) -> None:
-        """Looks at the weights before a validation, after which the best may be saved."""
-        self._check_weights(runner)
-
     def _judge(self, terms: dict[str, float]) -> str:
         invalid = [key for key, value in terms.items() if not math.isfinite(value)]
         if invalid:
@@ -111,6 +102,8 @@ class DivergenceHook(Hook):
         named = f'{", ".join(invalid[:3])}{", ..." if len(invalid) > 3 else ""}'
         self._stop_if_any(runner, named and f'weights not finite: {named}', {})
 
+    after_train_epoch = before_val = _check_weights  # before a checkpoint may be written
+
     def _stop_if_any(
         self,
         runner: Runner,
@@ -118,15 +111,12 @@ class DivergenceHook(Hook):
         terms: dict[str, float],
         data_batch: dict | None = None,
     ) -> None:
-        if get_world_size() > 1:
-            found = torch.tensor(float(bool(problem)))
-            all_reduce(found)
-            if not found:
-                return
-        elif not problem:
+        found = torch.tensor(float(bool(problem)))
+        all_reduce(found)
+        if not found:
             return
         report = self._report(problem, terms, data_batch) if problem else ''
-        reports = ''.join(all_gather_object(report) if get_world_size() > 1 else [report])
+        reports = ''.join(all_gather_object(report))
         message = (
             f'training stopped at iteration {runner.iter + 1}, epoch {runner.epoch + 1}:'
             f'\n{reports}{_advice(runner)}'

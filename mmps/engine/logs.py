@@ -1,7 +1,5 @@
 """Hooks that add to the log of a run, and the record of what it was made with."""
 
-from __future__ import annotations
-
 import logging
 import shlex
 import socket
@@ -60,13 +58,7 @@ class DataTimeHook(Hook):
         self.warn_above = warn_above
         self._lines = 0
 
-    def after_train_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: dict | None = None,
-        outputs: dict | None = None,
-    ) -> None:
+    def after_train_iter(self, runner: Runner, batch_idx: int, *args, **kwargs) -> None:
         """Puts ``data_share`` where mmengine's logger finds it."""
         steps = steps_to_log(runner, batch_idx)
         if not steps:
@@ -97,13 +89,7 @@ class OIMStatisticsHook(Hook):
 
     priority = BEFORE_LOGGER
 
-    def after_train_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: dict | None = None,
-        outputs: dict | None = None,
-    ) -> None:
+    def after_train_iter(self, runner: Runner, batch_idx: int, *args, **kwargs) -> None:
         """Puts the statistics where mmengine's logger finds them, on all ranks alike."""
         if not steps_to_log(runner, batch_idx):
             return

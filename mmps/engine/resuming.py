@@ -1,8 +1,8 @@
 """Complete checkpoints, and resumed trainings that end with the same bits."""
 
+import itertools
 import os
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,6 @@ from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook, EMAHook, Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
-from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmps.registry import HOOKS
@@ -80,20 +79,15 @@ class ResumedValidationHook(Hook):
         loop._decide_current_val_interval()
         if done >= loop.val_begin and (done % loop.val_interval == 0 or done == end):
             runner.logger.info(f'Resumed after {unit} {done}: its validation may not have ended')
-            self._restore(runner, by_epoch)
+            # what the resumed checkpoint's training left behind, for the best checkpoint
+            hub.update_info('iter', loop.iter - 1)
+            if by_epoch:
+                hub.update_info('epoch', loop.epoch - 1)
+            for hook in runner.hooks:
+                if isinstance(hook, CheckpointHook):
+                    # without it, the checkpoint that turns out the best would not be written again
+                    hook.last_ckpt = hub.runtime_info.get('last_ckpt')
             runner.val_loop.run()
-
-    @staticmethod
-    def _restore(runner: Runner, by_epoch: bool) -> None:
-        """Sets what the resumed checkpoint's training left behind, for the best checkpoint."""
-        hub, loop = runner.message_hub, runner.train_loop
-        hub.update_info('iter', loop.iter - 1)
-        if by_epoch:
-            hub.update_info('epoch', loop.epoch - 1)
-        for hook in runner.hooks:
-            if isinstance(hook, CheckpointHook):
-                # without it, the checkpoint that turns out the best would not be written again
-                hook.last_ckpt = hub.runtime_info.get('last_ckpt')
 
 
 @HOOKS.register_module()
@@ -128,26 +122,14 @@ class MeanStatisticsHook(Hook):
     that ``EMAHook`` keeps.
     """
 
-    def after_train_epoch(self, runner: Runner) -> None:
-        """Averages them before a checkpoint is written."""
-        self._average(runner)
-
-    def before_val_epoch(self, runner: Runner) -> None:
-        """Averages them where validation comes within an epoch."""
-        self._average(runner)
-
-    @staticmethod
-    def _average(runner: Runner) -> None:
+    def _average(self, runner: Runner) -> None:
         averaged = [hook.ema_model for hook in runner.hooks if isinstance(hook, EMAHook)]
         for model in (runner.model, *averaged):
-            all_reduce_params(_running_statistics(model), op='mean')
+            norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
+            statistics = [(n.running_mean, n.running_var) for n in norms if n.track_running_stats]
+            all_reduce_params(itertools.chain(*statistics), op='mean')
 
-
-def _running_statistics(model: nn.Module) -> Iterator[Tensor]:
-    for module in model.modules():
-        if isinstance(module, _BatchNorm) and module.track_running_stats:
-            yield module.running_mean
-            yield module.running_var
+    after_train_epoch = before_val_epoch = _average  # a validation may come within an epoch
 
 
 class AtomicLocalBackend(LocalBackend):
