@@ -5,8 +5,6 @@ that the model needs, is refused as a whole: weights that fit in part compute so
 nothing shows it.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re
@@ -46,11 +44,6 @@ def published_weights(content: Any) -> dict[str, Tensor] | None:
 
 def convert(weights: Mapping[str, Tensor], family: Family, path: str) -> dict[str, Tensor]:
     """The weights under mmps's names; those in half precision as float32.
-
-    Args:
-        weights: Under their published names.
-        family: Whose they are.
-        path: For messages.
 
     Raises:
         CheckpointError: There are keys that no rule knows, two that go to the same place, or two
@@ -119,10 +112,7 @@ def load_local(filename: str, map_location: Any = None) -> Any:
 def check_method(model: Mapping[str, Any], state: Mapping[str, Tensor], path: str) -> None:
     """Raise `CheckpointError` where published weights fit a model and are of another method.
 
-    Args:
-        model: Config of the model.
-        state: The weights, as :func:`~mmps.utils.checkpoint.load_state_dict` gives them.
-        path: Where they are from.
+    ``state`` comes from :func:`~mmps.utils.checkpoint.load_state_dict`.
     """
     method = getattr(state, 'published', '').partition('_')[0]
     expected = next((family.per_cell for family in FAMILIES if family.method == method), None)
@@ -154,10 +144,7 @@ def convert_file(
 ) -> Converted:
     """Write a published file as a checkpoint of mmps, which holds its config.
 
-    Args:
-        path: The file of its authors.
-        out: The checkpoint to write.
-        dataset: ``prw`` or ``cuhk-sysu``; None: as many identities as the file knows say which.
+    Without ``dataset``, ``prw`` or ``cuhk-sysu``, the number of identities in the file says which.
 
     Raises:
         FileNotFoundError: There is no such file.

@@ -4,8 +4,6 @@ A :class:`Family` says for every key of its files what it is called here, that i
 key holds, or that nobody uses it.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -93,8 +91,8 @@ def person_first(weights: Tensor) -> Tensor:
 
 
 def as_linear(weights: Tensor) -> Tensor:
-    """Of a 1 x 1 convolution ``(out, in, 1, 1)`` the linear layer of its cells."""
-    return weights.flatten(1)
+    """A linear layer, of which a 1 x 1 convolution ``(out, in, 1, 1)`` is the same on cells."""
+    return weights.flatten(1) if weights.ndim == 4 else weights
 
 
 RPN = (
@@ -113,20 +111,18 @@ def linear_norm(published: str, name: str, change: Change | None = None) -> tupl
     )
 
 
-def embedding(stage: int, maps: Iterable[str], published: str = 'embedding_head') -> tuple:
+MAPS = ('feat_res4', 'feat_res5')
+
+
+def embedding(stage: int, maps: Iterable[str] = MAPS, published: str = 'embedding_head') -> tuple:
     """Norm-aware embedding of these maps, in a stage."""
     head = f'roi_head.stages.{stage}.reid_head'
     found: tuple[Rule, ...] = ()
     for number, name in enumerate(maps):
         there = rf'roi_heads\.{published}\.projectors\.{name}'
         linear, norm = linear_norm(there, f'{head}.projections.{number}')
-        # Of cells it is a convolution.
-        found += Rule(linear.pattern, linear.name, _flat_if_convolution), norm
+        found += Rule(linear.pattern, linear.name, as_linear), norm
     return *found, Rule(rf'roi_heads\.{published}\.rescaler\.', f'{head}.length_norm.')
-
-
-def _flat_if_convolution(weights: Tensor) -> Tensor:
-    return as_linear(weights) if weights.ndim == 4 else weights
 
 
 def tables(stage: int, published: str = 'reid_loss') -> tuple[Rule, ...]:
@@ -168,7 +164,7 @@ NAE = (
     # Made, saved and never called.
     Rule(r'roi_heads\.box_predictor\.cls_score\.'),
     *norm_aware_box(0),
-    *embedding(0, ('feat_res4', 'feat_res5')),
+    *embedding(0),
     *tables(0),
 )
 NAE_MARKS = (r'roi_heads\.box_predictor\.cls_score\.', r'roi_heads\.embedding_head\.projectors\.')
@@ -180,11 +176,13 @@ def renamed(there: str, here: str, pairs: Iterable[tuple[str, str]]) -> tuple[Ru
     return tuple(Rule(there + published, here + name) for published, name in pairs)
 
 
-def sequential(regions: Callable[[int, str], Iterable[Rule]]) -> tuple[Rule, ...]:
-    """What SeqNet and its forks have in common but stem, tables and embedding.
+def sequential(
+    regions: Callable[[int, str], Iterable[Rule]] = lambda *stage: (region(*stage),),
+    maps: Iterable[str] = MAPS,
+) -> tuple[Rule, ...]:
+    """What SeqNet and its forks have in common but the stem.
 
-    Args:
-        regions: Gives the rules of a stage's region network by its number and published name.
+    ``regions`` gives the rules of a stage's region network by its number and published name.
     """
     return (
         *RPN,
@@ -192,6 +190,8 @@ def sequential(regions: Callable[[int, str], Iterable[Rule]]) -> tuple[Rule, ...
         *first_stage(),
         *regions(1, 'reid_head'),
         *norm_aware_box(1),
+        *embedding(1, maps),
+        *tables(1),
     )
 
 
@@ -291,12 +291,9 @@ COAT = (
 def _seqnext(stem: str, region: Iterable[tuple[str, str]]) -> tuple[Rule, ...]:
     """Of SeqNeXt, with and without the gallery filter network.
 
-    Args:
-        stem: What stands in place of ``backbone.body.``.
-        region: How keys of a region network go on there and here.
+    ``region`` says how keys of a region network go on there and here.
     """
     stages = 'roi_head.stages.'
-    maps = ('feat_res4', 'feat_res5')
     return (
         Rule(r'backbone\.body\.', stem),
         *RPN,
@@ -311,12 +308,12 @@ def _seqnext(stem: str, region: Iterable[tuple[str, str]]) -> tuple[Rule, ...]:
         *renamed(r'roi_heads\.reid_head\.head\.', f'{stages}1.shared_head.network.', region),
         Rule(r'roi_heads\.score_predictor\.cls_score\.', f'{stages}1.bbox_head.fc_cls.'),
         Rule(r'roi_heads\.score_predictor\.bbox_pred\.', f'{stages}1.bbox_head.fc_reg.'),
-        *embedding(1, maps)[:-1],
+        *embedding(1)[:-1],
         *tables(1),
         *renamed(r'gfn\.head\.image_reid_head\.head\.', 'scene_head.shared_head.network.', region),
         *(
             rule
-            for i, name in enumerate(maps)
+            for i, name in enumerate(MAPS)
             for rule in linear_norm(
                 rf'gfn\.head\.image_emb_head\.projectors\.{name}', f'scene_head.projections.{i}'
             )
@@ -359,8 +356,6 @@ PSARM = (
     Rule(r'backbone\.feature1\.1\.', 'backbone.bn1.'),
     Rule(r'backbone\.(layer[123])\.0\.', r'backbone.\1.'),
     *sequential(_relation_mixer),
-    *embedding(1, ('feat_res4', 'feat_res5')),
-    *tables(1),
 )
 
 _CONTEXT = r'cxt_feat_extractor_scenario\.'
@@ -376,9 +371,7 @@ GLCNET = (
             ((rf'{3 * i}\.', f'conv{i + 1}.'), (rf'{3 * i + 1}\.', f'norm{i + 1}.')),
         )
     ),
-    *sequential(lambda stage, published: (region(stage, published),)),
-    *embedding(1, ('feat_res4', 'feat_res5', 'cxt_scenario')),
-    *tables(1),
+    *sequential(maps=(*MAPS, 'cxt_scenario')),
 )
 
 _SWIN_REGION = (
@@ -411,8 +404,6 @@ SOLIDER = (
     # Norms of maps that nobody takes, and what comes behind the last stage.
     Rule(r'backbone\.swin\.'),
     *sequential(_swin_region),
-    *embedding(1, ('feat_res4', 'feat_res5')),
-    *tables(1),
 )
 
 FAMILIES = (
@@ -472,16 +463,7 @@ FAMILIES = (
         'seqnet',
         'r50',
         (r'roi_heads\.faster_rcnn_predictor\.', r'roi_heads\.reid_head\.layer4\.'),
-        (
-            BACKBONE,
-            *RPN,
-            region(0, 'box_head'),
-            *first_stage(),
-            region(1, 'reid_head'),
-            *norm_aware_box(1),
-            *embedding(1, ('feat_res4', 'feat_res5')),
-            *tables(1),
-        ),
+        (BACKBONE, *sequential()),
     ),
     Family('naeplus', 'r50', NAE_MARKS, NAE, axes={PROJECTION: 4}, per_cell=True),
     Family('nae', 'r50', NAE_MARKS, NAE, axes={PROJECTION: 2}, per_cell=False),

@@ -1,7 +1,5 @@
 """Files of published models: found on this machine, or fetched once."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
@@ -66,10 +64,6 @@ def model_folder() -> Path:
 
 def local_file(file: PublishedFile, model: str) -> Path:
     """The file, from the folder of ``MMPS_MODELS`` (at any depth), the cache, or the internet.
-
-    Args:
-        file: Which.
-        model: Name of the model, and of its folder in the cache.
 
     Raises:
         UserError: It is nowhere, or another file has its name; the message says what to put where.

@@ -235,9 +235,7 @@ def published_config(model: PublishedModel, data: str | os.PathLike = OWN_DATA) 
     Two networks resize images themselves, so that their pipeline does not. A checkpoint in the
     package is tested on the set of its own config.
 
-    Args:
-        model: A published model.
-        data: Config file of any model on the data set.
+    ``data`` is the config file of any model on the data set.
 
     Raises:
         UserError: The config cannot be read, or has no test set; a file of the model is missing.
