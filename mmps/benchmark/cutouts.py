@@ -1,7 +1,5 @@
 """Search with queries cut out of their scenes, as they are and as ``--box whole`` takes them."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -14,6 +12,7 @@ from mmps.evaluation.functional import load_predictions, rank_queries
 from mmps.formats.from_config import search_protocols, test_annotations, test_image_root
 from mmps.sources import read_image
 from mmps.utils.config import load_config
+from mmps.visualization.draw import inside
 
 ENLARGED, SHARE, ASPECT = 5, 0.8, 0.75
 """How much larger a telephone shows the same person, how much of the picture's height they take,
@@ -21,17 +20,13 @@ and the picture's width by its height."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the subcommand."""
     add_options(parser, 'config')
     parser.add_argument('checkpoint', help='weights of the model')
     parser.add_argument('predictions', help='.npz file that tools/test.py --out wrote with them')
 
 
 def run(arguments: argparse.Namespace) -> list[Measurement]:
-    """Search with queries cut out of their scenes, as they are and as ``--box whole`` takes them.
-
-    What is searched are the detections of a predictions file.
-    """
+    """What is searched are the detections of a predictions file."""
     config = load_config(arguments.config, arguments.cfg_options)
     annotations, root = test_annotations(config), test_image_root(config)
     protocols = search_protocols(config, arguments.config)
@@ -40,7 +35,7 @@ def run(arguments: argparse.Namespace) -> list[Measurement]:
     cuts, near = [], []
     for image, bbox in zip(annotations.query_images, annotations.query_bboxes, strict=True):
         scene = read_image(root / annotations.image_names[image])
-        cuts.append(cut_out(scene, bbox))
+        cuts.append(inside(scene, bbox))
         near.append(near_by(scene, bbox))
 
     def measure(
@@ -66,7 +61,7 @@ def run(arguments: argparse.Namespace) -> list[Measurement]:
         return searcher.embed(image, [bbox])[0]
 
     def whole(image: np.ndarray, bbox: np.ndarray) -> np.ndarray:
-        return searcher.query(cut_out(image, bbox), 'whole').embedding
+        return searcher.query(inside(image, bbox), 'whole').embedding
 
     boxed = [(cut, np.array([0, 0, *cut.shape[1::-1]])) for cut in cuts]
     return [
@@ -84,11 +79,5 @@ def near_by(scene: np.ndarray, bbox: np.ndarray) -> tuple[np.ndarray, np.ndarray
     top, width = bbox[1] - (1 - SHARE) / 2 * height, ASPECT * height
     area = np.array([x - width / 2, top, x + width / 2, top + height])
     corner = np.round(area[:2]).astype(int).clip(0)
-    picture = cut_out(scene, area).repeat(ENLARGED, 0).repeat(ENLARGED, 1)
+    picture = inside(scene, area).repeat(ENLARGED, 0).repeat(ENLARGED, 1)
     return picture, ENLARGED * (bbox - np.tile(corner, 2))
-
-
-def cut_out(scene: np.ndarray, bbox: np.ndarray) -> np.ndarray:
-    """A person (4,) xyxy of a scene (h, w, 3), in whole pixels."""
-    left, top, right, bottom = np.round(bbox).astype(int).clip(0, [*scene.shape[1::-1]] * 2)
-    return scene[top:bottom, left:right]

@@ -1,7 +1,5 @@
 """Time data loading: images per second of each step of the pipeline, and of loader processes."""
 
-from __future__ import annotations
-
 import argparse
 import time
 from collections import defaultdict
@@ -19,7 +17,6 @@ from mmps.utils.errors import UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the subcommand."""
     add_options(parser, 'config')
     parser.add_argument('--split', choices=('train', 'val', 'test'), default='train')
     parser.add_argument('--images', type=int, default=100, help='images per measurement')
@@ -29,7 +26,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> list[Measurement]:
-    """Time data loading: the steps of the pipeline one by one, and loader processes."""
     config = load_config(arguments.config, arguments.cfg_options)
     init_default_scope('mmps')
     loader = config[f'{arguments.split}_dataloader']

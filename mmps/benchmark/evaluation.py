@@ -4,8 +4,6 @@ Beside it stands the bare matrix product of all queries with all detections, whi
 can do without.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import subprocess
@@ -62,7 +60,6 @@ print('peak', peak_memory())
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the subcommand."""
     parser.add_argument(
         '--set', choices=SIZES, default='prw', help='size of the test set (default: %(default)s)'
     )
@@ -82,7 +79,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> list[Measurement]:
-    """Time the evaluation on random predictions of a full test set's size."""
     given = {name: getattr(arguments, name) for name in NUMBERS}
     size = replace(
         SIZES[arguments.set], **{name: value for name, value in given.items() if value is not None}
@@ -130,13 +126,8 @@ def _tasks(
 def measure_growth(size: Size, repeats: int, path: str | os.PathLike) -> list[Measurement]:
     """Time test sets from a fraction of ``size`` to a multiple, and draw the times.
 
-    Args:
-        size: Of the test set in the middle; its explicit galleries play no part.
-        repeats: Best of this many runs.
-        path: Picture to write.
-
-    Returns:
-        All times, and the time of a million similarities by a line through the origin.
+    Explicit galleries play no part. The time of a million similarities is that of a line through
+    the origin.
     """
     similarities, seconds = [], []
     for searched in tqdm(FACTORS, desc='growth'):

@@ -4,8 +4,6 @@ Beside each stands what no exact search can do without: the bare matrix product 
 all embeddings, and the best of each row of it, by whichever of NumPy and PyTorch is the faster one.
 """
 
-from __future__ import annotations
-
 import argparse
 import tempfile
 import warnings
@@ -15,7 +13,7 @@ from time import perf_counter
 import numpy as np
 import torch
 
-from mmps.benchmark.measurement import Measurement, peak_memory
+from mmps.benchmark.measurement import Measurement, best_time, peak_memory, seconds_of
 from mmps.retrieval import Gallery, IndexedFrame, ModelTag, Where
 
 PEOPLE_PER_FRAME = 50
@@ -34,7 +32,6 @@ FILTERS = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the subcommand."""
     parser.add_argument('--people', type=int, default=1_000_000, help='default: %(default)s')
     parser.add_argument('--dim', type=int, default=256, help='default: %(default)s')
     parser.add_argument(
@@ -58,7 +55,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> list[Measurement]:
-    """Measure."""
     model = ModelTag('random', arguments.dim, 'random')
     with tempfile.TemporaryDirectory() as folder:
         address = 'memory:' if arguments.engine == 'memory' else f'{folder}/people.lance'
@@ -81,12 +77,7 @@ def run(arguments: argparse.Namespace) -> list[Measurement]:
 
 
 class _Embeddings:
-    """Draws embeddings of unit norm.
-
-    Args:
-        dim: Numbers of each.
-        identities: How many people they are of; None: no two are of one person.
-    """
+    """Draws embeddings of unit norm, of so many people; None: no two are of one person."""
 
     def __init__(self, dim: int, identities: int | None) -> None:
         self._generator = np.random.default_rng(0)
@@ -171,17 +162,11 @@ def _time_searches(gallery: Gallery, queries: np.ndarray, repeats: int) -> list[
 
 
 def _time_index(gallery: Gallery, query: np.ndarray, repeats: int) -> list[Measurement]:
-    start = perf_counter()
-    gallery.build_index()
-    measured = [Measurement('make the index', perf_counter() - start, 's')]
-    search = [lambda: gallery.search(query, TOP_K, approximate=True)]
-    (seconds,) = _best_in_turns(search, repeats)
+    measured = [Measurement('make the index', seconds_of(gallery.build_index), 's')]
+    seconds = best_time(lambda: gallery.search(query, TOP_K, approximate=True), repeats)
+    measured.append(Measurement('one query, approximate', seconds, 's'))
     recall = gallery.recall(20, TOP_K)
-    return [
-        *measured,
-        Measurement('one query, approximate', seconds, 's'),
-        Measurement('recall of approximate searches', recall, ''),
-    ]
+    return [*measured, Measurement('recall of approximate searches', recall, '')]
 
 
 def _best_in_turns(tasks: list[Callable[[], object]], repeats: int) -> list[float]:
@@ -194,9 +179,7 @@ def _best_in_turns(tasks: list[Callable[[], object]], repeats: int) -> list[floa
     generator = np.random.default_rng(0)
     for _ in range(repeats):
         for number in generator.permutation(len(tasks)):
-            start = perf_counter()
-            tasks[number]()
-            best[number] = min(best[number], perf_counter() - start)
+            best[number] = min(best[number], seconds_of(tasks[number]))
     return best
 
 

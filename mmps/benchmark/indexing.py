@@ -1,7 +1,5 @@
 """Time indexing beside the network alone, and watch its memory."""
 
-from __future__ import annotations
-
 import argparse
 import itertools
 import os
@@ -25,7 +23,6 @@ HELD = 256
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the subcommand."""
     add_options(parser, 'config', '--repeats')
     parser.add_argument('checkpoint')
     parser.add_argument('sources', nargs='+', metavar='SOURCE', help='images, folders, videos')

@@ -1,7 +1,5 @@
 """CPU time of a model with and without each fast form of its layers, in turn, as ratios."""
 
-from __future__ import annotations
-
 import argparse
 import time
 from collections.abc import Callable
@@ -10,14 +8,13 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 
 from mmps.benchmark import networks
-from mmps.benchmark.measurement import Measurement, add_options
+from mmps.benchmark.measurement import Measurement, add_options, seconds_of
 from mmps.models.layers.fast import FORMS, plain_layers
 
 NOTHING, ALL = 'nothing', 'all'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the subcommand."""
     add_options(parser, 'config', '--size', '--batch', '--device', '--repeats')
     parser.add_argument(
         '--forms', nargs='+', choices=(ALL, *FORMS), default=(ALL, *FORMS), help='to turn off'
@@ -44,9 +41,7 @@ def run(arguments: argparse.Namespace) -> list[Measurement]:
         for off, pair in steps.items():
             for kind, step in zip(('training', 'prediction'), pair, strict=True):
                 with _without(off), torch.set_grad_enabled(kind == 'training'):
-                    start = time.process_time()
-                    step()
-                    seconds = time.process_time() - start
+                    seconds = seconds_of(step, time.process_time)
                 if repeat:
                     least[kind, off] = min(seconds, least.get((kind, off), seconds))
     return [

@@ -1,7 +1,5 @@
 """Time models, as a whole and stage by stage, beside what the machine can do at best."""
 
-from __future__ import annotations
-
 import argparse
 import statistics
 import time
@@ -62,7 +60,6 @@ STAGES = (
 
 
 def add_infer_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of ``infer``."""
     add_options(parser, 'config', '--size', '--batch', '--device', '--repeats', '--amp')
 
 
@@ -83,7 +80,6 @@ def infer(arguments: argparse.Namespace) -> list[Measurement]:
 
 
 def add_runtimes_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of ``runtimes``."""
     add_options(parser, 'config', '--size', '--batch', '--device', '--repeats')
     parser.add_argument('--threads', type=int, default=2, help='CPU threads (default: 2)')
     parser.add_argument('--int8', action='store_true', help='also the int8 forms')
@@ -208,11 +204,6 @@ def measure(
             torch.cuda.synchronize(device)
         return time.perf_counter()
 
-    def seconds(function: Callable[[], object]) -> float:
-        start = clock()
-        function()
-        return clock() - start
-
     def by_stage(read: Callable[[], float]) -> dict[str, float]:
         meter = StageMeter(read)
         with metered(meter, SimpleNamespace(model=model, optim_wrapper=optim_wrapper)):
@@ -225,7 +216,7 @@ def measure(
     best = min(runs, key=lambda run: sum(run.values()))
     wholes = [sum(run.values()) for run in runs]
     if on_gpu:  # stages wait for the GPU one by one, a step does not
-        wholes = [seconds(step) for _ in range(arguments.repeats)]
+        wholes = [seconds_of(step, clock) for _ in range(arguments.repeats)]
     memory = _peak_memory(device)  # before the products, which take some of their own
     # PyTorch convolves float32 in TF32 on a GPU.
     tf32 = on_gpu and dtype == torch.float32 and torch.backends.cudnn.allow_tf32
@@ -234,7 +225,7 @@ def measure(
     matrix = torch.randn(side, side, device=device).to(dtype)
     before, torch.backends.cuda.matmul.allow_tf32 = torch.backends.cuda.matmul.allow_tf32, tf32
     try:
-        rate = 2 * side**3 / min(seconds(lambda: matrix @ matrix) for _ in range(5))
+        rate = 2 * side**3 / min(seconds_of(lambda: matrix @ matrix, clock) for _ in range(5))
     finally:
         torch.backends.cuda.matmul.allow_tf32 = before
     parameters = sum(p.numel() for p in model.parameters())
@@ -275,8 +266,7 @@ def _peak_memory(device: str) -> list[Measurement]:
 class StageMeter:
     """Divides what a meter counts among stages; a stage within another is not counted twice.
 
-    Args:
-        read: The meter, which only grows: a clock, a counter of operations.
+    What ``read`` gives only grows: a clock, a counter of operations.
     """
 
     def __init__(self, read: Callable[[], float]) -> None:

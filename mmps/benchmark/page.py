@@ -25,17 +25,13 @@ TIMEOUT = 120
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the subcommand."""
     parser.add_argument('address', help='of the page, e.g. http://127.0.0.1:7860')
     parser.add_argument('images', nargs='+', metavar='IMAGE', help='users send these in turn')
     parser.add_argument('--clients', type=int, default=50, help='users at once (default: 50)')
 
 
 def run(arguments: argparse.Namespace) -> list[Measurement]:
-    """Time many users of a running web page at once.
-
-    Each sends a picture, chooses the first person, and loads what was found.
-    """
+    """Each user sends a picture, chooses the first person, and loads what was found."""
     import httpx
 
     pictures = [Path(image).read_bytes() for image in arguments.images]
@@ -81,11 +77,7 @@ def _use(address: str, picture: bytes) -> list[float]:
 
 
 class PageClient:
-    """One user of the page.
-
-    Args:
-        http: Client of the server; its base address is the page.
-    """
+    """One user of the page, which is the base address of ``http``."""
 
     def __init__(self, http: httpx.Client) -> None:
         self.http = http
@@ -112,13 +104,7 @@ class PageClient:
     def fire(self, part: str, event: str, data: dict[str, Any] | None = None) -> dict[str, Any]:
         """Let something happen to a part of the page, as a click of the user does.
 
-        Args:
-            part: The part's ``elem_id``.
-            event: Name of the event.
-            data: What comes with it.
-
-        Returns:
-            New values of the parts that have changed, by ``elem_id``.
+        Parts are named by their ``elem_id``; returns new values of those that have changed.
 
         Raises:
             RuntimeError: The server refused; the message is what the user would read.

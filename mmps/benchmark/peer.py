@@ -14,10 +14,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_context
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,6 @@ while True:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the subcommand."""
     parser.add_argument('checkout', help='folder of github.com/serend1p1ty/SeqNet')
     parser.add_argument('--packages', help='folder of torchvision, yacs and the like')
     parser.add_argument(
@@ -360,63 +360,41 @@ class Original:
             if folder is not None and not Path(folder).is_dir():
                 raise UserError(f'{folder}: there is no such folder')
         folders = [os.path.abspath(folder) for folder in (checkout, packages) if folder]
-        context = get_context('spawn')
-        self._connection, other = context.Pipe()
-        self._process = context.Process(target=_serve, args=(other, build, folders), daemon=True)
-        self._process.start()
-        other.close()
-        self._receive()
+        self._process = ProcessPoolExecutor(1, get_context('spawn'))
+        self._result_of(_build, build, folders)
 
     def ask(self, method: str, *arguments: Any) -> Any:
         """What a method of the network returns."""
-        self._connection.send((method, arguments))
-        return self._receive()
+        return self._result_of(_ask, method, *arguments)
 
-    def close(self) -> None:
-        """End the process."""
-        self._connection.close()
-        self._process.join(5)
-        self._process.terminate()
+    def _result_of(self, function: Callable, *arguments: Any) -> Any:
+        try:
+            return self._process.submit(function, *arguments).result()
+        except BrokenProcessPool:
+            raise UserError('the process of the original program ended') from None
 
     def __enter__(self) -> Original:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.close()
-
-    def _receive(self) -> Any:
-        try:
-            problem, result = self._connection.recv()
-        except EOFError:
-            raise UserError('the process of the original program ended') from None
-        if problem is not None:
-            self.close()
-            raise problem
-        return result
+        self._process.shutdown()
 
 
-def _serve(
-    connection: Connection,
-    build: Callable[[str], Any],
-    folders: list[str],
-) -> None:
-    """Answer until the other end is closed."""
+_networks: list[Any] = []
+"""The one that this process was started for."""
+
+
+def _build(build: Callable[[str], Any], folders: list[str]) -> None:
     sys.path[:0] = folders
-    with suppress(EOFError):
-        try:
-            torch.manual_seed(0)
-            network = build(folders[0])
-        except (ImportError, RuntimeError) as error:  # the latter: another PyTorch's torchvision
-            connection.send((UserError(_missing(error, folders[0])), None))
-            return
-        connection.send((None, None))
-        while True:
-            method, arguments = connection.recv()
-            try:
-                connection.send((None, getattr(network, method)(*arguments)))
-            except Exception as error:
-                connection.send((error, None))
-                raise
+    torch.manual_seed(0)
+    try:
+        _networks.append(build(folders[0]))
+    except (ImportError, RuntimeError) as error:  # the latter: another PyTorch's torchvision
+        raise UserError(_missing(error, folders[0])) from None
+
+
+def _ask(method: str, *arguments: Any) -> Any:
+    return getattr(_networks[0], method)(*arguments)
 
 
 def _missing(error: Exception, checkout: str) -> str:

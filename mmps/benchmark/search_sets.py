@@ -1,7 +1,5 @@
 """Random test sets of the size of real ones, and predictions that find most and confuse many."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -122,14 +120,7 @@ def _galleries(
 def random_predictions(
     annotations: SearchAnnotations, detections: int, dim: int, rng: np.random.Generator
 ) -> SearchPredictions:
-    """People first, cut or filled up with false alarms to the wanted number of detections.
-
-    Args:
-        annotations: A test set.
-        detections: Number of detections.
-        dim: Length of the embeddings.
-        rng: Source of randomness.
-    """
+    """People first, cut or filled up with false alarms to the wanted number of detections."""
     bboxes, person_ids = annotations.bboxes, annotations.person_ids
     images, people = annotations.num_images, person_ids.max() + 1
     image = np.repeat(np.arange(images), np.diff(annotations.box_splits))

@@ -1,7 +1,5 @@
 """Time training of a model, and what memory it needs, for one setting or many."""
 
-from __future__ import annotations
-
 import argparse
 import itertools
 import json
@@ -34,7 +32,6 @@ _KILLED = -9
 
 
 def add_train_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of ``train``."""
     add_options(parser, 'config', '--size', '--batch', '--device', '--repeats', '--amp')
     parser.add_argument(
         '--with-cp', action='store_true', help='activation checkpointing of both networks'

@@ -1,7 +1,5 @@
 """Time reading videos, and single frames of them, beside OpenCV's reader."""
 
-from __future__ import annotations
-
 import argparse
 import time
 from collections.abc import Callable
@@ -22,7 +20,6 @@ _READERS = ('mmps', 'opencv')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the subcommand."""
     parser.add_argument('video', help='a file; written as H.264 where there is none')
     parser.add_argument(
         '--minutes', type=float, default=10, help='length of the video that is written'
@@ -35,10 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> list[Measurement]:
-    """Time reading videos, and single frames of them, beside OpenCV's reader.
-
-    The readers take turns, each time in a process of its own.
-    """
+    """The readers take turns, each time in a process of its own."""
     path = Path(arguments.video)
     if not path.is_file():
         width, _, height = arguments.size.partition('x')
