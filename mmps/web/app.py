@@ -1,7 +1,5 @@
 """The page with its pictures as one web application."""
 
-from __future__ import annotations
-
 import gc
 import ipaddress
 import socket

@@ -1,19 +1,15 @@
 """A case as a file: what somebody has found out about one person, to be opened again."""
 
-from __future__ import annotations
-
 import base64
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from mmps.retrieval import Gallery
 from mmps.sources import decode_image
 from mmps.web.scenes import to_jpeg
 from mmps.web.session import LONGEST_TITLE, MOST_EXEMPLARS, Case, Exemplar, Marks
-
-if TYPE_CHECKING:
-    from mmps.retrieval import Gallery
 
 _VERSION = 1
 _MOST_MARKS = 10_000

@@ -1,7 +1,5 @@
 """What stands between the network and the page: sizes, headers and closed doors. Plain ASGI."""
 
-from __future__ import annotations
-
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import quote
@@ -44,7 +42,6 @@ class Guards:
     """Refuses what no page of ours sends, and tells browsers to load from nowhere else.
 
     Args:
-        app: What is guarded.
         max_bytes: Of a request's body.
         prefix: What a proxy may leave in front of the path, such as ``/people``.
     """

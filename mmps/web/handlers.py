@@ -1,7 +1,5 @@
 """What happens when something on the page is clicked: events in, changed parts of the page out."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 from dataclasses import replace
@@ -90,10 +88,7 @@ class Handlers:
 
     Those of searches take the session and the :class:`Controls`, and give the session, picture,
     exemplars, way to the hits, times of the filter, timeline, results, downloads and address.
-
-    Args:
-        service: Does the work.
-        uploads: Where the pictures are that browsers have sent.
+    ``uploads`` are the pictures that browsers have sent.
     """
 
     def __init__(self, service: SearchService, uploads: Kept[bytes]) -> None:

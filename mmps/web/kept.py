@@ -1,7 +1,5 @@
 """What is held in memory for browsers, never in a file."""
 
-from __future__ import annotations
-
 import secrets
 import threading
 import time

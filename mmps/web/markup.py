@@ -1,11 +1,9 @@
 """HTML of the page's own parts. Every text that is not written here is escaped."""
 
-from __future__ import annotations
-
 import base64
 import html
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -47,12 +45,12 @@ def headline(info: GalleryInfo) -> str:
     """What the gallery holds, in a line."""
     images = info.frames - info.video_frames
     places = [
-        count(images, 'image', 'images') if images or not info.video_frames else '',
-        count(info.video_frames, 'video frame', 'video frames') if info.video_frames else '',
+        count(images, 'image') if images or not info.video_frames else '',
+        count(info.video_frames, 'video frame') if info.video_frames else '',
     ]
     parts = [
-        f'{count(info.people, "sighting", "sightings")} in {" and ".join(filter(None, places))}',
-        count(len(info.cameras), 'camera', 'cameras') if info.cameras else '',
+        f'{count(info.people, "sighting")} in {" and ".join(filter(None, places))}',
+        count(len(info.cameras), 'camera') if info.cameras else '',
         _times(info),
         'scenes do not weigh here' if info.model.scene_dim else '',
     ]
@@ -66,7 +64,7 @@ def _times(info: GalleryInfo) -> str:
         return 'no times known'
     if info.timed == info.people:
         return _span(info)
-    return f'{count(info.timed, "sighting", "sightings")} with a time, {_span(info)}'
+    return f'{count(info.timed, "sighting")} with a time, {_span(info)}'
 
 
 def _span(info: GalleryInfo) -> str:
@@ -78,9 +76,17 @@ def _span(info: GalleryInfo) -> str:
     return f'{begin} to {end[11:] if end[:11] == begin[:11] else end}'
 
 
-def count(number: int, one: str, many: str) -> str:
-    """A number of things, with thousands set apart."""
-    return f'{number:,} {one if number == 1 else many}'.replace(',', _THIN)
+def count(number: int, one: str, many: str = '') -> str:
+    """A number of things, by default with an s, with thousands set apart."""
+    return f'{number:,} {one if number == 1 else many or f"{one}s"}'.replace(',', _THIN)
+
+
+def entries(rows: Mapping[str, object]) -> str:
+    """What a list of terms (``dl``) holds."""
+    return ''.join(
+        f'<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>'
+        for name, value in rows.items()
+    )
 
 
 def period(session: Session) -> str:
@@ -99,14 +105,7 @@ def period(session: Session) -> str:
 def results(
     session: Session, whole_scenes: bool, empty: str = '', judged: Judgement | None = None
 ) -> str:
-    """Who was found, best first.
-
-    Args:
-        session: The user's.
-        whole_scenes: Show everybody in their scene, not cut out.
-        empty: Why there is nobody.
-        judged: How likely the hits are to be strangers, if it is known.
-    """
+    """Who was found, best first, in their scene or cut out; ``empty`` says why there is nobody."""
     if not session.exemplars:
         return (
             '<div class="ps-empty"><p>Choose a person, and whoever looks most like them appears '
@@ -192,12 +191,8 @@ def _toggle(act: str, hit: Hit, mark: str, sign: str, label: str) -> str:
 
 
 def scene(hit: Hit, similarity: float, people: Iterable[Hit]) -> str:
-    """A hit in its scene, or at its time in the video.
-
-    Args:
-        hit: Who is outlined.
-        similarity: To who is searched for; NaN: unknown.
-        people: Everybody in the scene, each of whom can be searched for.
+    """A hit in its scene, or at its time in the video, and everybody there, to be searched for; a
+    similarity that is not known is NaN.
     """
     others = sorted((each for each in people if each.id != hit.id), key=lambda e: -area(e.bbox))
     boxes = ''.join(_scene_box(each, each.id == hit.id) for each in [*others, hit])
@@ -206,10 +201,6 @@ def scene(hit: Hit, similarity: float, people: Iterable[Hit]) -> str:
         facts.insert(0, f'similarity {similarity:.2f}')
     title = escape(' · '.join(facts))
     video = '' if hit.offset is None else _video(hit)
-    metadata = ''.join(
-        f'<div><dt>{escape(key)}</dt><dd>{escape(value)}</dd></div>'
-        for key, value in hit.metadata.items()
-    )
     return (
         f'<div class="ps-bar"><h2>{title}</h2>'
         '<button type="button" data-close aria-label="Close" class="ps-close">&times;</button>'
@@ -218,7 +209,7 @@ def scene(hit: Hit, similarity: float, people: Iterable[Hit]) -> str:
         f'<img src="hit/{hit.id}/scene.jpg" alt="The picture is not there any more" '
         f'width="{hit.size[0]}" height="{hit.size[1]}">{boxes}</div>'
         f'{video}<p class="ps-note">Anybody outlined can be clicked to search for them.</p>'
-        f'<dl class="ps-meta"><div><dt>file</dt><dd>{escape(hit.source)}</dd></div>{metadata}</dl>'
+        f'<dl class="ps-meta">{entries({"file": hit.source})}{entries(hit.metadata)}</dl>'
     )
 
 
@@ -233,7 +224,7 @@ def _scene_box(hit: Hit, is_match: bool) -> str:
 def _video(hit: Hit) -> str:
     steps = ''.join(
         f'<button type="button" data-step="{step}" '
-        f'aria-label="{count(abs(step), "second", "seconds")} '
+        f'aria-label="{count(abs(step), "second")} '
         f'{"earlier" if step < 0 else "later"}">{step:+d} s</button>'
         for step in _STEPS
     )
@@ -299,19 +290,14 @@ def moment_of(one: Appearance) -> str:
 
 def box_style(bbox: Sequence[float], size: tuple[int, int]) -> str:
     """CSS of a box xyxy, as shares of the image's width and height."""
-    x1, y1, x2, y2 = (float(value) for value in bbox)
-    width, height = size
-    left, top = 100 * x1 / width, 100 * y1 / height
-    wide, high = 100 * (x2 - x1) / width, 100 * (y2 - y1) / height
-    return f'left:{left:.2f}%;top:{top:.2f}%;width:{wide:.2f}%;height:{high:.2f}%'
+    x1, y1, x2, y2 = 100 * np.array(bbox, np.float64) / np.tile(size, 2)
+    return f'left:{x1:.2f}%;top:{y1:.2f}%;width:{x2 - x1:.2f}%;height:{y2 - y1:.2f}%'
 
 
 def _alone(bbox: Sequence[float], size: tuple[int, int]) -> str:
     """CSS of what is around a box xyxy, by which only the box is printed."""
-    x1, y1, x2, y2 = (float(value) for value in bbox)
-    width, height = size
-    edges = y1 / height, 1 - x2 / width, 1 - y2 / height, x1 / width
-    return f'--alone:{" ".join(f"{max(0.0, edge):.2%}" for edge in edges)}'
+    x1, y1, x2, y2 = np.array(bbox, np.float64) / np.tile(size, 2)
+    return f'--alone:{" ".join(f"{max(0.0, edge):.2%}" for edge in (y1, 1 - x2, 1 - y2, x1))}'
 
 
 def _alone_in_crop(bbox: Sequence[float], size: tuple[int, int]) -> str:
@@ -409,7 +395,7 @@ def jump(session: Session) -> str:
     """The way to the hits, where they are below everything else."""
     if not session.exemplars:
         return ''
-    return f'<a href="#results">{count(len(session.hits), "hit", "hits")} &darr;</a>'
+    return f'<a href="#results">{count(len(session.hits), "hit")} &darr;</a>'
 
 
 def exemplars(session: Session) -> str:
@@ -460,7 +446,7 @@ def recurring(people: Sequence[Recurring], least: int) -> str:
 
 def _recurring_card(person: Recurring) -> str:
     hit = person.typical.hit
-    times = [count(len(person.appearances), 'appearance', 'appearances')]
+    times = [count(len(person.appearances), 'appearance')]
     cameras = sorted({one.camera for one in person.appearances if one.camera is not None})
     where = f'cam {", ".join(cameras)}' if len(cameras) <= _NAMED else f'{len(cameras)} cameras'
     facts = [*times, where if cameras else '']
@@ -479,7 +465,7 @@ def case(case: Case) -> str:
     """What a case holds, and the way to another one."""
     right, wrong = case.marks.right, case.marks.wrong
     if case.exemplars:
-        pictures = count(len(case.exemplars), 'picture', 'pictures')
+        pictures = count(len(case.exemplars), 'picture')
         others = f' and {len(case.lookalikes)} of others' if case.lookalikes else ''
         said = f'{pictures} of the person{others}, {len(right)} right and {len(wrong)} wrong.'
     else:

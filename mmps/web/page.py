@@ -1,7 +1,5 @@
 """The page: what is where, and which event goes to which handler."""
 
-from __future__ import annotations
-
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple

@@ -1,28 +1,21 @@
 """A case as one page of HTML that opens from a disk: pictures inside, nobody else recognisable."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mmps.apis.judgement import Judgement
+from mmps.retrieval import Appearance, Gallery
 from mmps.sources import format_offset, format_time
 from mmps.version import __version__
 from mmps.visualization import blur_others
 from mmps.visualization.draw import ACCENT, CELL_HEIGHT, CELL_WIDTH, crop_in_context, outline
-from mmps.web.markup import count, data_address, escape, moment_of
-from mmps.web.scenes import fitting, source_name, to_jpeg
+from mmps.web.markup import count, data_address, entries, escape, moment_of
+from mmps.web.scenes import Scenes, fitting, source_name, to_jpeg
+from mmps.web.session import Case
 from mmps.web.timeline import timeline
-
-if TYPE_CHECKING:
-    from mmps.apis.judgement import Judgement
-    from mmps.retrieval import Appearance, Gallery
-    from mmps.web.case import Case
-    from mmps.web.scenes import Scenes
 
 _SCENE = 480
 """Pixels across a scene."""
@@ -30,39 +23,30 @@ _HERE = Path(__file__).parent
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
-@dataclass(frozen=True)
-class Found:
-    """What a report is about.
-
-    Attributes:
-        right, wrong: Appearances of the person, and of others who look alike, with similarities to
-            the pictures of the case.
-        judgement: Of ``right``; None where nothing is known of strangers.
-        gone: How many of those marked are not in the gallery any more.
-    """
-
-    right: Sequence[Appearance]
-    wrong: Sequence[Appearance]
-    judgement: Judgement | None
-    gone: int = 0
-
-
-def write_report(case: Case, found: Found, gallery: Gallery, scenes: Scenes) -> bytes:
+def write_report(
+    case: Case,
+    right: Sequence[Appearance],
+    wrong: Sequence[Appearance],
+    judgement: Judgement | None,
+    gone: int,
+    gallery: Gallery,
+    scenes: Scenes,
+) -> bytes:
     """The report, a file of HTML.
 
     It asks nothing of any server and runs no script. Everything but the person is reduced to
-    coarse squares in each picture (:func:`mmps.visualization.blur_others`).
+    coarse squares in each picture (:func:`mmps.visualization.blur_others`). Similarities of those
+    who are ``right`` and ``wrong`` are to the pictures of the case; so many of the marked are
+    ``gone`` from the gallery.
     """
-    order = sorted(range(len(found.right)), key=lambda n: (_begin(found.right[n]), n))
-    right = [found.right[number] for number in order]
-    chances = [
-        found.judgement.chance(number) if found.judgement is not None else '' for number in order
-    ]
+    order = sorted(range(len(right)), key=lambda n: (_begin(right[n]), n))
+    right = [right[number] for number in order]
+    chances = [judgement.chance(number) if judgement is not None else '' for number in order]
     title = escape(case.title or 'Where a person was seen')
     style = (_HERE / 'report.css').read_text('utf-8') + (_HERE / 'timeline.css').read_text('utf-8')
     cameras = {each.camera for each in right if each.camera is not None}
-    facts = [count(len(right), 'appearance', 'appearances')]
-    facts += [count(len(cameras), 'camera', 'cameras')] if cameras else []
+    facts = [count(len(right), 'appearance')]
+    facts += [count(len(cameras), 'camera')] if cameras else []
     facts.append(f'written {format_time(time.time())}')
     notes = f'<section><h2>Notes</h2><p class="notes">{escape(case.notes)}</p></section>'
     items = ''.join(
@@ -77,8 +61,8 @@ def write_report(case: Case, found: Found, gallery: Gallery, scenes: Scenes) -> 
         f'{_queries(case)}</ul></section>',
         f'<section><h2>When and where</h2>{drawn}</section>' if drawn else '',
         f'<section><h2>Appearances</h2><ol>{items}</ol></section>',
-        _others(found, len(case.lookalikes)),
-        f'<section><h2>What similarity means</h2>{_meaning(case, found, gallery)}</section>',
+        _others(wrong, gone, len(case.lookalikes)),
+        f'<section><h2>What similarity means</h2>{_meaning(case, judgement, gallery)}</section>',
         _origin(gallery),
     ]
     head = (
@@ -130,11 +114,7 @@ def _item(number: int, one: Appearance, chance: str, gallery: Gallery, scenes: S
         'in the video': _span(one.start, one.end, format_offset),
         'frames': str(one.frames) if one.frames > 1 else '',
     }
-    table = ''.join(
-        f'<div><dt>{name}</dt><dd>{escape(value)}</dd></div>'
-        for name, value in rows.items()
-        if value
-    )
+    table = entries({name: value for name, value in rows.items() if value})
     title = f'{number}. {where}, {moment_of(one) or "time not known"}'
     return f'<li><h3>{escape(title)}</h3><div class="shots">{pictures}</div><dl>{table}</dl></li>'
 
@@ -146,26 +126,24 @@ def _span(first: float | None, last: float | None, write) -> str:
     return begin if begin == end else f'{begin} to\N{NO-BREAK SPACE}{end}'
 
 
-def _others(found: Found, lookalikes: int) -> str:
-    lines = [
-        f'<li>{escape(_place(one))}, similarity {one.similarity:.2f}</li>' for one in found.wrong
-    ]
-    gone = (
-        f'<p>{count(found.gone, "mark is", "marks are")} of people who are not in the gallery any '
-        'more.</p>'
-        if found.gone
-        else ''
-    )
+def _others(wrong: Sequence[Appearance], gone: int, lookalikes: int) -> str:
+    lines = [f'<li>{escape(_place(one))}, similarity {one.similarity:.2f}</li>' for one in wrong]
+    notes = ''
+    if gone:
+        notes += (
+            f'<p>{count(gone, "mark is", "marks are")} of people who are not in the gallery any '
+            'more.</p>'
+        )
     if lookalikes:
-        gone += (
-            f'<p>The search kept away from {count(lookalikes, "picture", "pictures")} of people '
+        notes += (
+            f'<p>The search kept away from {count(lookalikes, "picture")} of people '
             'who look alike.</p>'
         )
     if not lines:
-        return gone and f'<section>{gone}</section>'
+        return notes and f'<section>{notes}</section>'
     return (
         '<section><h2>Somebody else</h2><p>These look alike and were marked as not the person. '
-        f'They are not shown.</p><ul>{"".join(lines)}</ul>{gone}</section>'
+        f'They are not shown.</p><ul>{"".join(lines)}</ul>{notes}</section>'
     )
 
 
@@ -178,7 +156,7 @@ def _place(one: Appearance) -> str:
     return ', '.join(filter(None, parts))
 
 
-def _meaning(case: Case, found: Found, gallery: Gallery) -> str:
+def _meaning(case: Case, judgement: Judgement | None, gallery: Gallery) -> str:
     pictures = len(case.exemplars)
     to = 'the picture' if pictures == 1 else f'the mean of the {pictures} pictures'
     text = (
@@ -186,13 +164,13 @@ def _meaning(case: Case, found: Found, gallery: Gallery) -> str:
         'describes people; 1 is the most. It is no probability, and not evidence that two pictures '
         'show one person: a person has looked at each appearance and marked it.</p>'
     )
-    if found.judgement is not None:
+    if judgement is not None:
         known = gallery.calibration
         return (
             f'{text}<p>&ldquo;1 in 200&rdquo; says that one in 200 people who are not the person '
             'looks at least as similar. It was counted from '
-            f'{count(known.pairs, "pair", "pairs")} of pictures of different people '
-            f'({escape(known.source)}). {count(found.judgement.searched, "person", "people")} '
+            f'{count(known.pairs, "pair")} of pictures of different people '
+            f'({escape(known.source)}). {count(judgement.searched, "person", "people")} '
             'were searched.</p>'
         )
     why = 'the gallery is not calibrated'
@@ -207,14 +185,11 @@ def _origin(gallery: Gallery) -> str:
         'model': f'{model.name}, fingerprint {model.fingerprint}',
         'gallery': info.address,
         'gallery fingerprint': gallery.fingerprint(),
-        'searched': f'{count(info.people, "sighting", "sightings")} in '
-        f'{count(info.frames, "frame", "frames")}, {count(len(info.cameras), "camera", "cameras")}',
+        'searched': f'{count(info.people, "sighting")} in '
+        f'{count(info.frames, "frame")}, {count(len(info.cameras), "camera")}',
         'program': f'mmps {__version__}',
     }
-    table = ''.join(
-        f'<div><dt>{name}</dt><dd>{escape(value)}</dd></div>' for name, value in rows.items()
-    )
-    return f'<section><h2>Made with</h2><dl class="origin">{table}</dl></section>'
+    return f'<section><h2>Made with</h2><dl class="origin">{entries(rows)}</dl></section>'
 
 
 def _image(image: np.ndarray, side: int, name: str) -> str:

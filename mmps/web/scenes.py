@@ -1,17 +1,15 @@
 """Pictures of a gallery's people and scenes, by id: no path comes from a browser."""
 
-from __future__ import annotations
-
 import re
 import threading
 import time
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
+from mmps.retrieval import FramePlace, Gallery, Hit
 from mmps.retrieval.rows import frame_id
 from mmps.sources import (
     format_offset,
@@ -66,9 +64,6 @@ def fitting(image: np.ndarray, longest_side: int) -> np.ndarray:
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
-if TYPE_CHECKING:
-    from mmps.retrieval import FramePlace, Gallery, Hit
-
 _DECODERS = 4
 _CACHE_BYTES = 64 * 2**20
 _LISTING_SECONDS = 60
@@ -83,8 +78,7 @@ class GoneError(Exception):
 class Scenes:
     """Pictures of what is in a gallery, as JPEG files.
 
-    Args:
-        gallery: Only its own sources are opened, by the id of a person or frame in it.
+    Only its own sources are opened, by the id of a person or frame in it.
     """
 
     def __init__(self, gallery: Gallery) -> None:
@@ -125,9 +119,7 @@ class Scenes:
     def scene(self, hit_id: int, shift: float = 0.0) -> bytes:
         """The scene of a person, or what a video shows some seconds earlier or later.
 
-        Args:
-            hit_id: The person's.
-            shift: Seconds from the person's frame; only videos have others.
+        Only videos have other frames than the person's, some seconds of ``shift`` away.
 
         Raises:
             KeyError: Nobody has this id.
@@ -164,10 +156,7 @@ class Scenes:
     def frames(self, name: str, start: int, count: int) -> tuple[list[tuple[int, str, str]], int]:
         """Some of the gallery's images and frames of videos, in the order of their names.
 
-        Args:
-            name: What the path must contain, in upper or lower case.
-            start: How many to pass over.
-            count: How many to list.
+        Paths contain ``name``, in upper or lower case; ``start`` of them are passed over.
 
         Returns:
             Id, name and time of each, and how many there are altogether.
@@ -226,13 +215,10 @@ class Scenes:
 
     def frame_thumbnail(self, key: int) -> bytes:
         """A scene by the id of its frame, small. Raises as :meth:`frame`."""
-        self._require_frame(key)
-        return self._made(('frame', key), lambda: to_jpeg(self.frame(key)[0], _THUMBNAIL // 2))
-
-    def _require_frame(self, key: int) -> None:
         place = self._frames()[key]
         if (place.source, place.frame) not in self._gallery.known(place.source):
             raise KeyError(key)
+        return self._made(('frame', key), lambda: to_jpeg(self.frame(key)[0], _THUMBNAIL // 2))
 
     def _frames(self) -> dict[int, FramePlace]:
         read, frames = self._listing

@@ -1,40 +1,25 @@
 """What the page does, without the page."""
 
-from __future__ import annotations
-
 import json
 import threading
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
 
 import cv2
 import numpy as np
 
-from mmps.apis import People, Query, SearchResult
+from mmps.apis import People, PersonSearcher, Query, SearchResult
 from mmps.apis.judgement import Judgement
-from mmps.retrieval import refined_query
+from mmps.retrieval import Appearance, Gallery, refined_query
 from mmps.sources import MAX_PIXELS, check_header, decode_image
 from mmps.web.case import pack_case, read_case
-from mmps.web.report import Found, write_report
+from mmps.web.report import write_report
 from mmps.web.scenes import LONGEST_SIDE, Scenes, cut_out, hit_name, to_jpeg
 from mmps.web.session import Edges, Exemplar, Marks, Picture, Session
-
-if TYPE_CHECKING:
-    from mmps.retrieval import Appearance, Gallery
-
 
 _NEAR = 0.6
 BARS = 10_000
 """Appearances of a timeline, at most."""
-
-
-class Searcher(Protocol):
-    """What the page needs of :class:`mmps.apis.PersonSearcher`."""
-
-    def detect(self, images: np.ndarray) -> People: ...
-
-    def query(self, image: np.ndarray, box: Sequence[float] | str | None = None) -> Query: ...
 
 
 class SearchService:
@@ -52,7 +37,7 @@ class SearchService:
 
     def __init__(
         self,
-        searcher: Searcher,
+        searcher: PersonSearcher,
         gallery: Gallery,
         max_pixels: int = MAX_PIXELS,
         *,
@@ -70,12 +55,7 @@ class SearchService:
         check_header(content, self.max_pixels)
 
     def open_picture(self, session: Session, content: bytes, name: str) -> Session:
-        """Find the people in a picture of the user's; if it is one, choose them.
-
-        Args:
-            session: The user's.
-            content: Bytes of an image file.
-            name: What to call it.
+        """Find the people in an image file of the user's; if it is one, choose them.
 
         Raises:
             ValueError: It is no image, cut short or too large.
@@ -257,8 +237,7 @@ class SearchService:
             judgement = Judgement.of(hits, self.gallery.calibration, self.gallery.count())
         marked = len(case.marks.right) + len(case.marks.wrong)
         gone = marked - len(there.right) - len(there.wrong)
-        found = Found(right, wrong, judgement, gone)
-        report = write_report(case, found, self.gallery, self.scenes)
+        report = write_report(case, right, wrong, judgement, gone, self.gallery, self.scenes)
         return pack_case(case, self.gallery), report
 
     def _like(self, ids: Sequence[int], embedding: np.ndarray) -> list[Appearance]:
@@ -303,11 +282,7 @@ class SearchService:
         return there
 
     def export(self, session: Session, blur_others: bool) -> tuple[bytes, bytes]:
-        """What was found, as files: JSON, and a sheet in PNG.
-
-        Args:
-            session: The user's.
-            blur_others: Make everybody but the query and the hits unrecognisable.
+        """What was found, as files: JSON, and a sheet in PNG, where others may be unrecognisable.
 
         Raises:
             ValueError: Nothing was searched for, or the filter cannot be applied.

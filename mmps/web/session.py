@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmps.retrieval import Where
-
-if TYPE_CHECKING:
-    from mmps.apis import People
-    from mmps.retrieval import Appearance, Hit
+from mmps.apis import People
+from mmps.retrieval import Appearance, Hit, Where
 
 MOST_EXEMPLARS = 20
 LONGEST_TITLE, LONGEST_NOTES = 200, 20_000
@@ -57,11 +53,7 @@ class Exemplar:
 
 @dataclass(frozen=True)
 class Marks:
-    """What a user has said of hits.
-
-    Attributes:
-        right, wrong: Their ids.
-    """
+    """Ids of the hits that a user has said to be right or wrong."""
 
     right: tuple[int, ...] = ()
     wrong: tuple[int, ...] = ()
@@ -165,10 +157,8 @@ class Session:
     case: Case = field(default_factory=Case)
 
     def opening(self, add: bool) -> Session:
-        """Before another picture is opened: what was found is about the one before.
-
-        Args:
-            add: Pictures are being collected; those that there are stay.
+        """Before another picture is opened: what was found is about the one before, unless pictures
+        are being collected.
         """
         session = replace(self, picture=None, opened=self.opened + 1, refusal='', chosen=None)
         return session if add else session._of_nobody()
@@ -181,12 +171,8 @@ class Session:
     def searching_for(self, exemplar: Exemplar, add: bool, unlike: bool = False) -> Session:
         """Search for somebody: instead of who was searched for, or for the mean of both.
 
-        Marks are about a person, so that those of another one are dropped.
-
-        Args:
-            exemplar: A picture of them.
-            add: Keep what there is.
-            unlike: It is of somebody else, who must not match.
+        Marks are about a person, so that those of another one are dropped. ``unlike``: the exemplar
+        is of somebody else, who must not match.
 
         Raises:
             ValueError: There are enough pictures, or nobody is searched for whom one is unlike.

@@ -1,23 +1,18 @@
 """Who was where and when, as a drawing: a row for each camera, time across, bars of appearances."""
 
-from __future__ import annotations
-
 import re
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING
 
+from mmps.retrieval import Appearance
 from mmps.sources import format_offset, format_time
 from mmps.web.markup import count, escape
 from mmps.web.scenes import source_name
 
-if TYPE_CHECKING:
-    from mmps.retrieval import Appearance
-
-    _Drawn = tuple[Appearance, tuple[float, float]]
+_Drawn = tuple[Appearance, tuple[float, float]]
 
 _BAR = 14
 """Pixels of a bar's height, where it has room."""
@@ -220,7 +215,7 @@ def timeline(
     lost = len(appearances) - len(drawn)
     untimed = f'<span>{count(lost, "has", "have")} no time</span>' if lost else ''
     begin, end = min(begin for _, (begin, _) in drawn), max(end for _, (_, end) in drawn)
-    said = f'{count(len(drawn), "appearance", "appearances")}, {axis.period(begin, end)}'
+    said = f'{count(len(drawn), "appearance")}, {axis.period(begin, end)}'
     active = f'<div class="ps-plot">{svg}</div>'
     controls = ''
     if not still:
