@@ -96,11 +96,8 @@ def slim_model(**overrides) -> dict:
 
 def slim_sequential(path: str | Path, **overrides) -> dict:
     """The model of a config with a ``SequentialRoIHead``, with a stem and region networks of a few
-    thousand parameters; its stages and heads stay as they are.
-
-    Args:
-        path: Below ``configs/``, e.g. ``seqnet/seqnet_r50_prw.py``.
-        overrides: As for :func:`small_config`.
+    thousand parameters; its stages and heads stay as they are. Arguments as of
+    :func:`small_config`.
     """
     model = small_config(path, **overrides).model
     like = slim_model()
@@ -140,8 +137,7 @@ PLUS = dict(
 def two_step_model(**overrides) -> dict:
     """A ``TwoStepPersonSearch`` of an RTMDet and a DenseNet of a few thousand parameters.
 
-    Args:
-        overrides: Keys of the model.
+    ``overrides`` are keys of the model.
     """
     cfg = Config.fromfile(CONFIGS / 'two_step/two-step_rtmdet-tiny_resnet50_prw.py')
     head = dict(num_classes=2, in_channels=16, feat_channels=16, stacked_convs=1)

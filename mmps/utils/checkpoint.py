@@ -6,13 +6,11 @@ module sets PyTorch's switch against that, ``TORCH_FORCE_WEIGHTS_ONLY_LOAD``, fo
 and for those that it starts.
 """
 
-from __future__ import annotations
-
 import os
 import pickle
 import re
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -70,10 +68,6 @@ def read_checkpoint(
     path: str | os.PathLike, map_location: str | torch.device | Callable | None = 'cpu'
 ) -> Any:
     """What ``torch.save`` wrote, if it is made of tensors and plain values only.
-
-    Args:
-        path: A local file.
-        map_location: As for ``torch.load``.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -139,8 +133,7 @@ def newest_checkpoint(work_dir: str | Path) -> Path | None:
 def load_state_dict(path: str) -> dict[str, Tensor]:
     """The weights in a checkpoint, by the names that the unwrapped model gives them.
 
-    Args:
-        path: A file, or an address as mmengine's ``load_from`` takes it.
+    ``path`` is a file, or an address as mmengine's ``load_from`` takes it.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -154,11 +147,7 @@ def load_state_dict(path: str) -> dict[str, Tensor]:
 
 
 class Weights(dict[str, Tensor]):
-    """Weights by name.
-
-    Attributes:
-        published: Name of the model whose authors published them; empty: none.
-    """
+    """Weights by name; ``published`` names the model whose authors published them; empty: none."""
 
     published = ''
 
@@ -189,35 +178,24 @@ def check_state_dict(
 
     What belongs to a loss (such as OIM's table of training identities) does not take part in
     prediction and may differ, so that a model can be tested on another data set. Weights whose
-    names begin as ``model.spare_weights`` says may be there for nothing.
-
-    Args:
-        model: The model, not wrapped.
-        state: The weights.
-        path: Where they are from.
-        with_losses: Compare also what belongs to a loss, as resuming needs.
+    names begin as ``model.spare_weights`` says may be there for nothing. The model is not wrapped;
+    ``with_losses``: what belongs to a loss is compared too, as resuming needs.
     """
     ignored = () if with_losses else loss_prefixes(model)
-
-    def outside_losses(names: Iterable[str]) -> list[str]:
-        return sorted(name for name in names if not name.startswith(ignored))
-
-    wanted = model.state_dict()
+    wanted, spare = model.state_dict(), getattr(model, 'spare_weights', ())
+    shapes, given = (
+        {name: value.shape for name, value in weights.items() if not name.startswith(ignored)}
+        for weights in (wanted, state)
+    )
     problems = {
-        'missing': outside_losses(wanted.keys() - state.keys()),
-        'unexpected': outside_losses(
-            name
-            for name in state.keys() - wanted.keys()
-            if not name.startswith(getattr(model, 'spare_weights', ()))
-        ),
-        'of another shape': outside_losses(
-            [n for n in wanted.keys() & state.keys() if wanted[n].shape != state[n].shape]
-        ),
+        'missing': shapes.keys() - given.keys(),
+        'unexpected': [name for name in given.keys() - shapes.keys() if not name.startswith(spare)],
+        'of another shape': [n for n in shapes.keys() & given.keys() if shapes[n] != given[n]],
     }
     if any(problems.values()):
         counts = ', '.join(
             f'{len(names)} {what} ({", ".join(names[:3])}{", ..." if len(names) > 3 else ""})'
-            for what, names in problems.items()
+            for what, names in zip(problems, map(sorted, problems.values()), strict=True)
             if names
         )
         raise CheckpointError(
@@ -233,13 +211,7 @@ def whose(state: Mapping[str, Tensor]) -> str:
 
 
 def save_untrained(model: dict, path: str | Path, seed: int = 0) -> None:
-    """Write the checkpoint of an untrained network, as a baseline or for tests.
-
-    Args:
-        model: Config of the model.
-        path: File to write.
-        seed: Of the random weights.
-    """
+    """Write the checkpoint of an untrained network, as a baseline or for tests."""
     from mmengine.registry import init_default_scope
 
     from mmps.registry import MODELS

@@ -22,11 +22,7 @@ _VARIABLES = ('CUDA_VISIBLE_DEVICES', 'OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'PYT
 
 
 def collect_env() -> dict[str, str]:
-    """Describe machine, packages and checkout.
-
-    Returns:
-        Label to value, in the order to print. What cannot be read holds the error instead.
-    """
+    """Machine, packages and checkout by label; what cannot be read holds the error instead."""
     report = {'mmps': f'{__version__} ({_ROOT})', 'platform': platform.platform()}
     report['CPU'] = f'{cpu_name()}, {usable_cores()} usable cores of {os.cpu_count()}'
     if (_ROOT / '.git').exists() and (state := checkout(_ROOT)):
@@ -82,11 +78,7 @@ def checkout(folder: Path) -> dict[str, Any] | None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Print the report, or with ``--check`` the diagnosis alone.
-
-    Returns:
-        Exit status: 1 where the environment cannot run mmps.
-    """
+    """Print the report, or with ``--check`` the diagnosis alone; 1: mmps cannot run here."""
     parser = argparse.ArgumentParser(prog='python -m mmps.utils.collect_env', description=__doc__)
     parser.add_argument('--check', action='store_true', help='only say whether mmps can run here')
     arguments = parser.parse_args(argv)

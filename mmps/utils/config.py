@@ -44,15 +44,15 @@ def load_config(path: str, options: dict[str, Any]) -> Config:
     path = os.fspath(path)
     if is_checkpoint(path):
         config = config_of_checkpoint(path)
-        set_options(config, path, options)
-        return config
-    file = find_config(path)
-    if file is None:
-        raise UserError(f'config {path} does not exist{_similar_configs(path)}')
-    try:
-        config = Config.fromfile(file)
-    except Exception as error:  # a config is a program of the user's, and may raise anything
-        raise UserError(f'config {path} cannot be read: {type(error).__name__}: {error}') from error
+    elif (file := find_config(path)) is None:
+        near = did_you_mean(path, map(str, Path(path).parent.glob('*.py')))
+        raise UserError(f'config {path} does not exist{near}')
+    else:
+        try:
+            config = Config.fromfile(file)
+        except Exception as error:  # a config is a program of the user's, and may raise anything
+            reason = f'{type(error).__name__}: {error}'
+            raise UserError(f'config {path} cannot be read: {reason}') from error
     set_options(config, path, options)
     return config
 
@@ -134,13 +134,6 @@ def set_options(config: Config, path: str, options: dict[str, Any]) -> None:
         config.merge_from_dict(options)
     except (KeyError, TypeError, IndexError, AssertionError) as error:
         raise UserError(f'--cfg-options do not fit config {path}: {error}') from error
-
-
-def _similar_configs(path: str) -> str:
-    """A hint for a mistyped name, from the files beside it."""
-    folder = Path(path).parent
-    names = [str(file) for file in folder.glob('*.py')] if folder.is_dir() else []
-    return did_you_mean(path, names)
 
 
 def require_entries(config: Config, path: str, keys: Sequence[str]) -> None:

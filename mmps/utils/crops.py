@@ -1,7 +1,5 @@
 """People cut out of images, as re-ID networks take them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import cv2

@@ -1,7 +1,5 @@
 """Errors that a user can mend; tools print them in one line."""
 
-from __future__ import annotations
-
 import difflib
 import importlib
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,5 @@
 """From the bytes of an image file to pixels, upright and of eight bits: one way for all readers."""
 
-from __future__ import annotations
-
 import re
 from io import BytesIO
 

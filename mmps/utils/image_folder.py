@@ -1,7 +1,5 @@
 """The files of a folder of images, found by the names that lists made elsewhere give them."""
 
-from __future__ import annotations
-
 import itertools
 import os
 import re

@@ -1,7 +1,5 @@
 """What the C library does with memory that a network gives back."""
 
-from __future__ import annotations
-
 import ctypes
 
 # Parameters of glibc's mallopt.

@@ -1,7 +1,5 @@
 """The log of a training, read back from its work dir as one, however often it was resumed."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The picture of a diagnosis: where the mAP goes, in all and by group."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 
@@ -48,13 +46,9 @@ MOST_NUMBERED = 12
 def save_diagnosis(
     path: str | os.PathLike, loss: SearchLoss, breakdowns: Mapping[str, Breakdown], key: str
 ) -> None:
-    """Draw a diagnosis into a PNG file of 1300 x 1060 pixels.
+    """Draw a diagnosis of a result, e.g. ``search/mAP``, into a PNG file of 1300 x 1060 pixels.
 
-    Args:
-        path: File to write.
-        loss: The diagnosis.
-        breakdowns: As :func:`~mmps.evaluation.functional.diagnosis.break_down` gives them.
-        key: Name of the result, e.g. ``search/mAP``.
+    ``breakdowns`` come from :func:`~mmps.evaluation.functional.diagnosis.break_down`.
     """
     figure = Figure(figsize=(13, 10.6), dpi=100, facecolor='white')
     shown = [part for part in Part if loss.mean_parts[part] > 0]
@@ -120,11 +114,13 @@ def _draw_groups(axes: Axes, breakdown: Breakdown, shown: list[Part], name: str)
     # What is unsure about a mean falls with the root of the number.
     widths = 0.86 * np.sqrt(counts / counts.max()).clip(min=0.3)
     pale = counts < SURE
-    bottom = 100 * breakdown.reached
-    _columns(axes, places, bottom, widths, pale, 0.0, REACHED)
-    for part in shown:
-        share = 100 * breakdown.parts[:, part] / breakdown.worth
-        _columns(axes, places, share, widths, pale, bottom, COLOURS[part])
+    shares = {REACHED: 100 * breakdown.reached}
+    shares |= {COLOURS[part]: 100 * breakdown.parts[:, part] / breakdown.worth for part in shown}
+    bottom = np.zeros(len(places))
+    for colour, share in shares.items():
+        bars = axes.bar(places, share, widths, bottom, color=colour, edgecolor='white', lw=0.5)
+        for bar in np.array(bars.patches)[pale]:
+            bar.set_alpha(0.35)
         bottom = bottom + share
     for place, reached, unsure in zip(places, 100 * breakdown.reached, pale, strict=True):
         if reached >= 8:
@@ -145,21 +141,6 @@ def _draw_groups(axes: Axes, breakdown: Breakdown, shown: list[Part], name: str)
     _strip(axes)
     if len(places) > 5:
         axes.tick_params(axis='x', labelsize=8)
-
-
-def _columns(
-    axes: Axes,
-    places: np.ndarray,
-    heights: np.ndarray,
-    widths: np.ndarray,
-    pale: np.ndarray,
-    bottom: np.ndarray | float,
-    colour: str,
-) -> None:
-    """A part of each column."""
-    bars = axes.bar(places, heights, widths, bottom, color=colour, edgecolor='white', lw=0.5)
-    for bar in np.array(bars.patches)[pale]:
-        bar.set_alpha(0.35)
 
 
 def _draw_camera_pairs(axes: Axes, breakdown: Breakdown) -> None:

@@ -1,7 +1,5 @@
 """The picture of a data set: how much of what it holds, and what is wrong with it."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 

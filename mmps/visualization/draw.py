@@ -3,8 +3,6 @@
 Colours are BGR.
 """
 
-from __future__ import annotations
-
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -191,13 +189,7 @@ class Cell:
 
 
 def draw_cell(canvas: np.ndarray, cell: Cell, colour: Colour) -> None:
-    """Draw a person in their surroundings, and the caption below.
-
-    Args:
-        canvas: (h, CELL_WIDTH, 3) uint8, changed in place.
-        cell: What to draw.
-        colour: Of the outlines.
-    """
+    """Draw a person in their surroundings, and the caption below, into (h, CELL_WIDTH, 3) uint8."""
     picture = canvas[:CELL_HEIGHT]
     if cell.scene is None:
         picture[:] = RULE

@@ -1,7 +1,5 @@
 """A map of embeddings: people who look alike are near each other."""
 
-from __future__ import annotations
-
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -25,10 +23,7 @@ NAMED = len(_COLOURS) * len(_MARKERS)
 
 
 def pca(embeddings: np.ndarray) -> tuple[np.ndarray, float]:
-    """The plane on which embeddings differ most.
-
-    Args:
-        embeddings: (n, D).
+    """The plane on which embeddings (n, D) differ most.
 
     Returns:
         (n, 2) float64, and the share of the variance that it shows. The sign of each axis is such
@@ -50,12 +45,8 @@ def tsne(embeddings: np.ndarray, perplexity: float = 20.0) -> np.ndarray:
     scikit-learn's t-SNE (van der Maaten and Hinton, JMLR 2008) of Euclidean distances, which for
     unit norm order people as similarities do. It starts from :func:`pca` and a fixed seed.
 
-    Args:
-        embeddings: (n, D).
-        perplexity: About how many neighbours count; at most a third of n.
-
-    Returns:
-        (n, 2) float64.
+    Embeddings (n, D) become (n, 2) float64; about ``perplexity`` neighbours count, at most a third
+    of n.
 
     Raises:
         UserError: scikit-learn is not installed.
@@ -92,7 +83,7 @@ def save_embedding_map(
         path: The file.
         points: (n, 2).
         labels: The group of each, e.g. who they are; None: unknown.
-        title: Says what is shown, and how it was projected.
+        title: What is shown, and how it was projected.
         pictures: (h, w, 3) uint8 BGR of some people, by number, shown beside their points.
     """
     named = named_groups(labels)

@@ -1,7 +1,5 @@
 """Sheets of people: hits, rankings, similarities and attention; and a hit in its scene."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -70,8 +68,6 @@ def draw_hits(
     """Draw a sheet: the query on the left, what was found beside it, best first, in rows.
 
     Args:
-        query: The person who was searched for.
-        hits: Who was found.
         columns: Hits per row.
         above: How many hits are above the line; it is drawn, and those below are paler. None:
             nobody says.
@@ -170,17 +166,12 @@ def save_ranking_sheets(
     it is the person all the same, found a second time in a scene.
 
     Args:
-        annotations: Ground truth and protocol.
-        predictions: Detections and embeddings of the same test set.
         image_paths: File of each image name.
         folder: Where to write ``rankings_00.png`` and so on.
         queries: Rows of the queries to draw. Default: 24, evenly spaced over all.
         top_k: Matches per query.
         rows_per_sheet: Queries per sheet.
         **options: Of the metric; see :func:`~mmps.evaluation.functional.search.top_matches`.
-
-    Returns:
-        The files, in the order of the queries.
     """
     if queries is None:
         queries = spread(annotations.num_queries, 24)
@@ -218,18 +209,7 @@ def draw_ranking_sheet(
     image_paths: Mapping[str, str | os.PathLike],
     top_k: int,
 ) -> np.ndarray:
-    """Draw one sheet.
-
-    Args:
-        annotations: Ground truth and protocol.
-        queries: Rows of the queries.
-        rankings: The matches of each, best first.
-        image_paths: File of each image name.
-        top_k: Columns of matches.
-
-    Returns:
-        (h, w, 3) uint8 BGR.
-    """
+    """Draw one sheet, (h, w, 3) uint8 BGR; arguments as of :func:`save_ranking_sheets`."""
     title = 'Most similar people in the gallery'
     sheet = _empty_sheet(len(queries) * RANKING_ROW, top_k, title)
     _draw_legend(sheet)

@@ -1,7 +1,5 @@
 """Writing videos that browsers play."""
 
-from __future__ import annotations
-
 import os
 import tempfile
 from collections.abc import Iterable
