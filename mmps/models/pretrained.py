@@ -39,7 +39,10 @@ def load_imagenet_weights(
     wanted = {name: module.state_dict() for name, module in modules.items()}
     shapes = {key: value.shape for part in wanted.values() for key, value in part.items()}
     problems = {
-        'missing from the file': _weights_only(shapes) - weights.keys(),
+        # Files older than torch 0.4 lack the counters of batch norm.
+        'missing from the file': {
+            key for key in shapes.keys() - weights.keys() if not key.endswith('num_batches_tracked')
+        },
         'not in the model': weights.keys() - shapes.keys(),
         'of another shape': {k for k in weights.keys() & shapes if weights[k].shape != shapes[k]},
     }
@@ -101,8 +104,3 @@ def _read(checkpoint: str) -> dict[str, Tensor]:
         ) from error
     renamed = {_OLD_SPELLING.sub(r'\1\2.', key): value for key, value in state.items()}
     return {key: value for key, value in renamed.items() if not key.startswith(_CLASSIFIER)}
-
-
-def _weights_only(shapes: dict) -> set[str]:
-    # Files older than torch 0.4 lack the counters of batch norm.
-    return {key for key in shapes if not key.endswith('num_batches_tracked')}

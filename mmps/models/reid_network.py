@@ -1,10 +1,7 @@
 """Networks that embed one person cut out of an image, for use behind a detector."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
-import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModel, BaseModule
 from torch import Tensor, nn
@@ -17,6 +14,7 @@ class ReIDNetwork(BaseModel):
     """A backbone and a head that turns its last map into an embedding.
 
     Example:
+        >>> import torch
         >>> network = ReIDNetwork(
         ...     backbone=dict(type='ResNet', depth=18, out_indices=(3,)),
         ...     head=dict(type='ReIDHead', in_channels=512, num_ids=483, embed_dim=256),
@@ -89,13 +87,11 @@ class LinearEmbedding(BaseModule):
     weights load: ``fcs.N.fc``, ``fcs.N.bn``, ``fc_out``.
 
     Example:
+        >>> import torch
         >>> LinearEmbedding(8, 4, hidden=(16,))(torch.rand(2, 8, 7, 3)).shape
         torch.Size([2, 4])
 
-    Args:
-        in_channels: Channels of the map.
-        out_channels: Length of the embedding.
-        hidden: Widths of the hidden layers.
+    ``hidden`` are the widths of the hidden layers.
     """
 
     def __init__(self, in_channels: int, out_channels: int, hidden: Sequence[int] = ()) -> None:
@@ -151,8 +147,3 @@ class TIMMBackbone(BaseModule):
         if x.dim() != 4:
             raise ValueError(f'the network gives {tuple(x.shape)} instead of a map (n, c, h, w)')
         return (x,)
-
-
-def as_inputs(crops, device: torch.device) -> Tensor:
-    """Crops ``(n, h, w, 3)`` uint8 BGR, an array, to ``(n, 3, h, w)`` uint8 on a device."""
-    return torch.from_numpy(crops).permute(0, 3, 1, 2).to(device)

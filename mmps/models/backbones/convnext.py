@@ -60,9 +60,7 @@ class ConvNeXt(StagedModule):
         return [[first], [rest[0]], *(rest[i : i + 2] for i in range(1, len(rest), 2))]
 
     def forward(self, x: Tensor) -> tuple[Tensor]:
-        for stage in self.stages():
-            x = self.run_stage(stage, x)
-        return (x,)
+        return (super().forward(x),)
 
 
 @MODELS.register_module()
@@ -76,8 +74,6 @@ class ConvNeXtIdentification(StagedModule):
         torch.Size([2, 16, 7, 7])
 
     Args:
-        in_channels: Channels of the regions.
-        out_channels: Channels of the result.
         depth: Blocks.
         drop_path_rates: As of the stem.
         kwargs: Of :class:`StagedModule`; one stage.
@@ -102,9 +98,6 @@ class ConvNeXtIdentification(StagedModule):
 
     def stages(self) -> Sequence[Sequence[nn.Module]]:
         return [list(self.features.values())]
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.run_stage(*self.stages(), x)
 
 
 class ChannelNorm(nn.LayerNorm):

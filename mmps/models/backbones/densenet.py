@@ -142,7 +142,7 @@ class DenseNetIdentification(StagedModule):
         return [list(self.features)]
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.run_stage(self.features, x), inplace=True)
+        return F.relu(super().forward(x), inplace=True)
 
 
 class DenseBlock(nn.ModuleDict):

@@ -51,9 +51,7 @@ class GoogLeNet(StagedModule):
         return [modules[:5], modules[5:8], modules[8:]]
 
     def forward(self, x: Tensor) -> tuple[Tensor]:
-        for stage in self.stages():
-            x = self.run_stage(stage, x)
-        return (x,)
+        return (super().forward(x),)
 
 
 @MODELS.register_module()
@@ -80,9 +78,6 @@ class GoogLeNetIdentification(StagedModule):
 
     def stages(self) -> Sequence[Sequence[nn.Module]]:
         return [[self.inception5a, self.inception5b]]
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.run_stage(*self.stages(), x)
 
 
 class Inception(nn.Module):

@@ -60,9 +60,7 @@ class PostSumResNet(_PostSumNetwork):
         return [first, self.conv2, self.conv3, self.conv4]
 
     def forward(self, x: Tensor) -> tuple[Tensor]:
-        for stage in self.stages():
-            x = self.run_stage(stage, x)
-        return (x,)
+        return (super().forward(x),)
 
 
 @MODELS.register_module()
@@ -89,11 +87,6 @@ class PostSumResNetIdentification(_PostSumNetwork):
 
     def stages(self) -> Sequence[Sequence[nn.Module]]:
         return [self.conv4, self.conv5]
-
-    def forward(self, x: Tensor) -> Tensor:
-        for stage in self.stages():
-            x = self.run_stage(stage, x)
-        return x
 
 
 class PostSumBlock(nn.Module):

@@ -67,7 +67,6 @@ class SemanticSwinIdentification(BaseModule):
         torch.Size([2, 24, 7, 7])
 
     Args:
-        in_channels: Channels of the regions.
         depth: Blocks.
         num_heads: Of the attention.
         semantic_weight: As of the stem.

@@ -200,17 +200,14 @@ class PersonSearch(TwoStageDetector):
             boxes = result.bboxes if frame is None else frame.to_image(result.bboxes, i)
             height, width = sample.img_shape[:2]
             boxes = boxes.minimum(boxes.new_tensor([width, height] * 2)).clamp(min=0)
-            result.bboxes = boxes / _scale(sample, boxes) if rescale else boxes
+            result.bboxes = boxes / scale_of(sample, boxes) if rescale else boxes
         self._embed_annotated(x, frame, batch_data_samples)
         self._describe_scenes(x, batch_data_samples)
         return self.add_pred_to_datasample(batch_data_samples, results)
 
     def embed(self, batch_inputs: Tensor, batch_data_samples: SampleList) -> SampleList:
-        """Adds the embeddings of annotated people and queries, and looks for nobody else.
-
-        Args:
-            batch_inputs: Images ``(b, 3, h, w)``.
-            batch_data_samples: As for :meth:`predict`.
+        """Adds the embeddings of annotated people and queries, as :meth:`predict` does, and looks
+        for nobody else.
         """
         x, frame = self.extract_frame(batch_inputs)
         self._embed_annotated(x, frame, batch_data_samples)
@@ -236,7 +233,7 @@ class PersonSearch(TwoStageDetector):
             boxes = []
             for i, sample in enumerate(samples):
                 original = sample.get(key).bboxes if key in sample else x[0].new_zeros(0, 4)
-                scaled = original * _scale(sample, original)
+                scaled = original * scale_of(sample, original)
                 boxes.append(scaled if frame is None else frame.to_warped(scaled, i))
             for sample, rows in zip(samples, self.roi_head.embed(x, boxes), strict=True):
                 if key in sample:
@@ -279,10 +276,9 @@ def _probable(proposals: InstanceData, score_thr: float) -> InstanceData:
     return proposals[kept]
 
 
-def _scale(sample: DetDataSample, boxes: Tensor) -> Tensor:
+def scale_of(sample: DetDataSample, boxes: Tensor) -> Tensor:
     """Input pixels per original pixel, for boxes xyxy."""
-    width, height = sample.scale_factor
-    return boxes.new_tensor([width, height, width, height])
+    return boxes.new_tensor(sample.get('scale_factor', (1.0, 1.0))).repeat(2)
 
 
 def _to_warped(sample: DetDataSample, frame: AffineFrame, index: int) -> DetDataSample:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from mmcv.transforms import Compose
 from mmdet.models.detectors import BaseDetector
-from mmdet.structures import DetDataSample, SampleList
+from mmdet.structures import SampleList
 from mmdet.structures.bbox import HorizontalBoxes
 from mmengine.config import ConfigDict
 from mmengine.dataset import pseudo_collate
@@ -15,7 +15,7 @@ from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from mmps.models.reid_network import as_inputs
+from mmps.models.detectors.person_search import scale_of
 from mmps.registry import MODELS
 from mmps.utils.checkpoint import CheckpointError, load_state_dict
 from mmps.utils.crops import cut_people
@@ -119,31 +119,20 @@ class TwoStepPersonSearch(BaseDetector):
     def predict(
         self, batch_inputs: Sequence[Tensor], batch_data_samples: SampleList, rescale: bool = True
     ) -> SampleList:
-        """Adds ``pred_instances`` (with embeddings) and the embeddings of annotated people and
-        queries.
-
-        Args:
-            batch_inputs: Images ``(3, h, w)`` uint8 BGR, of any sizes.
-            batch_data_samples: One per image; boxes of ``gt_instances`` and ``query_instances``,
-                where present, are in pixels of the original image.
-            rescale: Detections in pixels of the original image, else of the input.
-        """
+        """As :meth:`PersonSearch.predict`, of images ``(3, h, w)`` uint8 BGR, of any sizes."""
         images = [_as_array(image) for image in batch_inputs]
         found = self._detect(images)
         self._embed_instances(images, found, [people.bboxes for people in found])
         for sample, people in zip(batch_data_samples, found, strict=True):
             if rescale:
-                people.bboxes = people.bboxes / _scale(sample).to(people.bboxes)
+                people.bboxes = people.bboxes / scale_of(sample, people.bboxes)
             sample.pred_instances = people
         self._embed_annotated(images, batch_data_samples)
         return batch_data_samples
 
     def embed(self, batch_inputs: Sequence[Tensor], batch_data_samples: SampleList) -> SampleList:
-        """Adds the embeddings of annotated people and queries, and looks for nobody else.
-
-        Args:
-            batch_inputs: Images ``(3, h, w)`` uint8 BGR, of any sizes.
-            batch_data_samples: As for :meth:`predict`.
+        """Adds the embeddings of annotated people and queries, as :meth:`predict` does, and looks
+        for nobody else.
         """
         images = [_as_array(image) for image in batch_inputs]
         self._embed_annotated(images, batch_data_samples)
@@ -239,8 +228,8 @@ class TwoStepPersonSearch(BaseDetector):
             rows = [(i, sample) for i, sample in enumerate(samples) if key in sample]
             people = [sample.get(key) for _, sample in rows]
             boxes = [
-                sample.get(key).bboxes * _scale(sample).to(sample.get(key).bboxes)
-                for _, sample in rows
+                own.bboxes * scale_of(sample, own.bboxes)
+                for own, (_, sample) in zip(people, rows, strict=True)
             ]
             self._embed_instances([images[i] for i, _ in rows], people, boxes)
 
@@ -275,7 +264,8 @@ class TwoStepPersonSearch(BaseDetector):
 
     def _reid_inputs(self, crops: np.ndarray) -> Tensor:
         preprocessor = self.reid.data_preprocessor
-        return preprocessor(dict(inputs=as_inputs(crops, preprocessor.device)), False)['inputs']
+        inputs = torch.from_numpy(crops).permute(0, 3, 1, 2).to(preprocessor.device)
+        return preprocessor(dict(inputs=inputs), False)['inputs']
 
 
 class _UnchangedImages(BaseDataPreprocessor):
@@ -300,8 +290,3 @@ def _load_part(part: nn.Module, name: str, path: str) -> None:
 
 def _as_array(image: Tensor) -> np.ndarray:
     return np.ascontiguousarray(image.permute(1, 2, 0).cpu().numpy())
-
-
-def _scale(sample: DetDataSample) -> Tensor:
-    """Input pixels per original pixel, for boxes xyxy."""
-    return torch.tensor(sample.get('scale_factor', (1.0, 1.0)), dtype=torch.float64).repeat(2)

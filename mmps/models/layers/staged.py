@@ -22,10 +22,6 @@ class StagedModule(BaseModule):
         ...         self.freeze_stages()
         ...     def stages(self):
         ...         return [[self.conv], [self.norm]]
-        ...     def forward(self, x):
-        ...         for stage in self.stages():
-        ...             x = self.run_stage(stage, x)
-        ...         return x
         >>> network = Tiny(frozen_stages=1, with_cp=True)
         >>> [name for name, p in network.named_parameters() if p.requires_grad]
         ['norm.weight', 'norm.bias']
@@ -73,6 +69,11 @@ class StagedModule(BaseModule):
                 f'but it must be between 0 and {len(self.stages())}'
             )
         self.train()  # DistributedDataParallel asks what is frozen before training starts
+
+    def forward(self, x: Tensor) -> Tensor:
+        for stage in self.stages():
+            x = self.run_stage(stage, x)
+        return x
 
     def run_stage(self, stage: Sequence[nn.Module], x: Tensor) -> Tensor:
         """One entry of :meth:`stages` on maps ``(n, c, h, w)``."""

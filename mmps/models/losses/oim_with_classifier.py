@@ -21,11 +21,7 @@ class OIMWithClassifier(OIMLoss):
         >>> bool(loss(*people) > alone(*people))
         True
 
-    Args:
-        num_ids: As of :class:`OIMLoss`.
-        embed_dim: As of :class:`OIMLoss`.
-        classifier_weight: Weight of the cross entropy beside OIM's.
-        kwargs: Of :class:`OIMLoss`.
+    ``classifier_weight`` is that of the cross entropy beside OIM's.
     """
 
     def __init__(

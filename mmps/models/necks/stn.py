@@ -38,7 +38,7 @@ class STN(BaseModule):
         decides.
         """
         theta = self.transformer.theta(inputs[0])
-        return tuple(warp(x, theta) for x in inputs), theta
+        return tuple(self.transformer.warp(x, theta) for x in inputs), theta
 
     def forward(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return self.warp(inputs)[0]
@@ -102,7 +102,11 @@ class SpatialTransformer(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the warped maps and the warps."""
         theta = self.theta(x)
-        return warp(x, theta), theta
+        return self.warp(x, theta), theta
+
+    def warp(self, x: Tensor, theta: Tensor) -> Tensor:
+        """See :func:`warp`."""
+        return warp(x, theta)
 
 
 def warp(x: Tensor, theta: Tensor) -> Tensor:

@@ -25,8 +25,6 @@ class LinearNorm(nn.Sequential):
         torch.Size([5, 4])
 
     Args:
-        in_features: Width of the rows.
-        out_features: Width of the results.
         bias: Of the linear layer.
         norm: Config of the norm, which also gets ``num_features``; None: there is none.
     """
@@ -63,10 +61,6 @@ class OneLogit(nn.Linear):
     Example:
         >>> OneLogit(8)(torch.rand(5, 8))[:, 1]
         tensor([0., 0., 0., 0., 0.], grad_fn=<SelectBackward0>)
-
-    Args:
-        in_features: Width of the rows.
-        out_features: Person and background.
     """
 
     def __init__(self, in_features: int, out_features: int = 2):

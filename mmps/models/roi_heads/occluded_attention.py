@@ -22,8 +22,6 @@ class OccludedAttention(BaseModule):
         [torch.Size([3, 16, 14, 14]), torch.Size([3, 24, 14, 14])]
 
     Args:
-        in_channels: Channels of the regions.
-        out_channels: Channels of the second result.
         width: Channels that attention works on.
         heads: Of the attention at each scale.
         exchange: Whether stripes are exchanged in training; the first result is then not the
@@ -102,10 +100,8 @@ class TokenAttention(nn.Module):
         torch.Size([2, 4, 6, 5])
 
     Args:
-        channels: Channels of the regions.
         hidden: Width of a token.
         kernel: Side of a token in cells; tokens are a cell apart.
-        heads: Of the attention.
     """
 
     def __init__(self, channels: int, hidden: int, kernel: int, heads: int):

@@ -131,10 +131,8 @@ class RegionFocus(nn.Module):
         >>> focus(torch.rand(5, 8, 14, 14)).shape
         torch.Size([5, 8, 14, 14])
 
-    Args:
-        channels: Channels of the regions ``(n, channels, h, w)``, which keep their shape.
-        attention: Config of the attention, which also gets ``channels``; None: no attention.
-        region_transformer: Arguments of a :class:`SpatialTransformer` on each region, or None.
+    Regions ``(n, channels, h, w)`` keep their shape; arguments are those of a
+    :class:`RegionNetwork`.
     """
 
     def __init__(

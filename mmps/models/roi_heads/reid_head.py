@@ -4,13 +4,12 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from mmengine.dist import get_world_size
+from mmengine.dist import all_reduce, get_world_size
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from mmps.registry import MODELS
-from mmps.utils.dist import sum_over_ranks
 
 
 class EmbeddingHead(BaseModule):
@@ -196,19 +195,36 @@ class GlobalBatchNorm(_NormBase):
     def _with_global(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
             rows = x.float()
-            sums = sum_over_ranks(torch.cat([rows.sum(0), rows.new_tensor([len(rows)])]))
+            sums = _SumOverRanks.apply(torch.cat([rows.sum(0), rows.new_tensor([len(rows)])]))
             count = sums[-1].detach()
             if count < 2:
                 return self._with_local(x, own=False)
             mean = sums[:-1] / count
             centred = rows - mean
-            variance = sum_over_ranks(centred.square().sum(0)) / count
+            variance = _SumOverRanks.apply(centred.square().sum(0)) / count
             self.num_batches_tracked.add_(1)
             self.running_mean.lerp_(mean.detach(), self.momentum)
             unbiased = variance.detach() * count / (count - 1)
             self.running_var.lerp_(unbiased, self.momentum)
             normalised = centred * (variance + self.eps).rsqrt()
             return (normalised * self.weight + self.bias).to(x.dtype)
+
+
+class _SumOverRanks(torch.autograd.Function):
+    """The sum over all ranks, on each of them; gradients are summed likewise.
+
+    Every rank must call it, and run backward through it.
+    """
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        total = x.clone()
+        all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tensor:
+        return _SumOverRanks.forward(ctx, grad)
 
 
 class AttentiveStripePool(nn.Module):
@@ -224,7 +240,6 @@ class AttentiveStripePool(nn.Module):
         True
 
     Args:
-        channels: Channels of the features.
         stripes: Stripes of equal height, head to feet.
         reduction: The hidden layer has ``channels / reduction`` channels, at least 8.
     """

@@ -23,7 +23,6 @@ class RelationMixer(BaseModule):
 
     Args:
         network: Config of the region network behind.
-        in_channels: Channels of the regions.
         width: Channels that are mixed, at least 16.
         size: Height and width of the regions.
         expansion: Widening of the hidden layers.

@@ -1,7 +1,5 @@
 """RoI heads of one or several stages, each of which moves the boxes that the next one sees."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -301,9 +299,9 @@ class SequentialRoIHead(BaseModule):
         # Statistics of a part would not be those of the batch.
         in_parts = fast.uses_running_statistics(stage.shared_head)
         parts = self._maps_in_parts(stage, x, rois) if in_parts else [self._maps(stage, x, rois)]
-        ids = torch.cat([_person_ids(*pair) for pair in zip(sampled, people, strict=True)])
+        ids, held = zip(*map(_people_of, sampled, people), strict=True)
+        ids, held = torch.cat(ids), torch.cat(held)
         results = stage([torch.cat(maps) for maps in zip(*parts, strict=True)], ids)
-        held = torch.cat([_people_held(*pair) for pair in zip(sampled, people, strict=True)])
         losses = {} if stage.reid_head is None else _reid_loss(stage, results, rois, ids, held)
         head = stage.bbox_head.loss_and_target(
             results.get('cls_score'), results['bbox_pred'], rois, sampled, self.train_cfg
@@ -415,17 +413,14 @@ class SequentialRoIHead(BaseModule):
         return list(embeddings.split([len(own) for own in boxes]))
 
 
-def _person_ids(sampled: SamplingResult, people: InstanceData) -> Tensor:
-    """Of an image's sampled regions ``(n,)``: mmdet puts those that hold a person first."""
+def _people_of(sampled: SamplingResult, people: InstanceData) -> tuple[Tensor, Tensor]:
+    """Ids of an image's sampled regions ``(n,)``, and the boxes ``(m, 4)`` of the people that they
+    hold: mmdet puts those that hold one first.
+    """
     ids = people.person_ids.new_full((len(sampled.priors),), BACKGROUND)
     held = sampled.pos_assigned_gt_inds
     ids[: len(held)] = people.person_ids[held]
-    return ids
-
-
-def _people_held(sampled: SamplingResult, people: InstanceData) -> Tensor:
-    """Of an image's sampled regions that hold a person, that person's box ``(m, 4)``."""
-    return people.bboxes[sampled.pos_assigned_gt_inds].view(-1, 4)
+    return ids, people.bboxes[held].view(-1, 4)
 
 
 def _reid_loss(
