@@ -11,12 +11,11 @@ from mmps.cli.search import (
     a_time,
     an_entry,
     build_searcher,
-    metadata_of,
     searcher_parser,
     shard_of,
 )
 from mmps.sources import MAX_PIXELS, is_live
-from mmps.utils.errors import UserError
+from mmps.utils.errors import data_errors
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -100,24 +99,18 @@ def main(argv: list[str] | None = None) -> None:
     rank, ranks = shard_of(arguments.launcher)
     endless = arguments.watch is not None or any(map(is_live, arguments.sources))
     stop = set_by_signals() if endless else None
+    names = ('fps', 'camera', 'name_pattern', 'start_time', 'file_times', 'max_pixels', 'watch')
     try:
-        report = build_searcher(arguments, arguments.batch_size).index(
-            arguments.sources,
-            arguments.gallery,
-            fps=arguments.fps,
-            camera=arguments.camera,
-            name_pattern=arguments.name_pattern,
-            start_time=arguments.start_time,
-            file_times=arguments.file_times,
-            metadata=metadata_of(arguments.metadata),
-            max_pixels=arguments.max_pixels,
-            shard=(rank, ranks),
-            progress=rank == 0,
-            watch=arguments.watch,
-            stop=stop,
-        )
-    except ValueError as error:
-        raise UserError(str(error)) from error
+        with data_errors():
+            report = build_searcher(arguments, arguments.batch_size).index(
+                arguments.sources,
+                arguments.gallery,
+                **{name: getattr(arguments, name) for name in names},
+                metadata=dict(arguments.metadata or ()),
+                shard=(rank, ranks),
+                progress=rank == 0,
+                stop=stop,
+            )
     except KeyboardInterrupt:
         print('\ninterrupted; the same command goes on from here', file=sys.stderr)
         sys.exit(130)

@@ -17,18 +17,14 @@ from mmps.formats.converters.annotated_images import Annotations, Tally
 from mmps.formats.converters.own_data import convert_own_data
 from mmps.formats.scene_index import SceneIndex
 from mmps.utils.config import PROJECT
-from mmps.utils.errors import UserError
+from mmps.utils.errors import UserError, data_errors
 
 if TYPE_CHECKING:
     from mmengine.config import Config, ConfigDict
 
 
 def datasets_of(config: Config, path: str, splits: Sequence[str] = SPLITS) -> dict[str, ConfigDict]:
-    """The config of the data set of each split.
-
-    Raises:
-        UserError: There is none, or its files cannot be read without building it.
-    """
+    """The config of the data set of each split, whose files can be read without building it."""
     found = {}
     for split in splits:
         key = f'{split}_dataloader.dataset'
@@ -53,12 +49,7 @@ def datasets_of(config: Config, path: str, splits: Sequence[str] = SPLITS) -> di
 
 
 def files_of(config: Config, path: str) -> dict[str, SceneFiles]:
-    """The files of a config's training and test set, by ``'train'`` and ``'test'``.
-
-    Raises:
-        UserError: One of them is not a data set of mmps.
-        ValueError: An option of a data set is out of range.
-    """
+    """The files of a config's training and test set, by ``'train'`` and ``'test'``."""
     files = {split: scene_files(dataset) for split, dataset in datasets_of(config, path).items()}
     for split, source in files.items():
         if source.split != split:
@@ -67,12 +58,7 @@ def files_of(config: Config, path: str) -> dict[str, SceneFiles]:
 
 
 def add_arguments(parser: argparse.ArgumentParser, *, named: bool = True) -> None:
-    """Add what every converter of own data takes.
-
-    Args:
-        parser: To add to.
-        named: Whether people and cameras have names that arguments have to say more about.
-    """
+    """Add what every converter of own data takes, also where people and cameras have no names."""
     parser.add_argument(
         '--images', type=Path, metavar='DIR', help='folder that names of images are relative to'
     )
@@ -107,25 +93,16 @@ def convert(
 ) -> None:
     """Read, convert, and print what was read and written, what was left out, and what comes next.
 
-    Args:
-        read: Reads the annotations.
-        arguments: Of :func:`add_arguments`.
-        out: Where to write if they do not say.
-        images: The folder of images if they do not say.
-
-    Raises:
-        UserError: Something is wrong with the annotations.
+    ``out`` and ``images`` are the folders if the arguments, of :func:`add_arguments`, name none.
     """
     out, images = arguments.out or out, arguments.images or images
     options = {k: v for k, v in vars(arguments).items() if k in ('unlabelled', 'camera_pattern')}
     annotations = Annotations(images, **options)
-    try:
+    with data_errors():
         read(annotations)
         splits, cameras = convert_own_data(
             annotations, out, test_share=arguments.test_share, seed=arguments.seed
         )
-    except ValueError as error:
-        raise UserError(error) from error
     for split, index in splits.items():
         print(f'{split}: {summary(index)} -> {out / split}.json')
     if any(str(number) != name for name, number in cameras.items()):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from mmps.apis.network import BACKENDS
 from mmps.apis.searcher import AMP, PersonSearcher, Whole
@@ -28,10 +28,8 @@ class _ListModels(argparse.Action):
 def model_parser(description: str, argv: Sequence[str] | None) -> argparse.ArgumentParser:
     """A parser that knows a config and a checkpoint, or the name of a published model instead.
 
-    Args:
-        description: Of the tool.
-        argv: The words that will be parsed, for behind a name there is no checkpoint; None: those
-            of the command line.
+    It looks at the words that will be parsed (None: of the command line), for behind a name there
+    is no checkpoint.
     """
     parser = config_parser(
         description, 'config file; a checkpoint that holds its config; or a published model'
@@ -108,8 +106,7 @@ def build_searcher(arguments: argparse.Namespace, batch_size: int | None = None)
 
 
 def add_filter_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what restricts a search or a deletion: cameras, sources, times,
-    metadata and clothes."""
+    """Add what restricts a search or a deletion."""
     parser.add_argument('--camera', nargs='+', metavar='NAME', help='only of these cameras')
     parser.add_argument('--source', nargs='+', metavar='FILE', help='only in these files')
     parser.add_argument('--since', type=a_time, metavar='TIME', help='only taken then or later')
@@ -151,11 +148,7 @@ def add_calibration_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def use_calibration(gallery: Gallery, arguments: argparse.Namespace) -> None:
-    """Let searches of a gallery go by the calibration that the arguments name, or by its own.
-
-    Raises:
-        UserError: It cannot be read, or is of another model.
-    """
+    """Let searches of a gallery go by the calibration that the arguments name, or by its own."""
     if arguments.calibration:
         model = gallery.model
         gallery.use_calibration(load_calibration(arguments.calibration, model), model)
@@ -218,11 +211,7 @@ def _argument(parse: Callable, text: str):
 
 
 def shard_of(launcher: str) -> tuple[int, int]:
-    """Number of this process and how many there are, as their launcher tells.
-
-    Raises:
-        UserError: They were not started by it.
-    """
+    """Number of this process and how many there are, as their launcher tells."""
     names = {
         'none': None,
         'pytorch': ('RANK', 'WORLD_SIZE'),
@@ -237,8 +226,3 @@ def shard_of(launcher: str) -> tuple[int, int]:
             f'--launcher {launcher}: {", ".join(missing)} not set; start the processes with {start}'
         )
     return int(os.environ[names[0]]), int(os.environ[names[1]])
-
-
-def metadata_of(entries: Iterable[tuple[str, str]] | None) -> dict[str, str]:
-    """``KEY=VALUE`` arguments as a dictionary."""
-    return dict(entries or ())

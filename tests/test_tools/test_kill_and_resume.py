@@ -120,7 +120,11 @@ class Forked:
         self.process = start(*arguments)
         self.pid = self.process.pid
 
-    def status(self):
+    def poll(self):
+        return self.process.exitcode
+
+    def wait(self):
+        self.process.join()
         return self.process.exitcode
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mmps.cli.common import config_parser, run_tool
 from mmps.utils.config import load_config
-from mmps.utils.errors import UserError
+from mmps.utils.errors import data_errors
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -30,9 +30,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument('--decode', action='store_true', help='decode every image as well')
     parser.add_argument(
-        '--strict',
-        action='store_true',
-        help='exit status 1 if a problem is an error',
+        '--strict', action='store_true', help='exit status 1 if a problem is an error'
     )
     arguments = parser.parse_args(argv)
     if arguments.decode and not arguments.check_images:
@@ -55,7 +53,7 @@ def main(argv: list[str] | None = None) -> None:
     datasets = datasets_of(config, arguments.config, splits)
     roots = dict.fromkeys(str(dataset.data_root) for dataset in datasets.values())
     kinds = dict.fromkeys(dataset.type for dataset in datasets.values())
-    try:
+    with data_errors():
         report = report_dataset(
             {name: scene_files(dataset) for name, dataset in datasets.items()},
             {name: image_folder(dataset) for name, dataset in datasets.items()},
@@ -64,8 +62,6 @@ def main(argv: list[str] | None = None) -> None:
             decode_images=arguments.decode,
             anchors=anchors_of(config),
         )
-    except ValueError as error:
-        raise UserError(error) from error
     print(report_table(report))
     folder = Path(arguments.out or f'work_dirs/{Path(arguments.config).stem}/dataset')
     write_json(folder / 'report.json', report.to_json())

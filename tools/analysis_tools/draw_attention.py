@@ -6,7 +6,7 @@ from mmps.apis.network import default_backend
 from mmps.cli.common import run_tool
 from mmps.cli.search import build_searcher, searcher_parser
 from mmps.sources import as_image, printable
-from mmps.utils.errors import UserError
+from mmps.utils.errors import UserError, data_errors
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> None:
 
     searcher = build_searcher(arguments, batch_size=1)
     people, masks = [], []
-    try:
+    with data_errors():
         for path in arguments.images:
             image = as_image(path)
             found = searcher.detect(image)
@@ -39,8 +39,6 @@ def main(argv: list[str] | None = None) -> None:
                 masks += list(attention_masks(searcher.network, image, found.bboxes))
             people += [(image, bbox) for bbox in found.bboxes]
             print(f'{printable(path)}: {len(found)} people')
-    except ValueError as error:
-        raise UserError(str(error)) from error
     if not people:
         raise UserError('nobody was found; try a lower --score-thr')
     shown = arguments.max_people

@@ -10,7 +10,7 @@ import numpy as np
 
 from mmps.cli.common import add_config_options, run_tool
 from mmps.utils.config import load_config, require_entries
-from mmps.utils.errors import UserError
+from mmps.utils.errors import UserError, data_errors
 
 PICTURES = 24
 
@@ -165,11 +165,9 @@ def main(argv: list[str] | None = None) -> None:
     from mmps.visualization.embedding_map import pca, save_embedding_map, tsne
     from mmps.visualization.sheets import spread
 
-    try:
+    with data_errors():
         load = of_predictions if arguments.source.endswith('.npz') else of_gallery
         people = load(arguments)
-    except ValueError as error:
-        raise UserError(error) from error
     total = len(people.labels)
     if total < 3:
         raise UserError(f'{arguments.source}: {total} people are too few for a map')

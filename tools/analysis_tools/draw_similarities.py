@@ -5,7 +5,7 @@ import argparse
 from mmps.cli.common import run_tool
 from mmps.cli.search import build_searcher, searcher_parser
 from mmps.sources import as_image, printable
-from mmps.utils.errors import UserError
+from mmps.utils.errors import UserError, data_errors
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> None:
 
     searcher = build_searcher(arguments, batch_size=1)
     people, embeddings = [], []
-    try:
+    with data_errors():
         for text in arguments.images:
             path, box = split_box(text)
             image = as_image(path)
@@ -54,8 +54,6 @@ def main(argv: list[str] | None = None) -> None:
             people += [(image, bbox) for bbox in bboxes]
             embeddings += list(rows)
             print(f'{printable(path)}: {len(bboxes)} people')
-    except ValueError as error:
-        raise UserError(str(error)) from error
     if not people:
         raise UserError('nobody was found; try a lower --score-thr, or give boxes')
     shown = arguments.max_people

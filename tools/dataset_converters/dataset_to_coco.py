@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mmps.cli.common import config_parser, run_tool
 from mmps.utils.config import load_config
-from mmps.utils.errors import UserError
+from mmps.utils.errors import UserError, data_errors
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -29,15 +29,13 @@ def main(argv: list[str] | None = None) -> None:
     from mmps.formats.converters.official import convert_split
 
     tally = Tally()
-    try:
+    with data_errors():
         for files in files_of(config, arguments.config).values():
             out = arguments.out or files.root
             path = out / f'{files.split}.json'
             if path in files.sources():
                 raise UserError(f'{path} is what would be read; give another folder with --out')
             print(f'{files.split}: {summary(convert_split(files, path, tally))} -> {path}')
-    except ValueError as error:
-        raise UserError(error) from error
     print_tally(tally)
     print(f'the data set is\n{dataset_config(out, files.image_root)}')
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mmps.cli.common import config_parser, run_tool
 from mmps.utils.config import load_config
-from mmps.utils.errors import UserError
+from mmps.utils.errors import data_errors
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -30,13 +30,11 @@ def main(argv: list[str] | None = None) -> None:
     from mmps.formats.converters.official import write_prw_layout
 
     tally = Tally()
-    try:
+    with data_errors():
         files = files_of(config, arguments.config)
         splits = write_prw_layout(
             arguments.out, files, tally=tally, unknown_camera=arguments.unknown_camera
         )
-    except ValueError as error:
-        raise UserError(error) from error
     for split, index in splits.items():
         print(f'{split}: {summary(index)} -> {arguments.out}')
     print_tally(tally)

@@ -12,8 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +20,7 @@ from typing import Any, Literal
 import numpy as np
 
 from mmps.cli.common import config_parser, run_tool
+from mmps.cli.grid import flattened
 from mmps.utils.config import load_config, require_entries
 from mmps.utils.errors import UserError
 from mmps.utils.files import whole_file
@@ -47,81 +47,51 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-class Training:
-    """A process of ``tools/train.py``."""
-
-    def __init__(self, config: Path, work_dir: Path) -> None:
-        work_dir.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, TRAIN, config, '--work-dir', work_dir, '--resume']
-        with open(work_dir / 'output.log', 'ab') as log:
-            self._process = subprocess.Popen(
-                command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
-            )
-        self.pid = self._process.pid
-
-    def status(self) -> int | None:
-        return self._process.poll()
-
-
-@dataclass(frozen=True)
-class Kill:
-    """A kill that took place.
-
-    Attributes:
-        aim: What it waited for.
-        seconds: After the training was seen to have begun.
-        checkpoint: The newest complete checkpoint that it left, or None.
-        writing: Whether it left a partly written checkpoint.
-    """
-
-    aim: Aim
-    seconds: float
-    checkpoint: str | None
-    writing: bool
-
-    def __str__(self) -> str:
-        torn = ', in the middle of a write' if self.writing else ''
-        return f'aimed at {self.aim}: after {self.seconds:.2f} s, at {self.checkpoint}{torn}'
+def training(config: Path, work_dir: Path) -> subprocess.Popen:
+    """A process of ``tools/train.py``, which resumes what is there."""
+    work_dir.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, TRAIN, config, '--work-dir', work_dir, '--resume']
+    with open(work_dir / 'output.log', 'ab') as log:
+        return subprocess.Popen(
+            command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
+        )
 
 
 def kill_at_random(
-    start: Callable[[], Training], work_dir: Path, period: float, aim: Aim, rng: random.Random
-) -> Kill | int:
-    """Start a training and kill it at a random moment.
+    start: Callable[[], subprocess.Popen],
+    work_dir: Path,
+    period: float,
+    aim: Aim,
+    rng: random.Random,
+) -> str | int:
+    """Start a training, resuming what is there, and kill it at a random moment.
 
-    Args:
-        start: Starts it, resuming what is there.
-        work_dir: Where it writes.
-        period: Seconds from one checkpoint to the next, about; a kill at any moment comes within
-            two of them, so that on average every second attempt gets further.
-        aim: What to wait for.
-        rng: Source of the moment.
+    ``period`` is the seconds from one checkpoint to the next, about; a kill at any moment comes
+    within two of them, so that on average every second attempt gets further.
 
-    Returns:
-        The kill, or the exit status of a training that ended before.
+    Gives what the kill hit, in words, or the exit status of a training that ended before.
     """
     for torn in work_dir.glob(_PARTIAL):
         torn.unlink()  # of an earlier kill, which would look like a write
     old_logs = set(work_dir.glob(_LOGS))
     process = start()
-    while process.status() is None and not _began(work_dir, old_logs):
+    while process.poll() is None and not _began(work_dir, old_logs):
         time.sleep(_LONG_NAP)
     begun = time.monotonic()
     for _ in _until(aim, work_dir, period, rng):
-        if process.status() is not None:
+        if process.poll() is not None:
             break
         time.sleep(_NAP)
     seconds = time.monotonic() - begun
-    if process.status() is None:
+    if process.poll() is None:
         os.kill(process.pid, signal.SIGKILL)
-    while (status := process.status()) is None:
-        time.sleep(_NAP)
-    if status != -signal.SIGKILL:
+    if (status := process.wait()) != -signal.SIGKILL:
         return status
     from mmps.utils.checkpoint import newest_checkpoint
 
     newest = newest_checkpoint(work_dir)
-    return Kill(aim, seconds, newest and newest.name, any(work_dir.glob(_PARTIAL)))
+    torn = ', in the middle of a write' if any(work_dir.glob(_PARTIAL)) else ''
+    return f'aimed at {aim}: after {seconds:.2f} s, at {newest and newest.name}{torn}'
 
 
 def _began(work_dir: Path, old_logs: set[Path]) -> bool:
@@ -153,7 +123,7 @@ def _pause(seconds: float) -> Iterator[None]:
 
 
 def train_with_kills(
-    start: Callable[[Path], Training],
+    start: Callable[[Path], subprocess.Popen],
     folder: Path,
     final: str,
     period: float,
@@ -163,19 +133,8 @@ def train_with_kills(
 ) -> list[Path]:
     """Kill trainings until so many kills have taken place, and let the last one end.
 
-    A training that ends before gives way to a new one, in the next work dir.
-
-    Args:
-        start: Starts a training in a work dir, resuming what is there.
-        folder: Where the work dirs go.
-        final: Name of the checkpoint that a finished training leaves.
-        period: As for :func:`kill_at_random`.
-        kills: How many.
-        rng: Source of the moments.
-        say: Told of every kill.
-
-    Returns:
-        The work dirs, each with a finished training.
+    A training that ends before, leaving the checkpoint ``final``, gives way to a new one, in the
+    next work dir. Gives the work dirs, each with a finished training.
 
     Raises:
         RuntimeError: A training failed.
@@ -184,51 +143,35 @@ def train_with_kills(
     while done < kills:
         work_dir = folder / f'killed_{len(work_dirs)}'
         work_dirs.append(work_dir)
-        status: int | None = None
-        while status is None:
+        end: str | int = ''
+        while isinstance(end, str):
             if done < kills:
                 aim = AIMS[done % len(AIMS)]
                 end = kill_at_random(partial(start, work_dir), work_dir, period, aim, rng)
             else:
-                end = wait_for(start(work_dir))
-            if isinstance(end, Kill):
+                end = start(work_dir).wait()
+            if isinstance(end, str):
                 done += 1
                 say(f'kill {done} of {kills}, {end}')
-            else:
-                status = end
-        if status or not (work_dir / final).exists():
-            raise RuntimeError(f'{work_dir}: training ended with exit status {status}')
+        if end or not (work_dir / final).exists():
+            raise RuntimeError(f'{work_dir}: training ended with exit status {end}')
     return work_dirs
 
 
-def wait_for(process: Training) -> int:
-    """Its exit status."""
-    while (status := process.status()) is None:
-        time.sleep(_LONG_NAP)
-    return status
-
-
 def differences(first: Path, second: Path) -> list[str]:
-    """What differs between two finished trainings: checkpoint files, and entries of each of them.
+    """Names of what differs between two finished trainings: checkpoint files, and their entries.
 
     Everything in a checkpoint is compared bit by bit (weights, look-up table, queue, momenta,
     schedulers, counters, logged losses), but for what tells time, memory or place.
-
-    Args:
-        first: Work dir of one.
-        second: Work dir of the other.
-
-    Returns:
-        Names of files and entries; none if the trainings are equal.
     """
     names = [{path.name for path in folder.glob('*.pth')} for folder in (first, second)]
     found = sorted(names[0] ^ names[1])
     for name in sorted(names[0] & names[1]):
-        one, two = (_entries(_load(folder / name)) for folder in (first, second))
+        one, two = (flattened(_load(folder / name)) for folder in (first, second))
         found += [
             f'{name}: {key}'
             for key in sorted(one.keys() | two.keys())
-            if key not in one or key not in two or not _same(one[key], two[key])
+            if key not in one or key not in two or _bits(one[key]) != _bits(two[key])
         ]
     return found
 
@@ -252,29 +195,13 @@ def _load(path: Path) -> dict[str, Any]:
     return {**checkpoint, 'runtime': runtime, 'logged': logged, 'counters': counters}
 
 
-def _entries(value: Any, name: str = '') -> dict[str, Any]:
-    """Leaves of nested containers by dotted name."""
-    if isinstance(value, Mapping):
-        items = value.items()
-    elif isinstance(value, list | tuple):
-        items = enumerate(value)
-    else:
-        return {name: value}
-    return {k: v for key, inner in items for k, v in _entries(inner, f'{name}.{key}').items()}
-
-
-def _same(one: Any, two: Any) -> bool:
+def _bits(value: Any) -> tuple:
     import torch
 
-    if isinstance(one, torch.Tensor):
-        return isinstance(two, torch.Tensor) and _bits(one.numpy()) == _bits(two.numpy())
-    if isinstance(one, np.ndarray):
-        return isinstance(two, np.ndarray) and _bits(one) == _bits(two)
-    return type(one) is type(two) and repr(one) == repr(two)
-
-
-def _bits(array: np.ndarray) -> tuple[str, tuple[int, ...], bytes]:
-    return str(array.dtype), array.shape, array.tobytes()
+    array = value.numpy() if isinstance(value, torch.Tensor) else value
+    if isinstance(array, np.ndarray):
+        return type(value), array.dtype, array.shape, array.tobytes()
+    return type(value), repr(value)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -289,10 +216,9 @@ def main(argv: list[str] | None = None) -> None:
 
     with whole_file(arguments.work_dir / 'config.py') as temporary:
         temporary.write_text(config.pretty_text)
-    start = partial(Training, arguments.work_dir / 'config.py')
+    start = partial(training, arguments.work_dir / 'config.py')
     undisturbed = arguments.work_dir / 'undisturbed'
-    status = wait_for(start(undisturbed))
-    if status:
+    if start(undisturbed).wait():
         raise UserError(f'the training itself fails: {undisturbed}/output.log')
     epochs = sorted(path.stat().st_mtime for path in undisturbed.glob('epoch_*.pth'))
     period = epochs[-1] - epochs[-2]

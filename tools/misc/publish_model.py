@@ -53,15 +53,9 @@ def publish(
 ) -> tuple[Path, dict[str, Any]]:
     """Write ``out/NAME-HASH.pth``, HASH being the first 8 digits of the file's SHA-256.
 
-    It holds ``state_dict`` and ``meta``: config, classes, versions, how long it was trained and, as
-    far as the log beside the checkpoint tells, its metrics. Before it gets its name it is read
-    back, with tensors and plain values only, and loaded into the model of that config.
-
-    Returns:
-        The file, and what its ``meta`` holds.
-
-    Raises:
-        UserError: The checkpoint does not say how to build the model, or lacks what was asked for.
+    It holds ``state_dict`` and ``meta``, which is given: config, classes, versions, how long it was
+    trained and, as far as the log beside the checkpoint tells, its metrics. Before it gets its name
+    it is read back, with tensors and plain values only, and loaded into the model of that config.
     """
     import torch
     from mmengine.registry import init_default_scope

@@ -56,13 +56,10 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def run(log: Path, script: str, *arguments: object, epochs: int = 1) -> None:
-    """Run a tool; its failure ends this one with the same status.
+    """Run a tool below ``tools/``; its failure ends this one with the same status.
 
-    Args:
-        log: Takes what the tool prints. Its progress is shown here.
-        script: Below ``tools/``.
-        arguments: Of the tool.
-        epochs: How often it goes through its data, where that is what takes long.
+    What the tool prints goes to a log, its progress is shown here. ``epochs`` is how often it goes
+    through its data, where that is what takes long.
     """
     words = list(map(str, arguments))
     print(f'\n$ {call_of(script)} {shlex.join(words)}', flush=True)
