@@ -23,6 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mmps.benchmark.measurement import Measurement, add_options, peak_memory, seconds_of
 from mmps.engine.amp import cpu_has_bfloat16
+from mmps.models.layers.fast import plain_layers
 from mmps.registry import MODELS
 from mmps.testing.scenes import random_scenes
 from mmps.utils.config import load_config
@@ -210,7 +211,7 @@ def measure(
             step()
         return meter.stop()
 
-    with FlopCounterMode(display=False) as counter:
+    with plain_layers('workers'), FlopCounterMode(display=False) as counter:
         operations = by_stage(counter.get_total_flops)
     runs = [by_stage(clock) for _ in range(arguments.repeats)]
     best = min(runs, key=lambda run: sum(run.values()))

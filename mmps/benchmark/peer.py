@@ -31,6 +31,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from mmps.benchmark import networks
 from mmps.benchmark.measurement import Measurement, add_options, seconds_of
 from mmps.engine.amp import cpu_has_bfloat16, set_amp
+from mmps.models.layers.fast import plain_layers
 from mmps.utils.errors import UserError
 
 FIRST = 10
@@ -106,7 +107,7 @@ def run(arguments: argparse.Namespace) -> list[Measurement]:
             checkpoint = path if name == CONVERTED else None
             for precision, step in _steps(name, checkpoint, batch, arguments.training):
                 key = f'{Path(name).stem}, {precision}'
-                with FlopCounterMode(display=False) as counter:
+                with plain_layers('workers'), FlopCounterMode(display=False) as counter:
                     step()
                 steps[key] = lambda step=step: seconds_of(step)
                 operations[key] = counter.get_total_flops()

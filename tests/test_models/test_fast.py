@@ -1,7 +1,10 @@
 """Fast forms beside the plain ones: whole networks, then each form."""
 
 import copy
+import multiprocessing
+import os
 import runpy
+import threading
 
 import pytest
 import torch
@@ -316,6 +319,88 @@ def test_a_box_that_is_not_a_number_holds_nothing():
     assert torch.equal(layer(torch.ones(1, 3, 12, 16), rois), torch.zeros(2, 3, 4, 4))
 
 
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+    fast._workers(2, os.getpid()).shutdown()
+    fast._workers.cache_clear()
+
+
+def state():
+    """What a thread has switched on."""
+    return (
+        torch.is_grad_enabled(),
+        torch.is_inference_mode_enabled(),
+        torch.is_autocast_enabled('cpu') and torch.get_autocast_dtype('cpu'),
+    )
+
+
+@pytest.mark.parametrize(
+    'context',
+    [torch.no_grad, torch.inference_mode, lambda: torch.autocast('cpu', torch.float16)],
+)
+def test_parts_in_threads_of_their_own(context, two_threads):
+    rois = torch.arange(150.0).repeat(5, 1).T
+    meet = threading.Barrier(2)
+
+    def part(some):
+        meet.wait(timeout=20)  # each with one of the other thread
+        return threading.get_ident(), torch.get_num_threads(), state(), some
+
+    with torch.no_grad(), context():
+        found = fast.of_parts(part, rois)
+        threads, counts, states, parts = zip(*found, strict=True)
+        assert set(states) == {state()}
+    assert len(set(threads)) == 2 and threading.get_ident() not in threads
+    assert set(counts) == {1} and torch.get_num_threads() == 2
+    assert [len(some) for some in parts] == [38, 38, 37, 37]
+    assert torch.equal(torch.cat(parts), rois)
+
+
+def caller_alone(rois):
+    return set(fast.of_parts(lambda _: threading.get_ident(), rois)) == {threading.get_ident()}
+
+
+def test_parts_that_stay_with_the_caller(two_threads, monkeypatch):
+    rois = torch.rand(100, 5)
+    assert caller_alone(rois)  # gradients are wanted
+    with torch.no_grad():
+        assert caller_alone(rois[:15])
+        for form in ('workers', 'parts'):
+            with plain_layers(form):
+                assert caller_alone(rois)
+        monkeypatch.setattr(fast, 'MOST_WORKERS', 1)
+        assert caller_alone(rois)
+        monkeypatch.undo()
+        torch.set_num_threads(1)
+        assert caller_alone(rois)
+
+
+@torch.no_grad()
+def test_a_part_that_fails_ends_all(two_threads):
+    with pytest.raises(KeyError, match='in a part'):
+        fast.of_parts(lambda _: {}['in a part'], torch.rand(100, 5))
+
+
+@torch.no_grad()
+def test_a_forked_process_has_threads_of_its_own(two_threads):
+    def answer():
+        return torch.cat(fast.of_parts(lambda some: some[:, 1], rois))
+
+    rois = torch.rand(100, 5)
+    assert torch.equal(answer(), rois[:, 1])
+    child = multiprocessing.get_context('fork').Process(
+        target=lambda: os._exit(0 if torch.equal(answer(), rois[:, 1]) else 1)
+    )
+    child.start()
+    child.join(timeout=30)
+    child.kill()
+    assert child.exitcode == 0
+
+
 SHARED = dict(type='ResLayer', depth=50, stage=3, stride=2, norm_eval=False)
 
 
@@ -359,6 +444,24 @@ def test_a_region_network_begins_on_the_map(sequential, monkeypatch):
     assert operations < 0.9 * counter.get_total_flops()
     for one, other in zip(deltas + embeddings, plain_deltas + plain_embeddings, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_heads_answer_the_same_from_threads(sequential, two_threads, monkeypatch):
+    corners = torch.rand(2, 10, 2) * torch.tensor([40.0, 20.0])
+    boxes = list(torch.cat([corners, corners + 20], 2))
+    one_stage = build().roi_head.eval()
+    channels = one_stage.bbox_roi_extractor.out_channels
+    asked = []
+    workers = fast._workers
+    monkeypatch.setattr(fast, '_workers', lambda *given: asked.append(1) or workers(*given))
+    for head, x in (sequential, (one_stage, (torch.randn(2, channels, 3, 5),))):
+        found = head.embed(x, boxes)
+        with plain_layers('workers'):
+            expected = head.embed(x, boxes)
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    assert len(asked) == 2
+    monkeypatch.undo()
 
 
 def test_begins_on_the_map_only_where_it_pays_and_may(sequential):

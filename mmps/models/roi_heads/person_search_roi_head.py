@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +13,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from mmps.models.layers import fast
-from mmps.models.layers.fast import align_regions, extract
+from mmps.models.layers.fast import Result, align_regions, extract
 from mmps.models.roi_heads.region_network import RegionFocus
 from mmps.registry import MODELS
 
@@ -144,7 +145,7 @@ class PersonSearchRoIHead(StandardRoIHead):
         return self.shared_head(self.focus(extract(self.bbox_roi_extractor, x, rois)))
 
     def _bbox_forward(self, x: tuple[Tensor], rois: Tensor) -> dict[str, Tensor]:
-        parts = [self._heads(self.extract_regions(x, some)) for some in self._in_parts(rois)]
+        parts = self._of_parts(lambda some: self._heads(self.extract_regions(x, some)), rois)
         return {key: torch.cat([part[key] for part in parts]) for key in ('cls_score', 'bbox_pred')}
 
     def _heads(self, feats: Tensor) -> dict[str, Tensor]:
@@ -175,7 +176,7 @@ class PersonSearchRoIHead(StandardRoIHead):
         rois = bbox2roi([sampled.priors for sampled in samples])
         # Statistics of a part would not be those of the batch.
         in_parts = fast.uses_running_statistics(self.shared_head)
-        parts = self._in_parts(rois) if in_parts else [rois]
+        parts = fast.in_parts(rois, self._recomputed) if in_parts else [rois]
         feats = torch.cat([self.extract_regions(x, some) for some in parts])
         results = self._heads(feats)
         losses = self.bbox_head.loss_and_target(
@@ -284,11 +285,15 @@ class PersonSearchRoIHead(StandardRoIHead):
         if len(rois) == 0:
             return [rois.new_zeros(0, self.reid_head.embed_dim) for _ in boxes]
         regions = self.reid_network or self.extract_regions
-        embeddings = [self.reid_head(regions(x, some)) for some in self._in_parts(rois)]
+        embeddings = self._of_parts(lambda some: self.reid_head(regions(x, some)), rois)
         return list(torch.cat(embeddings).split([len(b) for b in boxes]))
 
-    def _in_parts(self, rois: Tensor) -> tuple[Tensor, ...]:
-        return fast.in_parts(rois, recomputed=getattr(self.shared_head, 'with_cp', False))
+    def _of_parts(self, function: Callable[[Tensor], Result], rois: Tensor) -> list[Result]:
+        return fast.of_parts(function, rois, recomputed=self._recomputed)
+
+    @property
+    def _recomputed(self) -> bool:
+        return getattr(self.shared_head, 'with_cp', False)
 
 
 def scores_and_boxes(head: nn.Module, feats: Tensor) -> tuple[Tensor | None, Tensor]:

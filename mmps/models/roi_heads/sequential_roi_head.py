@@ -1,6 +1,6 @@
 """RoI heads of one or several stages, each of which moves the boxes that the next one sees."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from mmps.models.layers import fast
-from mmps.models.layers.fast import RegionsOfMap, align_regions, extract
+from mmps.models.layers.fast import RegionsOfMap, Result, align_regions, extract
 from mmps.models.roi_heads.norm_aware_head import footprints
 from mmps.models.roi_heads.person_search_roi_head import scores_and_boxes
 from mmps.registry import MODELS, TASK_UTILS
@@ -259,17 +259,20 @@ class SequentialRoIHead(BaseModule):
             maps = stage.shared_head.pooled([regions, of_map(rois)])
         return *maps, *(whole[rois[:, 0].long()] for whole in of_images)
 
-    def _maps_in_parts(
-        self, stage: RoIStage, x: tuple[Tensor, ...], rois: Tensor
-    ) -> Iterator[tuple[Tensor, ...]]:
-        """The same of few RoIs after the other."""
+    def _of_parts(
+        self,
+        function: Callable[[tuple[Tensor, ...]], Result],
+        stage: RoIStage,
+        x: tuple[Tensor, ...],
+        rois: Tensor,
+    ) -> list[Result]:
+        """What ``function`` makes of the same, of few RoIs at a time."""
         shared, extractor, of_map = stage.shared_head, self.bbox_roi_extractor, None
         if type(shared) is PooledRegion and RegionsOfMap.serves(
             extractor, shared.network, x[0], len(rois)
         ):
             of_map = RegionsOfMap(extractor, shared.network, x)
-        for some in fast.in_parts(rois, recomputed=False):
-            yield self._maps(stage, x, some, of_map)
+        return fast.of_parts(lambda some: function(self._maps(stage, x, some, of_map)), rois)
 
     def loss(
         self, x: tuple[Tensor, ...], rpn_results_list: InstanceList, batch_data_samples: SampleList
@@ -298,7 +301,8 @@ class SequentialRoIHead(BaseModule):
         rois = bbox2roi([one.priors for one in sampled])
         # Statistics of a part would not be those of the batch.
         in_parts = fast.uses_running_statistics(stage.shared_head)
-        parts = self._maps_in_parts(stage, x, rois) if in_parts else [self._maps(stage, x, rois)]
+        parts = fast.in_parts(rois) if in_parts else [rois]
+        parts = [self._maps(stage, x, some) for some in parts]
         ids, held = zip(*map(_people_of, sampled, people), strict=True)
         ids, held = torch.cat(ids), torch.cat(held)
         results = stage([torch.cat(maps) for maps in zip(*parts, strict=True)], ids)
@@ -354,13 +358,15 @@ class SequentialRoIHead(BaseModule):
         if len(rois) == 0:
             empty = dict(bbox_pred=rois.new_zeros(0, 4), scores=rois.new_zeros(0))
             return [InstanceData(**empty) for _ in boxes]
-        parts = []
-        for maps in self._maps_in_parts(stage, x, rois):
+
+        def judged(maps: tuple[Tensor, ...]) -> dict[str, Tensor]:
             results = stage(maps)
             part = dict(bbox_pred=results['bbox_pred'].float(), scores=stage.scores(results))
             if embed and stage.reid_head is not None:
                 part['embeddings'] = stage.reid_head.embeddings(results['unscaled'])
-            parts.append(part)
+            return part
+
+        parts = self._of_parts(judged, stage, x, rois)
         joined = InstanceData(**{key: torch.cat([p[key] for p in parts]) for key in parts[0]})
         ends = torch.tensor([len(own) for own in boxes]).cumsum(0).tolist()
         starts = [0, *ends[:-1]]
@@ -406,7 +412,7 @@ class SequentialRoIHead(BaseModule):
         if len(rois) == 0:
             return [rois.new_zeros(0, self.embed_dim) for _ in boxes]
         rows = [
-            torch.cat([stage.reid_head(maps) for maps in self._maps_in_parts(stage, x, rois)])
+            torch.cat(self._of_parts(stage.reid_head, stage, x, rois))
             for stage in (self.stages[number] for number in self.embed_from)
         ]
         embeddings = rows[0] if len(rows) == 1 else F.normalize(torch.cat(rows, 1))
