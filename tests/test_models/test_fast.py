@@ -368,7 +368,7 @@ def test_parts_that_stay_with_the_caller(two_threads, monkeypatch):
     rois = torch.rand(100, 5)
     assert caller_alone(rois)  # gradients are wanted
     with torch.no_grad():
-        assert caller_alone(rois[:15])
+        assert caller_alone(rois[:63])
         for form in ('workers', 'parts'):
             with plain_layers(form):
                 assert caller_alone(rois)
@@ -448,6 +448,7 @@ def test_a_region_network_begins_on_the_map(sequential, monkeypatch):
 
 @torch.no_grad()
 def test_heads_answer_the_same_from_threads(sequential, two_threads, monkeypatch):
+    monkeypatch.setattr(fast, 'LEAST_FOR_A_WORKER', 10)
     corners = torch.rand(2, 10, 2) * torch.tensor([40.0, 20.0])
     boxes = list(torch.cat([corners, corners + 20], 2))
     one_stage = build().roi_head.eval()

@@ -298,7 +298,7 @@ RECOMPUTED_AT_ONCE = 128
 once."""
 
 
-LEAST_FOR_A_WORKER = 8
+LEAST_FOR_A_WORKER = 32
 """Regions that are worth a thread of their own."""
 MOST_WORKERS = 8
 """With more threads than this, parts of a usual image would be too small for one each."""
