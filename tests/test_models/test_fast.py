@@ -364,7 +364,7 @@ def caller_alone(rois):
     return set(fast.of_parts(lambda _: threading.get_ident(), rois)) == {threading.get_ident()}
 
 
-def test_parts_that_stay_with_the_caller(two_threads, monkeypatch):
+def test_parts_that_stay_with_the_caller(two_threads):
     rois = torch.rand(100, 5)
     assert caller_alone(rois)  # gradients are wanted
     with torch.no_grad():
@@ -372,9 +372,8 @@ def test_parts_that_stay_with_the_caller(two_threads, monkeypatch):
         for form in ('workers', 'parts'):
             with plain_layers(form):
                 assert caller_alone(rois)
-        monkeypatch.setattr(fast, 'MOST_WORKERS', 1)
+        torch.set_num_threads(4)
         assert caller_alone(rois)
-        monkeypatch.undo()
         torch.set_num_threads(1)
         assert caller_alone(rois)
 

@@ -299,9 +299,7 @@ once."""
 
 
 LEAST_FOR_A_WORKER = 32
-"""Regions that are worth a thread of their own."""
-MOST_WORKERS = 8
-"""With more threads than this, parts of a usual image would be too small for one each."""
+"""Regions that are worth a thread of their own; with fewer for each all threads share them."""
 
 
 def in_parts(rois: Tensor, recomputed: bool = False) -> tuple[Tensor, ...]:
@@ -328,12 +326,12 @@ def of_parts(
     there is always one that has no core.
     """
     threads = torch.get_num_threads()
-    count = min(threads, len(rois) // LEAST_FOR_A_WORKER)
-    alone = count < 2 or threads > MOST_WORKERS or not is_on('workers') or not is_on('parts')
-    if alone or rois.device.type != 'cpu' or torch.is_grad_enabled() or torch.jit.is_tracing():
+    apart = threads > 1 and len(rois) >= LEAST_FOR_A_WORKER * threads
+    apart = apart and is_on('workers') and is_on('parts') and rois.device.type == 'cpu'
+    if not apart or torch.is_grad_enabled() or torch.jit.is_tracing():
         return [function(some) for some in in_parts(rois, recomputed)]
-    # As many parts for each.
-    turns = -(-len(in_parts(rois)) // count)
+    # As many parts for each thread.
+    count = -(-len(in_parts(rois)) // threads) * threads
     inference = torch.is_inference_mode_enabled()
     dtype, lower = torch.get_autocast_dtype('cpu'), torch.is_autocast_enabled('cpu')
 
@@ -342,7 +340,7 @@ def of_parts(
         with torch.inference_mode(inference), torch.no_grad(), torch.autocast('cpu', dtype, lower):
             return function(some)
 
-    return list(_workers(threads, os.getpid()).map(of_part, rois.tensor_split(count * turns)))
+    return list(_workers(threads, os.getpid()).map(of_part, rois.tensor_split(count)))
 
 
 @cache
