@@ -1,9 +1,6 @@
 """CUHK-SYSU (Xiao et al., "Joint Detection and Identification Feature Learning for Person Search",
 CVPR 2017), as it is shipped."""
 
-from collections.abc import Sequence
-from typing import Any
-
 from mmps.datasets.person_search_dataset import PersonSearchDataset
 from mmps.formats.cuhk_sysu import CUHKSYSUFiles
 from mmps.registry import DATASETS
@@ -13,8 +10,7 @@ from mmps.registry import DATASETS
 class CUHKSYSUDataset(PersonSearchDataset):
     """CUHK-SYSU: 18,184 street and film scenes; 5,532 training identities, 2,900 queries.
 
-    Reads the files below ``data_root`` as they are shipped, and any folder in that layout; see
-    :class:`~mmps.formats.cuhk_sysu.CUHKSYSUFiles`.
+    Reads the files below ``data_root`` as they are shipped, and any folder in that layout.
 
     Example:
         >>> dataset = CUHKSYSUDataset(
@@ -24,9 +20,9 @@ class CUHKSYSUDataset(PersonSearchDataset):
         (50, 100)
 
     Args:
-        gallery_sizes: Protocols ``TestG{size}.mat`` of the test split.
-        subsets: Further protocols of the test split: ``'occlusion'``, ``'resolution'``.
-        **kwargs: As for :class:`PersonSearchDataset`.
+        **kwargs: ``gallery_sizes`` and ``subsets`` as for
+            :class:`~mmps.formats.cuhk_sysu.CUHKSYSUFiles`; others as for
+            :class:`PersonSearchDataset`.
 
     Raises:
         FileNotFoundError: A file of the layout is missing.
@@ -34,13 +30,3 @@ class CUHKSYSUDataset(PersonSearchDataset):
     """
 
     FILES = CUHKSYSUFiles
-
-    def __init__(
-        self,
-        *,
-        gallery_sizes: Sequence[int] = (100,),
-        subsets: Sequence[str] = (),
-        **kwargs: Any,
-    ) -> None:
-        options = dict(gallery_sizes=tuple(gallery_sizes), subsets=tuple(subsets))
-        super().__init__(files_options=options, **kwargs)

@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ class PersonSearchDataset(BaseDetDataset):
     """Scene images with boxes, person ids, cameras and queries.
 
     A subclass names its files in ``FILES``; checks, data entries and the evaluation protocol are
-    the same for all. Boxes outside their training image are left out with a warning, for which the
+    the same for all. It takes the options of these files as keys of its own. Boxes outside their training image are left out with a warning, for which the
     header of every image is read. Person ids travel through the pipeline as ``bbox_label``: every
     transform keeps labels aligned with boxes, and ``PackPersonSearchInputs`` makes ids of them.
 
@@ -91,11 +91,13 @@ class PersonSearchDataset(BaseDetDataset):
         self.with_sizes = with_sizes
         self._broken_images: set[str] = set()
         self._num_ids = 0
-        self.files = self.FILES(root=Path(data_root), test_mode=test_mode, **(files_options or {}))
+        options = {field.name for field in fields(self.FILES)} & kwargs.keys()
+        options = {**(files_options or {}), **{name: kwargs.pop(name) for name in options}}
+        self.files = self.FILES(root=Path(data_root), test_mode=test_mode, **options)
         super().__init__(
             data_root=data_root,
             test_mode=test_mode,
-            data_prefix=data_prefix or dict(img=self.FILES.IMAGE_FOLDER),
+            data_prefix=data_prefix or dict(img=self.files.image_folder),
             filter_cfg=filter_cfg,
             **kwargs,
         )

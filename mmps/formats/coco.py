@@ -177,11 +177,6 @@ class CocoPersonSearchFiles(SceneFiles):
         """The JSON file of this split."""
         return self.root / (self.ann_file or f'{self.split}.json')
 
-    @property
-    def image_root(self) -> Path:
-        """See :class:`SceneFiles`."""
-        return self.root / self.image_folder
-
     def sources(self) -> list[Path]:
         """See :class:`SceneFiles`."""
         return [self.path]

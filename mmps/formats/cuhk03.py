@@ -23,8 +23,7 @@ from .cuhk03_crops import (
     unpack_crops,
 )
 
-__all__ = ['CLASSIC_GALLERIES', 'CUHK03Files', 'count_classic_splits', 'crop_folder']
-
+__all__ = ['CLASSIC_GALLERIES', 'CUHK03Files', 'count_classic_splits']
 
 _INDICES = ('train_idx', 'query_idx', 'gallery_idx')
 _KEYS = ('filelist', 'labels', *_INDICES)
@@ -326,9 +325,9 @@ class CUHK03Files(SceneFiles):
         return self.root / f'cuhk03_new_protocol_config_{VARIABLES[self.boxes]}.mat'
 
     @property
-    def image_root(self) -> Path:
-        """See :class:`SceneFiles`."""
-        return self.root / crop_folder(self.boxes)
+    def image_folder(self) -> str:
+        """Where the crops are unpacked to."""
+        return f'cuhk03_release/images_{self.boxes}'
 
     def sources(self) -> list[Path]:
         """See :class:`SceneFiles`."""
@@ -394,11 +393,6 @@ class CUHK03Files(SceneFiles):
             Frame(crop.name, *rest, crop.camera)
             for crop, *rest in zip(crops, boxes, ids, sources, strict=True)
         ]
-
-
-def crop_folder(boxes: str) -> str:
-    """Folder, inside that of the data set, that the crops are unpacked to."""
-    return f'cuhk03_release/images_{boxes}'
 
 
 def _arrays(crops: list[Crop], people: np.ndarray) -> TestCrops:

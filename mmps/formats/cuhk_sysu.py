@@ -287,7 +287,7 @@ class CUHKSYSUFiles(SceneFiles):
         ValueError: An unknown subset, or no gallery size.
     """
 
-    IMAGE_FOLDER = 'Image/SSM'
+    image_folder = 'Image/SSM'
 
     gallery_sizes: tuple[int, ...] = (100,)
     subsets: tuple[str, ...] = ()

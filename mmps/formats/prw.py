@@ -33,7 +33,7 @@ class PRWFiles(SceneFiles):
     with 932, so that "raw id minus one" is not a class index. Test ids stay raw.
     """
 
-    IMAGE_FOLDER = 'frames'
+    image_folder = 'frames'
 
     def sources(self) -> list[Path]:
         """See :class:`SceneFiles`."""

@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 
@@ -110,7 +109,8 @@ class SceneFiles(ABC):
         test_mode: The test split instead of the training split.
     """
 
-    IMAGE_FOLDER: ClassVar[str] = ''
+    image_folder = ''
+    """What the names of frames are relative to, relative to ``root``."""
 
     root: Path
     test_mode: bool = False
@@ -126,7 +126,7 @@ class SceneFiles(ABC):
     @property
     def image_root(self) -> Path:
         """Folder that the names of frames are relative to."""
-        return self.root / self.IMAGE_FOLDER
+        return self.root / self.image_folder
 
     @abstractmethod
     def sources(self) -> list[Path]:

@@ -58,7 +58,7 @@ class Layout(NamedTuple):
 
 
 def _prw_image(root: Path, scene: ScenePlan) -> Path:
-    return root / PRWFiles.IMAGE_FOLDER / f'{scene.name}.jpg'
+    return root / PRWFiles.image_folder / f'{scene.name}.jpg'
 
 
 def _write_prw(
@@ -132,7 +132,7 @@ def _write_csv(
 
 
 def _cuhk_sysu_image(root: Path, scene: ScenePlan) -> Path:
-    return root / CUHKSYSUFiles.IMAGE_FOLDER / f's{scene.index + 1}.jpg'
+    return root / CUHKSYSUFiles.image_folder / f's{scene.index + 1}.jpg'
 
 
 def _write_cuhk_sysu(

@@ -60,7 +60,7 @@ def write_tiny_cuhk_sysu(
         raise ValueError('at least 2 training images, 4 test images and 4 identities are needed')
     root, rng = Path(root), np.random.default_rng(seed)
     names = [f's{k + 1}.jpg' for k in range(train_images + test_images)]
-    images = root / CUHKSYSUFiles.IMAGE_FOLDER
+    images = root / CUHKSYSUFiles.image_folder
     images.mkdir(parents=True, exist_ok=True)
     boxes: dict[str, list[Box]] = {}
     splits = []
