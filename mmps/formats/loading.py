@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from itertools import pairwise
@@ -63,17 +64,16 @@ def load_scenes(files: SceneFiles) -> tuple[SceneIndex, list[str]]:
     path = folder / _cache_name(files)
     state, _ = _state(files)
     try:
-        loaded = _load(path, state)
+        if loaded := _load(path, state):
+            return loaded
     except FileNotFoundError:
-        loaded = None
+        pass
     except Exception as error:  # whatever is wrong with it, the files themselves can be read
         _logger.warning('%s: damaged, read anew (%s)', path, error)
-        loaded = None
-    if loaded is None:
-        loaded = read_scenes(files)
-        after, youngest = _state(files)
-        if after == state and time.time_ns() - youngest >= SETTLED_NS:
-            _save(path, state, *loaded)
+    loaded = read_scenes(files)
+    after, youngest = _state(files)
+    if after == state and time.time_ns() - youngest >= SETTLED_NS:
+        _save(path, state, *loaded)
     return loaded
 
 
@@ -113,22 +113,15 @@ def _state(files: SceneFiles) -> tuple[str, int]:
 
 
 def _save(path: Path, state: str, index: SceneIndex, removed: Sequence[str]) -> None:
-    frames, queries = index.frames, index.queries
     texts = dict(
         state=state,
         num_ids=int(index.num_ids),
-        frames=[(frame.name, frame.source, int(frame.camera)) for frame in frames],
-        queries=[(query.image_name, query.source, int(query.person_id)) for query in queries],
+        frames=[(frame.name, frame.source, int(frame.camera)) for frame in index.frames],
+        queries=[(q.image_name, q.source, int(q.person_id)) for q in index.queries],
         galleries=list(index.galleries),
         removed=removed,
     )
-    arrays = dict(
-        texts=np.frombuffer(json.dumps(texts).encode(), np.uint8),
-        box_splits=np.cumsum([0, *(len(frame.bboxes) for frame in frames)]),
-        bboxes=np.concatenate([np.empty((0, 4), np.float32), *(f.bboxes for f in frames)]),
-        person_ids=np.concatenate([np.empty(0, np.int64), *(f.person_ids for f in frames)]),
-        query_bboxes=np.array([query.bbox for query in queries], np.float32).reshape(-1, 4),
-    )
+    arrays = dict(index.arrays(), texts=np.frombuffer(json.dumps(texts).encode(), np.uint8))
     if index.raw_ids is not None:
         arrays['raw_ids'] = index.raw_ids
     for number, gallery in enumerate(index.galleries.values()):
@@ -175,8 +168,19 @@ def _load(path: Path, state: str) -> tuple[SceneIndex, list[str]] | None:
 def read_scenes(files: SceneFiles) -> tuple[SceneIndex, list[str]]:
     """As :func:`load_scenes`, always from the data set's own files."""
     index = files.read()
-    frames = [_with_array_types(frame) for frame in index.frames]
-    _refuse_repeated_names(frames, files)
+    frames = [
+        replace(
+            frame,
+            bboxes=np.asarray(frame.bboxes, np.float32),
+            person_ids=np.asarray(frame.person_ids, np.int64),
+        )
+        for frame in index.frames
+    ]
+    for name, times in Counter(frame.name for frame in frames).items():
+        if times > 1:
+            raise ValueError(
+                f'{files.root}: image {name!r} is listed twice in this split; list it once'
+            )
     check_coordinates(frames, index.queries)
     check_ids(frames, index.queries, None if files.test_mode else index.num_ids)
     frames, removed = drop_boxes_without_area(frames)
@@ -188,57 +192,26 @@ def read_scenes(files: SceneFiles) -> tuple[SceneIndex, list[str]]:
     return replace(index, frames=frames), removed
 
 
-def _with_array_types(frame: Frame) -> Frame:
-    if frame.bboxes.dtype == np.float32 and frame.person_ids.dtype == np.int64:
-        return frame
-    return replace(
-        frame,
-        bboxes=frame.bboxes.astype(np.float32),
-        person_ids=frame.person_ids.astype(np.int64),
-    )
-
-
-def _refuse_repeated_names(frames: Sequence[Frame], files: SceneFiles) -> None:
-    seen: set[str] = set()
-    for frame in frames:
-        if frame.name in seen:
-            raise ValueError(
-                f'{files.root}: image {frame.name!r} is listed twice in this split; list it once'
-            )
-        seen.add(frame.name)
-
-
 def check_coordinates(frames: Sequence[Frame], queries: Sequence[Query]) -> None:
     """Refuse boxes with coordinates that no image has: NaN, infinite, or beyond a million.
 
     Raises:
         ValueError: Names the annotation file and the row.
     """
+    fix = f'not finite or reaches beyond {LARGEST_COORDINATE:,} pixels; correct or remove that'
     for frame in frames:
-        bad = ~(np.abs(frame.bboxes) <= LARGEST_COORDINATE).all(1)
-        if bad.any():
-            row = int(np.flatnonzero(bad)[0])
+        for row in np.flatnonzero(~(np.abs(frame.bboxes) <= LARGEST_COORDINATE).all(1)):
             raise ValueError(
                 f'{frame.source}: row {row} (counted from 0) gives the box '
-                f'{frame.bboxes[row].tolist()}, which is {_COORDINATE_FIX} that row'
+                f'{frame.bboxes[row].tolist()}, which is {fix} row'
             )
     for query in queries:
         if not (np.abs(query.bbox) <= LARGEST_COORDINATE).all():
-            raise ValueError(
-                f'{query.source}: the box {query.bbox.tolist()} is {_COORDINATE_FIX} that line'
-            )
-
-
-_COORDINATE_FIX = f'not finite or reaches beyond {LARGEST_COORDINATE:,} pixels; correct or remove'
+            raise ValueError(f'{query.source}: the box {query.bbox.tolist()} is {fix} line')
 
 
 def check_ids(frames: Sequence[Frame], queries: Sequence[Query], num_ids: int | None) -> None:
-    """Refuse ids that are none.
-
-    Args:
-        frames: Their ids are -1 for an unlabelled person, or from 0 on.
-        queries: Their ids are from 0 on.
-        num_ids: Ids of a training split are below it; None: a test split.
+    """Refuse ids that are none; those of a training split are below ``num_ids``.
 
     Raises:
         ValueError: Names the annotation file and the row.
@@ -246,8 +219,7 @@ def check_ids(frames: Sequence[Frame], queries: Sequence[Query], num_ids: int | 
     largest = LARGEST_ID if num_ids is None else num_ids - 1
     for frame in frames:
         bad = (frame.person_ids < UNLABELLED) | (frame.person_ids > largest)
-        if bad.any():
-            row = int(np.flatnonzero(bad)[0])
+        for row in np.flatnonzero(bad):
             raise ValueError(
                 f'{frame.source}: row {row} (counted from 0) has the id {frame.person_ids[row]}; '
                 f'ids are from 0 to {largest} here, -1 for an unlabelled person'
@@ -271,11 +243,16 @@ def drop_boxes_without_area(frames: Sequence[Frame]) -> tuple[list[Frame], list[
     kept, removed = [], []
     for frame in frames:
         keep = has_area(frame.bboxes)
-        if not keep.all():
-            removed += [f'{frame.source} (row {row})' for row in np.flatnonzero(~keep)]
-            frame = replace(frame, bboxes=frame.bboxes[keep], person_ids=frame.person_ids[keep])
-        kept.append(frame)
+        removed += [f'{frame.source} (row {row})' for row in np.flatnonzero(~keep)]
+        kept.append(_only(frame, keep))
     return kept, removed
+
+
+def _only(frame: Frame, keep: np.ndarray) -> Frame:
+    """A frame with some of its boxes."""
+    if keep.all():
+        return frame
+    return replace(frame, bboxes=frame.bboxes[keep], person_ids=frame.person_ids[keep])
 
 
 def drop_boxes_outside(
@@ -299,15 +276,12 @@ def drop_boxes_outside(
     for frame, size in zip(frames, sizes, strict=True):
         limits = (np.inf, np.inf) if size is None else size
         outside = ((frame.bboxes[:, :2] >= limits) | (frame.bboxes[:, 2:] <= 0)).any(1)
-        if outside.any():
-            of = '' if size is None else f' in an image of {size[0]} x {size[1]} pixels'
-            removed += [
-                f'{frame.source}: {frame.name}, {frame.bboxes[row].tolist()} (x1, y1, x2, y2){of}'
-                for row in np.flatnonzero(outside)
-            ]
-            ids = frame.person_ids[~outside]
-            frame = replace(frame, bboxes=frame.bboxes[~outside], person_ids=ids)
-        kept.append(frame)
+        of = '' if size is None else f' in an image of {size[0]} x {size[1]} pixels'
+        removed += [
+            f'{frame.source}: {frame.name}, {frame.bboxes[row].tolist()} (x1, y1, x2, y2){of}'
+            for row in np.flatnonzero(outside)
+        ]
+        kept.append(_only(frame, ~outside))
     return kept, removed
 
 

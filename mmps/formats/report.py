@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,6 @@ class Problem:
 
     @property
     def consequence(self) -> str:
-        """What follows from it."""
         return KINDS[self.kind][1]
 
     def to_json(self) -> dict[str, Any]:
@@ -155,19 +155,18 @@ class Split:
 
     def __init__(self, name: str, index: SceneIndex, removed: Sequence[str] = ()) -> None:
         self.name, self.index, self.removed = name, index, removed
-        frames, queries = index.frames, index.queries
+        frames, queries, arrays = index.frames, index.queries, index.arrays()
         self.images = pd.DataFrame(
             [(frame.name, frame.source, frame.camera) for frame in frames],
             columns=['name', 'source', 'camera'],
         ).astype({'camera': np.int64})
         self.images[['width', 'height']] = np.nan
-        self.boxes = _table([frame.bboxes for frame in frames])
-        self.boxes['image'] = np.repeat(np.arange(len(frames)), [len(f.bboxes) for f in frames])
+        self.boxes = _table(arrays['bboxes'])
+        self.boxes['image'] = np.repeat(np.arange(len(frames)), np.diff(arrays['box_splits']))
         self.boxes['row'] = self.boxes.groupby('image').cumcount()
-        ids = [frame.person_ids for frame in frames]
-        self.boxes['person'] = np.concatenate([np.empty(0, np.int64), *ids])
+        self.boxes['person'] = arrays['person_ids']
         places = {frame.name: place for place, frame in enumerate(frames)}
-        self.queries = _table([query.bbox[None] for query in queries])
+        self.queries = _table(arrays['query_bboxes'])
         self.queries['image'] = np.array([places[q.image_name] for q in queries], np.int64)
         self.queries['person'] = np.array([q.person_id for q in queries], np.int64)
         self.queries['source'] = [query.source for query in queries]
@@ -205,10 +204,9 @@ class Split:
         return (shown - _contains(self.seen, self.queries, ['person', 'image'])).to_numpy(np.int64)
 
 
-def _table(bboxes: Sequence[np.ndarray]) -> pd.DataFrame:
+def _table(bboxes: np.ndarray) -> pd.DataFrame:
     """The corners of boxes, in float64, which compares with any other."""
-    rows = np.concatenate([np.empty((0, 4)), *bboxes]).astype(np.float64)
-    return pd.DataFrame(rows, columns=_CORNERS)
+    return pd.DataFrame(bboxes.astype(np.float64), columns=_CORNERS)
 
 
 def _contains(table: pd.DataFrame, rows: pd.DataFrame, columns: list[str]) -> np.ndarray:
@@ -223,22 +221,19 @@ def _show_corners(box: Any) -> str:
 
 def annotation_problems(split: Split) -> Iterator[Problem]:
     """What boxes and identities alone show."""
-    boxes, seen, images = split.boxes, split.seen, split.images
-    known = boxes[boxes.person != UNLABELLED]
+    boxes, seen, images, person = split.boxes, split.seen, split.images, split.show_person
     yield split.problem('box without area', split.removed)
-    yield split.problem(
-        'box listed twice', boxes[boxes.duplicated(['image', *_CORNERS])], split.show_box
-    )
+    again = boxes[boxes.duplicated(['image', *_CORNERS])]
+    yield split.problem('box listed twice', again, split.show_box)
+    known = boxes[boxes.person != UNLABELLED]
     yield split.problem(
         'identity twice in an image',
         known[known.duplicated(['image', 'person'])],
-        lambda box: f'{split.show_box(box)}: {split.show_person(box.person)}',
+        lambda box: f'{split.show_box(box)}: {person(box.person)}',
     )
     once = seen[~seen.duplicated('person', keep=False)]
     yield split.problem(
-        'identity in one image',
-        once,
-        lambda row: f'{split.show_person(row.person)}: {images.name[row.image]}',
+        'identity in one image', once, lambda row: f'{person(row.person)}: {images.name[row.image]}'
     )
     pairs = seen[seen.camera != UNLABELLED].drop_duplicates(['person', 'camera'])
     single = pairs[~pairs.duplicated('person', keep=False) & ~pairs.person.isin(once.person)]
@@ -246,7 +241,7 @@ def annotation_problems(split: Split) -> Iterator[Problem]:
         yield split.problem(
             'identity seen by one camera',
             single,
-            lambda row: f'{split.show_person(row.person)}: camera {row.camera}',
+            lambda row: f'{person(row.person)}: camera {row.camera}',
         )
     yield split.problem('image without people', list(images.name[~images.index.isin(boxes.image)]))
     if split.name == 'train' and (count := seen.person.nunique()) < 2:
@@ -268,9 +263,7 @@ def search_problems(split: Split) -> Iterator[Problem]:
         return
     known = _contains(boxes, queries, place)
     same = _contains(boxes, queries, [*place, 'person'])
-    yield split.problem(
-        'query box not annotated', queries[~known], lambda query: _nearest(split, query)
-    )
+    yield split.problem('query box not annotated', queries[~known], partial(_nearest, split))
     other = queries[known & ~same]
     yield split.problem('query annotated as somebody else', other, split.show_query)
     repeated = queries[queries.duplicated(place)]
@@ -313,15 +306,14 @@ def _gallery_problems(split: Split, name: int | str, gallery: SearchGalleries) -
     number_of_images = len(split.images)
     repeated = pd.Series(search * number_of_images + gallery.images).duplicated()
     yield split.problem('image repeated in a gallery', np.flatnonzero(repeated), show_entry)
-    positives = _table([gallery.bboxes]).assign(image=gallery.images[gallery.positives])
+    positives = _table(gallery.bboxes).assign(image=gallery.images[gallery.positives])
     unknown = ~_contains(split.boxes, positives, ['image', *_CORNERS])
     yield split.problem('positive not annotated', gallery.positives[unknown], show_entry)
     seen = split.seen.person.to_numpy() * number_of_images + split.seen.image.to_numpy()
     shown = np.isin(wanted.person.to_numpy()[search] * number_of_images + gallery.images, seen)
     shown[gallery.positives] = False
-    yield split.problem(
-        'person in a gallery image not marked', np.flatnonzero(shown & ~own), show_entry
-    )
+    unmarked = np.flatnonzero(shown & ~own)
+    yield split.problem('person in a gallery image not marked', unmarked, show_entry)
 
 
 def image_problems(
@@ -334,12 +326,8 @@ def image_problems(
 ) -> Iterator[Problem]:
     """What the image files show; those that are opened fill in the sizes of the split's images.
 
-    Args:
-        split: The split.
-        folder: What the names of its images are relative to.
-        open_images: Open every file; otherwise only those that are missing are found.
-        decode_images: Decode the pixels as well, which takes minutes for thousands of scenes.
-        anchors: Of the network that is to learn from them, where it has any.
+    Names are relative to ``folder``. Unless images are opened, only missing files are found; to
+    decode thousands of scenes takes minutes. Options are those of :func:`report_dataset`.
     """
     files = ImageFolder(folder)
     missing = [files.path(name) for name in split.images.name if files.find(name) is None]
@@ -351,17 +339,12 @@ def image_problems(
         opened = pool.map(lambda path: open_image(path, decode=decode_images), paths)
         title = f'Opening {split.name} images'
         headers = list(tqdm(opened, title, len(paths), delay=2, leave=False))
-    damaged, turned = [], []
-    sizes = np.full((len(paths), 2), np.nan)
-    for place, header in enumerate(headers):
-        if isinstance(header, str):
-            damaged.append(header)
-        elif header is not None:
-            sizes[place] = header.width, header.height
-            if header.turned:
-                turned.append(str(paths[place]))
+    known = {place: h for place, h in enumerate(headers) if isinstance(h, ImageHeader)}
+    sizes = {place: (header.width, header.height) for place, header in known.items()}
+    sizes = pd.DataFrame.from_dict(sizes, 'index', dtype=float, columns=['width', 'height'])
     split.images[['width', 'height']] = sizes
-    yield split.problem('image damaged', damaged)
+    turned = [str(paths[place]) for place, header in known.items() if header.turned]
+    yield split.problem('image damaged', [header for header in headers if isinstance(header, str)])
     yield split.problem('image turned by EXIF', turned)
     boxes = split.boxes.join(split.images[['width', 'height']], on='image')
     outside = (boxes.x1 >= boxes.width) | (boxes.y1 >= boxes.height)
@@ -594,9 +577,8 @@ def _sorted(problems: Iterable[Problem]) -> list[Problem]:
         old = merged.get(key, Problem(*key, 0, ()))
         examples = (*old.examples, *new.examples)[:EXAMPLES]
         merged[key] = Problem(*key, old.count + new.count, examples)
-    order = {kind: place for place, kind in enumerate(KINDS)}
     found = [problem for problem in merged.values() if problem.count]
-    return sorted(found, key=lambda problem: order[problem.kind])
+    return sorted(found, key=lambda problem: [*KINDS].index(problem.kind))
 
 
 def report_table(report: DatasetReport) -> str:

@@ -76,6 +76,18 @@ class SceneIndex:
     galleries: dict[int | str, SearchGalleries] = field(default_factory=dict)
     raw_ids: np.ndarray | None = None
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Boxes and ids of all frames, those of frame k being rows ``box_splits[k]:[k+1]``, and the
+        boxes of the queries, in the types of :class:`SearchAnnotations`.
+        """
+        frames = self.frames
+        return dict(
+            box_splits=np.cumsum([0, *(len(frame.bboxes) for frame in frames)]),
+            bboxes=np.concatenate([np.empty((0, 4), np.float32), *(f.bboxes for f in frames)]),
+            person_ids=np.concatenate([np.empty(0, np.int64), *(f.person_ids for f in frames)]),
+            query_bboxes=np.array([q.bbox for q in self.queries], np.float32).reshape(-1, 4),
+        )
+
 
 def has_area(bboxes: np.ndarray) -> np.ndarray:
     """(n,) bool: whether each xyxy box of ``bboxes`` (n, 4) is wider and higher than zero."""
@@ -86,17 +98,13 @@ def to_search_annotations(index: SceneIndex) -> SearchAnnotations:
     """The index of a test split as the arrays that evaluation works on."""
     frames, queries = index.frames, index.queries
     positions = {frame.name: position for position, frame in enumerate(frames)}
-    counts = [len(frame.bboxes) for frame in frames]
     return SearchAnnotations(
         image_names=tuple(positions),
         cameras=np.array([frame.camera for frame in frames], np.int64),
-        box_splits=np.cumsum([0, *counts]),
-        bboxes=np.concatenate([np.empty((0, 4), np.float32), *(f.bboxes for f in frames)]),
-        person_ids=np.concatenate([np.empty(0, np.int64), *(f.person_ids for f in frames)]),
         query_images=np.array([positions[query.image_name] for query in queries], np.int64),
-        query_bboxes=np.array([query.bbox for query in queries], np.float32).reshape(-1, 4),
         query_person_ids=np.array([query.person_id for query in queries], np.int64),
         galleries=index.galleries,
+        **index.arrays(),
     )
 
 
