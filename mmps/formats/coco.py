@@ -413,7 +413,7 @@ def write_coco(
         path: The JSON file.
         index: What to write. Training ids are written as they are, 0..num_ids-1.
         test_mode: Whether it is a test split.
-        sizes: (width, height) of each image in pixels, which other tools of COCO want to know.
+        sizes: (width, height) of each image in pixels, for other tools of COCO.
         names: Further lists of numbers and the names they stand for, by key, e.g. ``cameras``.
     """
     document = coco_document(index, test_mode=test_mode, sizes=sizes)
@@ -452,19 +452,11 @@ def coco_document(
         images.append(image)
         for row, person in enumerate(frame.person_ids.tolist()):
             bbox = to_xywh(frame.bboxes[row])
-            annotations.append(
-                dict(
-                    id=len(annotations) + 1,
-                    image_id=position + 1,
-                    category_id=1,
-                    bbox=bbox,
-                    area=round(bbox[2] * bbox[3], 3),
-                    iscrowd=0,
-                    person_id=person,
-                )
-            )
+            entry = dict(id=len(annotations) + 1, image_id=position + 1, category_id=1, bbox=bbox)
+            entry |= dict(area=round(bbox[2] * bbox[3], 3), iscrowd=0, person_id=person)
             if (position, row) in marked:
-                annotations[-1]['is_query'] = True
+                entry['is_query'] = True
+            annotations.append(entry)
     document: dict[str, Any] = dict(
         images=images, annotations=annotations, categories=[dict(id=1, name=PERSON)]
     )

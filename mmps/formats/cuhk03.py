@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,23 +26,18 @@ from .cuhk03_crops import (
 
 __all__ = ['CLASSIC_GALLERIES', 'CUHK03Files', 'count_classic_splits']
 
+_CROPS_FILE = 'cuhk03_release/cuhk-03.mat'
+_PROTOCOL_FILE = 'cuhk03_new_protocol_config_{}.mat'
 _INDICES = ('train_idx', 'query_idx', 'gallery_idx')
 _KEYS = ('filelist', 'labels', *_INDICES)
 
 
-@dataclass(frozen=True)
-class NewProtocol:
-    """Who is trained with, who is searched and where.
-
-    Attributes:
-        crops: The n listed crops.
-        labels: (n,) int64 identity of each.
-        train: Positions of the training crops, from 0.
-        queries: Positions of the queries, in the order of the file.
-        gallery: Positions of the gallery crops.
+class NewProtocol(NamedTuple):
+    """The n listed crops, the (n,) int64 identity of each, and positions, from 0, of the training
+    crops, the queries in the order of the file and the gallery.
     """
 
-    crops: Sequence[Crop]
+    crops: list[Crop]
     labels: np.ndarray
     train: np.ndarray
     queries: np.ndarray
@@ -49,11 +45,8 @@ class NewProtocol:
 
 
 def read_new_protocol(path: Path, crops: Sequence[Crop]) -> NewProtocol:
-    """Read the file and check it against itself and the crops that there are.
-
-    Args:
-        path: ``cuhk03_new_protocol_config_labeled.mat`` or ``..._detected.mat``.
-        crops: What ``cuhk-03.mat`` holds.
+    """Read ``cuhk03_new_protocol_config_labeled.mat`` or ``..._detected.mat``, and check it against
+    itself and the ``crops`` that ``cuhk-03.mat`` holds.
 
     Raises:
         FileNotFoundError: No such file.
@@ -70,14 +63,12 @@ def read_new_protocol(path: Path, crops: Sequence[Crop]) -> NewProtocol:
     _check_labels(path, listed, labels)
     if 'camId' in content:
         views = np.array([crop.view for crop in listed])
-        wrong = np.flatnonzero(_numbers(path, content, 'camId', len(listed)) != views)
-        if len(wrong):
+        for row in np.flatnonzero(_numbers(path, content, 'camId', len(listed)) != views):
             raise ValueError(
-                f'{path}: camId({wrong[0] + 1}) contradicts the view in the name '
-                f'{listed[wrong[0]].name!r} of the same row of filelist'
+                f'{path}: camId({row + 1}) contradicts the view in the name '
+                f'{listed[row].name!r} of the same row of filelist'
             )
-    train, queries, gallery = _indices(path, content, labels)
-    return NewProtocol(listed, labels, train, queries, gallery)
+    return NewProtocol(listed, labels, *_indices(path, content, labels))
 
 
 def _listed_crops(path: Path, filelist: np.ndarray, crops: Sequence[Crop]) -> list[Crop]:
@@ -90,10 +81,10 @@ def _listed_crops(path: Path, filelist: np.ndarray, crops: Sequence[Crop]) -> li
                 f'{path}: filelist({row}) is {name!r}, but cuhk-03.mat has no such crop; is this '
                 'the file for the other kind of boxes?'
             )
+        if by_name[name] is None:
+            raise ValueError(f'{path}: filelist names {name!r} twice')
         listed.append(by_name[name])
-    if len(set(listed)) < len(listed):
-        twice = next(crop for crop in listed if listed.count(crop) > 1)
-        raise ValueError(f'{path}: filelist names {twice.name!r} twice')
+        by_name[name] = None
     return listed
 
 
@@ -108,8 +99,7 @@ def _numbers(
             f'{path}: {key} holds {len(values)} values of {values.dtype}; {expected} expected'
         )
     whole = (values == np.trunc(values)) & (values >= 0) & (values < 2**31)
-    if not whole.all():
-        row = int(np.flatnonzero(~whole)[0])
+    for row in np.flatnonzero(~whole):
         raise ValueError(f'{path}: {key}({row + 1}) is {values[row]:g}; a whole number expected')
     return values.astype(np.int64)
 
@@ -135,11 +125,9 @@ def _indices(path: Path, content: dict[str, np.ndarray], labels: np.ndarray) -> 
     found = []
     for key in _INDICES:
         rows = _numbers(path, content, key)
-        bad = np.flatnonzero((rows < 1) | (rows > len(labels)))
-        if len(bad):
+        for bad in np.flatnonzero((rows < 1) | (rows > len(labels))):
             raise ValueError(
-                f'{path}: {key}({bad[0] + 1}) is {rows[bad[0]]}; filelist has the rows 1 to '
-                f'{len(labels)}'
+                f'{path}: {key}({bad + 1}) is {rows[bad]}; filelist has the rows 1 to {len(labels)}'
             )
         found.append(rows - 1)
     rows, counts = np.unique(np.concatenate(found), return_counts=True)
@@ -180,13 +168,8 @@ class TestCrops:
 def all_but_junk(crops: TestCrops, queries: np.ndarray, gallery: np.ndarray) -> SearchGalleries:
     """Search each query in the gallery without the pictures of that person by the same camera.
 
-    Args:
-        crops: The test set.
-        queries: (Q,) int64 crops to search for.
-        gallery: (G,) int64 crops to search in.
-
-    Returns:
-        At most one search for each query; query q of it is ``queries[q]``.
+    ``queries`` (Q,) and ``gallery`` (G,) are int64 numbers of crops. There is at most one search
+    for each query; query q of the result is ``queries[q]``.
     """
     people, cameras = crops.people, crops.cameras
     junk = (people[queries, None] == people[gallery]) & (cameras[queries, None] == cameras[gallery])
@@ -204,9 +187,6 @@ def single_gallery_shot(crops: TestCrops, *, any_view: bool = False) -> SearchGa
         crops: The test set; every crop of it is a query.
         any_view: Draw the pictures of other people from both views instead of the view that is not
             the query's. The query's own person is always drawn from the other view.
-
-    Returns:
-        At most ten searches for each crop.
     """
     identities, person = np.unique(crops.people, return_inverse=True)
     group = 2 * person + crops.views - 1
@@ -238,12 +218,8 @@ def _searches(
 ) -> SearchGalleries:
     """Galleries of all searches that can succeed; the field leaves the others out of its means.
 
-    Args:
-        crops: The test set.
-        queries: (Q,) crop of each query.
-        asked: (S,) query of each search.
-        search: (M,) search of each gallery entry, ascending.
-        images: (M,) crop of each gallery entry.
+    Given are the (Q,) crop of each query, the (S,) query of each search, and of each gallery entry
+    the (M,) search, ascending, and the crop.
     """
     right = crops.people[images] == crops.people[queries[asked]][search]
     possible = np.bincount(search[right], minlength=len(asked)) > 0
@@ -259,8 +235,6 @@ def _searches(
         queries=asked[possible],
     )
 
-
-PROTOCOLS = ('new', 'classic')
 
 CLASSIC_GALLERIES = ('classic', 'classic_any_view', 'classic_all')
 """Galleries of a classic split; see :class:`CUHK03Files`."""
@@ -304,9 +278,9 @@ class CUHK03Files(SceneFiles):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, known in (('boxes', tuple(VARIABLES)), ('protocol', PROTOCOLS)):
-            if getattr(self, name) not in known:
-                given, use = getattr(self, name), ' or '.join(map(repr, known))
+        for name, known in (('boxes', VARIABLES), ('protocol', ('new', 'classic'))):
+            if (given := getattr(self, name)) not in known:
+                use = ' or '.join(map(repr, known))
                 raise ValueError(f'{name}={given!r} is unknown; use {use}')
         if self.classic_split and self.protocol != 'classic':
             raise ValueError(
@@ -317,12 +291,12 @@ class CUHK03Files(SceneFiles):
     @property
     def crops_file(self) -> Path:
         """The file that holds all crops."""
-        return self.root / 'cuhk03_release' / 'cuhk-03.mat'
+        return self.root / _CROPS_FILE
 
     @property
     def protocol_file(self) -> Path:
         """The file that holds the new protocol."""
-        return self.root / f'cuhk03_new_protocol_config_{VARIABLES[self.boxes]}.mat'
+        return self.root / _PROTOCOL_FILE.format(VARIABLES[self.boxes])
 
     @property
     def image_folder(self) -> str:
@@ -361,13 +335,12 @@ class CUHK03Files(SceneFiles):
         if not self.test_mode:
             return self._training_set(crops, people)
         every, arrays = np.arange(len(crops)), _arrays(crops, people)
-        galleries = (
-            single_gallery_shot(arrays),
-            single_gallery_shot(arrays, any_view=True),
-            all_but_junk(arrays, every, every),
+        galleries = dict(
+            classic=single_gallery_shot(arrays),
+            classic_any_view=single_gallery_shot(arrays, any_view=True),
+            classic_all=all_but_junk(arrays, every, every),
         )
-        named = dict(zip(CLASSIC_GALLERIES, galleries, strict=True))
-        return self._test_set(crops, people, every, named)
+        return self._test_set(crops, people, every, galleries)
 
     def _training_set(self, crops: list[Crop], people: np.ndarray) -> SceneIndex:
         identities, ranks = np.unique(people, return_inverse=True)
@@ -445,9 +418,9 @@ def write_cuhk03(
     }
     splits = cell_array([np.array(split, np.float64) for split in testsets])
     variables = {variable: cell_array(cells) for variable, cells in pairs.items()}
-    write_mat73(root / 'cuhk03_release' / 'cuhk-03.mat', **variables, testsets=splits)
+    write_mat73(root / _CROPS_FILE, **variables, testsets=splits)
     for boxes, variable in VARIABLES.items():
-        path = root / f'cuhk03_new_protocol_config_{variable}.mat'
+        path = root / _PROTOCOL_FILE.format(variable)
         listed = [Crop(*place, *crops[boxes][place].shape[1::-1]) for place in sorted(crops[boxes])]
         _write_new_protocol(path, listed, people, test_people)
 

@@ -67,11 +67,8 @@ class Crop:
 
 
 def read_crops(path: Path, boxes: str) -> list[Crop]:
-    """Every crop of a file, by camera pair, person and number; sizes are read, pixels are not.
-
-    Args:
-        path: ``cuhk-03.mat``.
-        boxes: ``'labelled'`` or ``'detected'``.
+    """Every ``'labelled'`` or ``'detected'`` crop in ``cuhk-03.mat``, by camera pair, person and
+    number; sizes are read, pixels are not.
 
     Raises:
         FileNotFoundError: No such file.
@@ -86,10 +83,7 @@ def iterate_crops(
 ) -> Iterator[tuple[Crop, h5py.Reference]]:
     """Each crop and the reference to its pixels, with a progress bar."""
     variable = VARIABLES[boxes]
-    pairs = [
-        _identities(file, reference, f'{variable}{{{pair}}}')
-        for pair, reference in enumerate(file.cell(variable).ravel(), 1)
-    ]
+    pairs = _identities(file, variable)
     if not 1 <= len(pairs) <= MAX_PAIRS:
         raise ValueError(f'{file.path}: {variable}: {len(pairs)} camera pairs; 1 to 9 expected')
     places = sum(cells.size for cells in pairs)
@@ -103,15 +97,19 @@ def iterate_crops(
                     yield Crop(pair, person + 1, number + 1, *size), reference
 
 
-def _identities(file: Mat73File, reference: h5py.Reference, name: str) -> np.ndarray:
-    """(people, 10) references to the crops of a camera pair."""
-    cells = file.cell(reference, name)
-    if cells.ndim != 2 or cells.shape[1] != SHOTS or cells.shape[0] > MAX_PEOPLE:
-        raise ValueError(
-            f'{file.path}: {name}: a cell of shape {cells.shape}; one row for each of up to '
-            f'{MAX_PEOPLE} people and {SHOTS} columns expected'
-        )
-    return cells
+def _identities(file: Mat73File, variable: str) -> list[np.ndarray]:
+    """(people, 10) references to the crops of each camera pair."""
+    pairs = []
+    for pair, reference in enumerate(file.cell(variable).ravel(), 1):
+        name = f'{variable}{{{pair}}}'
+        cells = file.cell(reference, name)
+        if cells.ndim != 2 or cells.shape[1] != SHOTS or cells.shape[0] > MAX_PEOPLE:
+            raise ValueError(
+                f'{file.path}: {name}: a cell of shape {cells.shape}; one row for each of up to '
+                f'{MAX_PEOPLE} people and {SHOTS} columns expected'
+            )
+        pairs.append(cells)
+    return pairs
 
 
 def _image_size(file: Mat73File, reference: h5py.Reference, name: str) -> tuple[int, int] | None:
@@ -139,11 +137,7 @@ def count_classic_splits(path: Path) -> int:
 
 
 def read_test_people(path: Path, split: int) -> set[tuple[int, int]]:
-    """(pair, person) of everybody in the test set of a classic split.
-
-    Args:
-        path: ``cuhk-03.mat``.
-        split: Number of the split, from 0.
+    """(pair, person) of everybody in the test set of a classic split, which count from 0.
 
     Raises:
         FileNotFoundError: No such file.
@@ -157,15 +151,12 @@ def read_test_people(path: Path, split: int) -> set[tuple[int, int]]:
             )
         name = f'testsets{{{split + 1}}}'
         rows = file.array(splits[split], name)
-        pairs = [
-            len(_identities(file, reference, f'labeled{{{pair}}}'))
-            for pair, reference in enumerate(file.cell('labeled').ravel(), 1)
-        ]
+        counts = [len(cells) for cells in _identities(file, 'labeled')]
     if rows.ndim != 2 or rows.shape[1] != 2 or not len(rows):
         raise ValueError(f'{path}: {name}: shape {rows.shape}; rows of pair, person expected')
     for row, (pair, person) in enumerate(rows, 1):
-        known = pair in range(1, len(pairs) + 1) and person in range(1, pairs[int(pair) - 1] + 1)
-        if not known:
+        pairs = range(1, len(counts) + 1)
+        if pair not in pairs or person not in range(1, counts[int(pair) - 1] + 1):
             raise ValueError(
                 f'{path}: {name}({row},:) is [{pair:g} {person:g}], a camera pair or person that '
                 'does not exist'
@@ -180,14 +171,9 @@ COMPLETE = 'complete.json'
 def unpack_crops(source: Path, boxes: str, folder: Path) -> None:
     """Write every crop to ``folder``, unless all are there and ``source`` is the same as then.
 
-    Files are written whole, and carry a mark of ``source`` as their time of modification. So the
-    next run completes one that was interrupted, files of another ``cuhk-03.mat`` are replaced, and
-    processes that unpack at once share the work without waiting for each other.
-
-    Args:
-        source: ``cuhk-03.mat``.
-        boxes: ``'labelled'`` or ``'detected'``.
-        folder: Made if missing.
+    Files are written whole, and carry a mark of ``source``, a ``cuhk-03.mat``, as their time of
+    modification. So the next run completes one that was interrupted, files of another one are
+    replaced, and processes that unpack at once share the work without waiting for each other.
 
     Raises:
         FileNotFoundError: No such file.

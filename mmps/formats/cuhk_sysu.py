@@ -84,15 +84,9 @@ def _image_name(array: np.ndarray) -> str:
 _Shown = tuple[str, float, float, float, float]
 
 
-@dataclass(frozen=True)
-class _Searches:
-    """S searches.
-
-    Attributes:
-        path: The file they come from.
-        queries: Image name and box xyxy of each, by which other protocols are known to ask for the
-            same.
-        galleries: Where each is searched; its images are positions among the test images.
+class _Searches(NamedTuple):
+    """Searches of a file: image name and box xyxy of each query, by which other protocols are known
+    to ask for the same, and its gallery, whose images are positions among the test images.
     """
 
     path: Path
@@ -222,13 +216,9 @@ def _attach_ids(
     """Give annotated people the ids of the identities shown in exactly their boxes.
 
     Of several people with one box the first gets the id. The field's reference loader passes over
-    an identity's box that nobody has, so a few of them are warned about only.
-
-    Args:
-        people: Image name -> (n, 4) xyxy.
-        identities: The labelled people.
-        path: The file they come from.
-        merge: Whether identities that share a box become one, with the id of the first.
+    an identity's box that nobody has, so a few of them are warned about only. ``people`` are image
+    name -> (n, 4) xyxy; if ``merge``, identities that share a box become one, with the id of the
+    first.
 
     Returns:
         Image name -> (n,) int64 ids, -1 for unlabelled people; the id of each identity.
@@ -425,14 +415,10 @@ def write_cuhk_sysu(
         return image, compact([] if box is None else box), visible
 
     if people is not None:
-        images = [
-            (
-                name,
-                compact([len(boxes)]),
-                struct_array(fields[1:], [(compact(b), visible) for b in boxes]),
-            )
-            for name, boxes in people.items()
-        ]
+        images = []
+        for name, boxes in people.items():
+            shown = struct_array(fields[1:], [(compact(box), visible) for box in boxes])
+            images.append((name, compact([len(boxes)]), shown))
         path = _annotation(root, 'Images')
         write_mat(path, Img=struct_array(('imname', 'nAppear', 'box'), images))
     if pool is not None:

@@ -138,9 +138,8 @@ def automatic_num_ids(entry: Any) -> Iterator[Any]:
 
 
 def test_image_root(config: Config) -> Path:
-    """Folder that the image names of the config's test set are relative to.
-
-    Images that are no files yet, as those of CUHK03, are unpacked.
+    """Folder that the image names of the config's test set are relative to; images that are no
+    files yet, as those of CUHK03, are unpacked.
     """
     dataset = config.test_dataloader.dataset
     if dataset.type not in FORMATS:

@@ -58,11 +58,8 @@ def read_variable(path: Path, *keys: str) -> np.ndarray:
 
 
 def read_mat(path: Path, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
-    """The variables of a MATLAB file of version 4 to 7, as ``scipy.io.loadmat`` gives them.
-
-    Args:
-        path: The file.
-        names: Variables to read. None: all.
+    """The variables ``names``, or all, of a MATLAB file of version 4 to 7, as
+    ``scipy.io.loadmat`` gives them.
 
     Raises:
         FileNotFoundError: No such file.
@@ -85,10 +82,6 @@ def read_records(path: Path, key: str) -> Iterator[dict[str, np.ndarray]]:
 
     All of CUHK-SYSU's largest protocol at once would take gigabytes; compressed files, which
     MATLAB writes, are read a struct at a time.
-
-    Args:
-        path: A MATLAB file of version 4 to 7.
-        key: The variable.
 
     Yields:
         By field, what ``scipy.io.loadmat`` makes of it.
@@ -314,8 +307,8 @@ def _element(stream: BinaryIO) -> bytearray:
 
 def _data(element: bytearray) -> bytes:
     """What an element holds, without its tag and its padding."""
-    kind, size = struct.unpack_from('<II', element)
-    return bytes(element[4 : 4 + (kind >> 16)] if kind >> 16 else element[8 : 8 + size])
+    _, start, stop, _ = _tag(element, '<', 0, len(element))
+    return bytes(element[start:stop])
 
 
 class Mat73File(AbstractContextManager):
@@ -323,9 +316,6 @@ class Mat73File(AbstractContextManager):
 
     Every method takes a variable's name, or a reference out of a cell together with what to call it
     in an error, and raises a ValueError that names it if it is missing, damaged or of another kind.
-
-    Args:
-        path: The file.
 
     Raises:
         FileNotFoundError: No such file.
@@ -358,27 +348,24 @@ class Mat73File(AbstractContextManager):
 
     def cell(self, key: str | h5py.Reference, name: str = '') -> np.ndarray:
         """The references in a cell, an object array."""
-        with self._reading(name or key):
-            cells = self._open(key)
+        with self._opened(key, name) as cells:
             if self._h5py.check_ref_dtype(cells.dtype) is not self._h5py.Reference:
                 raise ValueError('is not a cell')
             return self._h5py.Dataset(cells)[()].T
 
     def header(self, key: str | h5py.Reference, name: str = '') -> tuple[tuple[int, ...], np.dtype]:
         """Shape and dtype of an array, without reading it."""
-        with self._reading(name or key):
-            array = self._open(key)
+        with self._opened(key, name) as array:
             return array.shape[::-1], array.dtype
 
     def array(self, key: str | h5py.Reference, name: str = '') -> np.ndarray:
         """The values of a numeric array."""
-        with self._reading(name or key):
-            array = self._open(key)
+        with self._opened(key, name) as array:
             if array.dtype.kind not in 'iuf':
                 raise ValueError(f'holds {array.dtype}, not numbers')
             return self._h5py.Dataset(array)[()].T
 
-    def _open(self, key: str | h5py.Reference) -> h5py.h5d.DatasetID:
+    def _find(self, key: str | h5py.Reference) -> h5py.h5d.DatasetID:
         if not isinstance(key, str):
             # h5py's own lookup takes twice as long, and there are 14,000 crops
             found = self._h5py.h5r.dereference(key, self._file.id)
@@ -394,14 +381,14 @@ class Mat73File(AbstractContextManager):
         return found
 
     @contextmanager
-    def _reading(self, name: Any) -> Iterator[None]:
+    def _opened(self, key: str | h5py.Reference, name: str) -> Iterator[h5py.h5d.DatasetID]:
         """HDF5 raises half a dozen types on damaged files; make it one that names the place."""
         try:
-            yield
+            yield self._find(key)
         except Exception as error:
             raise ValueError(
-                f'{self.path}: {name}: {error}; the file may be truncated or damaged, unpack it '
-                'again'
+                f'{self.path}: {name or key}: {error}; the file may be truncated or damaged, '
+                'unpack it again'
             ) from error
 
 
@@ -448,10 +435,8 @@ def compact(values: Any) -> np.ndarray:
 def write_mat73(path: Path, **variables: np.ndarray) -> None:
     """Write a MATLAB 7.3 file, whole or not at all; equal content gives equal bytes.
 
-    Args:
-        path: File to write.
-        variables: Numeric arrays, and cells: object arrays of numeric arrays, cells or None, which
-            is an empty cell.
+    Variables are numeric arrays, and cells: object arrays of numeric arrays, cells or None, which
+    is an empty cell.
     """
     import h5py
 

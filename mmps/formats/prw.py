@@ -84,26 +84,8 @@ def _are_ids(values: np.ndarray) -> np.ndarray:
     return (values >= 0) & (values <= LARGEST_ID) & (values == np.floor(values))
 
 
-def camera_of(name: str) -> int:
-    """Camera of a frame name such as ``c1s1_000151.jpg``.
-
-    Raises:
-        ValueError: The name is of another form.
-    """
-    match = _NAME.fullmatch(name)
-    if match is None:
-        raise ValueError(f'{name!r}: a PRW frame is called cXsY_FFFFFF.jpg, X being its camera')
-    return int(match[1])
-
-
 def read_frame(folder: Path, name: str, ranks: dict[int, int] | None) -> Frame:
-    """Read the people of one frame.
-
-    Args:
-        folder: The folder of annotation files.
-        name: Image name.
-        ranks: Raw training id -> class index; None keeps raw ids.
-    """
+    """Read the people of one image; ``ranks``: raw training id -> class index, None keeps ids."""
     path = folder / f'{name}.mat'
     rows = read_variable(path, *BOX_KEYS)
     if rows.size == 0:
@@ -118,7 +100,7 @@ def read_frame(folder: Path, name: str, ranks: dict[int, int] | None) -> Frame:
         bboxes=frame_boxes(rows[:, 1:], keep_outside=ranks is not None),
         person_ids=_person_ids(rows[:, 0], ranks, path),
         source=str(path),
-        camera=camera_of(name),
+        camera=int(_NAME.match(name)[1]),
     )
 
 
@@ -151,8 +133,7 @@ def query_box(xywh: np.ndarray) -> np.ndarray:
 def _person_ids(raw: np.ndarray, ranks: dict[int, int] | None, path: Path) -> np.ndarray:
     labelled = (raw != _AMBIGUOUS) & (raw != UNLABELLED)
     bad = labelled & ~_are_ids(raw)
-    if bad.any():
-        row = int(np.flatnonzero(bad)[0])
+    for row in np.flatnonzero(bad):
         raise ValueError(
             f'{path}: row {row} (counted from 0) has the id {raw[row]}; an id is a whole number '
             f'up to {LARGEST_ID}, -2 for an unlabelled person'
@@ -174,10 +155,10 @@ def _person_ids(raw: np.ndarray, ranks: dict[int, int] | None, path: Path) -> np
 
 def read_queries(path: Path) -> list[Query]:
     """Read ``query_info.txt``: lines of id, x, y, width, height, name, ended by CRLF or LF."""
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f'{path}: this file of the PRW layout is missing')
     try:
         lines = path.read_bytes().decode('ascii').splitlines()
+    except (FileNotFoundError, IsADirectoryError):
+        raise FileNotFoundError(f'{path}: this file of the PRW layout is missing') from None
     except UnicodeDecodeError as error:
         raise ValueError(f'{path}: byte {error.start} is no text; unpack the file again') from None
     return [

@@ -6,7 +6,6 @@ from scipy.io import loadmat, savemat
 
 from mmps.formats.prw import (
     PRWFiles,
-    camera_of,
     frame_boxes,
     query_box,
     read_frame,
@@ -112,9 +111,6 @@ def test_query_box_adds_then_cuts_then_clips():
 
 
 def test_cameras(root):
-    assert camera_of('c6s1_000005.jpg') == 6
-    with pytest.raises(ValueError, match='street.jpg'):
-        camera_of('street.jpg')
     cameras = PRWFiles(root).read().frames
     assert [frame.camera for frame in cameras] == [1, 2, 3, 4]
 
