@@ -6,8 +6,9 @@ import functools
 import math
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -45,18 +46,18 @@ class Tally:
     """
 
     def __init__(self) -> None:
-        self._counts: dict[str, int] = {}
+        self._counts: Counter[str] = Counter()
         self._first: dict[str, str] = {}
 
     def add(self, remark: str, example: str, count: int = 1) -> None:
         """Count one more, or ``count`` more, of what ``remark`` describes in the plural."""
         if count:
-            self._counts[remark] = self._counts.get(remark, 0) + count
+            self._counts[remark] += count
             self._first.setdefault(remark, example)
 
     def count(self, remark: str) -> int:
         """How often ``remark`` was added."""
-        return self._counts.get(remark, 0)
+        return self._counts[remark]
 
     def lines(self) -> list[str]:
         """One line for each remark."""
@@ -67,14 +68,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class AnnotatedBox:
-    """One annotated person.
-
-    Attributes:
-        bbox: Corners.
-        person: Name or number of the person, None for an unlabelled one.
-        source: File and position, for messages.
-        is_query: Whether the person is to be searched for.
-    """
+    """One annotated person, None for an unlabelled one; ``source`` is file and position."""
 
     bbox: Box
     person: str | None
@@ -91,7 +85,6 @@ class AnnotatedImage:
         source: File and position, for messages.
         camera: Name or number of the camera, None where unknown.
         split: ``'train'``, ``'test'`` or None where nobody decided.
-        boxes: The people.
         size: (width, height) in pixels, once measured.
     """
 
@@ -135,13 +128,13 @@ class Annotations:
         Raises:
             ValueError: It was.
         """
-        if name in self.images:
+        image = AnnotatedImage(name, source, camera, split)
+        if (before := self.images.setdefault(name, image)) is not image:
             raise ValueError(
-                f'{source}: image {name!r} occurs twice, as {self.images[name].source} names it as '
-                'well; give the folder that holds the images of both'
+                f'{source}: image {name!r} occurs twice, as {before.source} names it as well; give '
+                'the folder that holds the images of both'
             )
-        self.images[name] = AnnotatedImage(name, source, camera, split)
-        return self.images[name]
+        return image
 
     def camera_of(self, name: str) -> str | None:
         """Camera of an image, from its name relative to the folder of images.
@@ -168,10 +161,7 @@ class Annotations:
 
     def person_of(self, value: Any, source: str) -> str | None:
         """The person whom a value names; 7.0, as CVAT writes numbers, ``'7'`` and ``'07'`` are one.
-
-        Args:
-            value: Of any kind; null, blanks and :data:`NOTHING` are nobody.
-            source: File and position, for messages.
+        Null, blanks and :data:`NOTHING` are nobody.
 
         Raises:
             ValueError: The value is no name.
@@ -274,17 +264,15 @@ def _fitted(image: AnnotatedImage, tally: Tally) -> list[AnnotatedBox]:
     for box in image.boxes:
         x1, y1, x2, y2 = box.bbox
         inside = (max(x1, 0), max(y1, 0), min(x2, width), min(y2, height))
-        before = kept.get((inside, box.person))
+        key = inside, box.person
         if x1 >= x2 or y1 >= y2:
             tally.add(NO_AREA, box.source)
         elif inside[0] >= inside[2] or inside[1] >= inside[3]:
             tally.add(OUTSIDE, box.source)
-        elif before is not None:
+        elif key in kept:
             tally.add(REPEATED, box.source)
-            is_query = box.is_query or before.is_query
-            kept[inside, box.person] = AnnotatedBox(inside, box.person, before.source, is_query)
+            kept[key] = replace(kept[key], is_query=box.is_query or kept[key].is_query)
         else:
-            if inside != box.bbox:
-                tally.add(CLIPPED, box.source)
-            kept[inside, box.person] = AnnotatedBox(inside, box.person, box.source, box.is_query)
+            tally.add(CLIPPED, box.source, inside != box.bbox)
+            kept[key] = replace(box, bbox=inside)
     return list(kept.values())

@@ -64,10 +64,7 @@ def read_cvat(
     The camera is the first folder within the subset; where there is none, the export, if there are
     several, or else the subset, unless its name is that of a split.
 
-    Args:
-        paths: The files.
-        annotations: Filled with their images.
-        attribute: Name of the attribute that holds the person: a text, a number or a choice.
+    The person is a text, a number or a choice: the value of ``attribute``.
 
     Raises:
         FileNotFoundError: A file or an image is missing.

@@ -107,15 +107,14 @@ class _Result(Struct):
     value: dict[str, Any] = {}
     source: str = ''
 
-    @property
-    def kind(self) -> str:
-        return self.type.lower()
+    def __post_init__(self) -> None:
+        self.type = self.type.lower()
 
     @property
     def content(self) -> list[Any]:
         """What it says: the values of its labels, choices, texts or numbers."""
-        content = self.value.get('text' if self.kind == 'textarea' else self.kind)
-        if content is None and self.kind.endswith(_LABELS):
+        content = self.value.get('text' if self.type == 'textarea' else self.type)
+        if content is None and self.type.endswith(_LABELS):
             content = self.value.get(_LABELS)
         return content if isinstance(content, list) else [content]
 
@@ -182,12 +181,12 @@ def read_label_studio(
         people = _people(results, person_from, annotations)
         labels = _labels(results, person_from)
         for result in results:
-            shape = _SHAPES.get(result.kind.removesuffix(_LABELS))
-            if result.kind in _SAYS_MORE:
+            shape = _SHAPES.get(result.type.removesuffix(_LABELS))
+            if result.type in _SAYS_MORE:
                 continue
             here = labels.get(result.id, ())
             if shape is None:
-                annotations.tally.add(OTHER_REGIONS.format(result.kind), result.source)
+                annotations.tally.add(OTHER_REGIONS.format(result.type), result.source)
             elif here and not any(is_person[label] for label in here):
                 annotations.tally.add(OTHER_LABELS, result.source)
             else:
@@ -237,7 +236,7 @@ def _labels(results: Sequence[_Result], person_from: str) -> dict[str, set[str]]
     """The labels of each region, by its id, but for those that are people."""
     labels: dict[str, set[str]] = {}
     for result in results:
-        if result.kind.endswith(_LABELS) and result.from_name != person_from:
+        if result.type.endswith(_LABELS) and result.from_name != person_from:
             texts = {text for text in result.content if isinstance(text, str)}
             labels.setdefault(result.id, set()).update(texts)
     return labels
@@ -253,7 +252,7 @@ def _person_labels(path: Path, results: Sequence[_Result], person_from: str) -> 
         )
     labels = set[str]().union(*_labels(results, person_from).values())
     people = {label: label.strip().lower() == PERSON for label in labels}
-    named_by_label = any(r.from_name == person_from and r.kind.endswith(_LABELS) for r in results)
+    named_by_label = any(r.from_name == person_from and r.type.endswith(_LABELS) for r in results)
     if named_by_label or any(people.values()):
         return people
     if len(people) > 1:
@@ -303,11 +302,8 @@ class TaskImages:
     passes on what it was given: addresses of the web (escaped, with queries of their servers), of
     cloud storage (not escaped), and paths, also of Windows. Whoever writes task files by hand
     escapes or not. So an address is read in each way, and the longest end of a path that is a file
-    counts; of several equally long ones that of the likelier way.
-
-    Args:
-        folder: Where the files are. The eight digits that an upload puts before a name may be
-            missing there.
+    counts; of several equally long ones that of the likelier way. The eight digits that an upload
+    puts before a name may be missing in the folder.
     """
 
     def __init__(self, folder: ImageFolder) -> None:

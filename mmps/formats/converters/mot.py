@@ -73,9 +73,8 @@ def read_mot(
     twice = next((name for name in cameras if cameras.count(name) > 1), None)
     if twice is not None:
         raise ValueError(f'two sequences are called {twice!r}; rename one, they name the cameras')
-    unknown = set(test) - set(sequences)
-    if unknown:
-        raise ValueError(f'{unknown.pop()}: to test with, but not among the sequences')
+    for unknown in set(test) - set(sequences):
+        raise ValueError(f'{unknown}: to test with, but not among the sequences')
     for sequence in sequences:
         split = None if not test else 'test' if sequence in test else 'train'
         frames = _frames(sequence, annotations.image_root, split)
@@ -168,12 +167,12 @@ def _shift(
         f'its pictures are numbered from {first} to {max(frames)} and its rows from '
         f'{min(counted)} to {max(counted)}'
     )
-    outside = next((row for row in rows if row.frame - shift not in frames), None)
-    if outside is not None:
-        raise ValueError(
-            f'{outside.source}: there is no image of frame {outside.frame} in {sequence}; '
-            f'{numbered}; say which frame the first picture is with --first-frame'
-        )
+    for row in rows:
+        if row.frame - shift not in frames:
+            raise ValueError(
+                f'{row.source}: there is no image of frame {row.frame} in {sequence}; {numbered}; '
+                'say which frame the first picture is with --first-frame'
+            )
     # Rows of this form count from 1, so that such pictures belong to the rows after their own,
     # unless the rows count from 0 as well and nobody is in the first picture.
     if first_frame is None and first == 0 and min(counted) > 0:
@@ -189,8 +188,7 @@ def _people_classes(sequence: Path) -> Collection[int]:
     path = sequence / 'gt' / 'labels.txt'
     if not path.is_file():
         return (PEDESTRIAN,)
-    lines = read_text(path).splitlines()
-    labels = [line.strip().strip('"\'').strip() for line in lines]
+    labels = [line.strip().strip('"\'').strip() for line in read_text(path).splitlines()]
     people = [number for number, label in enumerate(labels, 1) if label.lower() in PEOPLE]
     if not people:
         raise ValueError(

@@ -59,12 +59,9 @@ def write_prw_layout(
 
     Args:
         out: Folder to make.
-        files: What to read, by ``'train'`` and ``'test'``.
+        files: What to read, by ``'train'`` and ``'test'``, and what is returned once it is read.
         tally: Counts what PRW's layout cannot hold.
         unknown_camera: Camera of the frames whose camera is unknown.
-
-    Returns:
-        What was read, by split.
 
     Raises:
         FileExistsError: ``out`` exists.

@@ -36,8 +36,7 @@ def convert_own_data(
     Args:
         annotations: What was annotated; changed in place.
         out: Folder to write to.
-        test_share: Share of the people to test with, where no split is given.
-        seed: Of that split.
+        test_share, seed: Of :func:`split_by_identity`, where no split is given.
 
     Returns:
         What the files hold, by ``'train'`` and ``'test'``, with training ids as in the file; and
@@ -145,8 +144,7 @@ def _queries(
 ) -> list[Query]:
     """The marked queries of the test images, or else one per person and camera."""
     marked = []
-    flagged = [(image, box) for image in images for box in image.boxes if box.is_query]
-    for image, box in flagged:
+    for image, box in ((i, b) for i in images for b in i.boxes if b.is_query):
         if box.person is None:
             raise ValueError(f'{box.source}: a query of an unlabelled person; give the person')
         if image.split == 'test':
@@ -164,9 +162,8 @@ def _queries(
         tally.add(QUERIES_MADE, made[0].image_name, len(made))
         return made
     for query in marked:
-        shown = [f for f in frames if f.name != query.image_name]
-        if not any(query.person_id in frame.person_ids for frame in shown):
-            tally.add(LONELY, query.source)
+        shown = (query.person_id in f.person_ids for f in frames if f.name != query.image_name)
+        tally.add(LONELY, query.source, not any(shown))
     return marked
 
 
