@@ -21,7 +21,6 @@ decompression bomb."""
 _THINNEST = 100
 """No scene is so many times as long as it is wide; resized, nothing would be left of its width."""
 
-
 _ADDRESS = re.compile(r'([a-z][a-z0-9+.-]+):/+(.*)', re.IGNORECASE | re.DOTALL)
 _SECRETS = 'user|pass|pwd|pin|token|key|auth|secret|sig|code'
 _CHANNEL = re.compile(rf'(?!.*({_SECRETS}))\w+=\d{{1,3}}', re.IGNORECASE)
@@ -132,11 +131,8 @@ def read_image(path: str | os.PathLike, max_pixels: int = MAX_PIXELS) -> np.ndar
     """Read an image as training and testing do: upright, see
     :func:`~mmps.utils.image_decoding.decode_upright`.
 
-    Its size is known, and that the file has an end, before anything is decoded.
-
-    Args:
-        path: The file.
-        max_pixels: Larger images are refused.
+    Its size is known, and that the file has an end, before anything is decoded; what is larger
+    than ``max_pixels`` is refused.
 
     Returns:
         (h, w, 3) uint8 BGR.
@@ -180,17 +176,6 @@ def check_header(content: bytes, max_pixels: int = MAX_PIXELS) -> None:
         raise ValueError(f'the image: truncated after {len(content)} bytes')
 
 
-def check_image(image: np.ndarray, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """Raise `ValueError` unless ``image`` is a scene (h, w, 3) uint8; returns it."""
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3:
-        kind = getattr(image, 'dtype', type(image).__name__)
-        raise ValueError(f'an image is an array (h, w, 3) of uint8 in BGR order, not {kind}')
-    if image.shape[2] != 3 or not image.size:
-        raise ValueError(f'an image is an array (h, w, 3) in BGR order, not {image.shape}')
-    check_size(image.shape[1], image.shape[0], max_pixels)
-    return image
-
-
 def as_image(image: str | os.PathLike | np.ndarray, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """An image given as a path or as (h, w, 3) uint8 BGR.
 
@@ -198,11 +183,17 @@ def as_image(image: str | os.PathLike | np.ndarray, max_pixels: int = MAX_PIXELS
         OSError: The file cannot be read.
         ValueError: It is not an image; the message names it.
     """
-    if not isinstance(image, (str, os.PathLike)):
-        return check_image(image, max_pixels)
-    if is_address(image):
-        raise ValueError(f'{without_password(os.fspath(image))}: addresses are not read')
-    try:
-        return read_image(image, max_pixels)
-    except ValueError as error:
-        raise ValueError(f'{image}: {error}') from error
+    if isinstance(image, (str, os.PathLike)):
+        if is_address(image):
+            raise ValueError(f'{without_password(os.fspath(image))}: addresses are not read')
+        try:
+            return read_image(image, max_pixels)
+        except ValueError as error:
+            raise ValueError(f'{image}: {error}') from error
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3:
+        kind = getattr(image, 'dtype', type(image).__name__)
+        raise ValueError(f'an image is an array (h, w, 3) of uint8 in BGR order, not {kind}')
+    if image.shape[2] != 3 or not image.size:
+        raise ValueError(f'an image is an array (h, w, 3) in BGR order, not {image.shape}')
+    check_size(image.shape[1], image.shape[0], max_pixels)
+    return image

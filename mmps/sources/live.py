@@ -73,12 +73,8 @@ class LiveSource:
     def read(
         self, reading: Reading, stop: threading.Event, say: Callable[[str], object]
     ) -> Iterator[Frame]:
-        """Frames with the time of their arrival, until ``stop`` is set.
-
-        Args:
-            reading: What to read; its times do not count.
-            stop: Looked at after each packet; a silent connection is left within ten seconds.
-            say: Told when the connection is lost.
+        """Frames with the time of their arrival, until ``stop`` is set; those of ``reading`` do not
+        count. A silent connection is left within ten seconds; ``say`` is told when one is lost.
         """
         sampling, pause = Sampling(reading.fps), _PAUSES[0]
         while not stop.is_set() and self.refused is None:
@@ -137,13 +133,8 @@ def _opened(address: str) -> av.container.InputContainer:
 
 
 class LiveFrames:
-    """The frames of several live sources, each read in a thread of its own.
-
-    Args:
-        sources: To read.
-        reading: What to read of them.
-        stop: Set to end.
-        say: Told when a connection is lost.
+    """The frames of several live sources, each read in a thread of its own, until ``stop`` is set.
+    ``say`` is told when a connection is lost.
     """
 
     def __init__(
@@ -158,10 +149,9 @@ class LiveFrames:
         self._waiting = [deque() for _ in sources]
         self._news = threading.Condition()
         self._error: BaseException | None = None
-        for source, waiting in zip(sources, self._waiting, strict=True):
-            threading.Thread(
-                target=self._feed, args=(source, waiting, reading, say), daemon=True, name='live'
-            ).start()
+        for pair in zip(sources, self._waiting, strict=True):
+            arguments = (*pair, reading, say)
+            threading.Thread(target=self._feed, args=arguments, daemon=True, name='live').start()
 
     def groups(self, size: int) -> Iterator[list[Frame]]:
         """What has come, in turn from each source, at most ``size`` frames at a time.
@@ -208,11 +198,8 @@ def new_files(
 ) -> Iterator[list[str]]:
     """Images and videos that come into folders, when they have stopped growing.
 
-    Args:
-        sources: Files and folders.
-        stop: Set to end.
-        interval: Seconds between two looks; what does not change meanwhile is complete.
-        on_problem: Told of everything once.
+    ``interval`` seconds are between two looks, and what does not change meanwhile is complete.
+    ``on_problem`` is told of everything once; ``stop`` ends it.
 
     Yields:
         Files that are there for the first time, or have changed; at the first look what is older

@@ -12,13 +12,9 @@ _NAP = 0.1
 
 
 class Prefetch(Generic[Item]):
-    """Iterates in a thread of its own, a few items ahead of whoever iterates over this.
+    """Iterates in a thread of its own, at most ``ahead`` items ahead of whoever iterates over this.
 
     Leaving the ``with`` block stops the thread, also in the middle.
-
-    Args:
-        items: Iterated over in the thread.
-        ahead: How many items wait at most.
     """
 
     def __init__(self, items: Iterable[Item], ahead: int) -> None:
@@ -40,10 +36,9 @@ class Prefetch(Generic[Item]):
             for item in self._items:
                 if not self._put((item, None)):
                     return
+            self._put((None, StopIteration()))
         except BaseException as error:  # raised again where the items are used
             self._put((None, error))
-            return
-        self._put((None, StopIteration()))
 
     def _put(self, entry: tuple) -> bool:
         while not self._stopped.is_set():
@@ -67,11 +62,8 @@ class Prefetch(Generic[Item]):
 class Worker(Generic[Item]):
     """Calls a function on one item after another, in a thread of its own.
 
-    Leaving the ``with`` block waits until everything is done, unless by an error.
-
-    Args:
-        function: Called in the thread, in the order of :meth:`put`.
-        waiting: How many items wait at most; then :meth:`put` does.
+    Leaving the ``with`` block waits until everything is done, unless by an error. Where as many
+    items wait as ``waiting`` allows, :meth:`put` does.
     """
 
     def __init__(self, function: Callable[[Item], Any], waiting: int = 2) -> None:

@@ -6,10 +6,12 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta, timezone
+from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from dateutil.parser import isoparse
 
 from mmps.sources.images import printable
 from mmps.utils.errors import UserError
@@ -26,13 +28,9 @@ EARLIEST, LATEST = -62_135_510_400.0, 253_402_214_400.0
 in every place."""
 _UNITS = ((1e3, 'milliseconds'), (1e6, 'microseconds'), (1e9, 'nanoseconds'))
 
-_DAY = (
-    r'(?P<year>\d{4})(?:-(?P<month>\d\d)-(?P<day>\d\d)|(?P<basic>\d{4})'
-    r'|-?W(?P<week>\d\d)(?:-?(?P<weekday>\d))?|-?(?P<ordinal>\d{3}))'
-)
-_CLOCK = r'(?P<hour>\d\d)(?::?(?P<minute>\d\d)(?::?(?P<second>\d\d)(?:[.,](?P<part>\d+))?)?)?'
-_OFFSET = r'(?P<offset>[Zz]|[+-]\d\d(?::?\d\d(?::?\d\d)?)?)'
-_ISO = re.compile(rf'{_DAY}(?:[Tt _]{_CLOCK}{_OFFSET}?)?', re.ASCII)
+_DAY = r'\d{4}(?:-\d\d-\d\d|\d{4}|-?W\d\d(?:-?\d)?|-?\d{3})'
+_CLOCK = r'\d\d(?::?\d\d(?::?\d\d(?:[.,]\d+)?)?)?'
+_ISO = re.compile(rf'({_DAY})(?:[Tt _]({_CLOCK}(?:[Zz]|[+-]\d\d(?::?\d\d)?)?))?', re.ASCII)
 _TOGETHER = re.compile(r'(\d{8})(\d{4}(?:\d\d)?)', re.ASCII)
 _DIGITS = re.compile(r'[+-]?\d+(?:\.\d*)?', re.ASCII)
 _LIKE_A_DATE = re.compile(
@@ -79,44 +77,9 @@ def _seconds(text: str) -> float:
     match = _ISO.fullmatch(text)
     if match is None:
         raise ValueError('another form')
-    moment = datetime.combine(_day_of(match), datetime.min.time()) + _clock_of(match)
-    if match['offset'] is None:
-        return moment.timestamp()
-    return moment.replace(tzinfo=_zone_of(match['offset'])).timestamp()
-
-
-def _day_of(match: re.Match) -> date:
-    year = int(match['year'])
-    if match['week']:
-        return date.fromisocalendar(year, int(match['week']), int(match['weekday'] or 1))
-    if match['ordinal']:
-        day = date(year, 1, 1) + timedelta(int(match['ordinal']) - 1)
-        if day.year != year or match['ordinal'] == '000':
-            raise ValueError('no such day in this year')
-        return day
-    month, day = match['month'], match['day']
-    if match['basic']:
-        month, day = match['basic'][:2], match['basic'][2:]
-    return date(year, int(month), int(day))
-
-
-def _clock_of(match: re.Match) -> timedelta:
-    hour, minute, second = (int(match[name] or 0) for name in ('hour', 'minute', 'second'))
-    part = float(f'0.{match["part"] or 0}')
-    if minute > 59 or second > 59 or (hour, minute, second, part) > (24, 0, 0, 0.0):
-        raise ValueError('no such time of day')
-    return timedelta(hours=hour, minutes=minute, seconds=second + part)
-
-
-def _zone_of(text: str) -> timezone:
-    if text in 'Zz':
-        return timezone.utc
-    digits = text[1:].replace(':', '').ljust(6, '0')
-    hours, minutes, seconds = (int(digits[i : i + 2]) for i in (0, 2, 4))
-    if minutes > 59 or seconds > 59:
-        raise ValueError('no such offset')
-    offset = timedelta(hours=hours, minutes=minutes, seconds=seconds)
-    return timezone(-offset if text[0] == '-' else offset)
+    if 'W' in match[1] and isoparse(match[1]).isocalendar().year != int(text[:4]):
+        raise ValueError('no such week in this year')
+    return isoparse('T'.join(filter(None, match.groups()))).timestamp()
 
 
 def _guess(text: str) -> str:
@@ -164,19 +127,14 @@ def year_of_digits(text: str) -> int:
     Raises:
         ValueError: Neither two nor four digits.
     """
-    if len(text) == 2:
-        return int(text) + (1900 if int(text) >= 69 else 2000)
-    if len(text) != 4:
+    if len(text) not in (2, 4):
         raise ValueError(f'a year has four digits or two, not {text!r}')
-    return int(text)
+    return int(text) + (0 if len(text) == 4 else 1900 if int(text) >= 69 else 2000)
 
 
 def format_time(seconds: float, *, offset: bool = True) -> str:
-    """The local time, to the second, or to a tenth of one where it is between two seconds.
-
-    Args:
-        seconds: Since the epoch; of a time that no calendar has the number is given.
-        offset: Whether its offset from UTC follows.
+    """The local time of ``seconds`` since the epoch, to the second, or to a tenth of one where it
+    is between two; the number itself if no calendar has it. Its ``offset`` from UTC follows.
     """
     try:
         tenths = round(10 * check_time(seconds))
@@ -213,12 +171,8 @@ _OWN = ('camera', 'epoch', *_DATE)
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a file is from.
-
-    Attributes:
-        time: When it was taken, for a video when it began; seconds since the epoch (UTC).
-        camera: Name of the camera.
-        metadata: Whatever else is known.
+    """Where a file is from: when it was taken, or a video began, in seconds since the epoch (UTC),
+    the name of the camera, and whatever else is known.
     """
 
     time: float | None = None
@@ -294,11 +248,7 @@ class Provenance:
             )
 
     def of(self, path: str, duration: float | None = None) -> Origin:
-        """Where a file is from.
-
-        Args:
-            path: Absolute path.
-            duration: Length of a video in seconds; None for an image.
+        """Where the file of an absolute path is from; ``duration`` in seconds, None for an image.
 
         Raises:
             ValueError: The name, or the file, holds a time that does not exist.

@@ -79,21 +79,18 @@ def find_files(
                 passed_over.update(others)
         elif os.path.isfile(path):
             candidates = [path]
-        elif is_address(source):
-            on_problem(
-                Problem(path, 'addresses of this kind are not read; save it as a file first')
-            )
-            continue
         else:
             there = os.path.lexists(path)
             message = 'neither a file nor a folder' if there else 'no such file or folder'
+            if is_address(source):
+                message = 'addresses of this kind are not read; save it as a file first'
             on_problem(Problem(path, message))
             continue
         for candidate in candidates:
-            if not _is_unicode(candidate):
+            if candidate.encode(errors='ignore').decode() == candidate:
+                found[candidate] = None
+            else:
                 on_problem(Problem(candidate, 'its name is not valid UTF-8; rename it'))
-                continue
-            found[candidate] = None
     return list(found)
 
 
@@ -143,18 +140,6 @@ def _walk(folder: str, on_problem: OnProblem, others: Counter[str]) -> Iterator[
                 others[suffix] += 1
 
 
-def _is_unicode(path: str) -> bool:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _ignore(problem: Problem) -> None:
-    """Nobody wants to know."""
-
-
 @dataclass(frozen=True)
 class Reading:
     """What to read of files, and how.
@@ -188,16 +173,11 @@ class Reading:
 def read_sources(
     sources: Iterable[str | os.PathLike],
     reading: Reading = Reading(),
-    on_problem: OnProblem = _ignore,
+    on_problem: OnProblem = lambda problem: None,
 ) -> Iterator[Frame]:
     """Read images, folders of them, and videos, one frame at a time.
 
-    Whatever is wrong with a file is told, and the next one is read.
-
-    Args:
-        sources: Files and folders; see :func:`~mmps.sources.reading.find_files`.
-        reading: What to read of them.
-        on_problem: Told of broken files and frames.
+    ``on_problem`` is told of broken files and frames; for sources see :func:`find_files`.
     """
     for number, path in enumerate(find_files(sources, on_problem)):
         try:
@@ -272,10 +252,7 @@ def count_frames(paths: Sequence[str], reading: Reading) -> int:
 def read_frame(
     source: str | os.PathLike, frame: int = 0, offset: float | None = None
 ) -> np.ndarray:
-    """One image, or one frame of a video, again.
-
-    Args:
-        source: As in :class:`Frame`, and so are the others.
+    """One image, or one frame of a video, again; arguments are those of :class:`Frame`.
 
     Returns:
         (h, w, 3) uint8 BGR.

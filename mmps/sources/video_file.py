@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import math
 import re
 import statistics
 from collections import deque
@@ -18,6 +18,7 @@ from av.stream import Discard, Disposition
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from mmps.sources.images import MAX_PIXELS, check_size
+from mmps.utils.collect_env import usable_cores
 
 _DECLARES_LENGTH = ('avi', 'matroska', 'flv', 'asf')
 """Containers whose length is stated at their beginning; others' are estimates of FFmpeg's."""
@@ -64,11 +65,9 @@ class Clock:
     """Seconds since the first frame, which grow from frame to frame whatever the timestamps do.
 
     A clock that goes back continues one frame after the last one. What comes from then on lies a
-    quarter of a tick beside the container's own grid, which :meth:`is_first` sees.
-
-    Args:
-        tick: Seconds that a unit of the timestamps lasts.
-        step: Seconds from frame to frame, until some have come.
+    quarter of a tick beside the container's own grid, which :meth:`is_first` sees. A ``tick`` is
+    the seconds that a unit of the timestamps lasts, ``step`` those from frame to frame until some
+    have come.
     """
 
     def __init__(self, tick: float, step: float) -> None:
@@ -143,7 +142,8 @@ class VideoFile:
             )
         self.codec = context.codec.canonical_name
         context.thread_type = 'AUTO'
-        context.thread_count = _cores() if threads else 1
+        # FFmpeg's own choice is one more, and each takes memory.
+        context.thread_count = min(usable_cores() or 1, 16) if threads else 1
         options = {'max_pixels': str(max_pixels)}
         if context.codec.intra_only:
             # In place of damaged parts there would be what was left in memory.
@@ -160,9 +160,9 @@ class VideoFile:
         self.info = VideoInfo(self._frames(), self.rate, context.width, context.height)
         self.start = self.stream.start_time
         self.lost = self.missing = 0
-        self.damaged = [0, None]
+        self.damaged = [0, math.inf]
         self.number = self._packets = 0
-        self._first_lost: int | None = None
+        self._first_lost = math.inf
         self._reached = 0.0
         self.patience = _READ_ERRORS
         self._key_seen = False
@@ -232,12 +232,7 @@ class VideoFile:
             yield flush
 
     def resume(self, number: int, place: int) -> Iterator[av.Packet]:
-        """The packets from one on that needs no other; its frame has this number.
-
-        Args:
-            number: Of the frame.
-            place: How many packets of the stream come before.
-        """
+        """The packets behind the first ``place`` ones; the next shows frame ``number`` alone."""
         for _ in islice(self.packets(), place):
             pass
         self.number, self._key_seen = number, True
@@ -259,11 +254,8 @@ class VideoFile:
     ) -> Iterator[av.VideoFrame | None]:
         """The frames of packets in the order in which they are shown; None: one that is lost.
 
-        What comes before the first frame that needs no other is part of an earlier recording.
-
-        Args:
-            packets: In the order in which they are decoded.
-            clock: Told when the timestamps go back.
+        What comes before the first frame that needs no other is part of an earlier recording. A
+        ``clock`` is told when the timestamps go back.
         """
         gap = _Gap()
         for packet in packets:
@@ -278,12 +270,11 @@ class VideoFile:
             for frame in frames:
                 if frame is None:
                     self.lost += 1
-                    self._note_loss()
+                    self._first_lost = min(self._first_lost, self.number)
                 else:
                     if frame.is_corrupt:
                         self.damaged[0] += 1
-                        first = self.damaged[1]
-                        self.damaged[1] = self.number if first is None else first
+                        self.damaged[1] = min(self.damaged[1], self.number)
                     self._miss(gap.at_change(frame, self.time_of(frame)))
                 yield frame
                 self.number += 1
@@ -291,10 +282,7 @@ class VideoFile:
     def _miss(self, count: int) -> None:
         self.missing += count
         if count:
-            self._note_loss()
-
-    def _note_loss(self) -> None:
-        self._first_lost = self.number if self._first_lost is None else self._first_lost
+            self._first_lost = min(self._first_lost, self.number)
 
     def time_of(self, frame: av.VideoFrame) -> int | None:
         """The timestamp of a frame, in units of the stream."""
@@ -321,8 +309,10 @@ class VideoFile:
         """What is wrong with a file that was read to its end; None: nothing."""
         shown = self.number - self.lost
         if self.number == 0 or shown <= 0:
-            return f'holds no frame that can be decoded ({_codec_title(self.codec)})'
-        if self.kind == 'mov' and self._packets < _wanted(self.stream):
+            codec = {'av1': 'AV1', 'h264': 'H.264', 'hevc': 'HEVC'}.get(self.codec, self.codec)
+            return f'holds no frame that can be decoded ({codec})'
+        wanted = sum(not entry.is_discard for entry in self.stream.index_entries)
+        if self.kind == 'mov' and self._packets < wanted:
             return self._broken_off(self.info.frames)
         declared = (self.container.duration or 0) / av.time_base
         if self.kind == 'avi' and self.rate:  # FFmpeg corrects its length by the size of the file
@@ -400,8 +390,7 @@ def opened(path: str, max_pixels: int = MAX_PIXELS, threads: bool = True) -> Ite
     Args:
         path: The video.
         max_pixels: Larger frames are not decoded.
-        threads: Whether to decode several frames at a time. What takes the place of damaged parts
-            then differs from time to time.
+        threads: Decode several frames at a time. What stands for damaged parts then varies.
 
     Raises:
         BrokenVideoError: It is none, its frames are too large, or there is no decoder.
@@ -409,20 +398,12 @@ def opened(path: str, max_pixels: int = MAX_PIXELS, threads: bool = True) -> Ite
     try:
         # A playlist must not make the reader open what it names.
         container = av.open(path, container_options={'protocol_whitelist': 'file'})
-    except OSError as error:
-        if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
-            raise
-        raise BrokenVideoError('cannot be opened as an image or a video') from error
-    except (av.FFmpegError, UnicodeError) as error:
+    except (FileNotFoundError, PermissionError, IsADirectoryError):
+        raise
+    except (OSError, av.FFmpegError, UnicodeError) as error:
         raise BrokenVideoError('cannot be opened as an image or a video') from error
     with container:
         yield VideoFile(container, max_pixels, threads)
-
-
-def _cores() -> int:
-    """Frames to decode at a time; FFmpeg's own choice is one more, and each takes memory."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
-    return max(1, min(cores or 1, 16))
 
 
 def _video_stream(container: av.container.InputContainer) -> av.VideoStream:
@@ -445,14 +426,6 @@ def _described(container: av.container.InputContainer, stream: av.VideoStream) -
         av.logging.set_level(level)
     found = re.search(rf'Stream #0:{stream.index}\b.*?Video: (.*?),', text)
     return found[1].replace('none (', '').partition(' / ')[0] if found else 'unknown'
-
-
-def _codec_title(codec: str) -> str:
-    return {'av1': 'AV1', 'h264': 'H.264', 'hevc': 'HEVC'}.get(codec, codec)
-
-
-def _wanted(stream: av.VideoStream) -> int:
-    return sum(not entry.is_discard for entry in stream.index_entries)
 
 
 def _seconds(text: str) -> float:

@@ -52,11 +52,7 @@ _BACK = (0, 20, 120)
 
 
 class Sampling:
-    """Chooses so many frames per second: the first one from each due time on.
-
-    Args:
-        fps: Frames per second; None: every frame.
-    """
+    """Chooses ``fps`` frames per second: the first one from each due time on. None: every one."""
 
     def __init__(self, fps: float | None) -> None:
         if fps is not None and not fps > 0:
@@ -109,8 +105,7 @@ def read_video(
         path: The video.
         fps: Frames per second of the video's own time; None: every frame.
         wanted: Given the number of a frame and how many were sampled before it, says whether its
-            pixels are needed. Frames that are not are passed over, which takes a fraction of the
-            time.
+            pixels are needed. To pass over the others takes a fraction of the time.
         max_pixels: Videos with larger frames are refused.
 
     Yields:
@@ -122,23 +117,19 @@ def read_video(
     frames = _frames_of(path, max_pixels, fps)
     for sample, (file, number, offset, frame) in enumerate(frames):
         if wanted(number, sample):
-            yield number, offset, _pixels(file, frame, max_pixels)
+            pixels = None
+            with suppress(ValueError, av.FFmpegError):
+                pixels = file.pixels(frame, max_pixels)
+            yield number, offset, pixels
 
 
 @dataclass
 class _Key:
-    """A frame that needs no other: where to decode from again.
-
-    Attributes:
-        number: Of the frame.
-        place: How many packets come before it.
-        clock: As it was before the frame.
-        offset: Of the frame.
-    """
+    """A frame that needs no other: where to decode from again."""
 
     number: int
-    place: int
-    clock: Clock
+    place: int  # how many packets come before it
+    clock: Clock | None  # as it was before the frame
     offset: float
 
 
@@ -209,13 +200,6 @@ def _decoded(
         yield file.number, offset, frame
 
 
-def _pixels(file: VideoFile, frame: av.VideoFrame, max_pixels: int) -> np.ndarray | None:
-    try:
-        return file.pixels(frame, max_pixels)
-    except (ValueError, av.FFmpegError):
-        return None
-
-
 @dataclass(frozen=True)
 class _Packets:
     """The packets of a video, in the order in which they are decoded.
@@ -240,13 +224,9 @@ class _Packets:
 def read_video_frame(path: str, frame: int, offset: float | None = None) -> np.ndarray:
     """One frame of a video, with the pixels that reading the video gives it.
 
-    It is looked for directly, by its time. Where that is not certain to lead to the same pixels,
-    everything before it is decoded.
-
-    Args:
-        path: The video.
-        frame: Its number.
-        offset: Its time in seconds from the start, as ``read_video`` told it.
+    It is looked for directly, by its time, which is ``offset`` seconds from the start, as
+    :func:`read_video` told it. Where that is not certain to lead to the same pixels, everything
+    before it is decoded.
 
     Returns:
         (h, w, 3) uint8 BGR.
@@ -255,8 +235,8 @@ def read_video_frame(path: str, frame: int, offset: float | None = None) -> np.n
         BrokenVideoError: The video cannot be read, or not as far.
     """
     with opened(path) as file:
-        if offset is None:
-            offset = _offset_of(path, file, frame)
+        if offset is None and file.codec != 'vp8':  # has packets that show nothing
+            offset = next(iter(np.sort(packets_of(path).offsets)[frame:].tolist()), None)
         found = None if offset is None else _look_up(path, file, offset, frame < _NEAR)
         if found is not None:
             return file.pixels(found)
@@ -272,11 +252,7 @@ def read_video_frame(path: str, frame: int, offset: float | None = None) -> np.n
 
 
 def read_video_at(path: str, offset: float) -> np.ndarray:
-    """What a video shows at a time.
-
-    Args:
-        path: The video.
-        offset: Seconds from its start.
+    """What a video shows ``offset`` seconds from its start.
 
     Returns:
         (h, w, 3) uint8 BGR.
@@ -286,8 +262,9 @@ def read_video_at(path: str, offset: float) -> np.ndarray:
     """
     index = packets_of(path)
     shown = np.sort(index.offsets)
+    nothing = BrokenVideoError(f'{path} shows nothing {offset:.1f} seconds from its start')
     if offset < 0 or len(shown) and offset >= index.length:
-        raise BrokenVideoError(f'{path} shows nothing {offset:.1f} seconds from its start')
+        raise nothing
     if len(shown):
         at = max(0, int(np.searchsorted(shown, offset + _EARLY, side='right')) - 1)
         with opened(path) as file:
@@ -301,7 +278,7 @@ def read_video_at(path: str, offset: float) -> np.ndarray:
                 break
             last = file.pixels(frame)
     if last is None:
-        raise BrokenVideoError(f'{path} shows nothing {offset:.1f} seconds from its start')
+        raise nothing
     return last
 
 
@@ -310,9 +287,9 @@ def sampled_frames(path: str, fps: float | None) -> list[int]:
 
     Nothing is decoded. Empty where the file does not tell.
     """
-    offsets = np.sort(packets_of(path).offsets)
     sampling = Sampling(fps)
-    return [number for number, offset in enumerate(offsets) if sampling.takes(offset)]
+    offsets = enumerate(np.sort(packets_of(path).offsets))
+    return [number for number, offset in offsets if sampling.takes(offset)]
 
 
 def video_length(path: str) -> float | None:
@@ -366,14 +343,6 @@ def _offsets(
         for at in part[np.argsort(times[part], kind='stable')].tolist():
             offsets[at] = clock.offset(float(seconds[at]))
     return offsets
-
-
-def _offset_of(path: str, file: VideoFile, frame: int) -> float | None:
-    """The offset of a frame by its number; None where a packet need not be a frame."""
-    if file.codec == 'vp8':  # has packets that show nothing
-        return None
-    offsets = np.sort(packets_of(path).offsets)
-    return float(offsets[frame]) if frame < len(offsets) else None
 
 
 def _look_up(path: str, file: VideoFile, offset: float, exact: bool = True) -> av.VideoFrame | None:

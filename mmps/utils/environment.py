@@ -15,6 +15,7 @@ REQUIREMENTS = {
     'scipy': 'scipy>=1.15',
     'h5py': 'h5py',
     'pandas': 'pandas',
+    'dateutil': 'python-dateutil',
     'msgspec': 'msgspec>=0.20',
     'matplotlib': 'matplotlib',
     'tqdm': 'tqdm',
