@@ -90,14 +90,8 @@ def _other(rng: np.random.Generator, taken: int) -> int:
 
 
 def sample_appearance(rng: np.random.Generator, outfit: int) -> Appearance:
-    """Dresses a person.
-
-    Args:
-        rng: Source of every choice but the colours of top and bottom.
-        outfit: Any whole number; modulo the number of `OUTFITS` it picks the colour pair.
-
-    Returns:
-        The person's appearance.
+    """Dresses a person at random; `outfit`, modulo the number of `OUTFITS`, picks the colours of
+    top and bottom.
     """
     top_colour, bottom_colour = OUTFITS[outfit % len(OUTFITS)]
     slim = rng.random() < 0.5
@@ -169,10 +163,6 @@ def sample_pose(rng: np.random.Generator, pitch: float) -> Pose:
 def skeleton(look: Appearance, pose: Pose) -> dict[str, np.ndarray]:
     """Places the joints of a body whose lowest foot touches the ground.
 
-    Args:
-        look: Gives the girth.
-        pose: The pose.
-
     Returns:
         Joint name to (left, forward, up) in body heights; sided joints end in `_l` or `_r`.
     """
@@ -214,9 +204,5 @@ def _arm(
     inward = -0.25 if bend > 0.7 else 0.02
     wrist = elbow + FOREARM * _leg_direction(sign * inward, angle + bend)
     hand = wrist + 0.035 * (wrist - elbow) / FOREARM
-    return {
-        f'shoulder_{side}': shoulder,
-        f'elbow_{side}': elbow,
-        f'wrist_{side}': wrist,
-        f'hand_{side}': hand,
-    }
+    joints = dict(shoulder=shoulder, elbow=elbow, wrist=wrist, hand=hand)
+    return {f'{name}_{side}': joint for name, joint in joints.items()}

@@ -96,27 +96,15 @@ def _shop(image: np.ndarray, x1: float, x2: float, rng: Rng, glow: float) -> Non
             colour = _vary(rng, (120, 100, 90), 0.5)
             _rect(pane, x, pane.shape[0] - tall, x + 9, pane.shape[0], colour)
     awning = _vary(rng, AWNINGS[rng.integers(len(AWNINGS))])
-    stripes = np.arange(round(x1), round(x2), 12)
-    for number, x in enumerate(stripes):
+    high, low = top - height * 0.03, top + height * 0.06
+    for number, x in enumerate(np.arange(round(x1), round(x2), 12)):
         colour = awning if number % 2 else (226, 220, 208)
-        points = np.array(
-            [
-                (x, top - height * 0.03),
-                (min(x + 12, x2), top - height * 0.03),
-                (min(x + 13, x2), top + height * 0.06),
-                (x - 1, top + height * 0.06),
-            ]
-        )
-        cv2.fillPoly(image, [points.astype(np.int32)], colour, cv2.LINE_AA)
+        points = [(x, high), (min(x + 12, x2), high), (min(x + 13, x2), low), (x - 1, low)]
+        _polygon(image, points, colour)
 
 
 def _houses(
-    image: np.ndarray,
-    rng: Rng,
-    palette: list[Colour],
-    lit: float,
-    glow: float,
-    shops: float,
+    image: np.ndarray, rng: Rng, palette: list[Colour], lit: float, glow: float, shops: float
 ) -> None:
     height, width = image.shape[:2]
     x = -rng.uniform(0, 0.1) * width
@@ -129,23 +117,16 @@ def _houses(
         x += wide
 
 
+def _polygon(image: np.ndarray, points: list[tuple[float, float]], colour: Colour) -> None:
+    cv2.fillPoly(image, [np.array(points).astype(np.int32)], colour, cv2.LINE_AA)
+
+
 def _tree(
-    image: np.ndarray,
-    x: float,
-    base: float,
-    size: float,
-    rng: Rng,
-    colour: Colour = (66, 104, 48),
+    image: np.ndarray, x: float, base: float, size: float, rng: Rng, colour: Colour = (66, 104, 48)
 ) -> None:
-    trunk = np.array(
-        [
-            (x - size * 0.05, base),
-            (x - size * 0.03, base - size * 0.6),
-            (x + size * 0.03, base - size * 0.6),
-            (x + size * 0.06, base),
-        ]
-    )
-    cv2.fillPoly(image, [trunk.astype(np.int32)], (82, 62, 46), cv2.LINE_AA)
+    left, right, top = x - size * 0.03, x + size * 0.03, base - size * 0.6
+    trunk = [(x - size * 0.05, base), (left, top), (right, top), (x + size * 0.06, base)]
+    _polygon(image, trunk, (82, 62, 46))
     for number in range(90):
         angle, distance = rng.uniform(0, 2 * np.pi), np.sqrt(rng.uniform(0, 1))
         cx = x + 0.42 * size * distance * np.cos(angle)
@@ -233,8 +214,7 @@ def _arcade(image: np.ndarray, rng: Rng) -> None:
         wide = rng.uniform(0.14, 0.22) * width
         sign = _vary(rng, SIGNS[rng.integers(len(SIGNS))])
         _rect(image, x + 5, height * 0.2, x + wide - 5, height * 0.36, sign)
-        letters = np.arange(x + wide * 0.22, x + wide * 0.74, 11)
-        for letter in letters:
+        for letter in np.arange(x + wide * 0.22, x + wide * 0.74, 11):
             _rect(image, letter, height * 0.25, letter + 6, height * 0.32, (240, 230, 210))
         pane = image[round(height * 0.4) : height - 4, round(x + 7) : round(x + wide - 7)]
         if pane.size:
@@ -264,17 +244,7 @@ def _campus(image: np.ndarray, rng: Rng) -> None:
 
 @lru_cache(maxsize=12)
 def make_backdrop(seed: int, camera_index: int, width: int, height: int) -> np.ndarray:
-    """Renders a camera's empty scene.
-
-    Args:
-        seed: Seed of the data set.
-        camera_index: 0-based camera.
-        width: Image width in pixels.
-        height: Image height in pixels.
-
-    Returns:
-        (h, w, 3) float32 RGB, 0..255, read-only.
-    """
+    """The empty scene of a 0-based camera: (h, w, 3) float32 RGB, 0..255, read-only."""
     camera = make_cameras(seed)[camera_index]
     rng = np.random.default_rng([seed, BACKDROP_STREAM, camera_index])
     base = wall_base(camera)
@@ -322,11 +292,9 @@ def _ground(
     x = (xs - width * 0.5) / scale + np.float32(rng.uniform(-1, 1))
     z = 0.9 * width / scale
     noise = fractal_noise(rng, 512)
-    grain = cv2.remap(
-        noise, (x * 90) % 511, (z * 90) % 511, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP
-    )
-    stains = cv2.remap(
-        noise, (x * 14) % 511, (z * 14) % 511, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP
+    grain, stains = (
+        cv2.remap(noise, x * size % 511, z * size % 511, cv2.INTER_LINEAR, None, cv2.BORDER_WRAP)
+        for size in (90, 14)
     )
     colour = _PLACES[camera.place][1](x, z, scale, grain, stains)
     near = np.linspace(0.93, 1.05, height - top, dtype=np.float32)[:, None, None]

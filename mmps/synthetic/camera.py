@@ -17,7 +17,6 @@ class Camera:
     """Where a camera looks and how it records. Lengths are shares of the image height.
 
     Attributes:
-        index: 0-based number.
         place: One of `PLACES`.
         horizon: Row of the horizon.
         growth: Pixels of body height gained per pixel below the horizon.
@@ -33,7 +32,6 @@ class Camera:
         quality: JPEG quality.
     """
 
-    index: int
     place: str
     horizon: float
     growth: float
@@ -78,7 +76,7 @@ def make_cameras(seed: int) -> tuple[Camera, ...]:
         quality = int(rng.integers(86, 95))
         horizon += float(rng.uniform(-0.01, 0.01))
         sensor = gains, saturation, gamma, blur, noise, quality
-        cameras.append(Camera(index, PLACES[index], horizon, *geometry, *sensor))
+        cameras.append(Camera(PLACES[index], horizon, *geometry, *sensor))
     return tuple(cameras)
 
 
@@ -97,15 +95,8 @@ def _vignette(height: int, width: int) -> np.ndarray:
 
 
 def develop(camera: Camera, scene: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Turns the light of a scene into what the camera records.
-
-    Args:
-        camera: The camera.
-        scene: (h, w, 3) float32 RGB, 0..255.
-        rng: Source of the changes from picture to picture.
-
-    Returns:
-        (h, w, 3) uint8 RGB.
+    """Turns the light of a scene, (h, w, 3) float32 RGB, 0..255, into what the camera records,
+    (h, w, 3) uint8 RGB; `rng` changes it from picture to picture.
     """
     height, width = scene.shape[:2]
     gains = np.array(camera.gains) * rng.uniform(0.96, 1.04, 3) * rng.uniform(0.9, 1.1)

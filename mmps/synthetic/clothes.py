@@ -98,15 +98,13 @@ def _wrap(angle: Array) -> Array:
 
 
 def cloth(look: Appearance, pixels: float, *, part: str = 'body') -> BodyPaint:
-    """The garment's cloth without its trimmings.
+    """The garment's cloth without its trimmings, as a function of the angle around the body and the
+    distance below the neck (body heights).
 
     Args:
         look: Who wears it.
         pixels: Pixels per body height.
         part: 'body', or 'sleeve', where prints and colour blocks do not reach.
-
-    Returns:
-        Function of the angle around the body and the distance below the neck (body heights).
     """
     base, accent = CLOTHES[look.top_colour], CLOTHES[look.accent]
     pattern = PATTERN_FUNCTIONS.get(look.pattern)

@@ -2,7 +2,6 @@
 
 import json
 import multiprocessing
-import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -74,7 +73,8 @@ def make_synthetic_dataset(
     if workers < 1:
         raise ValueError(f'workers is {workers}; give at least 1')
     root = Path(root)
-    if _open(root, config, layout):
+    parameters = {'format_version': FORMAT_VERSION, 'layout': layout, **asdict(config)}
+    if _open(root, parameters):
         return root
     scenes, files = plan(config), LAYOUTS[layout]
     todo = [s for s in scenes if not (_part(root, s).exists() and files.image(root, s).exists())]
@@ -90,21 +90,12 @@ def make_synthetic_dataset(
         pass
     labels = [Labels.load(_part(root, scene)) for scene in scenes]
     files.write(root, scenes, labels, choose_queries(config, scenes, labels))
-    _write_manifest(root, config, layout, complete=True)
+    write_json(root / MANIFEST, dict(parameters=parameters, complete=True))
     shutil.rmtree(root / PARTS)
     return root
 
 
-def _parameters(config: SyntheticConfig, layout: str) -> dict:
-    return {'format_version': FORMAT_VERSION, 'layout': layout, **asdict(config)}
-
-
-def _write_manifest(root: Path, config: SyntheticConfig, layout: str, *, complete: bool) -> None:
-    content = {'parameters': _parameters(config, layout), 'complete': complete}
-    write_json(root / MANIFEST, content)
-
-
-def _open(root: Path, config: SyntheticConfig, layout: str) -> bool:
+def _open(root: Path, wanted: dict) -> bool:
     """Claims the folder for these parameters; tells whether it is complete already."""
     path = root / MANIFEST
     if path.exists():
@@ -113,7 +104,6 @@ def _open(root: Path, config: SyntheticConfig, layout: str) -> bool:
             parameters, complete = found['parameters'], found['complete']
         except (ValueError, KeyError, TypeError) as error:
             raise FileExistsError(f'{path} is damaged ({error!r}); delete {root}') from error
-        wanted = _parameters(config, layout)
         different = [
             f'{key} {parameters.get(key)!r} there, {wanted.get(key)!r} asked'
             for key in {**wanted, **parameters}
@@ -128,7 +118,7 @@ def _open(root: Path, config: SyntheticConfig, layout: str) -> bool:
     if root.exists() and any(root.iterdir()):
         raise FileExistsError(f'{root} is not empty and has no {MANIFEST}; give another folder')
     root.mkdir(parents=True, exist_ok=True)
-    _write_manifest(root, config, layout, complete=False)
+    write_json(root / MANIFEST, dict(parameters=wanted, complete=False))
     return False
 
 
@@ -145,12 +135,8 @@ def _rendered(
         return
     # Forked workers start at once; spawned ones would import the whole package first.
     context = multiprocessing.get_context('fork' if sys.platform == 'linux' else 'spawn')
-    with context.Pool(workers, _start_worker) as pool:
+    with context.Pool(workers, cv2.setNumThreads, (0,)) as pool:
         yield from pool.imap_unordered(job, scenes, chunksize=4)
-
-
-def _start_worker() -> None:
-    cv2.setNumThreads(0)
 
 
 def _render_to_disk(root: Path, config: SyntheticConfig, layout: str, scene: ScenePlan) -> None:
@@ -160,9 +146,4 @@ def _render_to_disk(root: Path, config: SyntheticConfig, layout: str, scene: Sce
     _, encoded = cv2.imencode('.jpg', bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
     with whole_file(LAYOUTS[layout].image(root, scene)) as temporary:
         temporary.write_bytes(encoded.tobytes())
-    Labels(drawn.person_ids, drawn.boxes, drawn.visible).save(_part(root, scene))
-
-
-def cpu_count() -> int:
-    """Processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+    drawn.save(_part(root, scene))

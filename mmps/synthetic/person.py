@@ -44,13 +44,12 @@ class Canvas:
     def _window(
         self, start: Sequence[float], end: Sequence[float], margin: float
     ) -> tuple[slice, slice]:
+        def side(a: float, b: float, size: int) -> slice:
+            low, high = int(min(a, b) - margin), int(max(a, b) + margin) + 1
+            return slice(max(0, min(low, size)), max(0, min(high, size)))
+
         height, width = self.alpha.shape
-        low = [int(min(a, b) - margin) for a, b in zip(start, end, strict=True)]
-        high = [int(max(a, b) + margin) + 1 for a, b in zip(start, end, strict=True)]
-        return (
-            slice(max(0, min(low[1], height)), max(0, min(high[1], height))),
-            slice(max(0, min(low[0], width)), max(0, min(high[0], width))),
-        )
+        return side(start[1], end[1], height), side(start[0], end[0], width)
 
     def solid(
         self,
@@ -264,10 +263,8 @@ def _wrap_paint(colour: np.ndarray, skin: np.ndarray, px: float) -> BodyPaint:
 def add_bag(figure: 'Figure') -> None:
     """Adds the bag that the figure carries, if any."""
     adders = {'backpack': _backpack, 'messenger': _messenger, 'tote': _tote, 'handbag': _handbag}
-    adder = adders.get(figure.look.bag)
-    if adder is not None:
-        colours = CLOTHES[figure.look.bag_colour], CLOTHES[figure.look.bag_accent]
-        adder(figure, *colours)
+    if adder := adders.get(figure.look.bag):
+        adder(figure, CLOTHES[figure.look.bag_colour], CLOTHES[figure.look.bag_accent])
 
 
 def _backpack(figure: 'Figure', colour: np.ndarray, accent: np.ndarray) -> None:
@@ -383,15 +380,8 @@ class Figure:
         paint: Paint,
         **options: Any,
     ) -> None:
-        """Adds a solid between two points in body heights.
-
-        Args:
-            depth: Parts are painted in ascending order of it.
-            start: Left, forward, up.
-            end: Left, forward, up.
-            radii: As of `Canvas.solid`.
-            paint: As of `Canvas.solid`.
-            **options: Further arguments of `Canvas.solid`; `yaw` is the pose's by default.
+        """Adds a solid between two points (left, forward, up) in body heights. Parts are painted in
+        ascending order of `depth`; the others are arguments of `Canvas.solid`.
         """
         options.setdefault('yaw', self.pose.yaw)
         ends = self.project(start), self.project(end)
@@ -410,16 +400,13 @@ class Figure:
 
 
 def draw_person(look: Appearance, pose: Pose, pixels: float, light: float = 0.4) -> Sprite:
-    """Draws a person.
+    """Draws a person, cropped to the drawn pixels.
 
     Args:
         look: What the person wears.
         pose: How the person stands or walks, and from where it is seen.
         pixels: Height in pixels of a person of stature 1.
         light: Where the light comes from: -1 left, 1 right, 0 the camera.
-
-    Returns:
-        The person, cropped to its drawn pixels.
     """
     figure = Figure(look, pose, pixels, light)
     _add_legs(figure)

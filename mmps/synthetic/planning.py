@@ -1,8 +1,10 @@
 """Plans a data set from a seed: who appears where, and who is searched for."""
 
+from collections import defaultdict
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,14 +25,10 @@ class SyntheticConfig:
     """Size of a synthetic data set; the same values give the same bytes.
 
     Attributes:
-        images: Training images.
-        identities: Training identities.
-        test_images: Test images.
-        test_identities: Test identities, none of them seen in training.
-        queries: QueryPlace people in the test images.
-        width: Image width in pixels.
-        height: Image height in pixels.
-        seed: Seed of everything.
+        images, identities: Of the training set.
+        test_images, test_identities, queries: Of the test set, in which nobody of the training is.
+        width, height: Of images, in pixels.
+        seed: Of everything.
     """
 
     images: int = 1205
@@ -101,12 +99,6 @@ def plan(config: SyntheticConfig) -> list[ScenePlan]:
     """Plans all pictures, the training set first.
 
     Every identity appears in at least two cameras and at most once in a picture.
-
-    Args:
-        config: Size and seed of the data set.
-
-    Returns:
-        The pictures in the order in which the data set lists them.
     """
     scenes: list[ScenePlan] = []
     for is_test, images, identities, queries in (
@@ -177,7 +169,14 @@ _QUERY_STREAM = 6
 
 @dataclass(frozen=True)
 class Labels:
-    """People of one picture; attributes as of `Scene`."""
+    """People of one picture.
+
+    Attributes:
+        person_ids: (n,) int64, -1 for unlabelled people.
+        boxes: (n, 4) float32 xyxy in pixels: the tight box of the whole body, hidden parts
+            included, clipped to the picture.
+        visible: (n,) float32, share of the body's pixels that are seen.
+    """
 
     person_ids: np.ndarray
     boxes: np.ndarray
@@ -195,8 +194,7 @@ class Labels:
             return cls(file['person_ids'], file['boxes'], file['visible'])
 
 
-@dataclass(frozen=True)
-class QueryPlace:
+class QueryPlace(NamedTuple):
     """Where a query person is: row `row` of the labels of picture `scene`."""
 
     scene: int
@@ -214,23 +212,22 @@ def choose_queries(
         ValueError: Fewer people than queries asked for qualify.
     """
     rng = np.random.default_rng([config.seed, _QUERY_STREAM])
-    offers: dict[int, list[tuple[float, QueryPlace]]] = {}
-    cameras: dict[int, set[int]] = {}
+    offers: dict[int, list[tuple[float, QueryPlace]]] = defaultdict(list)
+    cameras: dict[int, set[int]] = defaultdict(set)
     for number, (scene, label) in enumerate(zip(scenes, labels, strict=True)):
         if not scene.is_test:
             continue
         for row in np.flatnonzero(label.person_ids >= 0):
             person = int(label.person_ids[row])
             quality = min(float(label.visible[row]), 0.6) + rng.uniform(0, 0.01)
-            offers.setdefault(person, []).append((quality, QueryPlace(number, int(row))))
-            cameras.setdefault(person, set()).add(scene.camera)
-    ranked = []
-    for person, candidates in offers.items():
-        if len(cameras[person]) < 2:
-            continue
-        candidates.sort(key=lambda offer: -offer[0])
-        ranked += [(turn, person, query) for turn, (_, query) in enumerate(candidates)]
-    ranked.sort(key=lambda entry: entry[:2])
+            offers[person].append((-quality, QueryPlace(number, int(row))))
+            cameras[person].add(scene.camera)
+    ranked = sorted(
+        (turn, person, query)
+        for person, candidates in offers.items()
+        for turn, (_, query) in enumerate(sorted(candidates))
+        if len(cameras[person]) > 1
+    )
     if len(ranked) < config.queries:
         raise ValueError(
             f'only {len(ranked)} people qualify as one of {config.queries} queries; '

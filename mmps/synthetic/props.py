@@ -176,14 +176,8 @@ OUTDOOR_ONLY = frozenset({'car', 'lamp'})
 def paste(
     image: np.ndarray, sprite: Sprite, x: float, y: float, fade: float = 1.0
 ) -> tuple[slice, slice, slice, slice]:
-    """Draws a sprite so that its foot stands at x, y.
-
-    Args:
-        image: (h, w, 3) float32, changed in place.
-        sprite: What to draw.
-        x: Column of the foot in pixels.
-        y: Row of the foot in pixels.
-        fade: Factor on the sprite's opacity.
+    """Draws a sprite into an image, (h, w, 3) float32, so that its foot stands at x, y in pixels;
+    `fade` is a factor on its opacity.
 
     Returns:
         Rows and columns of the image, then rows and columns of the sprite, that meet.
@@ -205,9 +199,5 @@ def overlap(
     left, top = round(x - sprite.foot[0]), round(y - sprite.foot[1])
     y1, x1 = min(max(top, 0), shape[0]), min(max(left, 0), shape[1])
     y2, x2 = min(max(top + height, y1), shape[0]), min(max(left + width, x1), shape[1])
-    return (
-        slice(y1, y2),
-        slice(x1, x2),
-        slice(y1 - top, y2 - top),
-        slice(x1 - left, x2 - left),
-    )
+    own = slice(y1 - top, y2 - top), slice(x1 - left, x2 - left)
+    return slice(y1, y2), slice(x1, x2), *own

@@ -10,6 +10,7 @@ from mmps.synthetic.appearance import Appearance, sample_pose
 from mmps.synthetic.backdrop import make_backdrop
 from mmps.synthetic.camera import Camera, develop, make_cameras
 from mmps.synthetic.person import Sprite, draw_person
+from mmps.synthetic.planning import Labels
 from mmps.synthetic.props import FREQUENCY, OUTDOOR_ONLY, PROPS, overlap, paste
 
 MIN_VISIBLE = 0.45
@@ -20,21 +21,10 @@ _TRIES = 40
 
 
 @dataclass(frozen=True)
-class Scene:
-    """A rendered picture and the people in it.
-
-    Attributes:
-        image: (h, w, 3) uint8 RGB.
-        person_ids: (n,) int64, -1 for unlabelled people.
-        boxes: (n, 4) float32 xyxy in pixels: the tight box of the whole body, hidden parts
-            included, clipped to the picture.
-        visible: (n,) float32, share of the body's pixels that are seen.
-    """
+class Scene(Labels):
+    """A rendered picture, (h, w, 3) uint8 RGB, and the people in it."""
 
     image: np.ndarray
-    person_ids: np.ndarray
-    boxes: np.ndarray
-    visible: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -66,11 +56,9 @@ def compose(
         seed: Seed of the data set; gives the camera and its backdrop.
         camera_index: 0-based camera.
         size: Width and height in pixels.
-        people: (person id, appearance) of each person; id -1 is unlabelled.
+        people: (person id, appearance) of each person; id -1 is unlabelled. Somebody who cannot be
+            placed to be seen at all is missing from the scene.
         rng: Source of places, poses, things and camera noise.
-
-    Returns:
-        The scene. A person who cannot be placed to be seen at all is missing from it.
     """
     camera = make_cameras(seed)[camera_index]
     placed = _place_people(camera, size, people, rng)
@@ -85,10 +73,10 @@ def compose(
     seen = [k for k, thing in enumerate(placed) if thing.person_id is not None]
     boxes = [tight_box(placed[k].sprite, placed[k].x, placed[k].y, size) for k in seen]
     return Scene(
-        image,
         np.array([placed[k].person_id for k in seen], np.int64),
         np.array(boxes, np.float32).reshape(-1, 4),
         np.array([share[k] for k in seen], np.float32),
+        image,
     )
 
 
@@ -101,12 +89,8 @@ def tight_box(
     ys, xs = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if not len(ys):
         return 0, 0, 0, 0
-    return (
-        int(columns.start + xs[0]),
-        int(rows.start + ys[0]),
-        int(columns.start + xs[-1] + 1),
-        int(rows.start + ys[-1] + 1),
-    )
+    left, top = columns.start, rows.start
+    return int(left + xs[0]), int(top + ys[0]), int(left + xs[-1] + 1), int(top + ys[-1] + 1)
 
 
 def _place_people(
@@ -119,12 +103,12 @@ def _place_people(
     for person_id, look in people:
         pose = sample_pose(rng, camera.pitch)
         companion = placed[-1] if placed and rng.random() < 0.25 else None
-        best: tuple[float, float, float, float] | None = None
+        best: tuple[float, float, float, float] = (np.inf, 0, 0, 0)
         for attempt in range(_TRIES):
             beside = companion if attempt < _TRIES // 2 else None
             x, y, body = _candidate(camera, size, beside, rng)
             cost = _cost((x, y, body), size, placed)
-            if best is None or cost < best[0]:
+            if cost < best[0]:
                 best = (cost, x, y, body)
             if cost < rng.uniform(0.1, 0.4):
                 break
@@ -183,8 +167,7 @@ def _place_things(
                 break
         else:
             continue
-        sprite = PROPS[kind](rng, body * height, camera.light)
-        things.append(_Placed(sprite, x, y, None))
+        things.append(_Placed(PROPS[kind](rng, body * height, camera.light), x, y, None))
     return things
 
 
@@ -245,7 +228,10 @@ def _cast_shadows(canvas: np.ndarray, placed: list[_Placed], camera: Camera) -> 
         size = wide, max(1, round(rows * flatten) + 1)
         shadow = cv2.warpAffine(mask, flat, size) * camera.shadow
         left, top = np.round(np.array([thing.x, thing.y]) / 2 + start).astype(int)
-        _darken(dark, shadow, left, top)
+        y1, x1 = max(0, top), max(0, left)
+        patch = dark[y1 : max(y1, top + shadow.shape[0]), x1 : max(x1, left + shadow.shape[1])]
+        own = shadow[y1 - top :, x1 - left :][: patch.shape[0], : patch.shape[1]]
+        np.maximum(patch, own, out=patch)
         spread = max(1, round(0.065 * rows * 2))
         centre = round(thing.x / 2), round(thing.y / 2)
         blob = max(0.35, camera.shadow)
@@ -253,12 +239,3 @@ def _cast_shadows(canvas: np.ndarray, placed: list[_Placed], camera: Camera) -> 
     soft = cv2.GaussianBlur(dark, (0, 0), 0.003 * height + 0.3)
     light = 1 - cv2.resize(soft, (width, height))
     canvas *= cv2.merge([light, light, light])
-
-
-def _darken(dark: np.ndarray, shadow: np.ndarray, left: int, top: int) -> None:
-    y1, x1 = max(0, top), max(0, left)
-    patch = dark[y1 : max(y1, top + shadow.shape[0]), x1 : max(x1, left + shadow.shape[1])]
-    rows, columns = patch.shape
-    if rows and columns:
-        own = shadow[y1 - top : y1 - top + rows, x1 - left : x1 - left + columns]
-        np.maximum(patch, own, out=patch)

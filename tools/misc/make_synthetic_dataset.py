@@ -7,8 +7,8 @@ import cv2
 
 from mmps.cli.common import run_tool
 from mmps.synthetic import SyntheticConfig, make_synthetic_dataset
-from mmps.synthetic.dataset import cpu_count
 from mmps.synthetic.writers import LAYOUTS
+from mmps.utils.collect_env import usable_cores
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -32,7 +32,9 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--queries', type=int, default=default.queries)
     parser.add_argument('--size', type=_size, default=(default.width, default.height))
     parser.add_argument('--seed', type=int, default=default.seed)
-    parser.add_argument('--workers', type=int, default=cpu_count(), help='rendering processes')
+    parser.add_argument(
+        '--workers', type=int, default=usable_cores() or 1, help='rendering processes'
+    )
     return parser.parse_args(arguments)
 
 
