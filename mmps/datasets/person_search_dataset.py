@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from mmdet.datasets import BaseDetDataset
 from mmengine.logging import print_log
 
 from mmps.datasets.samplers import seeded_by
-from mmps.datasets.transforms.loading import BrokenImageError
+from mmps.datasets.transforms import BrokenImageError
 from mmps.evaluation.functional.annotations import UNLABELLED, SearchAnnotations
 from mmps.formats.loading import drop_boxes_outside, load_scenes
 from mmps.formats.scene_index import Frame, SceneFiles, SceneIndex, to_search_annotations
@@ -29,10 +30,11 @@ _BOXES_NAMED = 5
 class PersonSearchDataset(BaseDetDataset):
     """Scene images with boxes, person ids, cameras and queries.
 
-    A subclass names its files in ``FILES``; checks, data entries and the evaluation protocol are
-    the same for all. It takes the options of these files as keys of its own. Boxes outside their training image are left out with a warning, for which the
-    header of every image is read. Person ids travel through the pipeline as ``bbox_label``: every
-    transform keeps labels aligned with boxes, and ``PackPersonSearchInputs`` makes ids of them.
+    A subclass names its files in ``FILES`` and takes their fields as further arguments; checks,
+    data entries and the evaluation protocol are the same for all. Boxes outside their training
+    image are left out with a warning, for which every header is read. Person ids travel through
+    the pipeline as ``bbox_label``: every transform keeps labels aligned with boxes, and
+    ``PackPersonSearchInputs`` makes ids of them.
 
     Nothing is read before ``full_init``, so an inferencer can build the data set without its files
     (``lazy_init=True``).
@@ -216,11 +218,9 @@ class PersonSearchDataset(BaseDetDataset):
         known = [None if isinstance(size, Exception) else size for size in sizes]
         frames, removed = drop_boxes_outside(index.frames, known)
         if removed:
-            print_log(
+            _warn(
                 f'{type(self).__name__}: left out {len(removed)} boxes outside their image: '
-                f'{"; ".join(removed[:_BOXES_NAMED])}{"; ..." * (len(removed) > _BOXES_NAMED)}',
-                logger='current',
-                level=logging.WARNING,
+                f'{"; ".join(removed[:_BOXES_NAMED])}{"; ..." * (len(removed) > _BOXES_NAMED)}'
             )
         return replace(index, frames=frames)
 
@@ -256,7 +256,7 @@ class PersonSearchDataset(BaseDetDataset):
         return [os.path.join(folder.root, name) for name in found]
 
     def _log_summary(self, index: SceneIndex, removed: list[str]) -> None:
-        ids = np.concatenate([np.empty(0, np.int64), *(f.person_ids for f in index.frames)])
+        ids = index.arrays()['person_ids']
         labelled = ids[ids != UNLABELLED]
         print_log(
             f'{type(self).__name__} ({"test" if self.test_mode else "train"}) in {self.data_root}: '
@@ -265,20 +265,17 @@ class PersonSearchDataset(BaseDetDataset):
             logger='current',
         )
         if removed:
-            print_log(
+            _warn(
                 f'{type(self).__name__}: left out {len(removed)} boxes without area, the first in '
-                f'{removed[0]}',
-                logger='current',
-                level=logging.WARNING,
+                f'{removed[0]}'
             )
 
     def _log_broken(self, error: BrokenImageError) -> None:
         # An image comes round every epoch, and saying it once per process is enough.
         if error.path not in self._broken_images:
             self._broken_images.add(error.path)
-            print_log(
-                f'Skipped a broken image, number {len(self._broken_images)} in this process: '
-                f'{error}',
-                logger='current',
-                level=logging.WARNING,
-            )
+            number = len(self._broken_images)
+            _warn(f'Skipped a broken image, number {number} in this process: {error}')
+
+
+_warn = partial(print_log, logger='current', level=logging.WARNING)

@@ -17,8 +17,10 @@ from mmps.datasets.transforms import (
     RandomGaussianNoise,
     RandomPerspective,
     RandomSceneAffine,
+    move_boxes,
+    project_boxes,
+    warp_scene,
 )
-from mmps.datasets.transforms.augmentation import clip_boxes, move_boxes, project_boxes, warp_scene
 from mmps.registry import TRANSFORMS
 
 CONFIG = Path(__file__).parents[3] / 'configs/_base_/datasets/prw.py'
@@ -191,10 +193,6 @@ def test_project_by_hand():
     tilt = np.array([[1, 0, 0], [0, 1, 0], [1, 0, 1.0]])
     assert project_boxes(boxes[1:], tilt).tolist() == [[0.5, 0.25, 0.75, 1.5]]
     assert project_boxes(np.empty((0, 4)), tilt).shape == (0, 4)
-
-
-def test_clip_by_hand():
-    assert clip_boxes(np.array([[-1.0, 2, 90, 70]]), (80, 60)).tolist() == [[0, 2, 80, 60]]
 
 
 def test_visible_fraction_decides_and_ids_follow():

@@ -117,7 +117,7 @@ def test_lost_alignment_is_refused(ids):
 def test_what_resizing_left_nothing_of_is_dropped_with_one_warning(monkeypatch, boxes):
     messages = []
     monkeypatch.setattr(
-        'mmps.datasets.transforms.loading.print_log', lambda text, **_: messages.append(text)
+        'mmps.datasets.transforms.print_log', lambda text, **_: messages.append(text)
     )
     corners = np.array([[1, 2, 3, 4], [4, 0, 4, 2], [1, 2, 3, 2], [0, 0, 1, 1]], np.float32)
     pack = PackPersonSearchInputs()
