@@ -311,70 +311,56 @@ class CUHK03Files(SceneFiles):
         """See :class:`SceneFiles`."""
         crops = read_crops(self.crops_file, self.boxes)
         if self.protocol == 'new':
-            return self._read_new(read_new_protocol(self.protocol_file, crops))
-        return self._read_classic(crops)
+            protocol = read_new_protocol(self.protocol_file, crops)
+            tested = np.sort(np.concatenate([protocol.queries, protocol.gallery]))
+            rows = tested if self.test_mode else protocol.train
+            crops, people = [protocol.crops[row] for row in rows], protocol.labels[rows]
+            searched = [np.searchsorted(tested, r) for r in (protocol.queries, protocol.gallery)]
+        else:
+            tested = read_test_people(self.crops_file, self.classic_split)
+            crops = [c for c in crops if ((c.pair, c.person) in tested) == self.test_mode]
+            people = np.array([1000 * c.pair + c.person for c in crops], np.int64)
+            searched = [np.arange(len(crops))] * 2
+        if not self.test_mode:
+            identities, ranks = np.unique(people, return_inverse=True)
+            return SceneIndex(self._frames(crops, ranks), len(identities), raw_ids=identities)
+        frames = self._frames(crops, people)
+        chosen = [(frames[q], int(people[q])) for q in searched[0]]
+        queries = [Query(f.name, f.bboxes[0], person, f.source) for f, person in chosen]
+        return SceneIndex(frames, 0, queries, self._galleries(crops, people, *searched))
 
     def prepare(self) -> None:
         """Unpack the crops into PNG files beside ``cuhk-03.mat``; see :func:`unpack_crops`."""
         unpack_crops(self.crops_file, self.boxes, self.image_root)
 
-    def _read_new(self, protocol: NewProtocol) -> SceneIndex:
-        queries, gallery = protocol.queries, protocol.gallery
-        rows = np.sort(np.concatenate([queries, gallery])) if self.test_mode else protocol.train
-        crops, people = [protocol.crops[row] for row in rows], protocol.labels[rows]
-        if not self.test_mode:
-            return self._training_set(crops, people)
-        queries, gallery = np.searchsorted(rows, queries), np.searchsorted(rows, gallery)
-        galleries = dict(new=all_but_junk(_arrays(crops, people), queries, gallery))
-        return self._test_set(crops, people, queries, galleries)
-
-    def _read_classic(self, crops: list[Crop]) -> SceneIndex:
-        tested = read_test_people(self.crops_file, self.classic_split)
-        crops = [c for c in crops if ((c.pair, c.person) in tested) == self.test_mode]
-        people = np.array([1000 * c.pair + c.person for c in crops], np.int64)
-        if not self.test_mode:
-            return self._training_set(crops, people)
-        every, arrays = np.arange(len(crops)), _arrays(crops, people)
-        galleries = dict(
-            classic=single_gallery_shot(arrays),
-            classic_any_view=single_gallery_shot(arrays, any_view=True),
-            classic_all=all_but_junk(arrays, every, every),
-        )
-        return self._test_set(crops, people, every, galleries)
-
-    def _training_set(self, crops: list[Crop], people: np.ndarray) -> SceneIndex:
-        identities, ranks = np.unique(people, return_inverse=True)
-        return SceneIndex(self._frames(crops, ranks), len(identities), raw_ids=identities)
-
-    def _test_set(
-        self,
-        crops: list[Crop],
-        people: np.ndarray,
-        queries: np.ndarray,
-        galleries: dict[int | str, SearchGalleries],
-    ) -> SceneIndex:
-        frames = self._frames(crops, people)
-        chosen = [(frames[q], int(people[q])) for q in queries]
-        wanted = [Query(f.name, f.bboxes[0], person, f.source) for f, person in chosen]
-        return SceneIndex(frames, 0, wanted, galleries)
-
     def _frames(self, crops: list[Crop], people: np.ndarray) -> list[Frame]:
-        boxes = _arrays(crops, people).bboxes[:, None]
-        ids = np.asarray(people, np.int64)[:, None]
-        sources = [f'{self.crops_file}, {crop.cell(self.boxes)}' for crop in crops]
         return [
-            Frame(crop.name, *rest, crop.camera)
-            for crop, *rest in zip(crops, boxes, ids, sources, strict=True)
+            Frame(
+                crop.name,
+                np.array([crop.box], np.float32),
+                np.array([person], np.int64),
+                f'{self.crops_file}, {crop.cell(self.boxes)}',
+                crop.camera,
+            )
+            for crop, person in zip(crops, people, strict=True)
         ]
 
-
-def _arrays(crops: list[Crop], people: np.ndarray) -> TestCrops:
-    return TestCrops(
-        people=people,
-        cameras=np.array([crop.camera for crop in crops], np.int64),
-        views=np.array([crop.view for crop in crops], np.int64),
-        bboxes=np.array([[0, 0, c.width, c.height] for c in crops], np.float32).reshape(-1, 4),
-    )
+    def _galleries(
+        self, crops: list[Crop], people: np.ndarray, queries: np.ndarray, gallery: np.ndarray
+    ) -> dict[int | str, SearchGalleries]:
+        test = TestCrops(
+            people=people,
+            cameras=np.array([crop.camera for crop in crops], np.int64),
+            views=np.array([crop.view for crop in crops], np.int64),
+            bboxes=np.array([crop.box for crop in crops], np.float32).reshape(-1, 4),
+        )
+        if self.protocol == 'new':
+            return dict(new=all_but_junk(test, queries, gallery))
+        return dict(
+            classic=single_gallery_shot(test),
+            classic_any_view=single_gallery_shot(test, any_view=True),
+            classic_all=all_but_junk(test, queries, gallery),
+        )
 
 
 Place = tuple[int, int, int]

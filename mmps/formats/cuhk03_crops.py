@@ -57,6 +57,11 @@ class Crop:
         return 2 * (self.pair - 1) + self.view
 
     @property
+    def box(self) -> tuple[int, int, int, int]:
+        """The whole picture, xyxy."""
+        return 0, 0, self.width, self.height
+
+    @property
     def name(self) -> str:
         """File name, ``{pair}_{person}_{view}_{number}.png``."""
         return f'{self.pair}_{self.person:03d}_{self.view}_{self.number:02d}.png'
