@@ -7,7 +7,6 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -278,4 +277,5 @@ class PersonSearchDataset(BaseDetDataset):
             _warn(f'Skipped a broken image, number {number} in this process: {error}')
 
 
-_warn = partial(print_log, logger='current', level=logging.WARNING)
+def _warn(message: str) -> None:
+    print_log(message, logger='current', level=logging.WARNING)
