@@ -20,7 +20,7 @@ from mmps.evaluation.functional.annotations import UNLABELLED, SearchAnnotations
 from mmps.formats.loading import drop_boxes_outside, load_scenes
 from mmps.formats.scene_index import Frame, SceneFiles, SceneIndex, to_search_annotations
 from mmps.utils.errors import data_errors
-from mmps.utils.image_files import read_header
+from mmps.utils.image_decoding import open_image
 from mmps.utils.image_folder import ImageFolder
 
 _BOXES_NAMED = 5
@@ -138,7 +138,8 @@ class PersonSearchDataset(BaseDetDataset):
         self._log_summary(index, removed)
         entries = [self._entry(*pair) for pair in zip(index.frames, paths, strict=True)]
         if self.with_sizes:
-            self._attach_sizes(entries, sizes)
+            for entry, size in zip(entries, sizes, strict=True):
+                entry['width'], entry['height'] = size or (0, 0)
         if self.test_mode:
             self._metainfo['search_annotations'] = to_search_annotations(index)
             self._attach_queries(entries, index)
@@ -186,36 +187,21 @@ class PersonSearchDataset(BaseDetDataset):
             ],
         )
 
-    @staticmethod
-    def _read_sizes(paths: Sequence[str]) -> list[tuple[int, int] | Exception]:
-        """(width, height) of each image, or why its header cannot be read."""
-
-        def read(path: str) -> tuple[int, int] | Exception:
-            try:
-                header = read_header(Path(path))
-            except (ValueError, OSError) as error:
-                return error
-            return header.width, header.height
-
+    def _read_sizes(self, paths: Sequence[str]) -> list[tuple[int, int] | None]:
+        """(width, height) of each image, None where its header cannot be read."""
         # Threads hide the latency of network file systems, where headers are slow to come.
         with ThreadPoolExecutor(max_workers=16) as pool:
-            return list(pool.map(read, paths))
-
-    def _attach_sizes(
-        self, entries: list[dict], sizes: Sequence[tuple[int, int] | Exception]
-    ) -> None:
-        for entry, size in zip(entries, sizes, strict=True):
-            if isinstance(size, Exception):
-                if not self.skip_broken_images:
-                    raise size
-                size = 0, 0  # another image will stand in for it
-            entry.update(width=size[0], height=size[1])
+            headers = list(pool.map(open_image, map(Path, paths)))
+        for header in headers:
+            # Without sizes it is refused when it is loaded; if skipped, another stands in for it.
+            if isinstance(header, Exception) and self.with_sizes and not self.skip_broken_images:
+                raise header
+        return [None if isinstance(h, Exception) else (h.width, h.height) for h in headers]
 
     def _without_boxes_outside(
-        self, index: SceneIndex, sizes: Sequence[tuple[int, int] | Exception]
+        self, index: SceneIndex, sizes: Sequence[tuple[int, int] | None]
     ) -> SceneIndex:
-        known = [None if isinstance(size, Exception) else size for size in sizes]
-        frames, removed = drop_boxes_outside(index.frames, known)
+        frames, removed = drop_boxes_outside(index.frames, sizes)
         if removed:
             _warn(
                 f'{type(self).__name__}: left out {len(removed)} boxes outside their image: '

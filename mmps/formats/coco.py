@@ -178,11 +178,9 @@ class CocoPersonSearchFiles(SceneFiles):
         return self.root / (self.ann_file or f'{self.split}.json')
 
     def sources(self) -> list[Path]:
-        """See :class:`SceneFiles`."""
         return [self.path]
 
     def read(self) -> SceneIndex:
-        """See :class:`SceneFiles`."""
         document = read_json(self.path, _document_with(self.id_key))
         scenes = self._read_scenes(document)
         chosen = [scene for scene in scenes.values() if scene.image.split in (None, self.split)]

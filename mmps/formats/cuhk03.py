@@ -290,12 +290,10 @@ class CUHK03Files(SceneFiles):
 
     @property
     def crops_file(self) -> Path:
-        """The file that holds all crops."""
         return self.root / _CROPS_FILE
 
     @property
     def protocol_file(self) -> Path:
-        """The file that holds the new protocol."""
         return self.root / _PROTOCOL_FILE.format(VARIABLES[self.boxes])
 
     @property
@@ -304,11 +302,9 @@ class CUHK03Files(SceneFiles):
         return f'cuhk03_release/images_{self.boxes}'
 
     def sources(self) -> list[Path]:
-        """See :class:`SceneFiles`."""
         return [self.crops_file, *([self.protocol_file] if self.protocol == 'new' else [])]
 
     def read(self) -> SceneIndex:
-        """See :class:`SceneFiles`."""
         crops = read_crops(self.crops_file, self.boxes)
         if self.protocol == 'new':
             protocol = read_new_protocol(self.protocol_file, crops)

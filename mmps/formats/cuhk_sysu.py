@@ -294,7 +294,6 @@ class CUHKSYSUFiles(SceneFiles):
         object.__setattr__(self, 'subsets', subsets)
 
     def sources(self) -> list[Path]:
-        """See :class:`SceneFiles`."""
         both = [_annotation(self.root, 'Images'), _annotation(self.root, 'pool')]
         if not self.test_mode:
             return [*both, _protocol(self.root, 'Train')[0]]
@@ -302,7 +301,6 @@ class CUHKSYSUFiles(SceneFiles):
         return [*both, *dict.fromkeys(path for path, _ in protocols)]
 
     def read(self) -> SceneIndex:
-        """See :class:`SceneFiles`."""
         people = read_images(_annotation(self.root, 'Images'))
         pool = _read_pool(_annotation(self.root, 'pool'), people)
         if self.test_mode:

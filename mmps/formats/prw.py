@@ -36,7 +36,6 @@ class PRWFiles(SceneFiles):
     image_folder = 'frames'
 
     def sources(self) -> list[Path]:
-        """See :class:`SceneFiles`."""
         annotations = self.root / 'annotations'
         single = 'query_info.txt' if self.test_mode else 'ID_train.mat'
         names = sorted(os.listdir(annotations)) if annotations.is_dir() else ['']
@@ -44,7 +43,6 @@ class PRWFiles(SceneFiles):
         return [self.root / f'frame_{self.split}.mat', self.root / single, *files]
 
     def read(self) -> SceneIndex:
-        """See :class:`SceneFiles`."""
         root, split = self.root, self.split
         names = read_frame_names(root / f'frame_{split}.mat', f'img_index_{split}')
         ranks = None if self.test_mode else read_id_ranks(root / 'ID_train.mat')

@@ -16,8 +16,8 @@ from tqdm import tqdm
 
 from mmps.evaluation.functional.annotations import UNLABELLED, SearchGalleries
 from mmps.evaluation.functional.matching import box_iou
-from mmps.utils.image_decoding import decode_upright
-from mmps.utils.image_files import ImageHeader, read_header
+from mmps.utils.image_decoding import open_image
+from mmps.utils.image_files import ImageHeader
 from mmps.utils.image_folder import ImageFolder
 
 from .loading import load_scenes
@@ -135,7 +135,6 @@ class Problem:
         return KINDS[self.kind][1]
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values."""
         return dict(vars(self), severity=self.severity, consequence=self.consequence)
 
 
@@ -336,7 +335,7 @@ def image_problems(
         return
     paths = [Path(files.path(name)) for name in split.images.name]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        opened = pool.map(lambda path: open_image(path, decode=decode_images), paths)
+        opened = pool.map(partial(open_image, decode=decode_images), paths)
         title = f'Opening {split.name} images'
         headers = list(tqdm(opened, title, len(paths), delay=2, leave=False))
     known = {place: h for place, h in enumerate(headers) if isinstance(h, ImageHeader)}
@@ -344,7 +343,8 @@ def image_problems(
     sizes = pd.DataFrame.from_dict(sizes, 'index', dtype=float, columns=['width', 'height'])
     split.images[['width', 'height']] = sizes
     turned = [str(paths[place]) for place, header in known.items() if header.turned]
-    yield split.problem('image damaged', [header for header in headers if isinstance(header, str)])
+    wrong = [h for h in headers if not isinstance(h, (ImageHeader, FileNotFoundError))]
+    yield split.problem('image damaged', wrong)
     yield split.problem('image turned by EXIF', turned)
     boxes = split.boxes.join(split.images[['width', 'height']], on='image')
     outside = (boxes.x1 >= boxes.width) | (boxes.y1 >= boxes.height)
@@ -393,22 +393,6 @@ def _without_anchor(split: Split, boxes: pd.DataFrame, anchors: Anchors) -> Prob
     )
 
 
-def open_image(path: Path, *, decode: bool) -> ImageHeader | str | None:
-    """The header of an image, what is wrong with its file, or None where there is no file."""
-    try:
-        header = read_header(path)
-    except FileNotFoundError:
-        return None
-    except (ValueError, OSError) as error:
-        return str(error)
-    if decode:
-        try:
-            decode_upright(path.read_bytes())
-        except ValueError as error:
-            return f'{path}: {error}'
-    return header
-
-
 def _unusual_sizes(images: pd.DataFrame) -> Iterator[str]:
     """Images unlike the rest of their camera, where nearly all the rest has one size."""
     known = images[(images.camera != UNLABELLED) & images.width.notna()]
@@ -445,7 +429,6 @@ class SplitStatistics:
 
     @classmethod
     def of(cls, split: Split) -> SplitStatistics:
-        """The statistics of a split."""
         images, boxes, seen, index = split.images, split.boxes, split.seen, split.index
         labelled = int((boxes.person != UNLABELLED).sum())
         cameras = images.camera[images.camera != UNLABELLED]
@@ -520,7 +503,6 @@ class DatasetReport:
         return any(problem.severity == 'error' for problem in self.problems)
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values."""
         return dict(
             title=self.title,
             splits={name: part.to_json() for name, part in self.statistics.items()},

@@ -183,13 +183,11 @@ class Labels:
     visible: np.ndarray
 
     def save(self, path: Path) -> None:
-        """Writes the labels to an .npz file."""
         with whole_file(path) as temporary, open(temporary, 'wb') as file:
             np.savez(file, person_ids=self.person_ids, boxes=self.boxes, visible=self.visible)
 
     @classmethod
     def load(cls, path: Path) -> 'Labels':
-        """Reads what `save` wrote."""
         with np.load(path, allow_pickle=False) as file:
             return cls(file['person_ids'], file['boxes'], file['visible'])
 

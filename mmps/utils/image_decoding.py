@@ -2,17 +2,20 @@
 
 import re
 from io import BytesIO
+from pathlib import Path
 
 import cv2
 import numpy as np
 
 from mmps.utils.image_files import (
     NEEDS_HEIF,
+    ImageHeader,
     has_gaps,
     header_of,
     heif_is_known,
     is_truncated,
     kind_of,
+    read_header,
     tiff_tags,
 )
 
@@ -75,6 +78,20 @@ def decode_upright(content: bytes) -> np.ndarray:
     if header and image.shape[:2] != (header.height, header.width):
         raise ValueError(f'{header.width} x {header.height} pixels in its header, but others in it')
     return image
+
+
+def open_image(path: Path, *, decode: bool = False) -> ImageHeader | Exception:
+    """The header of an image, or what is wrong with its file; ``decode``: with its pixels, too."""
+    try:
+        header = read_header(path)
+    except (ValueError, OSError) as error:
+        return error
+    if decode:
+        try:
+            decode_upright(path.read_bytes())
+        except ValueError as error:
+            return ValueError(f'{path}: {error}')
+    return header
 
 
 def _jpeg(content: bytes) -> np.ndarray:

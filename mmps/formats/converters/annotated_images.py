@@ -56,11 +56,9 @@ class Tally:
             self._first.setdefault(remark, example)
 
     def count(self, remark: str) -> int:
-        """How often ``remark`` was added."""
         return self._counts[remark]
 
     def lines(self) -> list[str]:
-        """One line for each remark."""
         return [
             f'{n} {remark} (first: {self._first[remark]})' for remark, n in self._counts.items()
         ]
@@ -117,7 +115,6 @@ class Annotations:
 
     @functools.cached_property
     def folder(self) -> ImageFolder:
-        """The files in the folder of images."""
         return ImageFolder(self.image_root)
 
     def add_image(
