@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -239,13 +240,10 @@ def count_frames(paths: Sequence[str], reading: Reading) -> int:
         if not is_video(path):
             total += reading.mine(number) and (path, 0) not in reading.skip
             continue
-        try:
-            info = video_info(path, reading.max_pixels)
-        except BrokenVideoError:
-            continue
-        frames = Sampling(reading.fps).predicted(info)
-        mine = (frame for sample, frame in enumerate(frames) if reading.mine(number + sample))
-        total += sum((path, frame) not in reading.skip for frame in mine)
+        with suppress(BrokenVideoError):
+            frames = Sampling(reading.fps).predicted(video_info(path, reading.max_pixels))
+            mine = (frame for sample, frame in enumerate(frames) if reading.mine(number + sample))
+            total += sum((path, frame) not in reading.skip for frame in mine)
     return total
 
 
