@@ -1,9 +1,10 @@
 """Galleries: people found in images and videos, stored so that they can be searched."""
 
 from .calibration import load_calibration, save_calibration
-from .clothing import COLOURS, clothing_colours
+from .clothing import clothing_colours
 from .gallery import Gallery, refined_query, why_nobody
 from .records import (
+    COLOURS,
     Appearance,
     AsWritten,
     DamagedGalleryError,

@@ -6,17 +6,14 @@ is wrong, and how often, stands in docs/search.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import lru_cache
 
 import cv2
 import numpy as np
 
-COLOURS = (
-    *('black', 'white', 'grey', 'red', 'orange', 'yellow'),
-    *('green', 'blue', 'purple', 'pink', 'brown'),
-)
-"""The eleven basic colour terms of English (Berlin and Kay, Basic Color Terms, 1969)."""
+from .records import COLOURS
+from .rows import pack_colours
+
 SHARE = 0.1
 """Part of what is looked at from which on a colour counts."""
 PLACES = ((0.22, 0.5), (0.53, 0.72))
@@ -52,19 +49,6 @@ def clothing_colours(image: np.ndarray, boxes: np.ndarray) -> list[str]:
         parts = [_thinned(image[top:bottom, left:right], _LOOKED_AT) for top, bottom in bands]
         found.append(pack_colours(*(_worn(part * gains) for part in parts)))
     return found
-
-
-def pack_colours(upper: Iterable[str], lower: Iterable[str]) -> str:
-    """One text of somebody's colours, in which each stands between commas."""
-    items = [*(f'upper {colour}' for colour in upper), *(f'lower {colour}' for colour in lower)]
-    return f',{",".join(items)},' if items else ''
-
-
-def unpack_colours(packed: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The upper and the lower colours in what :func:`pack_colours` wrote."""
-    items = [item.partition(' ')[::2] for item in packed.split(',') if item]
-    upper, lower = (tuple(c for place, c in items if place == one) for one in ('upper', 'lower'))
-    return upper, lower
 
 
 def _worn(pixels: np.ndarray) -> list[str]:

@@ -34,12 +34,12 @@ from .records import (
     ModelTag,
     Value,
     Where,
-    check_description,
-    checked_frame,
 )
 from .rows import (
     NOBODY,
     UNCHANGED,
+    check_description,
+    checked_frame,
     column,
     count_people,
     described,

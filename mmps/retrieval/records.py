@@ -1,19 +1,21 @@
-"""What goes into a gallery and what comes out of it, with the checks of what is given."""
+"""What goes into a gallery and what comes out of it."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
 
-from mmps.sources.provenance import check_time
 from mmps.utils.errors import UserError
 
-from .clothing import COLOURS, pack_colours, unpack_colours
-
+COLOURS = (
+    *('black', 'white', 'grey', 'red', 'orange', 'yellow'),
+    *('green', 'blue', 'purple', 'pink', 'brown'),
+)
+"""The eleven basic colour terms of English (Berlin and Kay, Basic Color Terms, 1969)."""
 Value = str | int | float | bool
 """What the user may attach to a frame, under a name."""
 UNIT = 1e-3
@@ -257,89 +259,3 @@ class GalleryInfo:
     bytes: int | None
     appearances: int = 0
     coloured: int = 0
-
-
-def checked_frame(frame: IndexedFrame, model: ModelTag) -> IndexedFrame:
-    """The frame with arrays of the right types, for a gallery of a model.
-
-    Raises:
-        ValueError: Something does not fit; the message names the frame and the part of it.
-    """
-    name = f'{frame.source!r}, frame {frame.frame}'
-    if not isinstance(frame.source, str) or not frame.source:
-        raise ValueError(f'{name}: source has to be a name')
-    _check_text(name, frame.source)
-    check_description(frame.camera, frame.time, frame.metadata, name)
-    count = len(frame.scores)
-    shapes = {'bboxes': (count, 4), 'scores': (count,), 'embeddings': (count, model.embed_dim)}
-    arrays: dict[str, np.ndarray | None] = {'scene': None}
-    if model.scene_dim:
-        if frame.scene is None:
-            raise ValueError(
-                f'{name}: the gallery keeps an embedding of each scene, and this frame has none; '
-                'index it with the network that made the gallery, in PyTorch'
-            )
-        shapes['scene'] = (model.scene_dim,)
-    for part, shape in shapes.items():
-        array = np.asarray(getattr(frame, part), np.float32)
-        array = array.reshape(shape) if not array.size and not count else array
-        if array.shape != shape:
-            raise ValueError(f'{name}: {part} has shape {array.shape}, not {shape}')
-        if not np.isfinite(array).all():
-            raise ValueError(f'{name}: {part} is not finite')
-        arrays[part] = array
-    for part, dtype in (
-        ('tracklets', np.int64),
-        ('quality', np.float32),
-        ('colours', object),
-    ):
-        if getattr(frame, part) is not None:
-            arrays[part] = np.asarray(getattr(frame, part), dtype)
-            if arrays[part].shape != (count,):
-                raise ValueError(f'{name}: {part} has shape {arrays[part].shape}, not ({count},)')
-    for text in () if frame.colours is None else frame.colours:
-        if not isinstance(text, str) or pack_colours(*unpack_colours(text)) != text:
-            raise ValueError(f'{name}: colours: {text!r} is none of clothing_colours()')
-    norms = np.linalg.norm(arrays['embeddings'], axis=1)
-    if (np.abs(norms - 1) > UNIT).any():
-        worst = norms[np.abs(norms - 1).argmax()]
-        raise ValueError(f'{name}: embeddings must have unit norm, one has {worst:.4g}')
-    _check_number(name, 'offset', frame.offset)
-    return replace(frame, **arrays)
-
-
-def check_description(
-    camera: str | None,
-    time: float | None,
-    metadata: Mapping[str, Value | None],
-    name: str = 'update',
-) -> None:
-    """Raise ValueError where one of them does not fit; ``name`` tells whose they are."""
-    if camera is not None:
-        _check_text(name, camera)
-    _check_number(name, 'time', time)
-    if time is not None:
-        try:
-            check_time(time)
-        except ValueError as error:
-            raise ValueError(f'{name}: time: {error}') from error
-    for key, value in metadata.items():
-        if not isinstance(key, str) or not isinstance(value, str | int | float | bool | None):
-            raise ValueError(
-                f'{name}: metadata {key!r}: {value!r} is not a name with a string, number or truth '
-                'value'
-            )
-        if isinstance(value, float) and not np.isfinite(value):
-            raise ValueError(f'{name}: metadata {key!r} is not finite')
-
-
-def _check_number(name: str, part: str, value: float | None) -> None:
-    if value is not None and not np.isfinite(value):
-        raise ValueError(f'{name}: {part} is not finite; None stands for unknown')
-
-
-def _check_text(name: str, text: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError(f'{name}: {text!r} is not Unicode; rename it') from None

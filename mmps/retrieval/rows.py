@@ -10,16 +10,25 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mmps.sources.provenance import check_time
 from mmps.utils.errors import require_extra
 
-from .clothing import unpack_colours
-from .records import DamagedGalleryError, GalleryError, Hit, IndexedFrame, ModelTag, Value
+from .records import (
+    UNIT,
+    DamagedGalleryError,
+    GalleryError,
+    Hit,
+    IndexedFrame,
+    ModelTag,
+    Value,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -128,8 +137,94 @@ def mixed(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return ((z ^ (z >> np.uint64(31))) >> np.uint64(1)).astype(np.int64)
 
 
+def checked_frame(frame: IndexedFrame, model: ModelTag) -> IndexedFrame:
+    """The frame with arrays of the right types, for a gallery of a model.
+
+    Raises:
+        ValueError: Something does not fit; the message names the frame and the part of it.
+    """
+    name = f'{frame.source!r}, frame {frame.frame}'
+    if not isinstance(frame.source, str) or not frame.source:
+        raise ValueError(f'{name}: source has to be a name')
+    _check_text(name, frame.source)
+    check_description(frame.camera, frame.time, frame.metadata, name)
+    count = len(frame.scores)
+    shapes = {'bboxes': (count, 4), 'scores': (count,), 'embeddings': (count, model.embed_dim)}
+    arrays: dict[str, np.ndarray | None] = {'scene': None}
+    if model.scene_dim:
+        if frame.scene is None:
+            raise ValueError(
+                f'{name}: the gallery keeps an embedding of each scene, and this frame has none; '
+                'index it with the network that made the gallery, in PyTorch'
+            )
+        shapes['scene'] = (model.scene_dim,)
+    for part, shape in shapes.items():
+        array = np.asarray(getattr(frame, part), np.float32)
+        array = array.reshape(shape) if not array.size and not count else array
+        if array.shape != shape:
+            raise ValueError(f'{name}: {part} has shape {array.shape}, not {shape}')
+        if not np.isfinite(array).all():
+            raise ValueError(f'{name}: {part} is not finite')
+        arrays[part] = array
+    for part, dtype in (
+        ('tracklets', np.int64),
+        ('quality', np.float32),
+        ('colours', object),
+    ):
+        if getattr(frame, part) is not None:
+            arrays[part] = np.asarray(getattr(frame, part), dtype)
+            if arrays[part].shape != (count,):
+                raise ValueError(f'{name}: {part} has shape {arrays[part].shape}, not ({count},)')
+    for text in () if frame.colours is None else frame.colours:
+        if not isinstance(text, str) or pack_colours(*unpack_colours(text)) != text:
+            raise ValueError(f'{name}: colours: {text!r} is none of clothing_colours()')
+    norms = np.linalg.norm(arrays['embeddings'], axis=1)
+    if (np.abs(norms - 1) > UNIT).any():
+        worst = norms[np.abs(norms - 1).argmax()]
+        raise ValueError(f'{name}: embeddings must have unit norm, one has {worst:.4g}')
+    _check_number(name, 'offset', frame.offset)
+    return replace(frame, **arrays)
+
+
+def check_description(
+    camera: str | None,
+    time: float | None,
+    metadata: Mapping[str, Value | None],
+    name: str = 'update',
+) -> None:
+    """Raise ValueError where one of them does not fit; ``name`` tells whose they are."""
+    if camera is not None:
+        _check_text(name, camera)
+    _check_number(name, 'time', time)
+    if time is not None:
+        try:
+            check_time(time)
+        except ValueError as error:
+            raise ValueError(f'{name}: time: {error}') from error
+    for key, value in metadata.items():
+        if not isinstance(key, str) or not isinstance(value, str | int | float | bool | None):
+            raise ValueError(
+                f'{name}: metadata {key!r}: {value!r} is not a name with a string, number or truth '
+                'value'
+            )
+        if isinstance(value, float) and not np.isfinite(value):
+            raise ValueError(f'{name}: metadata {key!r} is not finite')
+
+
+def _check_number(name: str, part: str, value: float | None) -> None:
+    if value is not None and not np.isfinite(value):
+        raise ValueError(f'{name}: {part} is not finite; None stands for unknown')
+
+
+def _check_text(name: str, text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f'{name}: {text!r} is not Unicode; rename it') from None
+
+
 def rows_of(frames: Sequence[IndexedFrame], model: ModelTag) -> pa.Table:
-    """The rows (n) of at least one frame; the frames have been checked."""
+    """The rows (n) of at least one frame, see :func:`checked_frame`."""
     pa = require_extra('pyarrow', 'gallery')
     people = np.array([len(frame.scores) for frame in frames], np.int64)
     counts = np.maximum(people, 1)
@@ -298,13 +393,7 @@ def count_people(rows: pa.Table) -> int:
 
 def texts(rows: pa.Table, name: str) -> tuple[np.ndarray, pa.Array]:
     """A column of texts as codes (n,), -1 for None, and the different texts."""
-    pa = require_extra('pyarrow', 'gallery')
-    column = rows.column(name)
-    if not pa.types.is_dictionary(column.type):
-        column = column.dictionary_encode()
-    whole = column.combine_chunks()
-    if isinstance(whole, pa.ChunkedArray):
-        whole = whole.unify_dictionaries().chunk(0)
+    whole = rows.column(name).dictionary_encode().unify_dictionaries().combine_chunks()
     return whole.indices.fill_null(-1).to_numpy(), whole.dictionary
 
 
@@ -404,6 +493,19 @@ def metadata_item(key: str, value: Value) -> str:
 def unpack_metadata(packed: str) -> dict[str, Value]:
     """The entries in what :func:`pack_metadata` wrote."""
     return json.loads('{' + packed[1:-1] + '}')
+
+
+def pack_colours(upper: Iterable[str], lower: Iterable[str]) -> str:
+    """One text of somebody's colours, in which each stands between commas."""
+    items = [*(f'upper {colour}' for colour in upper), *(f'lower {colour}' for colour in lower)]
+    return f',{",".join(items)},' if items else ''
+
+
+def unpack_colours(packed: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The upper and the lower colours in what :func:`pack_colours` wrote."""
+    items = [item.partition(' ')[::2] for item in packed.split(',') if item]
+    upper, lower = (tuple(c for place, c in items if place == one) for one in ('upper', 'lower'))
+    return upper, lower
 
 
 def with_checksums(rows: pa.Table) -> pa.Table:

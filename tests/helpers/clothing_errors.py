@@ -15,7 +15,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from mmps.retrieval import COLOURS, clothing_colours
-from mmps.retrieval.clothing import unpack_colours
+from mmps.retrieval.rows import unpack_colours
 from mmps.synthetic.appearance import Appearance
 from mmps.synthetic.dataset import render_scene
 from mmps.synthetic.planning import SyntheticConfig, look_of, plan

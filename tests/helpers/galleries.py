@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from mmps.retrieval import AsWritten, Gallery, Hit, IndexedFrame, ModelTag, Where
-from mmps.retrieval.clothing import unpack_colours
 from mmps.retrieval.records import Value
+from mmps.retrieval.rows import unpack_colours
 
 DIM = 16
 """Length of the embeddings of :func:`fill_gallery`."""

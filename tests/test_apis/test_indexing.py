@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mmps.apis import PersonSearcher
 from mmps.apis.indexing import LOOK_AHEAD, map_batched
 from mmps.retrieval import Gallery, clothing_colours
-from mmps.retrieval.clothing import unpack_colours
+from mmps.retrieval.rows import unpack_colours
 from mmps.sources import read_sources
 from mmps.utils.errors import UserError
 from mmps.visualization import write_image, write_video

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mmps.retrieval import COLOURS, clothing_colours
-from mmps.retrieval.clothing import pack_colours, unpack_colours
+from mmps.retrieval.rows import pack_colours, unpack_colours
 
 RGB = {
     'black': (25, 24, 28),

@@ -18,7 +18,7 @@ from mmps.retrieval import (
     Where,
     refined_query,
 )
-from mmps.retrieval.clothing import pack_colours, unpack_colours
+from mmps.retrieval.rows import pack_colours, unpack_colours
 
 DIM = 4
 DIRECTIONS = np.array(
