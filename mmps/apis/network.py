@@ -5,19 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from mmps.apis.people import People
-from mmps.apis.preprocessing import (
-    Prepared,
-    Preprocessing,
-    model_tag,
-    plain_steps,
-    scene_size,
-)
+from mmps.apis.preprocessing import model_tag, plain_steps, scene_size, test_steps
 from mmps.deployment.two_files import DetectorFile, ReIDFile
 from mmps.retrieval import ModelTag
 from mmps.utils.errors import UserError
@@ -25,6 +20,7 @@ from mmps.utils.errors import UserError
 if TYPE_CHECKING:
     from mmdet.structures import DetDataSample
     from mmengine.config import Config
+    from torch import Tensor
 
     from mmps.published import PublishedModel
 
@@ -87,6 +83,61 @@ def auto_device(device: str) -> str:
     if not torch.cuda.is_available():
         return 'cpu'
     return f'cuda:{int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count()}'
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """An image as the network's own preprocessor takes it; see :meth:`Preprocessing.prepare`."""
+
+    inputs: Tensor
+    data_samples: DetDataSample
+
+
+class Preprocessing:
+    """Turns images into what the network's own preprocessor takes, as a config's testing does.
+
+    Raises:
+        UserError: See :func:`~mmps.apis.preprocessing.test_steps`.
+    """
+
+    def __init__(self, config: Config) -> None:
+        from mmcv.transforms import Compose
+        from mmengine.registry import DefaultScope
+
+        import mmps.datasets.transforms  # noqa: F401 registers them, and those of mmdet
+
+        with DefaultScope.overwrite_default_scope(config.get('default_scope', 'mmps')):
+            self._transform = Compose([*test_steps(config), dict(type='PackPersonSearchInputs')])
+
+    def __call__(
+        self, images: Sequence[np.ndarray | Prepared], boxes: Sequence[np.ndarray] | None = None
+    ) -> dict[str, list]:
+        """A batch as a data loader makes it.
+
+        Args:
+            images: (h, w, 3) uint8 BGR; or prepared, then without boxes.
+            boxes: For each image (m, 4) xyxy in its pixels, to be embedded as queries are.
+
+        Returns:
+            ``inputs``, a (3, H, W) tensor of each image, and ``data_samples``.
+        """
+        per_image = [None] * len(images) if boxes is None else boxes
+        packed = [
+            image if isinstance(image, Prepared) else self.prepare(image, given)
+            for image, given in zip(images, per_image, strict=True)
+        ]
+        return {key: [getattr(one, key) for one in packed] for key in ('inputs', 'data_samples')}
+
+    def prepare(self, image: np.ndarray, boxes: np.ndarray | None = None) -> Prepared:
+        """One image of a batch, e.g. in another thread than the network's."""
+        shape = image.shape[:2]
+        results = dict(img=image, img_shape=shape, ori_shape=shape)
+        if boxes is not None:
+            results |= dict(query_ids=np.arange(len(boxes)), query_bboxes=boxes)
+        packed = self._transform(results)
+        for key in ('gt_instances', 'ignored_instances'):  # nobody annotated anything
+            delattr(packed['data_samples'], key)
+        return Prepared(**packed)
 
 
 class TorchNetwork(Network):

@@ -1,12 +1,12 @@
-"""What the test pipeline of a config does to an image between loading and the network."""
+"""What a config says of the images that its network takes, and of what it computes."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +18,8 @@ from mmps.retrieval import ModelTag
 from mmps.utils.errors import UserError
 
 if TYPE_CHECKING:
-    from mmdet.structures import DetDataSample
     from mmengine.config import Config
-    from torch import Tensor, nn
+    from torch import nn
 
 
 def test_steps(config: Config) -> list[dict[str, Any]]:
@@ -95,61 +94,6 @@ def as_scene(
     left, top = (size[0] - width) // 2, (size[1] - height) // 2
     scene[top : top + height, left : left + width] = small
     return scene, (left, top, left + width, top + height)
-
-
-@dataclass(frozen=True, eq=False)
-class Prepared:
-    """An image as the network's own preprocessor takes it; see :meth:`Preprocessing.prepare`."""
-
-    inputs: Tensor
-    data_samples: DetDataSample
-
-
-class Preprocessing:
-    """Turns images into what the network's own preprocessor takes, as a config's testing does.
-
-    Raises:
-        UserError: See :func:`test_steps`.
-    """
-
-    def __init__(self, config: Config) -> None:
-        from mmcv.transforms import Compose
-        from mmengine.registry import DefaultScope
-
-        import mmps.datasets.transforms  # noqa: F401 registers them, and those of mmdet
-
-        with DefaultScope.overwrite_default_scope(config.get('default_scope', 'mmps')):
-            self._transform = Compose([*test_steps(config), dict(type='PackPersonSearchInputs')])
-
-    def __call__(
-        self, images: Sequence[np.ndarray | Prepared], boxes: Sequence[np.ndarray] | None = None
-    ) -> dict[str, list]:
-        """A batch as a data loader makes it.
-
-        Args:
-            images: (h, w, 3) uint8 BGR; or prepared, then without boxes.
-            boxes: For each image (m, 4) xyxy in its pixels, to be embedded as queries are.
-
-        Returns:
-            ``inputs``, a (3, H, W) tensor of each image, and ``data_samples``.
-        """
-        per_image = [None] * len(images) if boxes is None else boxes
-        packed = [
-            image if isinstance(image, Prepared) else self.prepare(image, given)
-            for image, given in zip(images, per_image, strict=True)
-        ]
-        return {key: [getattr(one, key) for one in packed] for key in ('inputs', 'data_samples')}
-
-    def prepare(self, image: np.ndarray, boxes: np.ndarray | None = None) -> Prepared:
-        """One image of a batch, e.g. in another thread than the network's."""
-        shape = image.shape[:2]
-        results = dict(img=image, img_shape=shape, ori_shape=shape)
-        if boxes is not None:
-            results |= dict(query_ids=np.arange(len(boxes)), query_bboxes=boxes)
-        packed = self._transform(results)
-        for key in ('gt_instances', 'ignored_instances'):  # nobody annotated anything
-            delattr(packed['data_samples'], key)
-        return Prepared(**packed)
 
 
 # Keys of a model's config that decide how it learns, and not what it computes; those of `test_cfg`

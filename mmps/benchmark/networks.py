@@ -119,7 +119,8 @@ def runtimes(arguments: argparse.Namespace) -> list[Measurement]:
 def _runtime_steps(
     arguments: argparse.Namespace, model: nn.Module, config: Config, folder: Path
 ) -> dict[str, Callable[[], object]]:
-    from mmps.apis.preprocessing import Preprocessing, model_file
+    from mmps.apis.network import Preprocessing
+    from mmps.apis.preprocessing import model_file
     from mmps.deployment import ExportedPersonSearch, write_onnx
     from mmps.deployment.export import ExportablePersonSearch, write_int8
     from mmps.deployment.exported_model import network_inputs

@@ -245,7 +245,7 @@ def our_answer(name: str, path: str, same_order: bool = False) -> dict[str, np.n
     from helpers.published_weights import converted, in_their_order
     from mmengine.registry import init_default_scope
 
-    from mmps.apis.preprocessing import Preprocessing
+    from mmps.apis.network import Preprocessing
     from mmps.models.layers.fast import plain_layers
     from mmps.published.conversion import published_weights
     from mmps.published.families import recognise

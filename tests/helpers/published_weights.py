@@ -23,7 +23,7 @@ from mmengine.config import Config
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmps.apis.preprocessing import Preprocessing
+from mmps.apis.network import Preprocessing
 from mmps.published.conversion import Family, convert
 from mmps.published.families import person_rows, recognise
 from mmps.registry import MODELS

@@ -5,7 +5,8 @@ import pytest
 import torch
 from helpers.exports import decided, exportable_config, pictures
 
-from mmps.apis.preprocessing import Preprocessing, model_file
+from mmps.apis.network import Preprocessing
+from mmps.apis.preprocessing import model_file
 from mmps.deployment import ExportedPersonSearch, write_onnx
 from mmps.deployment.parity import compare
 from mmps.deployment.runtimes import INPUTS, OUTPUTS

@@ -4,8 +4,7 @@ import torch
 from helpers.exports import exportable_config, pictures
 
 from mmps.apis import PersonSearcher
-from mmps.apis.network import OnnxNetwork, OpenVINONetwork, TorchNetwork
-from mmps.apis.preprocessing import Preprocessing
+from mmps.apis.network import OnnxNetwork, OpenVINONetwork, Preprocessing, TorchNetwork
 from mmps.deployment import ModelFile
 from mmps.deployment.export import write_int8
 from mmps.utils.errors import UserError

@@ -12,8 +12,8 @@ from helpers.exports import decided_two_step, pictures, two_step_config
 from onnx import TensorProto, helper, numpy_helper
 
 from mmps.apis import PersonSearcher
-from mmps.apis.network import TwoNetworks
-from mmps.apis.preprocessing import Preprocessing, model_tag
+from mmps.apis.network import Preprocessing, TwoNetworks
+from mmps.apis.preprocessing import model_tag
 from mmps.deployment import DetectorFile, ReIDFile
 from mmps.deployment.export_two_step import write_two_step
 from mmps.deployment.parity import compare

@@ -13,7 +13,7 @@ from mmcv.ops import RoIAlign
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmps.apis.preprocessing import Preprocessing
+from mmps.apis.network import Preprocessing
 from mmps.deployment.parity import compare
 from mmps.engine.amp import set_amp
 from mmps.models.backbones.densenet import DenseBlock

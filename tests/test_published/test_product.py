@@ -13,7 +13,8 @@ from helpers.published_weights import narrow_config, narrow_file
 from mmengine.registry import init_default_scope
 
 from mmps.apis import PersonSearcher
-from mmps.apis.preprocessing import Preprocessing, model_file
+from mmps.apis.network import Preprocessing
+from mmps.apis.preprocessing import model_file
 from mmps.deployment import ExportedPersonSearch, write_onnx
 from mmps.deployment.parity import compare
 from mmps.registry import MODELS

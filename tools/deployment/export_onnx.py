@@ -101,8 +101,8 @@ def main(argv: list[str] | None = None) -> None:
 
     from mmengine.registry import init_default_scope
 
-    from mmps.apis.network import build_model
-    from mmps.apis.preprocessing import Preprocessing, model_file
+    from mmps.apis.network import Preprocessing, build_model
+    from mmps.apis.preprocessing import model_file
     from mmps.deployment import ExportedPersonSearch, write_onnx
     from mmps.deployment.parity import compare
     from mmps.models.detectors import TwoStepPersonSearch
