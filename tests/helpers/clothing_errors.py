@@ -1,7 +1,7 @@
 """How often the colours of clothes are found, on rendered people whose colours are known.
 
 ``PYTHONPATH=tests python -m helpers.clothing_errors`` renders people who were not looked at while
-the rules were made, finds them with ``quick-start`` and prints the tables of docs/search.md.
+the rules were made, finds them with ``quick-start`` and prints what docs/search.md says.
 """
 
 from __future__ import annotations
