@@ -171,7 +171,11 @@ class PersonSearchDataset(BaseDetDataset):
         except BrokenImageError as error:
             if not self.skip_broken_images:
                 raise
-            self._log_broken(error)
+            # An image comes round every epoch, and saying it once per process is enough.
+            if error.path not in self._broken_images:
+                self._broken_images.add(error.path)
+                number = len(self._broken_images)
+                _warn(f'Skipped a broken image, number {number} in this process: {error}')
             return None
 
     @staticmethod
@@ -254,13 +258,6 @@ class PersonSearchDataset(BaseDetDataset):
                 f'{type(self).__name__}: left out {len(removed)} boxes without area, the first in '
                 f'{removed[0]}'
             )
-
-    def _log_broken(self, error: BrokenImageError) -> None:
-        # An image comes round every epoch, and saying it once per process is enough.
-        if error.path not in self._broken_images:
-            self._broken_images.add(error.path)
-            number = len(self._broken_images)
-            _warn(f'Skipped a broken image, number {number} in this process: {error}')
 
 
 def _warn(message: str) -> None:

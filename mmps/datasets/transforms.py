@@ -141,7 +141,13 @@ class PackPersonSearchInputs(PackDetInputs):
 
     def transform(self, results: dict) -> dict:
         if 'gt_bboxes' in results:
-            self._check_alignment(results)
+            boxes, ids = results['gt_bboxes'], results['gt_bboxes_labels']
+            if len(boxes) != len(ids) or ids.dtype != np.int64:
+                raise ValueError(
+                    f'{results.get("img_path")}: {len(boxes)} boxes, but {len(ids)} person ids of '
+                    f'{ids.dtype}; a transform of the pipeline drops boxes without filtering '
+                    'gt_bboxes_labels'
+                )
             # All of what a test image shows has to be found.
             if 'query_ids' not in results:
                 self._drop_boxes_without_area(results)
@@ -182,16 +188,6 @@ class PackPersonSearchInputs(PackDetInputs):
                 'y2)',
                 logger='current',
                 level=logging.WARNING,
-            )
-
-    @staticmethod
-    def _check_alignment(results: dict) -> None:
-        boxes, ids = results['gt_bboxes'], results['gt_bboxes_labels']
-        if len(boxes) != len(ids) or ids.dtype != np.int64:
-            raise ValueError(
-                f'{results.get("img_path")}: {len(boxes)} boxes, but {len(ids)} person ids of '
-                f'{ids.dtype}; a transform of the pipeline drops boxes without filtering '
-                'gt_bboxes_labels'
             )
 
 

@@ -8,6 +8,7 @@ import os
 import secrets
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -186,8 +187,12 @@ def unpack_crops(source: Path, boxes: str, folder: Path) -> None:
         OSError: The folder cannot be written to.
     """
     state = _state(source)
-    if _recorded_state(folder) == state:
-        return
+    with suppress(OSError, ValueError):
+        if json.loads((folder / COMPLETE).read_text()) == state:
+            return
+    # A time, in ns, but in full microseconds.
+    mark = state['mtime_ns'] // 10**9 * 10**9
+    mark += zlib.crc32(json.dumps(state).encode()) % 10**6 * 1000
     with Mat73File(source) as file:
         crops = list(iterate_crops(file, boxes, 'Reading CUHK03'))
         # Processes that start in different places find the work of the others done.
@@ -196,8 +201,8 @@ def unpack_crops(source: Path, boxes: str, folder: Path) -> None:
             crops[start:] + crops[:start], f'Unpacking {boxes} crops', unit='crop', delay=2
         ):
             path = folder / crop.name
-            if not _has_mark(path, state):
-                _write_image(path, file.array(reference, crop.cell(boxes)), state)
+            if not path.exists() or path.stat().st_mtime_ns != mark:
+                _write_image(path, file.array(reference, crop.cell(boxes)), mark)
     write_json(folder / COMPLETE, state)
 
 
@@ -210,34 +215,14 @@ def _state(source: Path) -> dict[str, int]:
     return dict(size=status.st_size, mtime_ns=status.st_mtime_ns)
 
 
-def _recorded_state(folder: Path) -> object:
-    try:
-        return json.loads((folder / COMPLETE).read_text())
-    except (OSError, ValueError):
-        return None
-
-
-def _mark(state: dict[str, int]) -> int:
-    """A time, in ns, for files that were unpacked from ``state``; in full microseconds."""
-    microseconds = zlib.crc32(json.dumps(state).encode()) % 10**6
-    return state['mtime_ns'] // 10**9 * 10**9 + microseconds * 1000
-
-
-def _has_mark(path: Path, state: dict[str, int]) -> bool:
-    try:
-        return path.stat().st_mtime_ns == _mark(state)
-    except OSError:
-        return False
-
-
-def _write_image(path: Path, rgb: np.ndarray, state: dict[str, int]) -> None:
+def _write_image(path: Path, rgb: np.ndarray, mark: int) -> None:
     import cv2  # not needed to read an index
 
     _, encoded = cv2.imencode('.png', cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
     try:
         with whole_file(path) as temporary:
             temporary.write_bytes(encoded.tobytes())
-            os.utime(temporary, ns=(_mark(state), _mark(state)))
+            os.utime(temporary, ns=(mark, mark))
     except OSError as error:
         raise OSError(
             f'{path.parent}: the crops of cuhk-03.mat cannot be unpacked there: {error}'

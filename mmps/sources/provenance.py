@@ -106,32 +106,6 @@ def check_time(seconds: float) -> float:
     return seconds
 
 
-def time_of_digits(text: str) -> float:
-    """Seconds since the epoch from a number in the name of a file.
-
-    Thirteen digits are milliseconds, sixteen microseconds, nineteen nanoseconds: as seconds they
-    are in no calendar.
-
-    Raises:
-        ValueError: It is no number, or a time that no calendar has.
-    """
-    if not _DIGITS.fullmatch(text):
-        raise ValueError(f'{text!r} is no number of seconds since 1970')
-    factor = {13: 10**3, 16: 10**6, 19: 10**9}.get(len(text.lstrip('+-')), 1)
-    return check_time(int(text) / factor if factor > 1 and '.' not in text else float(text))
-
-
-def year_of_digits(text: str) -> int:
-    """A year; one of two digits as POSIX reads it, from 1969 to 2068.
-
-    Raises:
-        ValueError: Neither two nor four digits.
-    """
-    if len(text) not in (2, 4):
-        raise ValueError(f'a year has four digits or two, not {text!r}')
-    return int(text) + (0 if len(text) == 4 else 1900 if int(text) >= 69 else 2000)
-
-
 def format_time(seconds: float, *, offset: bool = True) -> str:
     """The local time of ``seconds`` since the epoch, to the second, or to a tenth of one where it
     is between two; the number itself if no calendar has it. Its ``offset`` from UTC follows.
@@ -253,7 +227,10 @@ class Provenance:
         Raises:
             ValueError: The name, or the file, holds a time that does not exist.
         """
-        groups = self._groups(path)
+        groups: dict[str, str | None] = {}
+        for match in self._pattern.finditer(path) if self.name_pattern else ():
+            groups = match.groupdict()
+        groups = {name: text for name, text in groups.items() if text is not None}
         time = self.start_time if duration is not None else None
         if time is None:
             time = _time_in_name(groups)
@@ -265,20 +242,24 @@ class Provenance:
         others = {name: text for name, text in groups.items() if name not in _OWN}
         return Origin(time, camera, {**others, **self.metadata})
 
-    def _groups(self, path: str) -> dict[str, str]:
-        if self.name_pattern is None:
-            return {}
-        *_, match = [None, *self._pattern.finditer(path)]
-        return {k: v for k, v in match.groupdict().items() if v is not None} if match else {}
-
 
 def _time_in_name(groups: Mapping[str, str]) -> float | None:
     if not groups.keys() & {'epoch', 'year'}:
         return None
     try:
-        if 'epoch' in groups:
-            return time_of_digits(groups['epoch'])
+        if (epoch := groups.get('epoch')) is not None:
+            if not _DIGITS.fullmatch(epoch):
+                raise ValueError(f'{epoch!r} is no number of seconds since 1970')
+            # Milli-, micro- and nanoseconds: as seconds they are in no calendar.
+            factor = {13: 10**3, 16: 10**6, 19: 10**9}.get(len(epoch.lstrip('+-')), 1)
+            whole = factor > 1 and '.' not in epoch
+            return check_time(int(epoch) / factor if whole else float(epoch))
+        year = groups['year']
+        if len(year) not in (2, 4):
+            raise ValueError(f'a year has four digits or two, not {year!r}')
+        # As POSIX reads two digits: from 1969 to 2068.
+        century = 0 if len(year) == 4 else 1900 if int(year) >= 69 else 2000
         parts = [int(groups[name]) for name in _DATE[1:] if name in groups]
-        return datetime(year_of_digits(groups['year']), *parts).timestamp()
+        return datetime(century + int(year), *parts).timestamp()
     except (ValueError, OverflowError) as error:
         raise ValueError(f'its name holds no time that exists ({error})') from error

@@ -22,7 +22,7 @@ from mmps.sources.images import (
     is_address,
     read_image,
 )
-from mmps.sources.provenance import Origin, Provenance
+from mmps.sources.provenance import Provenance
 from mmps.sources.videos import (
     BrokenVideoError,
     Sampling,
@@ -197,7 +197,11 @@ def read_sources(
 def _read_video(path: str, file: int, reading: Reading, on_problem: OnProblem) -> Iterator[Frame]:
     if _is_done(path, file, video_info(path, reading.max_pixels), reading):
         return
-    origin = _origin(path, reading.provenance)
+    provenance = reading.provenance
+    length = video_length(path) if provenance.file_times else 0.0
+    if length is None:  # so that the time of the file does not tell when it began
+        provenance, length = replace(provenance, file_times=False), 0.0
+    origin = provenance.of(path, length)
 
     def wanted(frame: int, sample: int) -> bool:
         return reading.mine(file + sample) and (path, frame) not in reading.skip
@@ -208,14 +212,6 @@ def _read_video(path: str, file: int, reading: Reading, on_problem: OnProblem) -
             continue
         time = None if origin.time is None else origin.time + offset
         yield Frame(image, path, frame, offset, time, origin.camera, origin.metadata)
-
-
-def _origin(path: str, provenance: Provenance) -> Origin:
-    """Where a video is from; the time of the file counts only where its length is known."""
-    length = video_length(path) if provenance.file_times else 0.0
-    if length is None:
-        return replace(provenance, file_times=False).of(path, 0.0)
-    return provenance.of(path, length)
 
 
 def _is_done(path: str, file: int, info: VideoInfo, reading: Reading) -> bool:

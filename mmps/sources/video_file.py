@@ -225,8 +225,11 @@ class VideoFile:
             if packet.stream is self.stream:
                 self._packets += not packet.is_discard
                 yield packet
-            if self.kind in _DECLARES_LENGTH:
-                self._note_end(packet)
+            if self.kind in _DECLARES_LENGTH and packet.time_base:
+                for time in (packet.pts, packet.dts):
+                    if time is not None:
+                        end = float((time + (packet.duration or 0)) * packet.time_base)
+                        self._reached = max(self._reached, end)
         self._miss(bool(failed))
         if flush is not None:
             yield flush
@@ -237,17 +240,6 @@ class VideoFile:
             pass
         self.number, self._key_seen = number, True
         return self.packets()
-
-    @property
-    def trouble(self) -> bool:
-        """Whether something could not be decoded so far, or not wholly."""
-        return bool(self.lost or self.damaged[0])
-
-    def _note_end(self, packet: av.Packet) -> None:
-        times = [time for time in (packet.pts, packet.dts) if time is not None]
-        if times and packet.time_base:
-            end = max(times) + (packet.duration or 0)
-            self._reached = max(self._reached, float(end * packet.time_base))
 
     def decode(
         self, packets: Iterable[av.Packet], clock: Clock | None = None

@@ -151,7 +151,7 @@ def _frames_of(
             key.clock = key.clock or file.clock()
             again, waiting, sampling = deque([key]), deque(), copy(sampled)
             for number, offset, frame in chain(_decoded(file, key, again), [(-1, 0.0, None)]):
-                if threads and file.trouble:
+                if threads and (file.lost or file.damaged[0]):
                     break
                 if number > given:  # of those that are not taken nothing is kept
                     taken = frame if sampling.takes(offset) else None

@@ -247,10 +247,10 @@ def make_backdrop(seed: int, camera_index: int, width: int, height: int) -> np.n
     """The empty scene of a 0-based camera: (h, w, 3) float32 RGB, 0..255, read-only."""
     camera = make_cameras(seed)[camera_index]
     rng = np.random.default_rng([seed, BACKDROP_STREAM, camera_index])
-    base = wall_base(camera)
     scale = 2
     canvas = np.zeros((height * scale, width * scale, 3), np.float32)
-    row = round(base * height * scale)
+    # Where the wall behind everyone meets the ground.
+    row = round(camera.foot_row(camera.heights[0] * 0.82) * height * scale)
     _PLACES[camera.place][0](canvas[:row], rng)
     canvas[row:] = _ground(camera, canvas.shape[:2], row, rng)
     if camera.place in ('station', 'arcade'):
@@ -260,11 +260,6 @@ def make_backdrop(seed: int, camera_index: int, width: int, height: int) -> np.n
     image = np.clip(image, 0, 255)
     image.setflags(write=False)
     return image
-
-
-def wall_base(camera: Camera) -> float:
-    """Row (share of the image height) where the wall behind everyone meets the ground."""
-    return camera.foot_row(camera.heights[0] * 0.82)
 
 
 def _mirror(canvas: np.ndarray, row: int) -> None:
