@@ -101,10 +101,8 @@ def cloth(look: Appearance, pixels: float, *, part: str = 'body') -> BodyPaint:
     """The garment's cloth without its trimmings, as a function of the angle around the body and the
     distance below the neck (body heights).
 
-    Args:
-        look: Who wears it.
-        pixels: Pixels per body height.
-        part: 'body', or 'sleeve', where prints and colour blocks do not reach.
+    There are `pixels` to a body height; part is 'body', or 'sleeve', where prints and colour blocks
+    do not reach.
     """
     base, accent = CLOTHES[look.top_colour], CLOTHES[look.accent]
     pattern = PATTERN_FUNCTIONS.get(look.pattern)

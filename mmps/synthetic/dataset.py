@@ -51,7 +51,7 @@ def make_synthetic_dataset(
     workers: int = 1,
     progress: bool = True,
 ) -> Path:
-    """Renders a person search data set, or completes one that was interrupted.
+    """Renders a person search data set, or completes one that was interrupted; returns its folder.
 
     Args:
         root: Folder of the data set; made if missing.
@@ -59,9 +59,6 @@ def make_synthetic_dataset(
         layout: Files to write, a key of `LAYOUTS`.
         workers: Processes that render; the result does not depend on it.
         progress: Whether to show a progress bar.
-
-    Returns:
-        The folder.
 
     Raises:
         FileExistsError: The folder holds something else than this data set.

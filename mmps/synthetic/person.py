@@ -400,13 +400,8 @@ class Figure:
 
 
 def draw_person(look: Appearance, pose: Pose, pixels: float, light: float = 0.4) -> Sprite:
-    """Draws a person, cropped to the drawn pixels.
-
-    Args:
-        look: What the person wears.
-        pose: How the person stands or walks, and from where it is seen.
-        pixels: Height in pixels of a person of stature 1.
-        light: Where the light comes from: -1 left, 1 right, 0 the camera.
+    """Draws a person, cropped to the drawn pixels. Somebody of stature 1 is `pixels` high; light
+    comes from -1 left .. 1 right, 0 the camera.
     """
     figure = Figure(look, pose, pixels, light)
     _add_legs(figure)

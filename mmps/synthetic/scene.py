@@ -50,11 +50,10 @@ def compose(
     people: Sequence[tuple[int, Appearance]],
     rng: np.random.Generator,
 ) -> Scene:
-    """Renders one picture.
+    """Renders one picture of a 0-based camera.
 
     Args:
         seed: Seed of the data set; gives the camera and its backdrop.
-        camera_index: 0-based camera.
         size: Width and height in pixels.
         people: (person id, appearance) of each person; id -1 is unlabelled. Somebody who cannot be
             placed to be seen at all is missing from the scene.
