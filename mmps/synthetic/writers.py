@@ -4,7 +4,6 @@ import csv
 import io
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -229,19 +228,14 @@ def _write_cuhk03(
     write_cuhk03(root, crops, cast.people, testsets, cast.tested)
 
 
-@dataclass
-class _Cast:
-    """Which appearance becomes which crop.
-
-    Attributes:
-        places: (scene, row of its labels) -> place of the crop in the data set.
-        people: Number of people of each camera pair.
-        tested: Camera pair and number of the people of the test scenes.
+class _Cast(NamedTuple):
+    """Which appearance, (scene, row of its labels), becomes which crop; the number of people of
+    each camera pair; camera pair and number of the people of the test scenes.
     """
 
-    places: dict[tuple[int, int], Place] = field(default_factory=dict)
-    people: list[int] = field(default_factory=list)
-    tested: list[tuple[int, int]] = field(default_factory=list)
+    places: dict[tuple[int, int], Place]
+    people: list[int]
+    tested: list[tuple[int, int]]
 
 
 def _cast(scenes: list[ScenePlan], labels: list[Labels]) -> _Cast:
@@ -253,7 +247,7 @@ def _cast(scenes: list[ScenePlan], labels: list[Labels]) -> _Cast:
         person: sorted(sorted(by_camera, key=lambda c: (-len(by_camera[c]), c))[:2])
         for person, by_camera in seen.items()
     }
-    cast = _Cast()
+    cast = _Cast({}, [], [])
     for pair, first in enumerate(sorted({pair[0] for pair in cameras.values()}), 1):
         members = [person for person in sorted(seen) if cameras[person][0] == first]
         if len(members) > MAX_PEOPLE:
