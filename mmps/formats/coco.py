@@ -323,22 +323,15 @@ class CocoPersonSearchFiles(SceneFiles):
         galleries = document.galleries or []
         self._refuse_repeats('galleries', 'name', (gallery.name for gallery in galleries))
         ids = np.array([scene.image.id for scene in scenes], np.int64)
-        order = np.argsort(ids)
         return {
-            gallery.name: self._read_gallery(
-                f'galleries[{number}]', gallery.searches, ids[order], order, num_queries
-            )
-            for number, gallery in enumerate(galleries)
+            gallery.name: self._read_gallery(f'galleries[{n}]', gallery.searches, ids, num_queries)
+            for n, gallery in enumerate(galleries)
         }
 
     def _read_gallery(
-        self,
-        where: str,
-        searches: Sequence[_Search],
-        ids: np.ndarray,
-        places: np.ndarray,
-        num_queries: int,
+        self, where: str, searches: Sequence[_Search], ids: np.ndarray, num_queries: int
     ) -> SearchGalleries:
+        order = np.argsort(ids)
         images, positives, bboxes, splits = [np.empty(0, np.int64)], [], [], [0]
         for number, search in enumerate(searches):
             place = f'{where}.searches[{number}]'
@@ -357,7 +350,7 @@ class CocoPersonSearchFiles(SceneFiles):
                     raise self._error(f'{place}.positives[{shown}].entry', text)
                 positives.append(splits[-1] + positive.entry)
                 bboxes.append(_corners(positive.bbox))
-            images.append(places[np.searchsorted(ids, listed)])
+            images.append(order[np.searchsorted(ids, listed, sorter=order)])
             splits.append(splits[-1] + len(listed))
         try:
             return SearchGalleries(

@@ -176,6 +176,16 @@ def _read_query(line: str, source: str) -> Query:
     return Query(f'{name}.jpg', query_box(np.array(xywh)), int(person_id), source)
 
 
+def to_rows(bboxes: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """(n, 4) xyxy and (n,) ids -> (n, 5) float64 rows of id, x, y, width, height.
+
+    PRW's files are read by moving a corner without its opposite, so none may lie beyond 0.
+    """
+    corners = bboxes.astype(np.float64).clip(min=0)
+    ids = np.where(ids == UNLABELLED, _AMBIGUOUS, ids)
+    return np.column_stack([ids, corners[:, :2], corners[:, 2:] - corners[:, :2]])
+
+
 def write_prw(
     root: Path,
     split: str,
@@ -189,8 +199,7 @@ def write_prw(
     Args:
         root: Folder of the data set.
         split: ``'train'`` or ``'test'``.
-        people: Frame name, without suffix -> (n, 5) rows of id, x, y, width, height; the id of an
-            unlabelled person is -2.
+        people: Frame name, without suffix -> (n, 5) rows; see :func:`to_rows`.
         queries: Of the test split: frame name and row of each query.
         ids: Ids to list though nobody in ``people`` has them.
     """

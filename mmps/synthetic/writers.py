@@ -22,7 +22,7 @@ from mmps.formats.cuhk_sysu import (
     Search,
     write_cuhk_sysu,
 )
-from mmps.formats.prw import PRWFiles, write_prw
+from mmps.formats.prw import PRWFiles, to_rows, write_prw
 from mmps.formats.scene_index import Frame, Query, SceneIndex
 from mmps.synthetic.planning import Labels, QueryPlace, ScenePlan
 from mmps.utils.files import whole_file
@@ -35,7 +35,6 @@ SPLITS, MAX_SPLIT_PEOPLE = 20, 100
 MAX_PEOPLE = 999  # per camera pair: CUHK03's file names have three digits for them
 
 _CAMERA_FOLDERS = 'images'
-_PRW_UNLABELLED = -2
 _GALLERY_STREAM, _SPLIT_STREAM, _DETECTOR_STREAM = 7, 7, 8
 _SUBSET_SHARES = {'occlusion': 187 / 2900, 'resolution': 290 / 2900}
 _SUBSET_GALLERY = 100
@@ -64,7 +63,7 @@ def _write_prw(
     root: Path, scenes: list[ScenePlan], labels: list[Labels], queries: list[QueryPlace]
 ) -> None:
     """PRW's files, and crops of the queries in ``query_box/``."""
-    rows = [_prw_rows(label) for label in labels]
+    rows = [to_rows(label.boxes, label.person_ids) for label in labels]
     chosen = [(scenes[query.scene], rows[query.scene][query.row]) for query in queries]
     for split, is_test in (('train', False), ('test', True)):
         people = {s.name: row for s, row in zip(scenes, rows, strict=True) if s.is_test == is_test}
@@ -75,13 +74,6 @@ def _write_prw(
         _, encoded = cv2.imencode('.jpg', picture[y : y + h, x : x + w])
         with whole_file(root / 'query_box' / f'{row[0]:.0f}_{scene.name}.jpg') as temporary:
             temporary.write_bytes(encoded.tobytes())
-
-
-def _prw_rows(labels: Labels) -> np.ndarray:
-    """(n, 5) float64 rows of id, x, y, width, height."""
-    corner, size = labels.boxes[:, :2], labels.boxes[:, 2:] - labels.boxes[:, :2]
-    ids = np.where(labels.person_ids < 0, _PRW_UNLABELLED, labels.person_ids)
-    return np.concatenate([ids[:, None], corner, size], 1).astype(np.float64)
 
 
 def _camera_image(root: Path, scene: ScenePlan) -> Path:

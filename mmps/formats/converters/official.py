@@ -15,7 +15,7 @@ from tqdm import tqdm
 from mmps.evaluation.functional.annotations import UNLABELLED
 from mmps.formats.coco import UNKNOWN_CAMERA, write_coco
 from mmps.formats.loading import load_scenes
-from mmps.formats.prw import write_prw
+from mmps.formats.prw import to_rows, write_prw
 from mmps.formats.scene_index import Frame, SceneFiles, SceneIndex
 from mmps.utils.image_decoding import decode_upright
 from mmps.utils.image_folder import ImageFolder
@@ -26,8 +26,6 @@ REENCODED = 'images written anew as JPEG, because PRW has no other kind'
 ROUNDED = 'boxes with fractions or outside the image, cut as PRW is read: to whole pixels, at 0'
 GALLERIES = 'galleries left out, PRW searches every image'
 JPEG_QUALITY = 95
-
-_PRW_UNLABELLED = -2
 
 
 def convert_split(files: SceneFiles, path: Path, tally: Tally) -> SceneIndex:
@@ -126,11 +124,10 @@ def _write_split(
         _write_image(Path(folder.path(frame.name)), out / 'frames' / f'{name}.jpg', tally)
         for row in np.flatnonzero((frame.bboxes != np.trunc(frame.bboxes.clip(min=0))).any(1)):
             tally.add(ROUNDED, f'{frame.source} (row {row})')
-        unlabelled = frame.person_ids == UNLABELLED
-        ids = np.where(unlabelled, _PRW_UNLABELLED, frame.person_ids + first_id)
-        people[name] = np.column_stack([ids, _xywh(frame.bboxes)]).astype(np.float64)
+        ids = frame.person_ids + first_id * (frame.person_ids != UNLABELLED)
+        people[name] = to_rows(frame.bboxes, ids)
     queries = [
-        (names[query.image_name], np.array([query.person_id, *_xywh(query.bbox[None])[0]]))
+        (names[query.image_name], to_rows(query.bbox[None], np.array([query.person_id]))[0])
         for query in index.queries
     ]
     write_prw(out, split, people, queries, ids=range(1, index.num_ids + 1))
@@ -149,12 +146,3 @@ def _write_image(source: Path, target: Path, tally: Tally) -> None:
     except ValueError as error:
         raise ValueError(f'{source}: not a readable image ({error})') from None
     Image.fromarray(upright[:, :, ::-1]).save(target, 'JPEG', quality=JPEG_QUALITY)
-
-
-def _xywh(bboxes: np.ndarray) -> np.ndarray:
-    """(n, 4) xyxy -> (n, 4) xywh inside the upper and left edge.
-
-    PRW's files are read by moving a corner without its opposite, so none may lie beyond 0.
-    """
-    corners = bboxes.astype(np.float64).clip(min=0)
-    return np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], 1)
