@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import wraps
 
 from mmps.apis.network import BACKENDS
 from mmps.apis.searcher import AMP, PersonSearcher, Whole
@@ -156,58 +157,55 @@ def use_calibration(gallery: Gallery, arguments: argparse.Namespace) -> None:
         _ = gallery.calibration  # damage is told before a model is loaded
 
 
-def a_time(text: str) -> float:
-    """For argparse: a point in time."""
-    return _argument(parse_time, text)
+def _for_argparse(parse: Callable) -> Callable:
+    """Hands on what is wrong with a word; of other errors argparse says its own."""
+
+    @wraps(parse)
+    def type_of_argument(text: str):
+        try:
+            return parse(text)
+        except (ValueError, UserError) as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return type_of_argument
 
 
+a_time = _for_argparse(parse_time)
+
+
+@_for_argparse
 def a_box(text: str) -> tuple[float, ...] | Whole:
-    """For argparse: ``x1,y1,x2,y2``, or ``whole``."""
-
-    def parse(text: str) -> tuple[float, ...] | Whole:
-        if text == 'whole':
-            return text
-        box = tuple(float(value) for value in text.split(','))
-        if len(box) != 4:
-            raise ValueError(f'{text!r} is no box; write x1,y1,x2,y2 in pixels, or whole')
-        return box
-
-    return _argument(parse, text)
+    """``x1,y1,x2,y2``, or ``whole``."""
+    if text == 'whole':
+        return text
+    box = tuple(float(value) for value in text.split(','))
+    if len(box) != 4:
+        raise ValueError(f'{text!r} is no box; write x1,y1,x2,y2 in pixels, or whole')
+    return box
 
 
+@_for_argparse
 def a_number(text: str) -> int:
-    """For argparse: a positive number."""
-
-    def parse(text: str) -> int:
-        if not text.isdecimal() or not int(text):
-            raise ValueError(f'{text!r} is no positive number')
-        return int(text)
-
-    return _argument(parse, text)
+    """A positive number."""
+    if not text.isdecimal() or not int(text):
+        raise ValueError(f'{text!r} is no positive number')
+    return int(text)
 
 
+@_for_argparse
 def a_pattern(text: str) -> str:
-    """For argparse: a name pattern, as :class:`~mmps.sources.Provenance` takes it."""
-    try:
-        Provenance(name_pattern=text)
-    except UserError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+    """A name pattern, as :class:`~mmps.sources.Provenance` takes it."""
+    Provenance(name_pattern=text)
     return text
 
 
+@_for_argparse
 def an_entry(text: str) -> tuple[str, str]:
-    """For argparse: ``KEY=VALUE``, whose value stays the text that it is."""
+    """``KEY=VALUE``, whose value stays the text that it is."""
     key, separator, value = text.partition('=')
     if not separator or not key:
-        raise argparse.ArgumentTypeError(f'{text!r} is not KEY=VALUE')
+        raise ValueError(f'{text!r} is not KEY=VALUE')
     return key, value
-
-
-def _argument(parse: Callable, text: str):
-    try:
-        return parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def shard_of(launcher: str) -> tuple[int, int]:

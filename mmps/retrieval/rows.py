@@ -393,7 +393,8 @@ def count_people(rows: pa.Table) -> int:
 
 def texts(rows: pa.Table, name: str) -> tuple[np.ndarray, pa.Array]:
     """A column of texts as codes (n,), -1 for None, and the different texts."""
-    whole = rows.column(name).dictionary_encode().unify_dictionaries().combine_chunks()
+    parts = rows.column(name).dictionary_encode().unify_dictionaries()
+    whole = parts.chunk(0) if parts.num_chunks == 1 else parts.combine_chunks()
     return whole.indices.fill_null(-1).to_numpy(), whole.dictionary
 
 
