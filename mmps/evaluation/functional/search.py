@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -71,8 +70,12 @@ def evaluate_search(
     annotations: SearchAnnotations,
     predictions: SearchPredictions,
     *,
+    score_thr: float = 0.5,
     iou_thr: IouRule = 'adaptive',
-    **options: Any,
+    confidence_weighting: bool = False,
+    cross_camera: bool = False,
+    gallery_size: int | str = 100,
+    context_matching: ContextMatching | None = None,
 ) -> dict[str, float]:
     """Mean average precision and top-k accuracy of person search.
 
@@ -85,12 +88,33 @@ def evaluate_search(
     ones, so no result depends on the order of images, detections or queries. A query whose person
     is in no gallery image is left out of the means.
 
-    Arguments, options and errors are those of :func:`rank_queries`, with one IoU rule.
+    Args:
+        annotations: Ground truth and protocol.
+        predictions: Images in any order.
+        score_thr: Detections with lower scores are dropped.
+        iou_thr: ``'adaptive'`` or a number; see :func:`.matching.iou_thresholds`.
+        confidence_weighting: Multiply similarities by the detection's score.
+        cross_camera: Search only images of cameras other than the query's.
+        gallery_size: Which explicit protocol, by size or name, or ``'all'`` images; without effect
+            on a test set that has none.
+        context_matching: Revise the similarities by the people around the query.
 
     Returns:
         ``mAP``, ``top1``, ``top5``, ``top10``, each 0..1; empty if no query has anybody to find.
+
+    Raises:
+        ValueError: Predictions of another test set, an option out of range, or no query.
     """
-    (result,) = rank_queries(annotations, predictions, [iou_thr], **options)
+    (result,) = rank_queries(
+        annotations,
+        predictions,
+        [iou_thr],
+        score_thr=score_thr,
+        confidence_weighting=confidence_weighting,
+        cross_camera=cross_camera,
+        gallery_size=gallery_size,
+        context_matching=context_matching,
+    )
     return result.metrics()
 
 
@@ -108,21 +132,12 @@ def rank_queries(
     """Rank every query once and judge the ranking by each IoU rule.
 
     Args:
-        annotations: Ground truth and protocol.
-        predictions: Images in any order.
         iou_thrs: ``'adaptive'`` or a number each; see :func:`.matching.iou_thresholds`.
-        score_thr: Detections with lower scores are dropped.
-        confidence_weighting: Multiply similarities by the detection's score.
-        cross_camera: Search only images of cameras other than the query's.
-        gallery_size: Which explicit protocol, by size or name, or ``'all'`` images; without effect
-            on a test set that has none.
-        context_matching: Revise the similarities by the people around the query.
+
+    The other arguments, and errors, are those of :func:`evaluate_search`.
 
     Returns:
         One result per rule; searches with nobody to find are among them.
-
-    Raises:
-        ValueError: Predictions of another test set, an option out of range, or no query.
     """
     gallery = make_gallery(annotations, gallery_size=gallery_size, cross_camera=cross_camera)
     predictions = keep_confident(align_predictions(predictions, annotations), score_thr)
