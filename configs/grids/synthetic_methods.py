@@ -1,10 +1,9 @@
 # The field's methods beside the paper's network on the quick start's rendered set: the same slim
 # stem, region proposals, images, steps and optimiser; each with the heads of its own:
-# docs/ablations.md. A quarter of the quick start's schedule.
+# docs/ablations.md.
 base = 'base'
 metrics = ['search/mAP', 'search/mAP_cross_camera', 'search/mAP_gt_boxes', 'det/AP']
 prepare = [['misc/make_synthetic_dataset.py', '--out', 'data/synthetic_prw']]
-options = {'train_cfg.max_epochs': 2, 'train_cfg.val_interval': 2}
 
 _channels = dict(stem=116, region=212)
 _network = dict(
