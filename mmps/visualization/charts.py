@@ -7,7 +7,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
-from matplotlib.patches import Patch
 
 from mmps.evaluation.functional.diagnosis import Breakdown, Part, SearchLoss
 from mmps.utils.files import whole_file
@@ -78,12 +77,14 @@ def _draw_total(axes: Axes, loss: SearchLoss, shown: list[Part], key: str) -> No
         f'The parts add up to the loss. Wide columns are surer; pale ones hold less than {SURE}.'
     )
     axes.figure.text(0.02, 0.935, subtitle, size=11, color=MUTED)
-    axes.barh(0, reached, color=REACHED, edgecolor='white')
+    label = f'reached  {reached:.1f}'
+    axes.barh(0, reached, color=REACHED, edgecolor='white', label=label)
     axes.text(reached / 2, 0, f'{reached:.1f}', ha='center', va='center', size=12, color=INK)
     left = reached
     for part in shown:
         points = 100 * loss.mean_parts[part]
-        axes.barh(0, points, left=left, color=COLOURS[part], edgecolor='white')
+        label = f'{part.label}  {points:.1f}'
+        axes.barh(0, points, left=left, color=COLOURS[part], edgecolor='white', label=label)
         if points >= 3:
             colour = _text_on(COLOURS[part])
             middle = left + points / 2
@@ -94,13 +95,8 @@ def _draw_total(axes: Axes, loss: SearchLoss, shown: list[Part], key: str) -> No
     axes.set_xlabel('mAP points', color=MUTED, size=10, labelpad=1)
     axes.set_yticks([])
     _strip(axes)
-    handles = [Patch(color=REACHED, label=f'reached  {reached:.1f}')]
-    handles += [
-        Patch(color=COLOURS[part], label=f'{part.label}  {100 * loss.mean_parts[part]:.1f}')
-        for part in shown
-    ]
     axes.legend(
-        handles=handles, loc='upper left', bbox_to_anchor=(-0.006, -0.78), ncols=3, frameon=False,
+        loc='upper left', bbox_to_anchor=(-0.006, -0.78), ncols=3, frameon=False,
         fontsize=10.5, handlelength=1.1, handleheight=1.1, columnspacing=2.2, borderpad=0,
     )  # fmt: skip
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
 from mmps.utils.errors import require_extra
@@ -91,24 +90,22 @@ def save_embedding_map(
     axes = figure.add_axes((0.02, 0.03, 0.8, 0.89))
     labels = np.array([label if label in named else None for label in labels], object)
     rest = np.array([label is None for label in labels], bool)
-    axes.scatter(*points[rest].T, s=14, color=OTHERS, linewidths=0)
     for number, name in enumerate(named):
-        chosen, (colour, marker) = labels == name, _look(number)
-        axes.scatter(
-            *points[chosen].T,
-            s=34,
-            color=colour,
-            marker=marker,
-            edgecolors='white',
-            linewidths=0.6,
-        )
+        look = dict(zip(('color', 'marker'), _look(number), strict=True))
+        short = name if len(name) <= 18 else f'{name[:17]}…'
+        chosen = points[labels == name].T
+        axes.scatter(*chosen, s=34, edgecolors='white', linewidths=0.6, label=short, **look)
+    if rest.any():
+        axes.scatter(*points[rest].T, s=14, color=OTHERS, linewidths=0, zorder=0.5, label='others')
     for number, picture in (pictures or {}).items():
         axes.add_artist(_picture(picture, points[number], points.mean(0), labels[number], named))
     axes.set(xticks=[], yticks=[])
     axes.margins(0.16)
     axes.spines[:].set_color('#e2e8f0')
     figure.text(0.02, 0.945, title, size=13, weight='bold', color=INK)
-    _legend(figure, named, bool(rest.any()))
+    figure.legend(
+        loc='upper left', bbox_to_anchor=(0.825, 0.93), frameon=False, fontsize=9, labelcolor=INK
+    )
     with whole_file(path) as temporary:
         figure.savefig(temporary, format='png', pil_kwargs=dict(optimize=True))
 
@@ -128,22 +125,6 @@ def _picture(
         bboxprops=dict(edgecolor=colour, linewidth=1.4),
         arrowprops=dict(arrowstyle='-', color=colour, linewidth=0.9),
     )
-
-
-def _legend(figure: Figure, named: list[str], others: bool) -> None:
-    marks = [_mark(*_look(number), 6) for number in range(len(named))]
-    names = [name if len(name) <= 18 else f'{name[:17]}…' for name in named]
-    if others:
-        marks.append(_mark(OTHERS, 'o', 5))
-        names.append('others')
-    figure.legend(
-        marks, names, loc='upper left', bbox_to_anchor=(0.825, 0.93), frameon=False, fontsize=9,
-        labelcolor=INK,
-    )  # fmt: skip
-
-
-def _mark(colour: str, marker: str, size: int) -> Line2D:
-    return Line2D([], [], linestyle='', marker=marker, color=colour, markersize=size)
 
 
 def _look(number: int) -> tuple[str, str]:

@@ -2,7 +2,6 @@
 
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import gradio as gr
 
@@ -81,7 +80,7 @@ def build_page(handlers: Handlers) -> gr.Blocks:
         address = _html('', 'address.js', elem_id='address')
         changed = [session, picker, exemplars, jump, period, timeline, results, files, address]
         listen = partial(_listen, inputs=[session, *controls], outputs=changed)
-        page.load(handlers.arrive, None, [headline, *controls, *changed, *case.parts], **_SILENT)
+        page.load(handlers.arrive, None, [headline, *controls, *changed, *case[:3]], **_SILENT)
         listen(picker.picture, handlers.picture, concurrency_id='model', concurrency_limit=1)
         listen(picker.refused, handlers.refused)
         listen(picker.person, handlers.person)
@@ -168,23 +167,8 @@ def _often(handlers: Handlers) -> gr.HTML:
     return people
 
 
-class _Case(NamedTuple):
-    """Parts of the page that are about the case."""
-
-    holding: gr.HTML
-    title: gr.Textbox
-    notes: gr.Textbox
-    add: gr.Button
-    save: gr.Button
-    files: gr.HTML
-
-    @property
-    def parts(self) -> tuple[gr.components.Component, ...]:
-        """Those that a case fills."""
-        return self[:3]
-
-
-def _case() -> _Case:
+def _case() -> list[gr.components.Component]:
+    """What the case holds, title and notes, buttons that add to it and save it, and files of it."""
     with gr.Accordion('Case', open=False, elem_id='case'):
         holding = _html(markup.case(Case()), 'case.js', elem_id='holding')
         title = gr.Textbox(label='Title', max_lines=1, elem_id='title')
@@ -192,22 +176,21 @@ def _case() -> _Case:
         with gr.Row():
             add = gr.Button('Add this search', size='md')
             save = gr.Button('Save the case', variant='primary', size='md')
-        return _Case(holding, title, notes, add, save, _html('', elem_id='report'))
+        return [holding, title, notes, add, save, _html('', elem_id='report')]
 
 
-def _listen_to_case(
-    handlers: Handlers, case: _Case, added, form: list[gr.components.Component], changed: list
-) -> None:
+def _listen_to_case(handlers: Handlers, case: list, added, form: list, changed: list) -> None:
     """Connect the case; ``added`` is the event by which hits are added to it."""
+    holding, title, notes, add, save, files = case
     session, *controls = form
-    texts, filled = [case.title, case.notes], [*case.parts, case.files]
-    opened = dict(inputs=form, outputs=[*changed, *case.parts])
-    _listen(case.holding.opened, handlers.open_case, **opened)
-    _listen(case.holding.act, handlers.change_case, inputs=[session], outputs=[session, *filled])
-    saved = dict(inputs=[session, *texts], outputs=[session, case.files])
-    _listen(case.save.click, handlers.save_case, **saved)
-    kept = dict(inputs=[session, *texts, *controls], outputs=[*changed, case.holding])
-    for event in (case.add.click, added):
+    filled = [holding, title, notes]
+    _listen(holding.opened, handlers.open_case, inputs=form, outputs=[*changed, *filled])
+    outputs = [session, *filled, files]
+    _listen(holding.act, handlers.change_case, inputs=[session], outputs=outputs)
+    texts = [session, title, notes]
+    _listen(save.click, handlers.save_case, inputs=texts, outputs=[session, files])
+    kept = dict(inputs=[*texts, *controls], outputs=[*changed, holding])
+    for event in (add.click, added):
         _listen(event, handlers.add_to_case, **kept)
 
 
