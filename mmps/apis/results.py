@@ -99,7 +99,7 @@ class SearchResult:
         query = Cell(image, self.query.bbox, 'query')
         hits = [
             Cell(
-                self._scene(hit, blur_others),
+                scene_of(hit, self.gallery, blur_others),
                 np.array(hit.bbox),
                 f'{hit.similarity:.2f}',
                 f'cam {hit.camera}' if hit.camera is not None else '',
@@ -122,7 +122,7 @@ class SearchResult:
         None if the file is not there any more, or another one is.
         """
         hit = self.hits[rank]
-        scene = self._scene(hit, blur_others)
+        scene = scene_of(hit, self.gallery, blur_others)
         if scene is None:
             return None
         return draw_match(scene, np.array(hit.bbox), f'{rank + 1}: {hit.similarity:.2f}')
@@ -222,18 +222,22 @@ class SearchResult:
         with whole_file(path) as temporary:
             self.to_pandas().to_csv(temporary, index=False)
 
-    def _scene(self, hit: Hit, blur_others: bool) -> np.ndarray | None:
-        try:
-            scene = read_frame(hit.source, hit.frame, hit.offset)
-        except (OSError, ValueError):
-            return None
-        if scene.shape[1::-1] != tuple(hit.size):
-            return None
-        if blur_others:
-            everybody = self.gallery.people_in(hit.source, hit.frame)
-            others = [person.bbox for person in everybody if person.id != hit.id]
-            scene = visualization.blur_others(scene, np.array(hit.bbox), others)
-        return scene
+
+def scene_of(hit: Hit, gallery: Gallery, blur_others: bool = False) -> np.ndarray | None:
+    """The scene (h, w, 3) uint8 BGR of a hit, in which others may be unrecognisable; None if it is
+    not there any more.
+    """
+    try:
+        scene = read_frame(hit.source, hit.frame, hit.offset)
+    except (OSError, ValueError):
+        return None
+    if scene.shape[1::-1] != tuple(hit.size):
+        return None
+    if blur_others:
+        everybody = gallery.people_in(hit.source, hit.frame)
+        others = [person.bbox for person in everybody if person.id != hit.id]
+        scene = visualization.blur_others(scene, np.array(hit.bbox), others)
+    return scene
 
 
 def _place(hit: Hit) -> list[str]:

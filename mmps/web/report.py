@@ -50,7 +50,7 @@ def write_report(
     facts.append(f'written {format_time(time.time())}')
     notes = f'<section><h2>Notes</h2><p class="notes">{escape(case.notes)}</p></section>'
     items = ''.join(
-        _item(number, one, chance, gallery, scenes)
+        _item(number, one, chance, scenes)
         for number, (one, chance) in enumerate(zip(right, chances, strict=True), start=1)
     )
     drawn = timeline(right, {one.id for one in right}, still=True) if right else ''
@@ -90,16 +90,12 @@ def _queries(case: Case) -> str:
     return ''.join(items)
 
 
-def _item(number: int, one: Appearance, chance: str, gallery: Gallery, scenes: Scenes) -> str:
+def _item(number: int, one: Appearance, chance: str, scenes: Scenes) -> str:
     hit = one.best
-    scene = scenes.pixels(hit)
+    scene = scenes.pixels(hit, blur_others=True)
     pictures = '<p class="gone">The picture is not there any more.</p>'
     if scene is not None:
         bbox = np.array(hit.bbox)
-        others = [
-            each.bbox for each in gallery.people_in(hit.source, hit.frame) if each.id != hit.id
-        ]
-        scene = blur_others(scene, bbox, others)
         crop, _ = crop_in_context(scene, bbox, 2 * CELL_WIDTH, 2 * CELL_HEIGHT)
         small = fitting(scene, _SCENE).copy()
         outline(small, bbox * small.shape[1] / scene.shape[1], ACCENT, 2)

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from mmps.apis.results import scene_of
 from mmps.retrieval import FramePlace, Gallery, Hit
 from mmps.retrieval.rows import frame_id
 from mmps.sources import (
@@ -144,14 +145,10 @@ class Scenes:
             raise GoneError(f'{hit_name(hit)} is not there any more')
         return path
 
-    def pixels(self, hit: Hit) -> np.ndarray | None:
-        """The scene (h, w, 3) uint8 BGR of a hit; None if it is not there any more."""
+    def pixels(self, hit: Hit, blur_others: bool = False) -> np.ndarray | None:
+        """See :func:`scene_of`."""
         with self._decoders:
-            try:
-                scene = read_frame(hit.source, hit.frame, hit.offset)
-            except (OSError, ValueError):
-                return None
-        return scene if scene.shape[1::-1] == tuple(hit.size) else None
+            return scene_of(hit, self._gallery, blur_others)
 
     def frames(self, name: str, start: int, count: int) -> tuple[list[tuple[int, str, str]], int]:
         """Some of the gallery's images and frames of videos, in the order of their names.
