@@ -15,3 +15,20 @@ from .resuming import (
     ResumedValidationHook,
     SeedIterationHook,
 )
+
+__all__ = [
+    'AtomicLocalBackend',
+    'BFloat16OptimWrapper',
+    'DataTimeHook',
+    'DivergenceHook',
+    'MeanStatisticsHook',
+    'MissingMetricHook',
+    'NumIdentitiesCheckHook',
+    'OIMStatisticsHook',
+    'ProgressHook',
+    'ResumeCheckHook',
+    'ResumedValidationHook',
+    'RunRecordHook',
+    'SeedIterationHook',
+    'TrainingDivergedError',
+]

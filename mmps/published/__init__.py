@@ -9,3 +9,14 @@ from .models import (
     model_names,
     models_of_methods,
 )
+
+__all__ = [
+    'MODELS_VARIABLE',
+    'PublishedModel',
+    'find_model',
+    'is_model_name',
+    'list_models',
+    'model_folder',
+    'model_names',
+    'models_of_methods',
+]

@@ -11,3 +11,20 @@ from .sheets import (
     save_ranking_sheets,
 )
 from .video import write_video
+
+__all__ = [
+    'Cell',
+    'blur_others',
+    'draw_attention',
+    'draw_hits',
+    'draw_match',
+    'draw_packed',
+    'draw_people',
+    'draw_ranking_sheet',
+    'draw_similarity_matrix',
+    'finish_picture',
+    'read_image',
+    'save_ranking_sheets',
+    'write_image',
+    'write_video',
+]

@@ -1,3 +1,5 @@
 """What several networks are built with."""
 
 from .prototype_norm import PrototypeNorm
+
+__all__ = ['PrototypeNorm']

@@ -6,3 +6,18 @@ from .reid_head import ReIDHead
 from .relation_mixer import RelationMixer
 from .scene_head import SceneHead
 from .sequential_roi_head import PooledRegion, SequentialRoIHead
+
+__all__ = [
+    'FineRoIExtractor',
+    'LinearNorm',
+    'NormAwareHead',
+    'OccludedAttention',
+    'OneLogit',
+    'PersonSearchRoIHead',
+    'PooledRegion',
+    'ReIDHead',
+    'RegionNetwork',
+    'RelationMixer',
+    'SceneHead',
+    'SequentialRoIHead',
+]
