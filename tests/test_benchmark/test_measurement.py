@@ -4,9 +4,16 @@ from mmps.benchmark import measurement
 from mmps.benchmark.measurement import Measurement
 
 
+def test_seconds_of_a_call():
+    clock = iter([1.0, 3.5])
+    calls = []
+    assert measurement.seconds_of(lambda: calls.append(1), lambda: next(clock)) == 2.5
+    assert len(calls) == 1
+
+
 def test_best_time_is_the_least(monkeypatch):
-    clock = iter([0.0, 3.0, 10.0, 12.0, 20.0, 24.0])
-    monkeypatch.setattr(measurement.time, 'perf_counter', lambda: next(clock))
+    seconds = iter([3.0, 2.0, 4.0])
+    monkeypatch.setattr(measurement, 'seconds_of', lambda function: function() or next(seconds))
     calls = []
     assert measurement.best_time(lambda: calls.append(1), 3) == 2.0
     assert len(calls) == 3
