@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from mmps.cli.common import add_config_options
-from mmps.utils.collect_env import cpu_name, usable_cores
+from mmps.utils.collect_env import cpu_name
 from mmps.utils.files import write_json
+from mmps.utils.threads import usable_cores
 
 _OPTIONS: dict[str, dict[str, Any]] = {
     'config': {},

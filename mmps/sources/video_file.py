@@ -18,7 +18,7 @@ from av.stream import Discard, Disposition
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from mmps.sources.images import MAX_PIXELS, check_size
-from mmps.utils.collect_env import usable_cores
+from mmps.utils.threads import usable_cores
 
 _DECLARES_LENGTH = ('avi', 'matroska', 'flv', 'asf')
 """Containers whose length is stated at their beginning; others' are estimates of FFmpeg's."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mmps.utils.environment import MM_REQUIREMENTS, REQUIREMENTS, diagnose
+from mmps.utils.threads import usable_cores
 from mmps.version import __version__
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -48,11 +49,6 @@ def cpu_name() -> str:
             if line.startswith('model name'):
                 return line.partition(':')[2].strip()
     return platform.processor() or platform.machine()
-
-
-def usable_cores() -> int | None:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
 
 
 def checkout(folder: Path) -> dict[str, Any] | None:

@@ -42,6 +42,7 @@ def machine(monkeypatch, tmp_path):
         ((3,), '2', False),
         ((4,), '2', True),
         ((2,), 'all', True),
+        ((9,), '1', False),  # one thread waits for nobody
     ],
 )
 def test_threads_sleep_where_there_are_more_than_cores(running, wanted, sleeps, machine):

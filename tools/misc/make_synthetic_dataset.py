@@ -8,7 +8,7 @@ import cv2
 from mmps.cli.common import run_tool
 from mmps.synthetic import SyntheticConfig, make_synthetic_dataset
 from mmps.synthetic.writers import LAYOUTS
-from mmps.utils.collect_env import usable_cores
+from mmps.utils.threads import usable_cores
 
 
 def _size(text: str) -> tuple[int, int]:
