@@ -323,15 +323,21 @@ class CocoPersonSearchFiles(SceneFiles):
         galleries = document.galleries or []
         self._refuse_repeats('galleries', 'name', (gallery.name for gallery in galleries))
         ids = np.array([scene.image.id for scene in scenes], np.int64)
+        order = np.argsort(ids)
+        options = dict(ids=ids[order], places=order, num_queries=num_queries)
         return {
-            gallery.name: self._read_gallery(f'galleries[{n}]', gallery.searches, ids, num_queries)
+            gallery.name: self._read_gallery(f'galleries[{n}]', gallery.searches, **options)
             for n, gallery in enumerate(galleries)
         }
 
     def _read_gallery(
-        self, where: str, searches: Sequence[_Search], ids: np.ndarray, num_queries: int
+        self,
+        where: str,
+        searches: Sequence[_Search],
+        ids: np.ndarray,
+        places: np.ndarray,
+        num_queries: int,
     ) -> SearchGalleries:
-        order = np.argsort(ids)
         images, positives, bboxes, splits = [np.empty(0, np.int64)], [], [], [0]
         for number, search in enumerate(searches):
             place = f'{where}.searches[{number}]'
@@ -350,7 +356,7 @@ class CocoPersonSearchFiles(SceneFiles):
                     raise self._error(f'{place}.positives[{shown}].entry', text)
                 positives.append(splits[-1] + positive.entry)
                 bboxes.append(_corners(positive.bbox))
-            images.append(order[np.searchsorted(ids, listed, sorter=order)])
+            images.append(places[np.searchsorted(ids, listed)])
             splits.append(splits[-1] + len(listed))
         try:
             return SearchGalleries(
