@@ -17,11 +17,16 @@ _seeds = [0, 1, 2]
 
 experiments = [
     dict(name='rendered', config='../quick_start/ps_densenet_slim_att_plus_synthetic.py'),
-    dict(config='../real_people/collage.py'),
-    dict(config='../real_people/collage_from_rendered.py', options=dict(load_from=_rendered)),
+    dict(config='../real_people/collage.py', seeds=_seeds),
+    dict(
+        config='../real_people/collage_from_rendered.py',
+        options=dict(load_from=_rendered),
+        seeds=_seeds,
+    ),
     dict(
         config='../real_people/collage_larger.py',
-        options=dict(load_from=f'{_folder}/collage_from_rendered_seed0/train/epoch_5.pth'),
+        options=dict(load_from=f'{_folder}/collage_from_rendered_seed{{seed}}/train/epoch_5.pth'),
+        seeds=_seeds,
     ),
     # The same detections for all: what differs is re-ID.
     *[

@@ -55,6 +55,7 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         config: The config file, relative to the grid file.
         name: Unique in the grid; folders are named after it. By default the config's.
         options: Settings of the config to change, as for ``--cfg-options`` but nested if need be.
+            The seed stands where a text has ``{seed}``.
         seeds: One run each; by default the grid's.
         row: The row of the published tables that its numbers belong to, or None.
         column: The column; one that the tables do not have is added to them.
@@ -262,6 +263,15 @@ def flattened(value: Any, key: str = '') -> dict[str, Any]:
     return flat
 
 
+def _with_seed(value: Any, seed: int) -> Any:
+    """A copy (mmengine takes ``_delete_`` out of what it merges) with the seed in its texts."""
+    if isinstance(value, dict):
+        return {key: _with_seed(inner, seed) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_with_seed(inner, seed) for inner in value)
+    return value.replace('{seed}', str(seed)) if isinstance(value, str) else deepcopy(value)
+
+
 def make_runs(grid: Grid, folder: Path, options: Mapping[str, Any]) -> list[Run]:
     """The runs of a grid, in order, one folder below ``folder`` each.
 
@@ -277,8 +287,8 @@ def make_runs(grid: Grid, folder: Path, options: Mapping[str, Any]) -> list[Run]
         for place, seed in enumerate(row.seeds):
             config = deepcopy(files[row.config])
             for some in (grid.options, row.options, options, {'randomness.seed': seed}):
-                # A copy, for mmengine takes `_delete_` out of what it merges.
-                set_options(config, f'{row.config} (experiment {row.name})', deepcopy(dict(some)))
+                label = f'{row.config} (experiment {row.name})'
+                set_options(config, label, _with_seed(dict(some), seed))
             require_entries(config, row.config, ('train_cfg', 'test_dataloader'))
             predictions = Path(row.predictions[place]) if row.predictions else None
             if predictions is not None and not predictions.is_file():

@@ -23,28 +23,34 @@ class GoogLeNet(StagedModule):
         torch.Size([1, 832, 4, 2])
 
     Args:
+        width: Share of the published channels; at 0.25 the map has 208.
         kwargs: Of :class:`StagedModule`; stages: the
             convolutions before inception 3a, inception 3, inception 4.
     """
 
-    out_channels = 832
-
-    def __init__(self, **kwargs: Any):
+    def __init__(self, width: float = 1.0, **kwargs: Any):
         super().__init__(**kwargs)
-        self.conv1 = ConvNormReLU(3, 64, 7, stride=2, padding=3)
+        first, third = _narrowed(width, 64, 192)
+        self.conv1 = ConvNormReLU(3, first, 7, stride=2, padding=3)
         self.maxpool1 = _halve()
-        self.conv2 = ConvNormReLU(64, 64, 1)
-        self.conv3 = ConvNormReLU(64, 192, 3, padding=1)
+        self.conv2 = ConvNormReLU(first, first, 1)
+        self.conv3 = ConvNormReLU(first, third, 3, padding=1)
         self.maxpool2 = _halve()
-        self.inception3a = Inception(192, (64, 96, 128, 16, 32, 32))
-        self.inception3b = Inception(256, (128, 128, 192, 32, 96, 64))
+        self.out_channels = third
+        self._add('3a', _narrowed(width, 64, 96, 128, 16, 32, 32))
+        self._add('3b', _narrowed(width, 128, 128, 192, 32, 96, 64))
         self.maxpool3 = _halve()
-        self.inception4a = Inception(480, (192, 96, 208, 16, 48, 64))
-        self.inception4b = Inception(512, (160, 112, 224, 24, 64, 64))
-        self.inception4c = Inception(512, (128, 128, 256, 24, 64, 64))
-        self.inception4d = Inception(512, (112, 144, 288, 32, 64, 64))
-        self.inception4e = Inception(528, (256, 160, 320, 32, 128, 128))
+        self._add('4a', _narrowed(width, 192, 96, 208, 16, 48, 64))
+        self._add('4b', _narrowed(width, 160, 112, 224, 24, 64, 64))
+        self._add('4c', _narrowed(width, 128, 128, 256, 24, 64, 64))
+        self._add('4d', _narrowed(width, 112, 144, 288, 32, 64, 64))
+        self._add('4e', _narrowed(width, 256, 160, 320, 32, 128, 128))
         self.freeze_stages()
+
+    def _add(self, name: str, widths: Sequence[int]) -> None:
+        inception = Inception(self.out_channels, widths)
+        self.add_module(f'inception{name}', inception)
+        self.out_channels = inception.out_channels
 
     def stages(self) -> Sequence[Sequence[nn.Module]]:
         modules = list(self.children())
@@ -56,7 +62,7 @@ class GoogLeNet(StagedModule):
 
 @MODELS.register_module()
 class GoogLeNetIdentification(StagedModule):
-    """Inception 5a and 5b on region features: ``(n, 832, h, w)`` -> ``(n, 1024, h, w)``.
+    """Inception 5a and 5b on region features: ``(n, in_channels, h, w)`` -> ``(n, 1024, h, w)``.
 
     Parameter names are torchvision's.
 
@@ -65,15 +71,18 @@ class GoogLeNetIdentification(StagedModule):
         torch.Size([2, 1024, 7, 7])
 
     Args:
+        in_channels: Channels of the input.
+        width: Share of the published channels; at 0.25 there are 256 in the end.
         kwargs: Of :class:`StagedModule`; one stage.
     """
 
-    out_channels = 1024
-
-    def __init__(self, **kwargs: Any):
+    def __init__(self, in_channels: int = 832, width: float = 1.0, **kwargs: Any):
         super().__init__(**kwargs)
-        self.inception5a = Inception(832, (256, 160, 320, 32, 128, 128))
-        self.inception5b = Inception(832, (384, 192, 384, 48, 128, 128))
+        self.inception5a = Inception(in_channels, _narrowed(width, 256, 160, 320, 32, 128, 128))
+        self.inception5b = Inception(
+            self.inception5a.out_channels, _narrowed(width, 384, 192, 384, 48, 128, 128)
+        )
+        self.out_channels = self.inception5b.out_channels
         self.freeze_stages()
 
     def stages(self) -> Sequence[Sequence[nn.Module]]:
@@ -96,9 +105,10 @@ class Inception(nn.Module):
             1 x 1.
     """
 
-    def __init__(self, in_channels: int, widths: tuple[int, int, int, int, int, int]):
+    def __init__(self, in_channels: int, widths: Sequence[int]):
         super().__init__()
         one, reduce_three, three, reduce_five, five, pooled = widths
+        self.out_channels = one + three + five + pooled
         self.branch1 = ConvNormReLU(in_channels, one, 1)
         self.branch2 = nn.Sequential(
             ConvNormReLU(in_channels, reduce_three, 1),
@@ -141,3 +151,7 @@ class ConvNormReLU(nn.Module):
 
 def _halve() -> nn.MaxPool2d:
     return nn.MaxPool2d(3, stride=2, ceil_mode=True)
+
+
+def _narrowed(width: float, *channels: int) -> list[int]:
+    return [max(1, round(width * count)) for count in channels]
