@@ -165,6 +165,17 @@ def test_one_run_per_seed_with_all_options(runs, tmp_path):
     assert runs[1].config.stub == dict(score=0.3, fails='test')
 
 
+def test_the_seed_stands_in_the_options(grid_file, tmp_path):
+    """A run may start from what the run before it with the same seed ended with."""
+    path = grid_file("""
+        options = {'stub.files': ['{seed}.npz']}
+        experiments = [dict(config='a.py', seeds=[1, 2], options=dict(stub=dict(w='b_seed{seed}')))]
+        """)
+    runs = make_runs(load_grid(path), tmp_path / 'out', {})
+    assert [run.config.stub.w for run in runs] == ['b_seed1', 'b_seed2']
+    assert [run.config.stub.files for run in runs] == [['1.npz'], ['2.npz']]
+
+
 def test_next_step_follows_from_the_files(runs):
     run = runs[0]
     assert run.next_step() == 'train'

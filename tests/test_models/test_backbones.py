@@ -21,6 +21,17 @@ def test_map_at_a_sixteenth(stem, channels, stages):
     assert model.out_channels == channels
 
 
+@pytest.mark.parametrize(('width', 'channels'), [(0.25, (208, 256)), (0.1, (84, 102))])
+def test_narrow_googlenet(width, channels):
+    """A quarter has a quarter of each map's channels; counts that do not divide are rounded."""
+    stem = GoogLeNet(width).eval()
+    head = GoogLeNetIdentification(stem.out_channels, width).eval()
+    (out,) = stem(torch.randn(1, 3, 96, 64))
+    assert (out.shape[1], head(out).shape[1]) == channels
+    assert (stem.out_channels, head.out_channels) == channels
+    assert list(stem.state_dict()) == list(GoogLeNet().state_dict())
+
+
 @pytest.mark.parametrize(('block', 'channels', 'stride'), [(1, 12, 4), (2, 10, 8), (3, 9, 16)])
 def test_finer_map_of_a_block(block, channels, stride):
     options = dict(growth_rate=4, block_layers=(1, 1, 1), init_channels=8)
