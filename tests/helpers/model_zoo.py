@@ -20,11 +20,11 @@ HEAD = """# Model zoo
 <!-- written by tests/helpers/model_zoo.py from configs/*/metafile.yml -->
 
 Methods of other authors, as configs over shared parts. Their files
-[are read as checkpoints](published_models.md#files-of-other-authors). Numbers are search mAP and
-top-1 as the authors state them, under the protocol of the config's `test_evaluator`; not measured
-here without the files. Unless said otherwise, each embeds given boxes, runs on a CPU, takes several
-images at a time and context matching, and has the results of its authors' program under generated
-weights.
+[are read as checkpoints](published_models.md#files-of-other-authors). Search mAP and top-1 are
+stated by the authors, under the protocol of the config's `test_evaluator`, and were not measured
+here. Names lead to methods, numbers to configs. Unless said otherwise, a network embeds given
+boxes, runs on a CPU, takes several images at a time and context matching, and answers as its
+authors' program under generated weights.
 
 """
 COLUMNS = ('model', 'PRW', 'CUHK-SYSU', 'but')
@@ -54,19 +54,15 @@ def cells(name: str, models: list[dict], method: dict) -> list[str]:
     by_data = {model['Name'].removeprefix(f'{name}_'): model for model in models}
     stated = [_numbers(by_data.get(data)) for data in DATA_SETS]
     parity = sorted({model['Parity'] for model in models} - {PARITY})
-    links = ', '.join(f'[{data}](../{model["Config"]})' for data, model in by_data.items())
     lacks = [lack for key, lack in LACKS.items() if not method['Metadata'][key]]
-    model = f'`{name}` ({links}); [{method["Name"]}](../{method["README"]})'
-    return [model, *stated, '; '.join([*lacks, *parity])]
+    return [f'[`{name}`](../{method["README"]})', *stated, '; '.join([*lacks, *parity])]
 
 
 def _numbers(model: dict | None) -> str:
     if model is None:
         return 'no config'
-    results = model.get('Results', ())
-    return (
-        '; '.join(' / '.join(map(str, one['Metrics'].values())) for one in results) or 'not stated'
-    )
+    results = [' / '.join(map(str, one['Metrics'].values())) for one in model.get('Results', ())]
+    return f'[{"; ".join(results) or "not stated"}](../{model["Config"]})'
 
 
 def page() -> str:
