@@ -20,7 +20,7 @@ from mmps.evaluation.functional.annotations import UNLABELLED, SearchAnnotations
 from mmps.formats.loading import drop_boxes_outside, load_scenes
 from mmps.formats.scene_index import Frame, SceneFiles, SceneIndex, to_search_annotations
 from mmps.utils.errors import data_errors
-from mmps.utils.image_decoding import open_image
+from mmps.utils.image_files import open_image
 from mmps.utils.image_folder import ImageFolder
 
 _BOXES_NAMED = 5

@@ -23,7 +23,7 @@ from mmengine.logging import print_log
 from mmengine.structures import InstanceData
 
 from mmps.registry import TRANSFORMS
-from mmps.utils.image_decoding import decode_upright
+from mmps.utils.image_files import decode_upright
 
 
 class BrokenImageError(OSError):
@@ -45,7 +45,7 @@ class LoadSceneImage(LoadImageFromFile):
     """mmcv's ``LoadImageFromFile``, but with pictures read as searching reads them.
 
     Takes the same arguments. Images in colour come upright, whatever container says how they are
-    turned, and damage is noticed; see :func:`~mmps.utils.image_decoding.decode_upright`. Another
+    turned, and damage is noticed; see :func:`~mmps.utils.image_files.decode_upright`. Another
     ``color_type`` or ``imdecode_backend`` goes the way of mmcv's. Adds ``img`` (H, W, 3) BGR uint8,
     ``img_shape`` and ``ori_shape``.
 

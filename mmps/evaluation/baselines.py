@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from mmps.evaluation.functional.annotations import SearchAnnotations
 from mmps.evaluation.functional.predictions import SearchPredictions
-from mmps.utils.image_decoding import decode_upright
+from mmps.utils.image_files import decode_upright
 from mmps.utils.image_folder import ImageFolder
 
 RANDOM_DIM = 128

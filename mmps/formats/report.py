@@ -16,8 +16,7 @@ from tqdm import tqdm
 
 from mmps.evaluation.functional.annotations import UNLABELLED, SearchGalleries
 from mmps.evaluation.functional.matching import box_iou
-from mmps.utils.image_decoding import open_image
-from mmps.utils.image_files import ImageHeader
+from mmps.utils.image_files import ImageHeader, open_image
 from mmps.utils.image_folder import ImageFolder
 
 from .loading import load_scenes

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmps.utils.image_decoding import decode_upright
-from mmps.utils.image_files import header_of, is_truncated
+from mmps.utils.image_files import decode_upright, header_of, is_truncated
 
 MAX_PIXELS = 89_478_485
 """Default limit of the size of an image: a quarter of a GiB, from where on Pillow, too, suspects a
@@ -129,7 +128,7 @@ _LARGEST_PIXEL, _LARGEST_HEADER = 8, 2**24
 
 def read_image(path: str | os.PathLike, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Read an image as training and testing do: upright, see
-    :func:`~mmps.utils.image_decoding.decode_upright`.
+    :func:`~mmps.utils.image_files.decode_upright`.
 
     Its size is known, and that the file has an end, before anything is decoded; what is larger
     than ``max_pixels`` is refused.

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from mmps.utils.files import whole_file
-from mmps.utils.image_decoding import decode_upright
+from mmps.utils.image_files import decode_upright
 
 Colour = tuple[int, int, int]
 

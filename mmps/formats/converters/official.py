@@ -17,7 +17,7 @@ from mmps.formats.coco import UNKNOWN_CAMERA, write_coco
 from mmps.formats.loading import load_scenes
 from mmps.formats.prw import to_rows, write_prw
 from mmps.formats.scene_index import Frame, SceneFiles, SceneIndex
-from mmps.utils.image_decoding import decode_upright
+from mmps.utils.image_files import decode_upright
 from mmps.utils.image_folder import ImageFolder
 
 from .annotated_images import NO_AREA, Tally, measure_images
