@@ -27,7 +27,7 @@ from mmps.models.layers.fast import (
     extract,
     plain_layers,
 )
-from mmps.models.roi_heads.region_network import FineRoIExtractor
+from mmps.models.roi_heads import FineRoIExtractor
 from mmps.registry import MODELS
 from mmps.testing.scenes import random_scenes
 from mmps.testing.tiny_models import PLUS, slim_sequential

@@ -3,7 +3,11 @@ import torch
 from mmdet.models.roi_heads.bbox_heads import BBoxHead
 from mmdet.structures.bbox import bbox_overlaps
 
-from mmps.models.roi_heads.person_search_roi_head import BoxJitter, scores_and_boxes
+from mmps.models.roi_heads.person_search_roi_head import (
+    BoxJitter,
+    SoftAttention,
+    scores_and_boxes,
+)
 
 BOXES = torch.tensor([[10.0, 20.0, 30.0, 80.0], [0.0, 0.0, 8.0, 4.0]])
 
@@ -57,3 +61,34 @@ def test_scores_and_boxes_are_not_rounded_to_bfloat16():
         assert torch.equal(one, other)
         assert coarse.dtype == torch.bfloat16 and not torch.equal(coarse.float(), other)
         assert torch.equal(same, coarse)
+
+
+@pytest.mark.parametrize(
+    ('mode', 'shape'),
+    [('spatial', (3, 1, 5, 7)), ('channel', (3, 32, 1, 1)), ('both', (3, 32, 5, 7))],
+)
+def test_mask_of_attention_is_between_0_and_1_and_multiplies(mode, shape):
+    attention = SoftAttention(32, mode=mode)
+    x = 50 * torch.randn(3, 32, 5, 7)
+    mask = attention.mask(x)
+    assert mask.shape == shape
+    assert mask.min() >= 0 and mask.max() <= 1
+    assert torch.equal(attention(x), x * mask)
+
+
+@pytest.mark.parametrize('mode', ['spatial', 'channel', 'both'])
+def test_mask_of_attention_depends_on_the_region_and_learns(mode):
+    attention = SoftAttention(16, mode=mode)
+    mask = attention.mask(torch.randn(2, 16, 4, 4))
+    assert not torch.allclose(mask[0], mask[1])
+    mask.sum().backward()
+    assert all(p.grad.abs().sum() > 0 for p in attention.parameters())
+
+
+def test_attention_to_no_region():
+    assert SoftAttention(16, mode='both')(torch.zeros(0, 16, 4, 4)).shape == (0, 16, 4, 4)
+
+
+def test_unknown_mode_of_attention():
+    with pytest.raises(ValueError, match="mode='hard'"):
+        SoftAttention(16, mode='hard')

@@ -1,7 +1,11 @@
 from .norm_aware_head import LinearNorm, NormAwareHead, OneLogit
 from .occluded_attention import OccludedAttention
-from .person_search_roi_head import PersonSearchRoIHead
-from .region_network import FineRoIExtractor, RegionNetwork
+from .person_search_roi_head import (
+    FineRoIExtractor,
+    PersonSearchRoIHead,
+    RegionNetwork,
+    SoftAttention,
+)
 from .reid_head import ReIDHead
 from .relation_mixer import RelationMixer
 from .scene_head import SceneHead
@@ -20,4 +24,5 @@ __all__ = [
     'RelationMixer',
     'SceneHead',
     'SequentialRoIHead',
+    'SoftAttention',
 ]
