@@ -27,6 +27,9 @@ class OIMLoss(nn.Module):
     people of all ranks, in rank order, and the loss is normalised by their number: gradients and
     tables are those of one process on the concatenated batch.
 
+    No shape depends on who is labelled, so one process waits for a GPU once in a step: for how
+    often the commonest person occurs.
+
     Example:
         >>> oim = OIMLoss(num_ids=2, embed_dim=2, queue_size=4)
         >>> people = torch.eye(2)
@@ -102,33 +105,34 @@ class OIMLoss(nn.Module):
         with torch.autocast(embeddings.device.type, enabled=False):
             embeddings = embeddings.float()
             labelled = person_ids >= 0
+            own = person_ids.clamp(min=0)
             # cat copies the tables: what backward needs survives the update below.
             table = torch.cat([self.lut, self.queue])
-            logits = self.scalar * embeddings[labelled] @ table.T
+            logits = self.scalar * embeddings @ table.T
             if self.mask_unfilled:
-                logits = self._masked(logits, table, person_ids[labelled])
+                logits = self._masked(logits, table, own)
             similar = logits.detach() / self.scalar
             if self.unfilled_similarity is not None:
-                logits = self._assumed(logits, table, person_ids[labelled])
-            total = F.cross_entropy(logits, person_ids[labelled], reduction='sum')
+                logits = self._assumed(logits, table, own)
+            total = F.cross_entropy(logits, person_ids, ignore_index=-1, reduction='sum')
             counted = labelled if self.mean_over == 'labelled' else torch.ones_like(labelled)
             count = reduce_mean(counted.sum().float())
             loss = total / torch.where(count > 0, count, 1.0)
             if self.training:
-                self.statistics.update(similar[:, : len(self.lut)], person_ids[labelled])
+                self.statistics.update(similar[:, : len(self.lut)], person_ids)
                 shares = self._shares(person_ids, overlaps)
                 self._update(*map(_gather_rows, (embeddings, person_ids, shares)))
         return loss
 
     @staticmethod
     def _masked(logits: Tensor, table: Tensor, person_ids: Tensor) -> Tensor:
-        """Logits ``(m, rows)`` without unfilled rows, other than a person's own."""
+        """Logits ``(n, rows)`` without unfilled rows, other than a person's own."""
         hidden = (table == 0).all(1).expand_as(logits).clone()
         hidden.scatter_(1, person_ids[:, None], False)
         return logits.masked_fill(hidden, -torch.inf)
 
     def _assumed(self, logits: Tensor, table: Tensor, person_ids: Tensor) -> Tensor:
-        """Logits ``(m, rows)`` with an assumed similarity to unfilled rows."""
+        """Logits ``(n, rows)`` with an assumed similarity to unfilled rows."""
         unfilled = (table == 0).all(1)
         assumed = torch.full_like(logits, self.scalar * self.unfilled_similarity)
         assumed.scatter_(1, person_ids[:, None], self.scalar)
@@ -143,33 +147,44 @@ class OIMLoss(nn.Module):
 
     @torch.no_grad()
     def _update(self, embeddings: Tensor, person_ids: Tensor, momentum: Tensor) -> None:
-        labelled = person_ids >= 0
-        self._update_lut(embeddings[labelled], person_ids[labelled], momentum[labelled])
-        self._push(embeddings[~labelled])
+        if len(person_ids):
+            self._update_lut(embeddings, person_ids, momentum)
+            self._push(embeddings, person_ids < 0)
 
     def _update_lut(self, embeddings: Tensor, person_ids: Tensor, momentum: Tensor) -> None:
         """``lut[id] = normalise(momentum * lut[id] + (1 - momentum) * embedding)``, row after row.
 
         Rows of different people are independent: round r does the r-th row of every person at once.
         """
-        if len(person_ids) == 0:
+        if len(self.lut) == 0:
             return
         person_ids, order = person_ids.sort(stable=True)
-        first_of_id = torch.searchsorted(person_ids, person_ids)
-        rounds = torch.arange(len(order), device=order.device) - first_of_id
+        embeddings, momentum = embeddings[order], momentum[order, None]
+        places = torch.arange(len(order), device=order.device)
+        # Unlabelled people, who come first, write what the last person writes.
+        target = torch.where(person_ids < 0, person_ids[-1], person_ids)
+        first = torch.searchsorted(person_ids, target)
+        rounds = torch.where(person_ids < 0, -1, places - first)
+        mixed = self.lut[target]
         for r in range(int(rounds.max()) + 1):
-            ids = person_ids[rounds == r]
-            rows = embeddings[order[rounds == r]]
-            old = momentum[order[rounds == r], None]
-            mixed = old.to(rows) * self.lut[ids] + (1 - old).to(rows) * rows
-            self.lut[ids] = F.normalize(mixed)
+            row = (places + r).clamp(max=len(order) - 1)
+            old = momentum[row]
+            new = old.to(mixed) * mixed + (1 - old).to(mixed) * embeddings[row]
+            # The r-th row of a person is r places behind the first.
+            mixed = torch.where(rounds[row, None] == r, F.normalize(new), mixed)
+        self.lut[target] = mixed[first]
 
-    def _push(self, embeddings: Tensor) -> None:
-        size = len(self.queue)
-        slots = self.queue_pointer + torch.arange(len(embeddings), device=embeddings.device)
-        # Only the last rows would survive, and an index that occurs twice has no defined winner.
-        self.queue[slots[-size:] % size] = embeddings[-size:]
-        self.queue_pointer.add_(len(embeddings)).remainder_(size)
+    def _push(self, embeddings: Tensor, unlabelled: Tensor) -> None:
+        size, count = len(self.queue), len(embeddings)
+        places = self.queue_pointer + unlabelled.cumsum(0) - 1
+        slots = torch.where(unlabelled, places % size, size)
+        # Of several in one slot the last survives.
+        rows = torch.full((size + 1,), -1, device=slots.device).scatter_reduce(
+            0, slots, torch.arange(count, device=slots.device), 'amax'
+        )[:size, None]
+        pushed = embeddings[rows[:, 0].clamp(min=0)]
+        self.queue.copy_(torch.where(rows < 0, self.queue, pushed))
+        self.queue_pointer.add_(unlabelled.sum()).remainder_(size)
 
 
 class OIMStatistics:
@@ -191,23 +206,25 @@ class OIMStatistics:
 
     def _clear(self) -> None:
         self._sums: Tensor | None = None
-        self._people = self._steps = 0
+        self._steps = 0
 
     def update(self, similarities: Tensor, person_ids: Tensor) -> None:
         """Take in one step, before it changes the tables.
 
         Args:
-            similarities: ``(n, num_ids)``, cosines of labelled people to the rows of the look-up
+            similarities: ``(n, num_ids)``, cosines of people to the rows of the look-up
                 table. That to a row nobody has filled yet is exactly 0 (the row is all zeros) or,
                 where such rows are masked, -inf.
-            person_ids: ``(n,)`` int64, 0..num_ids-1.
+            person_ids: ``(n,)`` int64, 0..num_ids-1, or -1 for people who do not count.
         """
-        filled = similarities.detach().masked_fill(similarities == 0, -torch.inf)
-        own = filled.gather(1, person_ids[:, None])
-        other = filled.scatter(1, person_ids[:, None], -torch.inf).amax(1)
-        sums = torch.stack([*_sum_and_count(own), *_sum_and_count(other)])
+        labelled = person_ids[:, None] >= 0
+        ids = person_ids[:, None].clamp(min=0)
+        filled = similarities.detach().masked_fill((similarities == 0) | ~labelled, -torch.inf)
+        own = filled.gather(1, ids)
+        other = filled.scatter(1, ids, -torch.inf).amax(1)
+        people = labelled.sum().to(filled.dtype)
+        sums = torch.stack([*_sum_and_count(own), *_sum_and_count(other), people])
         self._sums = sums if self._sums is None else self._sums + sums
-        self._people += len(person_ids)
         self._steps += 1
 
     def summarise(self, lut: Tensor, queue: Tensor) -> dict[str, float]:
@@ -223,10 +240,9 @@ class OIMStatistics:
             ``other_similarity``: mean cosine of a labelled person to the own row and to the nearest
             other row of the look-up table; absent where no such row was filled.
         """
-        sums = lut.new_zeros(4) if self._sums is None else self._sums
+        sums = lut.new_zeros(5) if self._sums is None else self._sums
         # Every rank counts every step.
-        counts = lut.new_tensor([self._people, self._steps / get_world_size()])
-        totals = torch.cat([sums, counts])
+        totals = torch.cat([sums, lut.new_tensor([self._steps / get_world_size()])])
         all_reduce(totals)
         self._clear()
         own, owns, other, others, people, steps = totals.tolist()

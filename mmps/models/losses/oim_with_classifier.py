@@ -37,8 +37,7 @@ class OIMWithClassifier(OIMLoss):
     def forward(self, embeddings: Tensor, person_ids: Tensor) -> Tensor:
         """As of :class:`OIMLoss`; unlabelled people take part in the statistics alone."""
         scores = self.classifier(self.bottleneck(embeddings.float()))
-        labelled = person_ids >= 0
-        total = F.cross_entropy(scores[labelled], person_ids[labelled], reduction='sum')
-        count = reduce_mean(labelled.sum().float()).clamp(min=1e-6)
+        total = F.cross_entropy(scores, person_ids, ignore_index=-1, reduction='sum')
+        count = reduce_mean((person_ids >= 0).sum().float()).clamp(min=1e-6)
         classified = total / count
         return super().forward(embeddings, person_ids) + self.classifier_weight * classified
