@@ -45,22 +45,25 @@ class OnGPU(torch.nn.Module):
 
 
 @pytest.mark.parametrize(
-    ('overrides', 'compiled'),
+    ('overrides', 'how'),
     [
         ({}, False),
         ({}, True),
+        ({}, 'graphs'),
         (PLUS, False),
+        (PLUS, 'graphs'),
         (dict(model__roi_head__reid_head__norm_aware=True), False),
     ],
 )
-def test_finds_and_embeds_the_same_people(overrides, compiled):
+def test_finds_and_embeds_the_same_people(overrides, how):
     torch.manual_seed(0)
     config = exportable_config(**overrides)
     model = decided(MODELS.build(config.model))
     there = OnGPU(model)
-    if compiled:
-        there.model.backbone.compile()
-        there.model.roi_head.shared_head.compile()
+    if how:
+        compiled = MODELS.build({**config.model, 'compile_networks': how}).eval()
+        compiled.load_state_dict(model.state_dict())
+        there.model = compiled.to(GPU)
     images = pictures((160, 120), (200, 100), (120, 160), (160, 120), (320, 240))
     parity = compare(model, there, Preprocessing(config), images)
     parity.require(pixels=0.05, cosine=0.99999)

@@ -327,34 +327,42 @@ def test_regions_at_once(device, with_cp, grad, count):
 
 
 @pytest.fixture
-def compiled(monkeypatch):
-    """The slim network, compiled as far as Python goes: no kernels are made."""
-    graphs = []
+def sizes(monkeypatch):
+    """The first input of what is compiled, as far as Python goes: no kernels are made."""
+    found = []
 
-    def backend(graph, _):
-        graphs.append(graph)
+    def backend(graph, inputs, **_):
+        images = [x for x in inputs if isinstance(x, torch.Tensor) and x.dim() == 4]
+        found.append(len(next(x for x in images if not isinstance(x, torch.nn.Parameter))))
         return graph.forward
 
     monkeypatch.setattr(torch, 'compile', partial(torch.compile, backend=backend))
-    yield build(model__compile_networks=True)
-    assert graphs
+    yield found
     torch.compiler.reset()
 
 
-def test_compiled_networks_compute_the_same(compiled):
-    plain = build()
+@pytest.mark.parametrize('how', [True, 'graphs'])
+def test_compiled_networks_compute_the_same(sizes, how):
+    plain, compiled = build(), build(model__compile_networks=how)
     assert plain.state_dict().keys() == compiled.state_dict().keys()
     plain.load_state_dict(compiled.state_dict())
-    scenes = random_scenes([[0, 1, -1], [2]])
-    expected, found = (predict(model, scenes) for model in (plain, compiled))
-    for one, other in zip(expected, found, strict=True):
-        for key in ('bboxes', 'scores', 'embeddings'):
-            torch.testing.assert_close(one.pred_instances[key], other.pred_instances[key])
+    for people in ([[0, 1, -1], [2], []], [[1]]):
+        scenes = random_scenes(people)
+        expected, found = (predict(model, scenes) for model in (plain, compiled))
+        for one, other in zip(expected, found, strict=True):
+            for key in ('bboxes', 'scores', 'embeddings'):
+                torch.testing.assert_close(one.pred_instances[key], other.pred_instances[key])
+    assert sizes
+    if how == 'graphs':
+        assert {4, 1} <= set(sizes) <= {2**n for n in range(10)}
 
 
-def test_compiled_networks_train_and_are_copied(compiled):
+@pytest.mark.parametrize('how', [True, 'graphs'])
+def test_compiled_networks_train_and_are_copied(sizes, how):
+    compiled = build(model__compile_networks=how)
     total, _ = compiled.parse_losses(losses(compiled.train(), [[0, 1, -1], [2]]))
     total.backward()
+    assert sizes
     assert all(p.grad is not None for p in compiled.parameters())
     copied = copy.deepcopy(compiled).eval()
     compiled.backbone.register_forward_hook(lambda *_: pytest.fail('not a copy'))

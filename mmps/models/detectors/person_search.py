@@ -1,5 +1,6 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Literal
 
 import torch
 from mmdet.models.detectors import TwoStageDetector
@@ -38,7 +39,8 @@ class PersonSearch(TwoStageDetector):
         pretrained: Address or path of ImageNet weights of the whole classification network, for
             stem and identification network; None: random weights.
         channels_last: Channels-last memory format, which CPUs and tensor cores run faster.
-        compile_networks: Compile stem and identification networks (``torch.compile``).
+        compile_networks: Compile stem and identification networks (``torch.compile``). True: for
+            inputs of any size; ``'graphs'``: for images of few sizes, as CUDA graphs on a GPU.
         frozen: Parameters whose names begin so are not trained. Batch norm goes on with its
             statistics.
         detector_from: Checkpoint of a trained network that detects alike. Stem, spatial
@@ -70,7 +72,7 @@ class PersonSearch(TwoStageDetector):
         *,
         pretrained: str | None = None,
         channels_last: bool = True,
-        compile_networks: bool = False,
+        compile_networks: bool | Literal['graphs'] = False,
         frozen: Sequence[str] = (),
         detector_from: str | None = None,
         scene_head: dict | None = None,
@@ -95,8 +97,9 @@ class PersonSearch(TwoStageDetector):
         if channels_last and fast.is_on('channels_last'):
             self.to(memory_format=torch.channels_last)
         if compile_networks:
+            as_graphs = compile_networks == 'graphs'
             for network in (self.backbone, *self.roi_head.region_networks()):
-                network.compile()
+                fast.compile_for_graphs(network) if as_graphs else network.compile()
 
     def init_weights(self) -> None:
         super().init_weights()

@@ -23,6 +23,7 @@ from mmdet.models.roi_heads.shared_heads import ResLayer
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils._pytree import tree_map
 
 FORMS = {
     'dense_block': 'dense blocks without copies of their maps, on CPUs',
@@ -360,6 +361,28 @@ def _workers(count: int, process: int) -> ThreadPoolExecutor:
     ready.wait()
     torch.set_num_threads(count)
     return workers
+
+
+def compile_for_graphs(network: nn.Module) -> None:
+    """Compile a network of one map for inputs of few sizes; on a GPU each size is a CUDA graph,
+    which is launched as one.
+
+    For predictions a batch is filled up to a power of two, so that its number is one of few. Their
+    results are copied, because the next call writes to the same memory.
+    """
+    compiled = torch.compile(network._call_impl, mode='reduce-overhead', dynamic=False)
+
+    def call(x: Tensor) -> Tensor | tuple[Tensor, ...]:
+        if network.training or torch.is_grad_enabled():
+            return compiled(x)
+        torch.compiler.cudagraph_mark_step_begin()
+        count = len(x)
+        spare = (1 << max(0, count - 1).bit_length()) - count
+        return tree_map(
+            lambda y: y[:count].clone(), compiled(F.pad(x, [0, 0] * (x.dim() - 1) + [0, spare]))
+        )
+
+    network._compiled_call_impl = call
 
 
 def memory_format(x: Tensor) -> torch.memory_format:
