@@ -39,8 +39,8 @@ class PersonSearch(TwoStageDetector):
         pretrained: Address or path of ImageNet weights of the whole classification network, for
             stem and identification network; None: random weights.
         channels_last: Channels-last memory format, which CPUs and tensor cores run faster.
-        compile_networks: Compile stem and identification networks (``torch.compile``). True: for
-            inputs of any size; ``'graphs'``: for images of few sizes, as CUDA graphs on a GPU.
+        compile_networks: Compile stem and identification networks (``torch.compile``): True for
+            inputs of any size, ``'graphs'`` for images of few sizes, as CUDA graphs on a GPU.
         frozen: Parameters whose names begin so are not trained. Batch norm goes on with its
             statistics.
         detector_from: Checkpoint of a trained network that detects alike. Stem, spatial
