@@ -49,7 +49,7 @@ def rows(kind: type) -> Iterator[tuple[str, str]]:
             there = [getattr(sys.modules[owner.__module__], one, None) for one in named]
             for other in (one for one in there if one and one.__module__.startswith('mmps.')):
                 yield from rows(other)
-        elif name in effects and parameter.default is not parameter.empty:
+        elif name in effects and parameter.default is not parameter.empty and name != 'init_cfg':
             yield f'`{with_default(parameter)}`', plain(effects[name])
 
 

@@ -36,17 +36,17 @@ class PersonSearch(TwoStageDetector):
         torch.Size([1, 16])
 
     Args:
-        pretrained: Address or path of ImageNet weights of the whole classification network, for
-            stem and identification network; None: random weights.
+        pretrained: Address or path of a whole network's ImageNet weights, for stem and
+            identification network; None: random weights.
         channels_last: Channels-last memory format, which CPUs and tensor cores run faster.
         compile_networks: Compile stem and identification networks (``torch.compile``): True for
             inputs of any size, ``'graphs'`` for images of few sizes, as CUDA graphs on a GPU.
         frozen: Parameters whose names begin so are not trained. Batch norm goes on with its
             statistics.
-        detector_from: Checkpoint of a trained network that detects alike. Stem, spatial
-            transformer, proposals and detection are taken from it and stay as they are, batch norm
-            in evaluation mode; re-ID alone is trained, on annotated boxes and their jittered
-            copies. Needs a ``roi_head.reid_network``.
+        detector_from: Checkpoint at which all but re-ID is frozen; needs a
+            ``roi_head.reid_network``. Stem, spatial transformer, proposals and detection are taken
+            from it, batch norm in evaluation mode; re-ID alone is trained, on annotated boxes and
+            their jittered copies.
         scene_head: Config of a :class:`SceneHead`, which weighs scenes; None: all alike.
         kwargs: See mmdet's ``TwoStageDetector``.
 

@@ -80,7 +80,7 @@ class PersonSearchRoIHead(StandardRoIHead):
             detection (paper).
         reid_iou: Regions that overlap their person less than this train detection only.
         reid_jitter: Arguments of a :class:`BoxJitter`, whose moved copies of labelled boxes train
-            re-ID, too. Needs a ``reid_network``.
+            re-ID, too; needs a ``reid_network``.
         repool: A detection is embedded from features of its own box (paper); False: of its
             proposal.
         kwargs: See mmdet's ``StandardRoIHead``. Without a ``shared_head`` the regions are the

@@ -121,8 +121,8 @@ class ReIDHead(EmbeddingHead):
             instead of evenly.
         norm: Batch norm behind the linear layer.
         bias: Whether the linear layer has one.
-        norm_aware: The length of the embedding is the detection score (Chen et al., CVPR 2020):
-            :meth:`person_logit` replaces the class of the box head.
+        norm_aware: The length of the embedding is the detection score (Chen et al., CVPR 2020);
+            needs ``bbox_head.with_cls=False``.
         kwargs: See :class:`EmbeddingHead`.
     """
 
