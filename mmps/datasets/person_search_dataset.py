@@ -54,8 +54,8 @@ class PersonSearchDataset(BaseDetDataset):
             Off by default, because unlabelled people still train detection and fill OIM's queue.
         skip_broken_images: Replace a training image that cannot be decoded by another one, with a
             warning. Evaluation never skips: that would change the gallery.
-        with_sizes: Read the size of every image from its header, for batch samplers that group
-            images by shape (mmdet's ``AspectRatioBatchSampler``).
+        with_sizes: Read the size of every image from its header, as mmdet's
+            ``AspectRatioBatchSampler`` needs.
         files_options: Further fields of ``FILES``.
         **kwargs: As for mmdet's ``BaseDetDataset``.
 

@@ -34,8 +34,8 @@ class DenseNet(StagedModule):
 
     Args:
         block_layers: Number of dense layers in each block.
-        growth_rate: Channels that each dense layer adds; one number, or one for each block.
-        compression: Share of the channels that a transition keeps; one number, or one for each.
+        growth_rate: Channels that each dense layer adds. One number, or one for each block.
+        compression: Share of the channels that a transition keeps. One number, or one for each.
         init_channels: Channels of the first convolution.
         fine_block: Number of the block whose output is returned as a second map, or None.
         kwargs: Of :class:`StagedModule`; stage 1 is the

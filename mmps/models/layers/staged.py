@@ -27,11 +27,11 @@ class StagedModule(BaseModule):
         ['norm.weight', 'norm.bias']
 
     Args:
-        frozen_stages: Leading entries of :meth:`stages` that are not trained; their batch norm uses
+        frozen_stages: Leading entries of :meth:`stages` that are not trained. Their batch norm uses
             its running statistics.
-        norm_eval: All batch norm uses running statistics in training, as small batches of large
-            scenes need.
-        with_cp: Activation checkpointing of each stage: less memory, more time, the same gradients.
+        norm_eval: All batch norm uses running statistics in training. Small batches of large scenes
+            need that.
+        with_cp: Activation checkpointing of each stage. Less memory, more time, the same gradients.
         init_cfg: mmengine initialisation; default Kaiming for convolutions.
     """
 

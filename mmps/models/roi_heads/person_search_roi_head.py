@@ -468,8 +468,8 @@ class SoftAttention(nn.Module):
 
     Args:
         channels: Channels of the regions.
-        mode: ``'spatial'``: one weight per position, ``(n, 1, h, w)``; ``'channel'``: one per
-            channel, ``(n, channels, 1, 1)``; ``'both'``: their product.
+        mode: ``'spatial'``: one weight per position; ``'channel'``: one per channel; ``'both'``:
+            their product. Shapes are ``(n, 1, h, w)`` and ``(n, channels, 1, 1)``.
         reduction: Width of the hidden layers is ``channels / reduction``, at least 8.
         bias: Initial value before the sigmoid. At 2 the mask starts near 0.88, so that pretrained
             weights see features close to those they know while the sigmoid still has a gradient.
