@@ -3,9 +3,9 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.waits import Waits
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmps.models.losses import OIMLoss
 
@@ -43,21 +43,6 @@ def test_tables_equal_the_sequential_definition(ids, queue_size, momentum, seed)
         assert torch.equal(loss.lut, lut)
         assert torch.equal(loss.queue, queue)
         assert int(loss.queue_pointer) == pointer
-
-
-class Waits(TorchDispatchMode):
-    """The operations that would wait for a GPU: their result's shape or value is needed at once."""
-
-    def __init__(self):
-        super().__init__()
-        self.names = []
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        name, indices = str(func), args[1] if str(func).startswith('aten.index') else ()
-        masked = any(getattr(index, 'dtype', None) == torch.bool for index in indices)
-        if masked or name.startswith(('aten._local_scalar', 'aten.nonzero', 'aten.masked_select')):
-            self.names.append(name)
-        return func(*args, **(kwargs or {}))
 
 
 @pytest.mark.parametrize('options', [{}, dict(mask_unfilled=True), dict(unfilled_similarity=-1.0)])

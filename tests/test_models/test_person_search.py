@@ -6,6 +6,7 @@ from functools import partial
 import pytest
 import torch
 from helpers.slim_person_search import build, losses, predict
+from helpers.waits import Waits
 from mmdet.structures.bbox import bbox2roi, bbox_overlaps
 from mmengine.registry import MODELS as ROOT
 
@@ -324,6 +325,16 @@ def test_regions_at_once(device, with_cp, grad, count):
     rois = torch.empty(600, 5, device=device)
     with torch.set_grad_enabled(grad):
         assert head._of_parts(len, rois)[0] == count
+
+
+def test_a_prediction_waits_for_a_gpu_four_times_an_image():
+    """For mmdet's filter of proposals and mmcv's NMS: their numbers of boxes depend on the values;
+    once more for the batch.
+    """
+    model = build()
+    with Waits() as waits:
+        predict(model, random_scenes([[0, 1], [2], [1]]))
+    assert len(waits.names) == 4 * 3 + 1
 
 
 @pytest.fixture
