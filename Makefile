@@ -40,8 +40,8 @@ demo:
 
 # In two parts: what forks must not share a process with engines that leave threads behind.
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -m 'not threads and not browser and not cuda' $(TEST_ARGS)
-	$(BIN)/python -m pytest -m 'threads and not browser and not cuda' $(TEST_ARGS)
+	$(BIN)/python -m pytest --threads=without $(TEST_ARGS)
+	$(BIN)/python -m pytest --threads=only $(TEST_ARGS)
 
 test-browser: $(INSTALLED)
 	$(BIN)/python -m pytest -n0 -m browser tests/test_web $(TEST_ARGS)

@@ -14,29 +14,39 @@ os.environ['PYTHONPATH'] = os.pathsep.join(
 )
 
 import pytest
-import torch
-import yapf.yapflib.yapf_api
-from hypothesis import settings
-from mmdet.visualization import DetLocalVisualizer
-from mmengine.logging import MMLogger
-from mmengine.registry import init_default_scope
-from mmengine.visualization import Visualizer
 
-# OpenVINO, which tests import themselves, tells nobody of it.
-sys.modules.setdefault('openvino_telemetry', None)
-# A runner formats its config a dozen times, 0.4 s each; the program it writes is the same without.
-yapf.yapflib.yapf_api.FormatCode = lambda text, **options: (text, True)
 
-# Each training of a test records what is installed, which does not change: 0.4 s each.
-importlib.metadata.packages_distributions = functools.cache(
-    importlib.metadata.packages_distributions
-)
+def pytest_addoption(parser):
+    parser.addoption(
+        '--threads', choices=('without', 'only'), help='which part of the tests, see THREADS'
+    )
 
-# The same examples everywhere, so that a change is judged by itself; HYPOTHESIS_PROFILE=search
-# looks for new ones.
-settings.register_profile('fixed', derandomize=True)
-settings.register_profile('search', max_examples=500)
-settings.load_profile(os.environ.get('HYPOTHESIS_PROFILE', 'fixed'))
+
+def pytest_configure(config):
+    """What every test needs. The process that only hands them out to others begins without, which
+    spares its imports.
+    """
+    if config.option.dist != 'no':
+        return
+    importlib.import_module('torch')  # before others that bring an OpenMP of their own
+    import yapf.yapflib.yapf_api
+    from hypothesis import settings
+
+    # OpenVINO, which tests import themselves, tells nobody of it.
+    sys.modules.setdefault('openvino_telemetry', None)
+    # A runner formats its config a dozen times, 0.4 s each; the program it writes is the same
+    # without.
+    yapf.yapflib.yapf_api.FormatCode = lambda text, **options: (text, True)
+    # Each training of a test records what is installed, which does not change: 0.4 s each, and
+    # 0.1 s for the versions.
+    for name in ('packages_distributions', 'version'):
+        setattr(importlib.metadata, name, functools.cache(getattr(importlib.metadata, name)))
+    # The same examples everywhere, so that a change is judged by itself; HYPOTHESIS_PROFILE=search
+    # looks for new ones.
+    settings.register_profile('fixed', derandomize=True)
+    settings.register_profile('search', max_examples=500)
+    settings.load_profile(os.environ.get('HYPOTHESIS_PROFILE', 'fixed'))
+
 
 FORKS = (
     *('test_kill_and_resume.py', 'test_scaling.py', 'test_person_search_distributed.py'),
@@ -46,13 +56,20 @@ FORKS = (
 """Files whose tests fork this process; they come first, the longest before the others."""
 LONG = ('test_configs.py', 'test_training_outputs.py', 'test_dataset_converters.py')
 """Files that take half a minute; shorter ones fill the gaps behind them."""
+IN_TRAININGS = (
+    *('torch._dynamo', 'torch.utils.tensorboard', 'setuptools', 'mmdet.engine'),
+    *('mmdet.evaluation', 'mmps.deployment'),
+)
+"""What a training imports on its way, 0.1 to 1 s each; the first by every optimizer."""
 THREADS = {
     *('test_apis', 'test_deployment', 'test_retrieval', 'test_sources', 'test_web'),
     *('test_export_onnx.py', 'test_manage_gallery.py', 'test_picture_tools.py'),
     *('test_search_tools.py', 'test_gallery.py', 'test_page.py', 'test_networks.py'),
     *('test_published', 'test_published_models.py'),
 }
-"""Folders and files that load engines and runtimes, whose threads a fork does not survive."""
+"""Folders and files that load engines and runtimes, whose threads a fork does not survive: without
+them, or only them, by --threads. What is left out is not even imported.
+"""
 
 
 def _place(item):
@@ -60,19 +77,22 @@ def _place(item):
     return first.index(item.path.name) if item.path.name in first else len(first)
 
 
+def pytest_ignore_collect(collection_path, config):
+    part = config.option.threads
+    if part and collection_path.suffix == '.py':
+        return bool(THREADS & set(collection_path.parts)) != (part == 'only') or None
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     items.sort(key=_place)
-    for item in items:
-        if THREADS & set(item.path.parts):
-            item.add_marker('threads')
 
 
 def pytest_collection_finish(session):
     if any(item.path.name in FORKS for item in session.items):
         # Which forks have from here.
         importlib.metadata.packages_distributions()
-        for name in ('torch._dynamo', 'torch.utils.tensorboard'):  # the first by every optimizer
+        for name in IN_TRAININGS:
             importlib.import_module(name)
     # Every data set that is built collects garbage, 0.4 s each where all modules are looked at.
     gc.collect()
@@ -82,6 +102,8 @@ def pytest_collection_finish(session):
 @pytest.fixture(autouse=True)
 def _scope():
     """The default scope is global to the process, so every test sets it."""
+    from mmengine.registry import init_default_scope
+
     init_default_scope('mmps')
 
 
@@ -91,6 +113,9 @@ def _visualizer():
     that writes for TensorBoard stays behind.
     """
     yield
+    from mmdet.visualization import DetLocalVisualizer
+    from mmengine.visualization import Visualizer
+
     for kind in (Visualizer, DetLocalVisualizer):
         for visualizer in kind._instance_dict.values():
             visualizer.close()
@@ -101,6 +126,8 @@ def _visualizer():
 def _logger():
     """So are mmengine's loggers, whose files a server closes when it configures logging."""
     yield
+    from mmengine.logging import MMLogger
+
     for logger in MMLogger._instance_dict.values():
         for handler in logger.handlers:
             handler.close()
@@ -122,6 +149,8 @@ def time_zone():
 
 @pytest.fixture(autouse=True)
 def _seed():
+    import torch
+
     torch.manual_seed(0)
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
 
+from mmps.apis import PersonSearcher
 from mmps.apis.network import Network
 from mmps.apis.people import People
-from mmps.retrieval import ModelTag
+from mmps.retrieval import Gallery, ModelTag
+from mmps.visualization import write_image, write_video
 
+RED, DARK_RED, GREEN, BLUE = (20, 20, 220), (40, 10, 160), (30, 200, 40), (210, 40, 20)
+LEFT, MIDDLE, RIGHT = (10, 20, 34, 80), (60, 24, 84, 84), (120, 30, 140, 86)
 BACKGROUND = 90
 _SATURATED = 60
 
@@ -70,3 +75,30 @@ def _boxes(image: np.ndarray) -> np.ndarray:
     _, _, stats, _ = cv2.connectedComponentsWithStats(saturated)
     found = [(x, y, x + w, y + h) for x, y, w, h, area in stats[1:] if area > 40]
     return np.array(sorted(found), np.float32).reshape(-1, 4)
+
+
+def make_sources(folder: Path) -> Path:
+    """Three scenes, and a video of 2 s whose second half shows somebody blue."""
+    write_image(folder / 'cam1_a.png', coloured_scene([(RED, LEFT), (GREEN, RIGHT)]))
+    write_image(folder / 'cam2_b.png', coloured_scene([(DARK_RED, MIDDLE)]))
+    write_image(folder / 'cam2_c.png', coloured_scene([(GREEN, LEFT), (BLUE, MIDDLE)]))
+    halves = [coloured_scene([]), coloured_scene([(BLUE, MIDDLE)])]
+    write_video(folder / 'door.mp4', [halves[number >= 10] for number in range(20)], 10)
+    return folder
+
+
+def make_gallery(sources: Path, searcher: PersonSearcher) -> Gallery:
+    """What the sources show: images by camera, the video from 5000 s after the epoch on."""
+    gallery = Gallery.open('memory:', searcher.tag)
+    pattern = r'cam(?P<camera>\d)_'
+    searcher.index(sorted(sources.glob('*.png')), gallery, name_pattern=pattern, progress=False)
+    searcher.index(
+        sources / 'door.mp4', gallery, fps=2, camera='door', start_time=5000.0, progress=False
+    )
+    return gallery
+
+
+def make_picture() -> bytes:
+    """Bytes of a PNG file with somebody red and somebody blue."""
+    scene = coloured_scene([(RED, LEFT), (BLUE, RIGHT)])
+    return cv2.imencode('.png', scene)[1].tobytes()

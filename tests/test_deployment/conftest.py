@@ -1,16 +1,18 @@
 import pytest
-import torch
-from helpers.exports import decided, exportable_config
-from mmengine.registry import init_default_scope
-
-from mmps.apis.preprocessing import model_file
-from mmps.deployment import write_onnx
-from mmps.registry import MODELS
 
 
 @pytest.fixture(scope='session')
 def exported(tmp_path_factory):
     """Config, PyTorch model, its file and its checkpoint."""
+    # Here, since the process that hands tests out to others loads this file too.
+    import torch
+    from helpers.exports import decided, exportable_config
+    from mmengine.registry import init_default_scope
+
+    from mmps.apis.preprocessing import model_file
+    from mmps.deployment import write_onnx
+    from mmps.registry import MODELS
+
     init_default_scope('mmps')
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp('exported')

@@ -7,8 +7,8 @@ import gradio as gr
 import httpx
 import numpy as np
 import pytest
-from helpers.coloured_people import ColourNetwork
-from helpers.page_server import running
+from helpers.coloured_people import ColourNetwork, make_gallery, make_picture, make_sources
+from helpers.page_server import MAX_BYTES, running
 
 from mmps.apis import PersonSearcher
 from mmps.benchmark.page import PageClient
@@ -18,8 +18,6 @@ from mmps.web import SearchService
 from mmps.web.app import _listen, build_app, is_local, serve
 from mmps.web.handlers import Handlers
 from mmps.web.kept import Kept
-
-from .conftest import MAX_BYTES, make_gallery, make_picture, make_sources
 
 CLIENTS = 20
 

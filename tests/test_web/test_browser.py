@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from helpers.browser import NARROW, Browser
+from helpers.coloured_people import make_picture
 from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -14,8 +15,6 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from mmps.evaluation.functional import Calibration
 from mmps.retrieval import Where
-
-from .conftest import make_picture
 
 pytestmark = pytest.mark.browser
 

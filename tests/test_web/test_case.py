@@ -6,15 +6,13 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from helpers.coloured_people import coloured_scene
+from helpers.coloured_people import GREEN, LEFT, RED, RIGHT, coloured_scene
 
 from mmps.evaluation.functional import Calibration
 from mmps.retrieval import Where
 from mmps.visualization import write_image
 from mmps.web.case import pack_case, read_case
 from mmps.web.session import MOST_EXEMPLARS, Case, Marks, Session
-
-from .conftest import GREEN, LEFT, RED, RIGHT
 
 
 @pytest.fixture

@@ -11,14 +11,13 @@ from pathlib import Path
 import httpx
 import pytest
 from helpers.browser import Browser
-from helpers.page_server import running
+from helpers.coloured_people import make_picture
+from helpers.page_server import MAX_BYTES, running
 from selenium.webdriver.support.ui import WebDriverWait
 
 from mmps.benchmark.page import PageClient
 from mmps.utils.errors import UserError
 from mmps.web.app import build_app, serve
-
-from .conftest import MAX_BYTES, make_picture
 
 LOCAL = ['127.0.0.1', 'localhost']
 DOCS = Path(__file__).parents[2] / 'docs/web_page.md'

@@ -1,13 +1,11 @@
 import cv2
 import numpy as np
 import pytest
-from helpers.coloured_people import coloured_scene
+from helpers.coloured_people import GREEN, LEFT, MIDDLE, coloured_scene
 
 from mmps.visualization import write_image
 from mmps.visualization.draw import ACCENT, CELL_HEIGHT, CELL_WIDTH
 from mmps.web.scenes import GoneError, cut_out
-
-from .conftest import GREEN, LEFT, MIDDLE
 
 
 def pixels(jpeg):

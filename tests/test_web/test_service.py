@@ -4,15 +4,13 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from helpers.coloured_people import coloured_scene
+from helpers.coloured_people import BLUE, LEFT, RED, RIGHT, coloured_scene
 
 from mmps.evaluation.functional import Calibration
 from mmps.retrieval import Where, refined_query
 from mmps.retrieval.rows import frame_id
 from mmps.web.scenes import GoneError
 from mmps.web.session import MOST_EXEMPLARS, Marks, Session
-
-from .conftest import BLUE, LEFT, RED, RIGHT
 
 
 @pytest.fixture
