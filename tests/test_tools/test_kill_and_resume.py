@@ -1,10 +1,11 @@
 """Killed at any moment and resumed, a training ends with the bits of an uninterrupted one."""
 
 import functools
-import os
 import random
-import signal
+import shutil
 from multiprocessing import get_context
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,47 +18,45 @@ from mmps.utils.checkpoint import read_checkpoint
 EPOCHS = 3
 
 
-def die():
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def die_at_call(owner, name, number):
-    """Make the ``number``-th call of a method the process's last."""
+def keep_at_call(keep, owner, name, number):
+    """Keep the files as the ``number``-th call of a method finds them."""
     method, calls = getattr(owner, name), []
 
     @functools.wraps(method)
     def counting(*args, **kwargs):
         calls.append(None)
         if len(calls) == number:
-            die()
+            keep()
         return method(*args, **kwargs)
 
     setattr(owner, name, counting)
 
 
-def die_while_writing(number):
-    """Die when half of the ``number``-th checkpoint is on the disk."""
+def keep_while_writing(keep, number):
+    """Keep the files when half of the ``number``-th checkpoint is on the disk."""
     put, calls = AtomicLocalBackend.put, []
 
     def torn(self, obj, filepath):
         calls.append(None)
         if len(calls) == number:
-            put(self, bytes(obj)[: len(obj) // 2], f'{filepath}.partial')
-            die()
+            half = Path(f'{filepath}.partial')
+            put(self, bytes(obj)[: len(obj) // 2], half)
+            keep()
+            half.unlink()
         put(self, obj, filepath)
 
     AtomicLocalBackend.put = torn
 
 
 MOMENTS = {
-    'in the first epoch': lambda: die_at_call(OIMLoss, 'forward', 2),
-    'in the second epoch': lambda: die_at_call(OIMLoss, 'forward', 4),
-    'in a table update': lambda: die_at_call(OIMLoss, '_push', 5),
+    'in the first epoch': (keep_at_call, OIMLoss, 'forward', 2),
+    'in the second epoch': (keep_at_call, OIMLoss, 'forward', 4),
+    'in a table update': (keep_at_call, OIMLoss, '_push', 5),
     # the first is epoch 1, the third too: with its validation, which made it the best
-    'while the best checkpoint is written': lambda: die_while_writing(2),
-    'while a checkpoint is written': lambda: die_while_writing(4),
-    'in the first validation': lambda: die_at_call(PersonSearch, 'predict', 2),
-    'in the last validation': lambda: die_at_call(PersonSearch, 'predict', 10),
+    'while the best checkpoint is written': (keep_while_writing, 2),
+    'while a checkpoint is written': (keep_while_writing, 4),
+    'in the first validation': (keep_at_call, PersonSearch, 'predict', 2),
+    'in the last validation': (keep_at_call, PersonSearch, 'predict', 10),
 }
 
 
@@ -94,9 +93,24 @@ def options(*more):
 
 
 @pytest.fixture(scope='module')
-def uninterrupted(config_file, load_tool):
-    work_dir = config_file.parent / 'uninterrupted'
-    assert run(load_tool, config_file, work_dir, *options()) == 0
+def place(config_file):
+    """The work dir of a training, its copies at the moments, and where the whole one goes."""
+    return SimpleNamespace(
+        **{name: config_file.parent / name for name in ('work_dir', 'copies', 'uninterrupted')}
+    )
+
+
+@pytest.fixture(scope='module')
+def uninterrupted(place, config_file, load_tool):
+    """A whole training, of which is kept what a kill would have left at each moment."""
+
+    def prepare():
+        for moment, (keep_when, *when) in MOMENTS.items():
+            copy = place.copies / moment
+            keep_when(functools.partial(shutil.copytree, place.work_dir, copy), *when)
+
+    assert run(load_tool, config_file, place.work_dir, *options(), prepare=prepare) == 0
+    work_dir = place.work_dir.rename(place.uninterrupted)
     checkpoint = read_checkpoint(work_dir / f'epoch_{EPOCHS}.pth')
     assert checkpoint['state_dict']['roi_head.reid_head.criterion.lut'].norm() > 0
     assert checkpoint['state_dict']['roi_head.reid_head.criterion.queue_pointer'] > 0
@@ -104,13 +118,13 @@ def uninterrupted(config_file, load_tool):
 
 
 @pytest.mark.parametrize('moment', MOMENTS)
-def test_ends_with_the_same_bits(moment, uninterrupted, config_file, tmp_path, load_tool, tool):
-    killed = run(load_tool, config_file, tmp_path, *options(), prepare=MOMENTS[moment])
-    assert killed == -signal.SIGKILL
+def test_ends_with_the_same_bits(moment, place, uninterrupted, config_file, load_tool, tool):
+    shutil.rmtree(place.work_dir, ignore_errors=True)
+    shutil.copytree(place.copies / moment, place.work_dir)
     # Other workers than before: augmentation does not depend on them.
     workers = 'train_dataloader.num_workers=2'
-    assert run(load_tool, config_file, tmp_path, '--resume', *options(workers)) == 0
-    assert tool.differences(uninterrupted, tmp_path) == []
+    assert run(load_tool, config_file, place.work_dir, '--resume', *options(workers)) == 0
+    assert tool.differences(uninterrupted, place.work_dir) == []
 
 
 class Forked:
