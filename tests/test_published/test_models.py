@@ -55,7 +55,7 @@ def server(monkeypatch, tmp_path):
         monkeypatch.delenv(name, raising=False)
     state = dict(asked=[], cuts=[])
     running = ThreadingHTTPServer(('127.0.0.1', 0), partial(Server, state))
-    thread = threading.Thread(target=running.serve_forever)
+    thread = threading.Thread(target=running.serve_forever, args=(0.01,))
     thread.start()
     yield f'http://127.0.0.1:{running.server_port}', state
     running.shutdown()

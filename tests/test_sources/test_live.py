@@ -191,7 +191,7 @@ def test_a_recording_on_a_server_is_no_stream(tmp_path):
             pass
 
     server = ThreadingHTTPServer(('127.0.0.1', 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     source = LiveSource(f'http://127.0.0.1:{server.server_port}/v.mp4')
     assert list(source.read(Reading(), threading.Event(), print)) == []
     assert 'is a recording' in source.refused

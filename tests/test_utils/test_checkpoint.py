@@ -183,7 +183,7 @@ def test_malicious_download_is_refused(malicious, tmp_path, monkeypatch):
     monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'torch'))
     handler = functools.partial(SimpleHTTPRequestHandler, directory=tmp_path)
     with ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         address = f'http://127.0.0.1:{server.server_port}'
         with pytest.raises(pickle.UnpicklingError, match='mkdir'):
             CheckpointLoader.load_checkpoint(f'{address}/malicious.pth')
