@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from .exact_search import sorted_exactly
+from mmps.evaluation.functional.similarities import sorted_exactly
+
 from .records import Hit, ModelTag, Where
 from .rows import hits_of, tie_keys
 

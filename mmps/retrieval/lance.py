@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from mmps.evaluation.functional.similarities import scene_factors
+from mmps.evaluation.functional.similarities import margin_of, nearest_rows, scene_factors
 from mmps.utils.errors import require_extra
 from mmps.utils.memory import share_heap
 
 from .engine import SPREAD, one_of_each, ranked
-from .exact_search import margin_of, nearest_rows
 from .filters import among, passing, to_sql
 from .records import (
     DamagedGalleryError,

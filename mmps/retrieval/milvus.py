@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mmps.evaluation.functional.similarities import margin_of
 from mmps.utils.errors import require_extra
 
 from .engine import one_of_each, ranked
-from .exact_search import margin_of
 from .filters import among, to_milvus
 from .records import GalleryError, Hit, MissingGalleryError, ModelTag, Where
 from .rows import (

@@ -18,8 +18,6 @@ COLOURS = (
 """The eleven basic colour terms of English (Berlin and Kay, Basic Color Terms, 1969)."""
 Value = str | int | float | bool
 """What the user may attach to a frame, under a name."""
-UNIT = 1e-3
-"""How far the norm of an embedding may be from 1: half-precision models round that much."""
 
 
 class GalleryError(UserError):

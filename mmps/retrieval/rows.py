@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mmps.evaluation.functional.similarities import UNIT
 from mmps.sources.provenance import check_time
 from mmps.utils.errors import require_extra
 
 from .records import (
-    UNIT,
     DamagedGalleryError,
     GalleryError,
     Hit,
