@@ -34,11 +34,12 @@ from .records import (
     ModelTag,
     Value,
     Where,
+    check_description,
 )
 from .rows import (
     NOBODY,
     UNCHANGED,
-    check_description,
+    appearances_of,
     checked_frame,
     column,
     count_people,
@@ -48,7 +49,7 @@ from .rows import (
     texts,
     without_people,
 )
-from .tracklets import Grouping, Recurring, appearances_of, group, of_hit, recurring_people
+from .tracklets import Grouping, Recurring, group, recurring_people
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -276,7 +277,7 @@ class Gallery:
         ones = {one.id: one for part in parts for one in appearances_of(*part)}
         # whoever was deleted meanwhile is in none
         return [
-            [of_hit(ones[one], hit) for hit in hits if (one := hit.tracklet or hit.id) in ones]
+            [_of_hit(ones[one], hit) for hit in hits if (one := hit.tracklet or hit.id) in ones]
             for hits in found
         ]
 
@@ -523,6 +524,15 @@ class Gallery:
 
     def _people(self, ids: Sequence[int]) -> tuple[pa.Table, np.ndarray]:
         return self._engine.people(np.array(ids, np.int64).reshape(-1))
+
+
+def _of_hit(one: Appearance, hit: Hit) -> Appearance:
+    """An appearance of which a search found this detection."""
+    best = hit if hit.id == one.best.id else one.best
+    # dataclasses.replace takes ten times as long, which a timeline of 10,000 shows.
+    found = object.__new__(Appearance)
+    vars(found).update(vars(one), similarity=hit.similarity, hit=hit, best=best)
+    return found
 
 
 def refined_query(

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mmps.sources.provenance import check_time
 from mmps.utils.errors import UserError
 
 COLOURS = (
@@ -257,3 +258,42 @@ class GalleryInfo:
     bytes: int | None
     appearances: int = 0
     coloured: int = 0
+
+
+def check_description(
+    camera: str | None,
+    time: float | None,
+    metadata: Mapping[str, Value | None],
+    name: str = 'update',
+) -> None:
+    """Raise ValueError where one of them does not fit; ``name`` tells whose they are."""
+    if camera is not None:
+        check_text(name, camera)
+    check_number(name, 'time', time)
+    if time is not None:
+        try:
+            check_time(time)
+        except ValueError as error:
+            raise ValueError(f'{name}: time: {error}') from error
+    for key, value in metadata.items():
+        if not isinstance(key, str) or not isinstance(value, str | int | float | bool | None):
+            raise ValueError(
+                f'{name}: metadata {key!r}: {value!r} is not a name with a string, number or truth '
+                'value'
+            )
+        if isinstance(value, float) and not np.isfinite(value):
+            raise ValueError(f'{name}: metadata {key!r} is not finite')
+
+
+def check_number(name: str, part: str, value: float | None) -> None:
+    """Raise ValueError if a number is not finite."""
+    if value is not None and not np.isfinite(value):
+        raise ValueError(f'{name}: {part} is not finite; None stands for unknown')
+
+
+def check_text(name: str, text: str) -> None:
+    """Raise ValueError if a text is not Unicode, as a file's name may be."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f'{name}: {text!r} is not Unicode; rename it') from None

@@ -8,6 +8,7 @@ answer.
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -18,16 +19,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mmps.evaluation.functional.similarities import UNIT
-from mmps.sources.provenance import check_time
 from mmps.utils.errors import require_extra
 
 from .records import (
+    Appearance,
     DamagedGalleryError,
     GalleryError,
     Hit,
     IndexedFrame,
     ModelTag,
     Value,
+    check_description,
+    check_number,
+    check_text,
 )
 
 if TYPE_CHECKING:
@@ -146,7 +150,7 @@ def checked_frame(frame: IndexedFrame, model: ModelTag) -> IndexedFrame:
     name = f'{frame.source!r}, frame {frame.frame}'
     if not isinstance(frame.source, str) or not frame.source:
         raise ValueError(f'{name}: source has to be a name')
-    _check_text(name, frame.source)
+    check_text(name, frame.source)
     check_description(frame.camera, frame.time, frame.metadata, name)
     count = len(frame.scores)
     shapes = {'bboxes': (count, 4), 'scores': (count,), 'embeddings': (count, model.embed_dim)}
@@ -182,45 +186,8 @@ def checked_frame(frame: IndexedFrame, model: ModelTag) -> IndexedFrame:
     if (np.abs(norms - 1) > UNIT).any():
         worst = norms[np.abs(norms - 1).argmax()]
         raise ValueError(f'{name}: embeddings must have unit norm, one has {worst:.4g}')
-    _check_number(name, 'offset', frame.offset)
+    check_number(name, 'offset', frame.offset)
     return replace(frame, **arrays)
-
-
-def check_description(
-    camera: str | None,
-    time: float | None,
-    metadata: Mapping[str, Value | None],
-    name: str = 'update',
-) -> None:
-    """Raise ValueError where one of them does not fit; ``name`` tells whose they are."""
-    if camera is not None:
-        _check_text(name, camera)
-    _check_number(name, 'time', time)
-    if time is not None:
-        try:
-            check_time(time)
-        except ValueError as error:
-            raise ValueError(f'{name}: time: {error}') from error
-    for key, value in metadata.items():
-        if not isinstance(key, str) or not isinstance(value, str | int | float | bool | None):
-            raise ValueError(
-                f'{name}: metadata {key!r}: {value!r} is not a name with a string, number or truth '
-                'value'
-            )
-        if isinstance(value, float) and not np.isfinite(value):
-            raise ValueError(f'{name}: metadata {key!r} is not finite')
-
-
-def _check_number(name: str, part: str, value: float | None) -> None:
-    if value is not None and not np.isfinite(value):
-        raise ValueError(f'{name}: {part} is not finite; None stands for unknown')
-
-
-def _check_text(name: str, text: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError(f'{name}: {text!r} is not Unicode; rename it') from None
 
 
 def rows_of(frames: Sequence[IndexedFrame], model: ModelTag) -> pa.Table:
@@ -462,6 +429,54 @@ def hits_of(rows: pa.Table, similarities: Iterable[float] | None = None) -> list
             strict=True,
         )
     ]
+
+
+def appearances_of(rows: pa.Table, embeddings: np.ndarray) -> list[Appearance]:
+    """The appearances of all people (n) of some tracklets, with embeddings (n, D).
+
+    Their similarities are NaN, and ``hit`` is ``best``.
+    """
+    own, ids, quality = (column(rows, name) for name in ('tracklet', 'id', 'quality'))
+    own = np.where(own == 0, ids, own)
+    times, offsets, moments = _seconds(rows, 'time'), _seconds(rows, 'offset'), moments_of(rows)
+    order = np.lexsort([ids, -column(rows, 'score'), -quality, own])
+    starts = np.flatnonzero(np.diff(own[order], prepend=-1))
+    if not len(starts):
+        return []
+    counts = np.diff(starts, append=len(order))
+    means = np.add.reduceat(embeddings[order], starts)
+    means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)
+    spans = [
+        [None if math.isnan(value) else value for value in extreme.reduceat(what, starts).tolist()]
+        for what in (times[order], offsets[order])
+        for extreme in (np.fmin, np.fmax)
+    ]
+    shown = hits_of(rows.take(order[starts]))
+    earliest = np.lexsort([moments[order], np.repeat(starts, counts)])[starts]
+    sources = rows.column('source').take(order[earliest]).to_pylist()
+    described = zip(
+        own[order[starts]].tolist(),
+        shown,
+        sources,
+        *spans,
+        counts.tolist(),
+        means,
+        strict=True,
+    )
+    return [
+        Appearance(one, best.similarity, best, best, source, best.camera, *rest)
+        for one, best, source, *rest in described
+    ]
+
+
+def moments_of(rows: pa.Table) -> np.ndarray:
+    """(n,) seconds by which rows of one sequence are in order; NaN where nothing tells."""
+    offsets = _seconds(rows, 'offset')
+    return np.where(np.isnan(offsets), _seconds(rows, 'time'), offsets)
+
+
+def _seconds(rows: pa.Table, name: str) -> np.ndarray:
+    return column(rows, name).astype(np.float64)  # objects where all are unknown
 
 
 def _listed(rows: pa.Table, name: str) -> list:

@@ -18,14 +18,15 @@ import numpy as np
 from mmps.evaluation.functional.tracklets import GAP, REMEMBERED, Tracker
 
 from .engine import Engine
-from .records import Appearance, GalleryError, Hit, IndexedFrame, Where
+from .records import Appearance, GalleryError, IndexedFrame, Where
 from .rows import (
     BOX,
     NOBODY,
+    appearances_of,
     column,
     embeddings_in,
     frame_id,
-    hits_of,
+    moments_of,
     person_ids,
     replaced,
     texts,
@@ -68,44 +69,6 @@ def picture_quality(
     if sharpness is not None:
         quality = quality * sharpness / (sharpness + SHARP)
     return np.clip(quality, 0, 1).astype(np.float32)
-
-
-def appearances_of(rows: pa.Table, embeddings: np.ndarray) -> list[Appearance]:
-    """The appearances of all people (n) of some tracklets, with embeddings (n, D).
-
-    ``hit`` is ``best``; see :func:`of_hit`.
-    """
-    own, ids, quality = (column(rows, name) for name in ('tracklet', 'id', 'quality'))
-    own = np.where(own == 0, ids, own)
-    times, offsets, moments = _seconds(rows, 'time'), _seconds(rows, 'offset'), _moments(rows)
-    order = np.lexsort([ids, -column(rows, 'score'), -quality, own])
-    starts = np.flatnonzero(np.diff(own[order], prepend=-1))
-    if not len(starts):
-        return []
-    counts = np.diff(starts, append=len(order))
-    means = np.add.reduceat(embeddings[order], starts)
-    means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)
-    spans = [
-        [None if math.isnan(value) else value for value in extreme.reduceat(what, starts).tolist()]
-        for what in (times[order], offsets[order])
-        for extreme in (np.fmin, np.fmax)
-    ]
-    shown = hits_of(rows.take(order[starts]))
-    earliest = np.lexsort([moments[order], np.repeat(starts, counts)])[starts]
-    sources = rows.column('source').take(order[earliest]).to_pylist()
-    described = zip(
-        own[order[starts]].tolist(),
-        shown,
-        sources,
-        *spans,
-        counts.tolist(),
-        means,
-        strict=True,
-    )
-    return [
-        Appearance(one, best.similarity, best, best, source, best.camera, *rest)
-        for one, best, source, *rest in described
-    ]
 
 
 @dataclass(frozen=True)
@@ -163,15 +126,6 @@ def _recurring(
     return Recurring(number, tuple(ones), typical, likeness)
 
 
-def of_hit(one: Appearance, hit: Hit) -> Appearance:
-    """An appearance of which a search found this detection."""
-    best = hit if hit.id == one.best.id else one.best
-    # dataclasses.replace takes ten times as long, which a timeline of 10,000 shows.
-    found = object.__new__(Appearance)
-    vars(found).update(vars(one), similarity=hit.similarity, hit=hit, best=best)
-    return found
-
-
 class Grouping:
     """Appends frames to a gallery whose people get their tracklets at once, where that is possible.
 
@@ -207,7 +161,7 @@ class Grouping:
         someone = column(rows, 'detection') != NOBODY
         if (someone & (column(rows, 'tracklet') == 0)).any():
             return None
-        tracker, moments = Tracker(), _moments(rows)
+        tracker, moments = Tracker(), moments_of(rows)
         if len(rows):
             latest = moments >= moments.max() - WINDOW
             for frames in _chunks(self._engine, rows.filter(latest & someone)):
@@ -232,7 +186,7 @@ def group(engine: Engine, sources: Collection[str] | None = None, *, again: bool
             pending |= ~np.isin(ids, known)
         if not (pending & asked).any():
             return changed
-        keys, moments = _sequences(rows), _moments(rows)
+        keys, moments = _sequences(rows), moments_of(rows)
         order = np.argsort(keys, kind='stable')
         starts = np.flatnonzero(np.diff(keys[order], prepend=np.nan))
         for places in np.split(order, starts[1:]):
@@ -281,7 +235,7 @@ class _Frames:
         self.rows = rows
         self._boxes = np.stack([column(rows, side) for side in BOX], -1)
         self._embeddings = embeddings_in(rows)
-        self._moments = _moments(rows)
+        self._moments = moments_of(rows)
         sources = np.array(rows.column('source').to_pylist(), str)
         numbers = [column(rows, name) for name in ('detection', 'frame')]
         order = np.lexsort([numbers[0], sources, numbers[1], self._moments])
@@ -310,22 +264,12 @@ class _Frames:
 def _chunks(engine: Engine, rows: pa.Table) -> Iterator[_Frames]:
     """The frames of some people (n), with everybody in them, in the order of time."""
     frame_ids = column(rows, 'frame_id')
-    frames = frame_ids[np.argsort(_moments(rows), kind='stable')]
+    frames = frame_ids[np.argsort(moments_of(rows), kind='stable')]
     _, first = np.unique(frames, return_index=True)
     frames = frames[np.sort(first)]
     for start in range(0, len(frames), CHUNK):
         for some in engine.frames(frames[start : start + CHUNK], CHUNK):
             yield _Frames(some)
-
-
-def _moments(rows: pa.Table) -> np.ndarray:
-    """(n,) seconds by which rows of one sequence are in order; NaN where nothing tells."""
-    offsets = _seconds(rows, 'offset')
-    return np.where(np.isnan(offsets), _seconds(rows, 'time'), offsets)
-
-
-def _seconds(rows: pa.Table, name: str) -> np.ndarray:
-    return column(rows, name).astype(np.float64)  # objects where all are unknown
 
 
 def _sequences(rows: pa.Table) -> np.ndarray:
