@@ -107,7 +107,7 @@ class Preprocessing:
         import mmps.datasets.transforms  # noqa: F401 registers them, and those of mmdet
 
         with DefaultScope.overwrite_default_scope(config.get('default_scope', 'mmps')):
-            self._transform = Compose([*test_steps(config), dict(type='PackPersonSearchInputs')])
+            self._transform = Compose([*test_steps(config), dict(type='PackDetInputs')])
 
     def __call__(
         self, images: Sequence[np.ndarray | Prepared], boxes: Sequence[np.ndarray] | None = None
@@ -130,13 +130,19 @@ class Preprocessing:
 
     def prepare(self, image: np.ndarray, boxes: np.ndarray | None = None) -> Prepared:
         """One image of a batch, e.g. in another thread than the network's."""
+        import torch
+        from mmengine.structures import InstanceData
+
         shape = image.shape[:2]
-        results = dict(img=image, img_shape=shape, ori_shape=shape)
-        if boxes is not None:
-            results |= dict(query_ids=np.arange(len(boxes)), query_bboxes=boxes)
-        packed = self._transform(results)
+        packed = self._transform(dict(img=image, img_shape=shape, ori_shape=shape))
+        sample = packed['data_samples']
         for key in ('gt_instances', 'ignored_instances'):  # nobody annotated anything
-            delattr(packed['data_samples'], key)
+            delattr(sample, key)
+        if boxes is not None:
+            bboxes = torch.from_numpy(np.array(boxes, np.float32).reshape(-1, 4))
+            sample.query_instances = InstanceData(
+                query_ids=torch.arange(len(bboxes)), bboxes=bboxes
+            )
         return Prepared(**packed)
 
 
