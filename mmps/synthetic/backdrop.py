@@ -1,11 +1,15 @@
-"""The empty place in front of each camera: ground in perspective, house fronts, arcades, trees."""
+"""The empty place in front of each camera: drawn (houses, trees, ground), or a photograph."""
 
+import hashlib
 from functools import lru_cache
+from pathlib import Path
 
 import cv2
 import numpy as np
 
 from mmps.synthetic.camera import Camera, make_cameras
+from mmps.utils.errors import UserError
+from mmps.utils.image_files import decode_upright
 
 Array = np.ndarray
 Rng = np.random.Generator
@@ -243,8 +247,21 @@ def _campus(image: np.ndarray, rng: Rng) -> None:
 
 
 @lru_cache(maxsize=12)
-def make_backdrop(seed: int, camera_index: int, width: int, height: int) -> np.ndarray:
-    """The empty scene of a 0-based camera: (h, w, 3) float32 RGB, 0..255, read-only."""
+def make_backdrop(
+    seed: int, camera_index: int, width: int, height: int, photograph: Path | None = None
+) -> np.ndarray:
+    """The empty scene of a 0-based camera: (h, w, 3) float32 RGB, 0..255, read-only. Of the file of
+    a photograph, the largest middle part of this shape is taken instead of the drawn place.
+    """
+    if photograph is None:
+        image = _drawn(seed, camera_index, width, height)
+    else:
+        image = _fitted(photograph, width, height)
+    image.setflags(write=False)
+    return image
+
+
+def _drawn(seed: int, camera_index: int, width: int, height: int) -> np.ndarray:
     camera = make_cameras(seed)[camera_index]
     rng = np.random.default_rng([seed, BACKDROP_STREAM, camera_index])
     scale = 2
@@ -257,9 +274,40 @@ def make_backdrop(seed: int, camera_index: int, width: int, height: int) -> np.n
         _mirror(canvas, row)
     _kerb(canvas, row)
     image = cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA)
-    image = np.clip(image, 0, 255)
-    image.setflags(write=False)
-    return image
+    return np.clip(image, 0, 255)
+
+
+def _fitted(photograph: Path, width: int, height: int) -> np.ndarray:
+    image = decode_upright(photograph.read_bytes())
+    whole, wanted = np.array(image.shape[:2]), np.array([height, width])
+    scale = (whole / wanted).min()
+    rows, columns = part = np.maximum(1, np.round(wanted * scale).astype(int))
+    top, left = (whole - part) // 2
+    kernel = cv2.INTER_AREA if scale > 1 else cv2.INTER_LINEAR
+    image = image[top : top + rows, left : left + columns]
+    image = cv2.resize(image, (width, height), interpolation=kernel)
+    return image[..., ::-1].astype(np.float32)
+
+
+def find_photographs(folder: Path) -> tuple[list[Path], str]:
+    """The JPEG and PNG files in a folder and below, in the order of names, and the SHA-256 of all.
+
+    Raises:
+        UserError: There are none, or one cannot be read.
+    """
+    suffixes = ('.jpg', '.jpeg', '.png')
+    paths = sorted(path for path in folder.rglob('[!.]*') if path.suffix.lower() in suffixes)
+    if not paths:
+        raise UserError(f'{folder}: no photographs there; give a folder with .jpg or .png files')
+    total = hashlib.sha256()
+    for path in paths:
+        try:
+            content = path.read_bytes()
+            decode_upright(content)
+        except (OSError, ValueError) as error:
+            raise UserError(f'{path}: no readable image ({error}); replace or remove it') from error
+        total.update(hashlib.sha256(content).digest())
+    return paths, total.hexdigest()
 
 
 def _mirror(canvas: np.ndarray, row: int) -> None:

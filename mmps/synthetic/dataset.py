@@ -14,6 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from mmps.synthetic.appearance import sample_appearance
+from mmps.synthetic.backdrop import find_photographs
 from mmps.synthetic.camera import make_cameras
 from mmps.synthetic.planning import (
     Labels,
@@ -22,6 +23,7 @@ from mmps.synthetic.planning import (
     choose_queries,
     look_of,
     plan,
+    with_photographs,
 )
 from mmps.synthetic.scene import Scene, compose
 from mmps.synthetic.writers import LAYOUTS, PARTS
@@ -40,7 +42,8 @@ def render_scene(config: SyntheticConfig, scene: ScenePlan) -> Scene:
         people.append((-1, sample_appearance(rng, int(rng.integers(1 << 16)))))
     order = rng.permutation(len(people))
     size = (config.width, config.height)
-    return compose(config.seed, scene.camera, size, [people[k] for k in order], rng)
+    shuffled = [people[k] for k in order]
+    return compose(config.seed, scene.camera, size, shuffled, rng, scene.photograph)
 
 
 def make_synthetic_dataset(
@@ -48,6 +51,7 @@ def make_synthetic_dataset(
     config: SyntheticConfig | None = None,
     *,
     layout: str = 'prw',
+    backdrops: str | Path | None = None,
     workers: int = 1,
     progress: bool = True,
 ) -> Path:
@@ -57,12 +61,14 @@ def make_synthetic_dataset(
         root: Folder of the data set; made if missing.
         config: Size and seed.
         layout: Files to write, a key of `LAYOUTS`.
+        backdrops: Folder of photographs without people to stand behind those that are drawn.
         workers: Processes that render; the result does not depend on it.
         progress: Whether to show a progress bar.
 
     Raises:
         FileExistsError: The folder holds something else than this data set.
         ValueError: Unknown layout or senseless number of workers.
+        UserError: The folder has no photographs, or one that cannot be read.
     """
     config = config or SyntheticConfig()
     if layout not in LAYOUTS:
@@ -71,9 +77,13 @@ def make_synthetic_dataset(
         raise ValueError(f'workers is {workers}; give at least 1')
     root = Path(root)
     parameters = {'format_version': FORMAT_VERSION, 'layout': layout, **asdict(config)}
+    scenes, files = plan(config), LAYOUTS[layout]
+    if backdrops is not None:
+        photographs, digest = find_photographs(Path(backdrops))
+        parameters['backdrops'] = f'{len(photographs)} photographs, SHA-256 {digest}'
+        scenes = with_photographs(config, scenes, photographs)
     if _open(root, parameters):
         return root
-    scenes, files = plan(config), LAYOUTS[layout]
     todo = [s for s in scenes if not (_part(root, s).exists() and files.image(root, s).exists())]
     bar = tqdm(
         _rendered(root, config, layout, todo, workers),

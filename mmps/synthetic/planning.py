@@ -1,7 +1,7 @@
 """Plans a data set from a seed: who appears where, and who is searched for."""
 
 from collections import defaultdict
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -72,6 +72,7 @@ class ScenePlan:
         is_test: Whether it belongs to the test set.
         people: Person ids, 1-based; test ids follow the training ids.
         passers_by: Number of unlabelled people.
+        photograph: What stands behind them; None: the drawn place of the camera.
     """
 
     index: int
@@ -80,6 +81,7 @@ class ScenePlan:
     is_test: bool
     people: tuple[int, ...]
     passers_by: int
+    photograph: Path | None = None
 
 
 def appearances(images: int, identities: int, queries: int = 0) -> int:
@@ -129,6 +131,24 @@ def plan(config: SyntheticConfig) -> list[ScenePlan]:
     return scenes
 
 
+def with_photographs(
+    config: SyntheticConfig, scenes: list[ScenePlan], photographs: list[Path]
+) -> list[ScenePlan]:
+    """Puts a photograph behind the people of each scene.
+
+    Each camera has photographs of its own, a quarter of them, at least one, for the test set. Of
+    fewer than 12, cameras or sets share some.
+    """
+    rng = np.random.default_rng([config.seed, _PHOTOGRAPH_STREAM])
+    order, planned = rng.permutation(len(photographs)), []
+    for scene in scenes:
+        own = order[scene.camera % len(order) :: NUM_CAMERAS]
+        if len(own) > 1:
+            own = np.split(own, [-(-len(own) // 4)])[0 if scene.is_test else 1]
+        planned.append(replace(scene, photograph=photographs[rng.choice(own)]))
+    return planned
+
+
 def _assign(
     rng: np.random.Generator, cameras: np.ndarray, identities: int, count: int
 ) -> list[list[int]]:
@@ -164,7 +184,7 @@ def _least_loaded(
     return images[order[:count]].tolist()
 
 
-_QUERY_STREAM = 6
+_QUERY_STREAM, _PHOTOGRAPH_STREAM = 6, 7
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -49,6 +50,7 @@ def compose(
     size: tuple[int, int],
     people: Sequence[tuple[int, Appearance]],
     rng: np.random.Generator,
+    photograph: Path | None = None,
 ) -> Scene:
     """Renders one picture of a 0-based camera.
 
@@ -58,13 +60,14 @@ def compose(
         people: (person id, appearance) of each person; id -1 is unlabelled. Somebody who cannot be
             placed to be seen at all is missing from the scene.
         rng: Source of places, poses, things and camera noise.
+        photograph: File of the picture behind everything instead of the drawn backdrop.
     """
     camera = make_cameras(seed)[camera_index]
     placed = _place_people(camera, size, people, rng)
     placed += _place_things(camera, size, placed, rng)
     placed.sort(key=lambda thing: thing.y)
     placed, share = _uncover(placed, size)
-    canvas = make_backdrop(seed, camera_index, *size).copy()
+    canvas = make_backdrop(seed, camera_index, *size, photograph).copy()
     _cast_shadows(canvas, placed, camera)
     for thing in placed:
         paste(canvas, thing.sprite, thing.x, thing.y)

@@ -10,6 +10,8 @@ import scipy.io
 
 from mmps.synthetic import SyntheticConfig, make_synthetic_dataset, plan
 from mmps.synthetic import dataset as dataset_module
+from mmps.synthetic import scene as scene_module
+from mmps.synthetic.backdrop import make_backdrop
 
 SMALL = SyntheticConfig(
     images=6, identities=3, test_images=6, test_identities=2, queries=4, width=160, height=90
@@ -177,3 +179,27 @@ def test_senseless_options_are_refused(tmp_path: Path, options: dict, message: s
     with pytest.raises(ValueError, match=message):
         make_synthetic_dataset(tmp_path / 'x', SMALL, progress=False, **options)
     assert not (tmp_path / 'x').exists()
+
+
+@pytest.mark.parametrize('shape', [(300, 320), (180, 500)])
+def test_a_photograph_stands_undistorted_behind_the_same_people(
+    shape: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks of 2 x 2 pixels become the pixels of the scene; what is too high or wide is cut."""
+    monkeypatch.setattr(scene_module, 'develop', lambda _camera, light, _rng: light)
+    seen = np.random.default_rng(0).integers(256, size=(90, 160, 3)).astype(np.uint8)
+    photograph = np.zeros((*shape, 3), np.uint8)
+    top, left = (shape[0] - 180) // 2, (shape[1] - 320) // 2
+    photograph[top : top + 180, left : left + 320] = seen.repeat(2, 0).repeat(2, 1)
+    cv2.imwrite(str(tmp_path / 'empty.png'), photograph[..., ::-1])
+    scene = plan(SMALL)[0]
+    drawn = dataset_module.render_scene(SMALL, scene)
+    behind = dataset_module.render_scene(SMALL, replace(scene, photograph=tmp_path / 'empty.png'))
+    free = (drawn.image == make_backdrop(SMALL.seed, scene.camera, 160, 90)).all(2)
+    assert free.mean() > 0.4
+    np.testing.assert_array_equal(behind.image[free], seen[free])
+    for x1, y1, x2, y2 in drawn.boxes.astype(int):
+        assert (behind.image == drawn.image).all(2)[y1:y2, x1:x2].mean() > 0.2
+    np.testing.assert_array_equal(behind.boxes, drawn.boxes)
+    np.testing.assert_array_equal(behind.person_ids, drawn.person_ids)
+    np.testing.assert_array_equal(behind.visible, drawn.visible)

@@ -1,11 +1,12 @@
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmps.synthetic import SyntheticConfig, plan
-from mmps.synthetic.planning import appearances, look_of
+from mmps.synthetic import ScenePlan, SyntheticConfig, plan
+from mmps.synthetic.planning import appearances, look_of, with_photographs
 
 
 @pytest.mark.parametrize(
@@ -78,3 +79,39 @@ def test_colour_pairs_are_shared_but_people_differ() -> None:
 def test_impossible_sizes_are_refused(changes: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         SyntheticConfig(**changes)
+
+
+def photographs_of(count: int, seed: int = 0) -> list[tuple[int, bool, Path | None]]:
+    """Camera, whether in the test, and photograph of 600 scenes."""
+    scenes = [ScenePlan(k, f'{k}', k % 6, k // 6 % 2 == 1, (), 0) for k in range(600)]
+    photographs = [Path(f'{k}.jpg') for k in range(count)]
+    planned = with_photographs(SyntheticConfig(seed=seed), scenes, photographs)
+    return [(scene.camera, scene.is_test, scene.photograph) for scene in planned]
+
+
+@pytest.mark.parametrize(
+    ('count', 'train', 'test'),
+    [
+        (50, [6, 6, 6, 6, 6, 6], [3, 3, 2, 2, 2, 2]),  # of nine, nine, eight, eight, ...
+        (12, [1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1]),
+    ],
+)
+def test_each_camera_has_photographs_of_its_own_and_others_in_the_test(
+    count: int, train: list[int], test: list[int]
+) -> None:
+    used = set(photographs_of(count))
+    number = Counter((camera, is_test) for camera, is_test, _ in used)
+    assert [number[camera, False] for camera in range(6)] == train
+    assert [number[camera, True] for camera in range(6)] == test
+    assert len({photograph for *_, photograph in used}) == len(used) == count
+
+
+def test_too_few_photographs_are_shared() -> None:
+    used = {(camera, photograph) for camera, _, photograph in photographs_of(4)}
+    assert len(used) == 6  # each camera one, the same in training and test
+    assert len({photograph for _, photograph in used}) == 4
+
+
+def test_the_seed_deals_the_photographs_out() -> None:
+    assert photographs_of(20) == photographs_of(20)
+    assert set(photographs_of(20)) != set(photographs_of(20, seed=1))

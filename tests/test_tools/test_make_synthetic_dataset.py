@@ -1,9 +1,14 @@
 import importlib.util
+import json
 import sys
 from pathlib import Path
 from types import ModuleType
 
+import cv2
+import numpy as np
 import pytest
+
+from mmps.utils.errors import UserError
 
 SCRIPT = Path(__file__).parents[2] / 'tools' / 'misc' / 'make_synthetic_dataset.py'
 SIZES = {
@@ -67,4 +72,46 @@ def test_impossible_size_names_the_fix(
     with pytest.raises(SystemExit) as error:
         script.main()
     assert 'give more images' in str(error.value.code)
+    assert not (tmp_path / 'set').exists()
+
+
+def test_photographs_stand_behind_the_people_and_are_named_in_the_set(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photographs = tmp_path / 'photographs' / 'yard'
+    photographs.mkdir(parents=True)
+    (photographs / '._a.png').write_bytes(b'what a Mac leaves')
+    for name, colour in (('a.png', (255, 0, 0)), ('b.JPG', (230, 0, 0))):
+        cv2.imwrite(str(photographs / name), np.full((30, 20, 3), colour, np.uint8))
+    words = ['x', '--out', str(tmp_path / 'set'), *SMALL, '--backdrops', str(photographs.parent)]
+    monkeypatch.setattr(sys, 'argv', words)
+    script.main()
+    used = json.loads((tmp_path / 'set' / 'synthetic.json').read_text())['parameters']['backdrops']
+    assert used.startswith('2 photographs, SHA-256 ')
+    for path in (tmp_path / 'set' / 'frames').iterdir():
+        blue, green, _ = cv2.imread(str(path))[:18].reshape(-1, 3).mean(0)
+        assert blue > 4 * green
+    (photographs / 'b.JPG').unlink()
+    with pytest.raises(SystemExit) as error:
+        script.main()
+    assert 'backdrops' in str(error.value.code)
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [(None, 'no photographs there'), (b'\xff\xd8\xff', r'a\.jpg: no readable')],
+)
+def test_no_or_broken_photographs_are_named_before_anything_is_written(
+    content: bytes | None,
+    message: str,
+    script: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if content:
+        (tmp_path / 'a.jpg').write_bytes(content)
+    words = ['x', '--out', str(tmp_path / 'set'), *SMALL, '--backdrops', str(tmp_path)]
+    monkeypatch.setattr(sys, 'argv', words)
+    with pytest.raises(UserError, match=message):
+        script.main()
     assert not (tmp_path / 'set').exists()

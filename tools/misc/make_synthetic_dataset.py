@@ -33,6 +33,11 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--size', type=_size, default=(default.width, default.height))
     parser.add_argument('--seed', type=int, default=default.seed)
     parser.add_argument(
+        '--backdrops',
+        metavar='FOLDER',
+        help='photographs without people (JPEG, PNG) to stand behind those that are drawn',
+    )
+    parser.add_argument(
         '--workers', type=int, default=usable_cores() or 1, help='rendering processes'
     )
     return parser.parse_args(arguments)
@@ -54,7 +59,13 @@ def main() -> None:
             height=args.size[1],
             seed=args.seed,
         )
-        root = make_synthetic_dataset(args.out, config, layout=args.layout, workers=args.workers)
+        root = make_synthetic_dataset(
+            args.out,
+            config,
+            layout=args.layout,
+            backdrops=args.backdrops,
+            workers=args.workers,
+        )
     except (ValueError, OSError) as error:
         sys.exit(f'error: {error}')
     print(f'{root}: {config.images} training and {config.test_images} test images')
