@@ -1,4 +1,6 @@
 import itertools
+import time
+from types import SimpleNamespace
 
 import pytest
 from helpers.milvus_server import milvus
@@ -7,8 +9,17 @@ from helpers.milvus_server import milvus
 @pytest.fixture(scope='session')
 def milvus_server(tmp_path_factory):
     """Host and port of a server process of the embedded Milvus."""
-    folder = tmp_path_factory.mktemp('milvus')
-    with milvus(folder) as address:
+    from mmps.retrieval.milvus import _logs_kept_open
+
+    with _logs_kept_open():
+        from pymilvus.client import grpc_handler
+    with (
+        milvus(tmp_path_factory.mktemp('milvus')) as address,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        # Of each new collection it looks after half a second whether the index is made.
+        sooner = SimpleNamespace(**{**vars(time), 'sleep': lambda seconds: time.sleep(0.01)})
+        patch.setattr(grpc_handler, 'time', sooner)
         yield address
 
 
