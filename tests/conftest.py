@@ -54,8 +54,12 @@ FORKS = (
     *('test_global_batch_norm.py', 'test_checks.py', 'test_extending.py'),
 )
 """Files whose tests fork this process; they come first, the longest before the others."""
-LONG = ('test_configs.py', 'test_training_outputs.py', 'test_dataset_converters.py')
-"""Files that take half a minute; shorter ones fill the gaps behind them."""
+LONG = (
+    *('test_configs.py', 'test_training_outputs.py', 'test_dataset_converters.py'),
+    *('test_live.py', 'test_lance.py', 'test_search_tools.py', 'test_export_onnx.py'),
+    *('test_gallery.py', 'test_published_models.py', 'test_app.py'),
+)
+"""Files that take a quarter of a minute or more; shorter ones fill the gaps behind them."""
 IN_TRAININGS = (
     *('torch._dynamo', 'torch.utils.tensorboard', 'setuptools', 'mmdet.engine'),
     *('mmdet.evaluation', 'mmps.deployment'),
@@ -68,19 +72,23 @@ THREADS = {
     *('test_published', 'test_published_models.py'),
 }
 """Folders and files that load engines and runtimes, whose threads a fork does not survive: without
-them, or only them, by --threads. What is left out is not even imported.
+them, or only them, by --threads; else behind the others. What is left out is not even imported.
 """
 
 
+def _has_threads(path):
+    return bool(THREADS & set(path.parts))
+
+
 def _place(item):
-    first = (*FORKS, *LONG)
-    return first.index(item.path.name) if item.path.name in first else len(first)
+    first, name = (*FORKS, *LONG), item.path.name
+    return _has_threads(item.path), first.index(name) if name in first else len(first)
 
 
 def pytest_ignore_collect(collection_path, config):
     part = config.option.threads
     if part and collection_path.suffix == '.py':
-        return bool(THREADS & set(collection_path.parts)) != (part == 'only') or None
+        return _has_threads(collection_path) != (part == 'only') or None
 
 
 @pytest.hookimpl(tryfirst=True)
