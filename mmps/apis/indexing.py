@@ -8,7 +8,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import cv2
@@ -48,34 +51,49 @@ def map_batched(
     items: Iterable[Item],
     shape_of: Callable[[Item], Hashable],
     size: int,
+    ahead: int = 0,
 ) -> Iterator[tuple[Item, Result]]:
     """Apply a function to batches of items of the same shape, and yield in the order of the items.
 
-    At most ``size * LOOK_AHEAD`` items are held, however many there are. Items that all have the
+    So many batches as ``ahead`` says are worked on by other threads while results are yielded. At
+    most ``size * LOOK_AHEAD`` items are held, however many there are. Items that all have the
     same shape are grouped as they come, ``size`` in a batch. Each comes with its result.
     """
     waiting: deque[_Entry] = deque()
     open_batches: dict[Hashable, list[_Entry]] = {}
+    running: deque[tuple[list[_Entry], Callable[[], Sequence[Result]]]] = deque()
 
-    def run(shape: Hashable) -> Iterator[tuple[Item, Result]]:
+    def start(shape: Hashable) -> None:
         batch = open_batches.pop(shape)
-        results = function([entry.item for entry in batch])
-        for entry, result in zip(batch, results, strict=True):
-            entry.result = result
-        while waiting and waiting[0].result is not None:
-            done = waiting.popleft()
-            yield done.item, done.result
+        results = partial(function, [entry.item for entry in batch])
+        running.append((batch, pool.submit(results).result if pool else results))
 
-    for item in items:
-        shape = shape_of(item)
-        waiting.append(_Entry(item))
-        open_batches.setdefault(shape, []).append(waiting[-1])
-        if len(open_batches[shape]) == size:
-            yield from run(shape)
-        elif len(waiting) >= size * LOOK_AHEAD:
-            yield from run(shape_of(waiting[0].item))
-    while waiting:
-        yield from run(shape_of(waiting[0].item))
+    def finish(left: int) -> Iterator[tuple[Item, Result]]:
+        while len(running) > left:
+            batch, results = running.popleft()
+            for entry, result in zip(batch, results(), strict=True):
+                entry.result = result
+            while waiting and waiting[0].result is not None:
+                done = waiting.popleft()
+                yield done.item, done.result
+
+    with ThreadPoolExecutor(ahead) if ahead else nullcontext() as pool:
+        for item in items:
+            shape = shape_of(item)
+            waiting.append(_Entry(item))
+            open_batches.setdefault(shape, []).append(waiting[-1])
+            if len(open_batches[shape]) == size:
+                start(shape)
+                yield from finish(ahead)
+            else:
+                while len(waiting) >= size * LOOK_AHEAD:
+                    if not running:
+                        start(shape_of(waiting[0].item))
+                    yield from finish(len(running) - 1)
+        while waiting:
+            if open_batches:
+                start(next(iter(open_batches)))
+            yield from finish(ahead if open_batches else 0)
 
 
 FRAMES_PER_APPEND, SECONDS_PER_APPEND = 256, 5.0
@@ -93,12 +111,13 @@ def index_files(
     problems: list[Problem],
     progress: bool = True,
     stop: threading.Event | None = None,
+    ahead: int = 0,
 ) -> IndexReport:
     """Find the people in images and videos, and add them to a gallery.
 
-    One thread reads ahead, one prepares, one runs the network, one appends, in order: of the frames
-    of a process those in the gallery are always the first so many. What is there already is passed
-    over.
+    One thread reads ahead, one prepares, one or more run the network, one appends, in order: of the
+    frames of a process those in the gallery are always the first so many. What is there already is
+    passed over.
 
     Args:
         prepare: An image (h, w, 3) uint8 BGR to what the network takes.
@@ -109,6 +128,7 @@ def index_files(
         batch_size: Images per pass of the network, at most.
         problems: So far; more are added.
         stop: Set to end early; what was read until then is stored.
+        ahead: Of the network.
     """
     start = time.perf_counter()
     keep_freed_memory()  # that of a frame serves the next ones
@@ -126,7 +146,7 @@ def index_files(
         Prefetch(((frame, prepare(frame.image)) for frame in waiting), batch_size) as prepared,
         Worker(_append_grouped(gallery, reading)) as writer,
     ):
-        for batch in _batches(_indexed(find_people, prepared, batch_size, bar.update)):
+        for batch in _batches(_indexed(find_people, prepared, batch_size, bar.update, ahead)):
             writer.put(batch)
             frames += len(batch)
             people += sum(len(frame.bboxes) for frame in batch)
@@ -202,6 +222,7 @@ def _indexed(
     frames: Iterable[tuple[Frame, Any]],
     batch_size: int,
     done: Callable[[], object],
+    ahead: int = 0,
 ) -> Iterator[IndexedFrame]:
     def run(batch: Sequence[tuple[Frame, Any]]) -> list[People]:
         return find_people([prepared for _, prepared in batch])
@@ -209,7 +230,7 @@ def _indexed(
     def shape(entry: tuple[Frame, Any]) -> tuple[int, ...]:
         return entry[0].image.shape
 
-    for (frame, _), people in map_batched(run, frames, shape, batch_size):
+    for (frame, _), people in map_batched(run, frames, shape, batch_size, ahead):
         height, width = frame.image.shape[:2]
         yield IndexedFrame(
             source=frame.source,

@@ -33,11 +33,14 @@ class Network(Protocol):
         precision: ``float32`` or ``bfloat16``: in what it computes.
         scene_size: Width and height to which scenes are reduced before they are looked at; None
             where the size of a person does not matter.
+        ahead: How many calls in other threads at a time keep all cores busy; 0: a call does so
+            alone.
     """
 
     tag: ModelTag
     precision: str = 'float32'
     scene_size: tuple[int, int] | None = None
+    ahead: int = 0
 
     def prepare(self, image: np.ndarray) -> Any:
         """What a call takes in place of an image (h, w, 3) uint8 BGR, made in advance by another
@@ -384,6 +387,8 @@ class TwoNetworks(Network):
         self.reid = reid
         self.max_people = max_people
         self.precision = reid.precision
+        # One call's images are resized and cut while another's are in the networks.
+        self.ahead = 2 * (detector.parallel and reid.parallel)
         self.tag = ModelTag(fingerprint or reid.digest, reid.embed_dim, name)
 
     @classmethod

@@ -188,6 +188,7 @@ class PersonSearcher:
             read,
             lambda pair: pair[1].shape,
             self._batch_size,
+            self.network.ahead,
         )
         for (image, _), people in batched:
             kept = None if isinstance(image, np.ndarray) else str(image)
@@ -302,7 +303,8 @@ class PersonSearcher:
         if check:
             reading.provenance.check(files)
         network, size = (self.network.prepare, self._find), self._batch_size
-        report = index_files(*network, files, gallery, reading, size, problems, progress, stop)
+        rest = reading, size, problems, progress, stop, self.network.ahead
+        report = index_files(*network, files, gallery, *rest)
         return replace(report, passed_over=passed_over)
 
     def query(self, image: ImageLike, box: Sequence[float] | Whole | None = None) -> Query:

@@ -191,9 +191,9 @@ class OpenVINORuntime:
         precision: ``float32``; ``bfloat16``, for CPUs that have it; or ``auto``, the latter where
             it is there.
         outputs: Which to compute; None: all, in the order of the file.
-        free_batch: Let any number of inputs go in at once, whatever number the file fixes.
-        parallel: Have :meth:`map` run several values at a time, which takes longer for each
-            and less for all.
+        batch: How many inputs go in at once where the file fixes another number; -1: any number.
+        parallel: Have :meth:`map`, which several threads may call then, run several values at a
+            time, which takes longer for each and less for all.
 
     Raises:
         UserError: The device or the precision is not there, or the file cannot be run.
@@ -207,7 +207,7 @@ class OpenVINORuntime:
         precision: str = 'float32',
         *,
         outputs: Sequence[str] | None = OUTPUTS,
-        free_batch: bool = False,
+        batch: int | None = None,
         parallel: bool = False,
     ) -> None:
         core = _openvino_core()
@@ -227,10 +227,12 @@ class OpenVINORuntime:
             options['INFERENCE_NUM_THREADS'] = threads
         if parallel:
             options['PERFORMANCE_HINT'] = 'THROUGHPUT'
+            if device == 'CPU':  # two networks share the cores, and whoever else is busy
+                options['ENABLE_CPU_PINNING'] = False
         try:
             model = core.read_model(os.fspath(path))
-            if free_batch and model.inputs[0].partial_shape[0].is_static:
-                model.reshape([-1, *list(model.inputs[0].partial_shape)[1:]])
+            if batch is not None and model.inputs[0].partial_shape[0].is_static:
+                model.reshape([batch, *list(model.inputs[0].partial_shape)[1:]])
             self._model = core.compile_model(model, device, options)
         except RuntimeError as error:
             raise UserError(f'OpenVINO cannot run {path}: {error}') from error
@@ -242,10 +244,10 @@ class OpenVINORuntime:
         self._outputs = list(numbers)
         shape = self._model.inputs[0].partial_shape
         self.batch = shape[0].get_length() if len(shape) and shape[0].is_static else None
-        count = 1
+        self._at_once = 1
         if parallel:
-            count = self._model.get_property('OPTIMAL_NUMBER_OF_INFER_REQUESTS')
-        self._requests = [self._model.create_infer_request() for _ in range(count)]
+            self._at_once = self._model.get_property('OPTIMAL_NUMBER_OF_INFER_REQUESTS')
+        self._free: deque = deque()
 
     def __call__(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """See :class:`Runtime`."""
@@ -254,19 +256,23 @@ class OpenVINORuntime:
 
     def map(self, arrays: Iterable[np.ndarray]) -> list[list[np.ndarray]]:
         """See :class:`Runtime`."""
-        free, running, found = deque(self._requests), deque(), []
+        running, found = deque(), []
 
         def finish() -> None:
             request = running.popleft()
             request.wait()
             found.append([request.get_output_tensor(i).data.copy() for i in self._outputs])
-            free.append(request)
+            self._free.append(request)
 
         for array in arrays:
-            if not free:
+            if len(running) == self._at_once:
                 finish()
-            running.append(free.popleft())
-            running[-1].start_async([array])
+            try:
+                request = self._free.pop()
+            except IndexError:  # none yet, or other threads have them
+                request = self._model.create_infer_request()
+            running.append(request)
+            request.start_async([array])
         while running:
             finish()
         return found

@@ -37,10 +37,14 @@ class NetworkFile:
     Attributes:
         digest: SHA-256 of the files and of what is done to images before.
         precision: In what it computes, ``float32`` or ``bfloat16``.
+        parallel: Whether several threads may and should use it at a time.
 
     Raises:
         UserError: A file is missing or cannot be run.
     """
+
+    batch = -1
+    """How many images go in at once; -1: any number."""
 
     def __init__(
         self,
@@ -71,14 +75,14 @@ class NetworkFile:
         self.digest = self._digest(files)
         self._run = self._runtime(backend, device, threads, precision)
         self.precision = self._run.precision
+        self.parallel = isinstance(self._run, OpenVINORuntime)
 
     def _runtime(self, backend: str | None, device: str, threads: int, precision: str) -> Runtime:
         if backend is None:
             backend = 'openvino' if self.path.suffix == '.xml' else 'onnxruntime'
         if backend == 'openvino':
-            return OpenVINORuntime(
-                self.path, device, threads, precision, outputs=None, free_batch=True, parallel=True
-            )
+            options = dict(outputs=None, batch=self.batch, parallel=True)
+            return OpenVINORuntime(self.path, device, threads, precision, **options)
         if backend != 'onnxruntime':
             raise UserError(f'{self.path}: backend={backend!r}; there are onnxruntime, openvino')
         if self.path.suffix == '.xml':
@@ -122,6 +126,8 @@ class DetectorFile(NetworkFile):
             takes them; None: ``input_size``.
         pad_value: With what is filled, 0..255.
     """
+
+    batch = 1
 
     def __init__(
         self,

@@ -1,5 +1,6 @@
 import itertools
 import random
+import threading
 import time
 
 import numpy as np
@@ -147,7 +148,7 @@ def test_kills(tmp_path):
     index_with_kills(tmp_path, 2, random.Random(5))
 
 
-def run(shapes, size):
+def run(shapes, size, ahead=0):
     """Batches that were made, and what came out."""
     batches = []
 
@@ -156,12 +157,16 @@ def run(shapes, size):
         return [10 * number for number, _ in batch]
 
     items = list(enumerate(shapes))
-    return batches, list(map_batched(function, items, lambda item: item[1], size))
+    return batches, list(map_batched(function, items, lambda item: item[1], size, ahead))
 
 
-@given(shapes=st.lists(st.sampled_from('abc'), max_size=60), size=st.integers(1, 7))
-def test_order_is_kept_and_batches_are_of_one_shape(shapes, size):
-    batches, results = run(shapes, size)
+@given(
+    shapes=st.lists(st.sampled_from('abc'), max_size=60),
+    size=st.integers(1, 7),
+    ahead=st.integers(0, 3),
+)
+def test_order_is_kept_and_batches_are_of_one_shape(shapes, size, ahead):
+    batches, results = run(shapes, size, ahead)
     assert results == [((i, shape), 10 * i) for i, shape in enumerate(shapes)]
     assert sorted(itertools.chain(*batches)) == list(enumerate(shapes))
     assert all(len({shape for _, shape in batch}) == 1 for batch in batches)
@@ -178,7 +183,8 @@ def test_mixed_shapes_still_fill_batches():
     assert [len(batch) for batch in batches] == [4] * 10
 
 
-def test_few_items_are_held_of_an_endless_stream():
+@pytest.mark.parametrize('ahead', [0, 2])
+def test_few_items_are_held_of_an_endless_stream(ahead):
     taken = []
 
     def items():
@@ -187,12 +193,23 @@ def test_few_items_are_held_of_an_endless_stream():
             # one image of a shape of its own comes first and has to wait
             yield number, 'rare' if number == 0 else number % 50
 
-    results = map_batched(lambda batch: batch, items(), lambda item: item[1], 4)
+    results = map_batched(lambda batch: batch, items(), lambda item: item[1], 4, ahead)
     for count, (item, _) in enumerate(itertools.islice(results, 100)):
         assert item[0] == count
         assert len(taken) - count <= 4 * LOOK_AHEAD
 
 
-def test_an_error_of_the_function_comes_through():
+def test_so_many_batches_are_in_work_at_a_time():
+    together = threading.Barrier(2, timeout=30)  # passed by two batches, not by one
+
+    def function(batch):
+        together.wait()
+        return batch
+
+    assert [item for item, _ in map_batched(function, 'abcdef', type, 1, 2)] == list('abcdef')
+
+
+@pytest.mark.parametrize('ahead', [0, 2])
+def test_an_error_of_the_function_comes_through(ahead):
     with pytest.raises(ZeroDivisionError):
-        list(map_batched(lambda batch: 1 / 0, 'aa', str, 2))
+        list(map_batched(lambda batch: 1 / 0, 'aa', str, 2, ahead))

@@ -172,6 +172,26 @@ def test_two_networks_find_and_embed(tmp_path):
     assert network([]) == []
 
 
+def test_threads_share_two_networks(tmp_path):
+    """Images of one call are prepared while those of others are in the networks."""
+    finds = DetectorFile(
+        as_ir(detector(tmp_path / 'd.onnx', SSD[None, None], (64, 32))),
+        (64, 32),
+        output='ssd',
+        person_label=1,
+    )
+    embeds = ReIDFile(as_ir(channel_means(tmp_path / 'r.onnx', 1)), (8, 16))
+    network = TwoNetworks(finds, embeds, 'both')
+    assert network.ahead == 2
+    images = pictures(*[(100, 50), (64, 32)] * 40)
+    searcher = PersonSearcher.of_network(network, batch_size=3)
+    for image, people in zip(images, searcher.detect(iter(images)), strict=True):
+        (alone,) = network([image])
+        kept = alone[alone.scores >= 0.5]
+        np.testing.assert_array_equal(people.bboxes, kept.bboxes)
+        np.testing.assert_array_equal(people.embeddings, kept.embeddings)
+
+
 def test_galleries_belong_to_the_reid_network_and_its_preprocessing(tmp_path):
     path = channel_means(tmp_path / 'r.onnx', 'n')
     digests = {
