@@ -21,6 +21,7 @@ CATALOGUE = Path(__file__).with_name('catalogue.yml')
 METAFILES = PROJECT / 'configs'
 """Where each folder of a published method has a ``metafile.yml``."""
 SUFFIXES = ('.yml', '.yaml')
+_LOADER = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)  # that of C, where PyYAML has it
 # What an entry may have besides the attributes that are documented below.
 _DIGESTS = ('sha256', 'sha384', 'md5')
 
@@ -179,7 +180,7 @@ def _of_metafile(entry: Mapping[str, Any], method: Mapping[str, Any]) -> Publish
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding='utf-8'))
+        content = yaml.load(path.read_text(encoding='utf-8'), _LOADER)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f'model {path} cannot be read: {error}') from error
     if not isinstance(content, dict):
