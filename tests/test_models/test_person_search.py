@@ -11,7 +11,7 @@ from mmdet.structures.bbox import bbox2roi, bbox_overlaps
 from mmengine.registry import MODELS as ROOT
 
 from mmps.testing.scenes import random_scenes
-from mmps.testing.tiny_models import slim_model
+from mmps.testing.tiny_models import PLUS, slim_model
 
 
 def tilt(model):
@@ -352,9 +352,9 @@ def sizes(monkeypatch):
     torch.compiler.reset()
 
 
-@pytest.mark.parametrize('how', [True, 'graphs'])
-def test_compiled_networks_compute_the_same(sizes, how):
-    plain, compiled = build(), build(model__compile_networks=how)
+@pytest.mark.parametrize(('how', 'parts'), [(True, {}), ('graphs', PLUS)])
+def test_compiled_networks_compute_the_same(sizes, how, parts):
+    plain, compiled = build(**parts), build(**parts, model__compile_networks=how)
     assert plain.state_dict().keys() == compiled.state_dict().keys()
     plain.load_state_dict(compiled.state_dict())
     for people in ([[0, 1, -1], [2], []], [[1]]):

@@ -97,9 +97,12 @@ class PersonSearch(TwoStageDetector):
         if channels_last and fast.is_on('channels_last'):
             self.to(memory_format=torch.channels_last)
         if compile_networks:
-            as_graphs = compile_networks == 'graphs'
             for network in (self.backbone, *self.roi_head.region_networks()):
-                fast.compile_for_graphs(network) if as_graphs else network.compile()
+                if compile_networks == 'graphs':
+                    # Some cut regions out and pool them around the network itself.
+                    fast.compile_for_graphs(getattr(network, 'network', network))
+                else:
+                    network.compile()
 
     def init_weights(self) -> None:
         super().init_weights()
