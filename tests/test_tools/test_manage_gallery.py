@@ -129,7 +129,7 @@ def test_a_gallery_with_times_in_no_calendar_can_be_looked_at_and_mended(
 ):
     rng, gallery = np.random.default_rng(1), Gallery.open(address)
     with monkeypatch.context() as patch:  # as galleries were made before such times were refused
-        patch.setattr('mmps.retrieval.rows.check_time', lambda seconds: seconds)
+        patch.setattr('mmps.retrieval.records.check_time', lambda seconds: seconds)
         for number, moment in enumerate((1772366400123.0, 1e18, -1e18)):
             gallery.append([random_frame(rng, f'/{number}.jpg', 1, 8, time=moment)])
     manage('info')
