@@ -5,7 +5,6 @@ base = 'densenet'
 
 _data = dict(type='CocoPersonSearchDataset', data_root='data/collage')
 options = dict(
-    dataset=_data,
     model=dict(roi_head=dict(reid_head=dict(num_ids=1443))),
     train_dataloader=dict(dataset=_data),
     val_dataloader=dict(dataset=_data),

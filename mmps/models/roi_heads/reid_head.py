@@ -27,8 +27,8 @@ class EmbeddingHead(BaseModule):
         embed_dim: Width of the embedding.
         loss: Config of the loss, which also gets ``num_ids`` and ``embed_dim``.
         loss_weight: Weight of the loss.
-        loss_warmup: Training batches over which the weight grows linearly from 0. For a network
-            from random weights that is shared with detection.
+        loss_warmup: Training batches over which the weight grows linearly from 0. It helps
+            a network from random weights that is shared with detection.
 
     Attributes:
         length_norm: Batch norm of the length of embeddings, where it says how sure they are a
