@@ -156,8 +156,6 @@ class OIMLoss(nn.Module):
 
         Rows of different people are independent: round r does the r-th row of every person at once.
         """
-        if len(self.lut) == 0:
-            return
         person_ids, order = person_ids.sort(stable=True)
         embeddings, momentum = embeddings[order], momentum[order, None]
         places = torch.arange(len(order), device=order.device)
@@ -175,15 +173,15 @@ class OIMLoss(nn.Module):
         self.lut[target] = mixed[first]
 
     def _push(self, embeddings: Tensor, unlabelled: Tensor) -> None:
-        size, count = len(self.queue), len(embeddings)
+        size = len(self.queue)
         places = self.queue_pointer + unlabelled.cumsum(0) - 1
         slots = torch.where(unlabelled, places % size, size)
         # Of several in one slot the last survives.
-        rows = torch.full((size + 1,), -1, device=slots.device).scatter_reduce(
-            0, slots, torch.arange(count, device=slots.device), 'amax'
-        )[:size, None]
-        pushed = embeddings[rows[:, 0].clamp(min=0)]
-        self.queue.copy_(torch.where(rows < 0, self.queue, pushed))
+        numbers = torch.arange(len(slots), device=slots.device)
+        rows = torch.full((size + 1,), -1, device=slots.device)
+        rows = rows.scatter_reduce(0, slots, numbers, 'amax')[:size]
+        pushed = embeddings[rows.clamp(min=0)]
+        self.queue.copy_(torch.where(rows[:, None] < 0, self.queue, pushed))
         self.queue_pointer.add_(unlabelled.sum()).remainder_(size)
 
 
