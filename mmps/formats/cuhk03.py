@@ -3,33 +3,197 @@ Person Re-identification with k-reciprocal Encoding", CVPR 2017)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from tqdm import tqdm
 
 from mmps.evaluation.functional.annotations import SearchGalleries
-from mmps.formats.mat import cell_array, read_mat, write_mat, write_mat73
-from mmps.formats.scene_index import Frame, Query, SceneFiles, SceneIndex
+from mmps.utils.files import whole_file, write_json
 
-from .cuhk03_crops import (
-    SHOTS,
-    VARIABLES,
-    Crop,
-    count_classic_splits,
-    read_crops,
-    read_test_people,
-    unpack_crops,
-)
+from .mat import Mat73File, cell_array, read_mat, write_mat, write_mat73
+from .scene_index import Frame, Query, SceneFiles, SceneIndex
 
-__all__ = ['CLASSIC_GALLERIES', 'CUHK03Files', 'count_classic_splits']
+if TYPE_CHECKING:
+    import h5py
 
 _CROPS_FILE = 'cuhk03_release/cuhk-03.mat'
 _PROTOCOL_FILE = 'cuhk03_new_protocol_config_{}.mat'
 _INDICES = ('train_idx', 'query_idx', 'gallery_idx')
 _KEYS = ('filelist', 'labels', *_INDICES)
+
+VARIABLES = {'labelled': 'labeled', 'detected': 'detected'}
+"""How the boxes came about -> variable of the file that holds the crops."""
+
+SHOTS = 10
+MAX_PAIRS, MAX_PEOPLE = 9, 999  # digits of the authors' file names
+
+
+@dataclass(frozen=True)
+class Crop:
+    """One picture of one person, named as the authors name it.
+
+    Attributes:
+        pair: Camera pair, from 1.
+        person: Number of the person within the camera pair, from 1.
+        number: Number of the picture, 1..10; the first five come from the pair's first view.
+        width: In pixels.
+        height: In pixels.
+    """
+
+    pair: int
+    person: int
+    number: int
+    width: int
+    height: int
+
+    @property
+    def view(self) -> int:
+        """View of the camera pair, 1 or 2."""
+        return 1 if self.number <= SHOTS // 2 else 2
+
+    @property
+    def camera(self) -> int:
+        """Number of the view among all camera pairs, from 1."""
+        return 2 * (self.pair - 1) + self.view
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """The whole picture, xyxy."""
+        return 0, 0, self.width, self.height
+
+    @property
+    def name(self) -> str:
+        """File name, ``{pair}_{person}_{view}_{number}.png``."""
+        return f'{self.pair}_{self.person:03d}_{self.view}_{self.number:02d}.png'
+
+    def cell(self, boxes: str) -> str:
+        """Where MATLAB shows the crop, e.g. ``labeled{1}{2,3}``."""
+        return f'{VARIABLES[boxes]}{{{self.pair}}}{{{self.person},{self.number}}}'
+
+
+def read_crops(path: Path, boxes: str) -> list[Crop]:
+    """Every ``'labelled'`` or ``'detected'`` crop in ``cuhk-03.mat``, by camera pair, person and
+    number; sizes are read, pixels are not.
+    """
+    with Mat73File(path) as file:
+        return [crop for crop, _ in _iterate_crops(file, boxes)]
+
+
+def _iterate_crops(file: Mat73File, boxes: str) -> Iterator[tuple[Crop, h5py.Reference]]:
+    """Each crop and the reference to its pixels, with a progress bar."""
+    variable = VARIABLES[boxes]
+    pairs = _identities(file, variable)
+    if not 1 <= len(pairs) <= MAX_PAIRS:
+        raise ValueError(f'{file.path}: {variable}: {len(pairs)} camera pairs; 1 to 9 expected')
+    places = [
+        (pair, *place) for pair, cells in enumerate(pairs) for place in np.ndindex(cells.shape)
+    ]
+    for pair, person, number in tqdm(places, 'Reading CUHK03', unit='crop', delay=2, leave=False):
+        reference = pairs[pair][person, number]
+        place = pair + 1, person + 1, number + 1
+        where = f'{variable}{{{place[0]}}}{{{place[1]},{place[2]}}}'
+        with file.opened(reference, where) as crop:
+            shape = crop.shape[::-1]
+            if len(shape) < 3 or 0 in shape:  # an empty cell, which the authors leave for no crop
+                continue
+            if len(shape) != 3 or shape[2] != 3 or crop.dtype != np.uint8:
+                raise ValueError(
+                    f'{crop.dtype} values of shape {shape}; height x width x 3 uint8 expected'
+                )
+        yield Crop(*place, shape[1], shape[0]), reference
+
+
+def _identities(file: Mat73File, variable: str) -> list[np.ndarray]:
+    """(people, 10) references to the crops of each camera pair."""
+    pairs = []
+    for pair, reference in enumerate(file.cell(variable).ravel(), 1):
+        name = f'{variable}{{{pair}}}'
+        pairs.append(file.cell(reference, name))
+        shape = pairs[-1].shape
+        if len(shape) != 2 or shape[1] != SHOTS or shape[0] > MAX_PEOPLE:
+            raise ValueError(
+                f'{file.path}: {name}: a cell of shape {shape}; one row for each of up to '
+                f'{MAX_PEOPLE} people and {SHOTS} columns expected'
+            )
+    return pairs
+
+
+def count_classic_splits(path: Path) -> int:
+    """How many classic splits ``cuhk-03.mat`` has."""
+    with Mat73File(path) as file:
+        return file.cell('testsets').size
+
+
+def read_test_people(path: Path, split: int) -> set[tuple[int, int]]:
+    """(pair, person) of everybody in the test set of a classic split, which count from 0."""
+    with Mat73File(path) as file:
+        splits = file.cell('testsets').ravel()
+        if not 0 <= split < len(splits):
+            raise ValueError(
+                f'{path}: classic_split={split}, but testsets has the splits 0 to {len(splits) - 1}'
+            )
+        name = f'testsets{{{split + 1}}}'
+        rows = file.array(splits[split], name)
+        everybody = {
+            (pair, person)
+            for pair, cells in enumerate(_identities(file, 'labeled'), 1)
+            for person in range(1, len(cells) + 1)
+        }
+    if rows.ndim != 2 or rows.shape[1] != 2 or not len(rows):
+        raise ValueError(f'{path}: {name}: shape {rows.shape}; rows of pair, person expected')
+    for row, (pair, person) in enumerate(rows.tolist(), 1):
+        if (pair, person) not in everybody:
+            raise ValueError(
+                f'{path}: {name}({row},:) is [{pair:g} {person:g}], a camera pair or person that '
+                'does not exist'
+            )
+    return {(int(pair), int(person)) for pair, person in rows}
+
+
+COMPLETE = 'complete.json'
+"""In the folder of PNG files: which ``cuhk-03.mat`` all of them were unpacked from."""
+
+
+def unpack_crops(source: Path, boxes: str, folder: Path) -> None:
+    """Write every crop to ``folder``, unless all are there and ``source`` is the same as then.
+
+    Files are written whole, so that processes may do this at once.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: The file is unreadable or of another layout.
+        OSError: The folder cannot be written to.
+    """
+    import cv2  # not needed to read an index
+
+    if not source.is_file():
+        raise FileNotFoundError(
+            f'{source}: this file of the data set is missing, and its crops are not unpacked'
+        )
+    status = source.stat()
+    state = dict(size=status.st_size, mtime_ns=status.st_mtime_ns)
+    with suppress(OSError, ValueError):
+        if json.loads((folder / COMPLETE).read_text()) == state:
+            return
+    with Mat73File(source) as file:
+        crops = list(_iterate_crops(file, boxes))
+        for crop, reference in tqdm(crops, f'Unpacking {boxes} crops', unit='crop', delay=2):
+            rgb = file.array(reference, crop.cell(boxes))
+            _, encoded = cv2.imencode('.png', cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+            try:
+                with whole_file(folder / crop.name) as temporary:
+                    temporary.write_bytes(encoded.tobytes())
+            except OSError as error:
+                raise OSError(
+                    f'{folder}: the crops of cuhk-03.mat cannot be unpacked there: {error}'
+                ) from error
+    write_json(folder / COMPLETE, state)
 
 
 class NewProtocol(NamedTuple):
@@ -47,45 +211,44 @@ class NewProtocol(NamedTuple):
 def read_new_protocol(path: Path, crops: Sequence[Crop]) -> NewProtocol:
     """Read ``cuhk03_new_protocol_config_labeled.mat`` or ``..._detected.mat``, and check it against
     itself and the ``crops`` that ``cuhk-03.mat`` holds.
-
-    Raises:
-        FileNotFoundError: No such file.
-        ValueError: Unreadable, of another layout, or a contradiction; the message names the row.
     """
     content = read_mat(path)
-    missing = [key for key in _KEYS if key not in content]
-    if missing:
+    if missing := [key for key in _KEYS if key not in content]:
         raise ValueError(
             f'{path}: no key {", ".join(missing)} in it, but {", ".join(content) or "nothing"}'
         )
-    listed = _listed_crops(path, content['filelist'], crops)
-    labels = _numbers(path, content, 'labels', len(listed))
-    _check_labels(path, listed, labels)
-    if 'camId' in content:
-        views = np.array([crop.view for crop in listed])
-        for row in np.flatnonzero(_numbers(path, content, 'camId', len(listed)) != views):
-            raise ValueError(
-                f'{path}: camId({row + 1}) contradicts the view in the name '
-                f'{listed[row].name!r} of the same row of filelist'
-            )
-    return NewProtocol(listed, labels, *_indices(path, content, labels))
-
-
-def _listed_crops(path: Path, filelist: np.ndarray, crops: Sequence[Crop]) -> list[Crop]:
     by_name = {crop.name: crop for crop in crops}
-    listed = []
-    for row, cell in enumerate(filelist.ravel(), 1):
+    listed: dict[str, Crop] = {}
+    for row, cell in enumerate(content['filelist'].ravel(), 1):
         name = str(np.ravel(cell)[0]).strip() if np.size(cell) == 1 else repr(cell)
         if name not in by_name:
             raise ValueError(
                 f'{path}: filelist({row}) is {name!r}, but cuhk-03.mat has no such crop; is this '
                 'the file for the other kind of boxes?'
             )
-        if by_name[name] is None:
+        if name in listed:
             raise ValueError(f'{path}: filelist names {name!r} twice')
-        listed.append(by_name[name])
-        by_name[name] = None
-    return listed
+        listed[name] = by_name[name]
+    crops = list(listed.values())
+    labels = _numbers(path, content, 'labels', len(crops))
+    label_of: dict[tuple[int, int], int] = {}
+    person_of: dict[int, tuple[int, int]] = {}
+    for row, (crop, label) in enumerate(zip(crops, labels.tolist(), strict=True), 1):
+        person = crop.pair, crop.person
+        known = label_of.setdefault(person, label), person_of.setdefault(label, person)
+        if known != (label, person):
+            raise ValueError(
+                f'{path}: labels({row}) is {label} for {crop.name!r}, but in an earlier row that '
+                'person has another label or that label another person'
+            )
+    if 'camId' in content:
+        views = np.array([crop.view for crop in crops])
+        for row in np.flatnonzero(_numbers(path, content, 'camId', len(crops)) != views):
+            raise ValueError(
+                f'{path}: camId({row + 1}) contradicts the view in the name '
+                f'{crops[row].name!r} of the same row of filelist'
+            )
+    return NewProtocol(crops, labels, *_indices(path, content, labels))
 
 
 def _numbers(
@@ -104,41 +267,23 @@ def _numbers(
     return values.astype(np.int64)
 
 
-def _check_labels(path: Path, crops: Sequence[Crop], labels: np.ndarray) -> None:
-    """Refuse a person with two labels and a label of two people."""
-    label_of: dict[tuple[int, int], int] = {}
-    person_of: dict[int, tuple[int, int]] = {}
-    for row, (crop, label) in enumerate(zip(crops, labels.tolist(), strict=True), 1):
-        person = crop.pair, crop.person
-        if (
-            label_of.setdefault(person, label) != label
-            or person_of.setdefault(label, person) != person
-        ):
-            raise ValueError(
-                f'{path}: labels({row}) is {label} for {crop.name!r}, but in an earlier row that '
-                'person has another label or that label another person'
-            )
-
-
 def _indices(path: Path, content: dict[str, np.ndarray], labels: np.ndarray) -> list[np.ndarray]:
     """Positions, from 0, of the training crops, the queries and the gallery."""
-    found = []
-    for key in _INDICES:
-        rows = _numbers(path, content, key)
+    found = [_numbers(path, content, key) for key in _INDICES]
+    for key, rows in zip(_INDICES, found, strict=True):
         for bad in np.flatnonzero((rows < 1) | (rows > len(labels))):
             raise ValueError(
                 f'{path}: {key}({bad + 1}) is {rows[bad]}; filelist has the rows 1 to {len(labels)}'
             )
-        found.append(rows - 1)
+    train, *tested = found = [rows - 1 for rows in found]
     rows, counts = np.unique(np.concatenate(found), return_counts=True)
     if (counts > 1).any():
         raise ValueError(
             f'{path}: row {rows[counts > 1][0] + 1} of filelist is used more than once by '
             f'{", ".join(_INDICES)}; training crops, queries and gallery must not overlap'
         )
-    both = np.intersect1d(labels[found[0]], labels[np.concatenate(found[1:])])
-    if len(both):
-        raise ValueError(f'{path}: label {both[0]} is in the training set and in the test set')
+    for label in np.intersect1d(labels[train], labels[np.concatenate(tested)]):
+        raise ValueError(f'{path}: label {label} is in the training set and in the test set')
     return found
 
 
@@ -293,21 +438,18 @@ class CUHK03Files(SceneFiles):
         return self.root / _CROPS_FILE
 
     @property
-    def protocol_file(self) -> Path:
-        return self.root / _PROTOCOL_FILE.format(VARIABLES[self.boxes])
-
-    @property
     def image_folder(self) -> str:
         """Where the crops are unpacked to."""
         return f'cuhk03_release/images_{self.boxes}'
 
     def sources(self) -> list[Path]:
-        return [self.crops_file, *([self.protocol_file] if self.protocol == 'new' else [])]
+        protocol = self.root / _PROTOCOL_FILE.format(VARIABLES[self.boxes])
+        return [self.crops_file, protocol][: 1 + (self.protocol == 'new')]
 
     def read(self) -> SceneIndex:
         crops = read_crops(self.crops_file, self.boxes)
         if self.protocol == 'new':
-            protocol = read_new_protocol(self.protocol_file, crops)
+            protocol = read_new_protocol(self.sources()[1], crops)
             tested = np.sort(np.concatenate([protocol.queries, protocol.gallery]))
             rows = tested if self.test_mode else protocol.train
             crops, people = [protocol.crops[row] for row in rows], protocol.labels[rows]
@@ -384,22 +526,14 @@ def write_cuhk03(
     Raises:
         ValueError: Nobody of the new protocol's test set has pictures enough.
     """
-    pairs = {
-        variable: [
-            cell_array(
-                [
-                    crops[boxes].get((pair, person, number))
-                    for person in range(1, count + 1)
-                    for number in range(1, SHOTS + 1)
-                ],
-                (count, SHOTS),
-            )
-            for pair, count in enumerate(people, 1)
-        ]
-        for boxes, variable in VARIABLES.items()
-    }
+    variables = {}
+    for boxes, variable in VARIABLES.items():
+        variables[variable] = cell_array([None] * len(people))
+        for pair, count in enumerate(people, 1):
+            shots = [(pair, person + 1, number + 1) for person, number in np.ndindex(count, SHOTS)]
+            cells = cell_array([crops[boxes].get(place) for place in shots], (count, SHOTS))
+            variables[variable][pair - 1, 0] = cells
     splits = cell_array([np.array(split, np.float64) for split in testsets])
-    variables = {variable: cell_array(cells) for variable, cells in pairs.items()}
     write_mat73(root / _CROPS_FILE, **variables, testsets=splits)
     for boxes, variable in VARIABLES.items():
         path = root / _PROTOCOL_FILE.format(variable)
@@ -413,7 +547,7 @@ def _write_new_protocol(
     people: Sequence[int],
     test_people: Sequence[tuple[int, int]],
 ) -> None:
-    first_label = np.concatenate([[1], 1 + np.cumsum(people)])
+    first_label = np.cumsum([1, *people])
     views = np.array([crop.view for crop in crops])
     rng = np.random.default_rng(0)
     query, gallery = [], []
@@ -438,8 +572,5 @@ def _write_new_protocol(
         query_idx=np.sort(query) + 1,
         gallery_idx=np.sort(gallery) + 1,
     )
-    write_mat(
-        path,
-        filelist=cell_array([crop.name for crop in crops]),
-        **{key: np.array(values, np.float64).reshape(-1, 1) for key, values in columns.items()},
-    )
+    columns = {key: np.array(values, np.float64)[:, None] for key, values in columns.items()}
+    write_mat(path, filelist=cell_array([crop.name for crop in crops]), **columns)

@@ -348,43 +348,38 @@ class Mat73File(AbstractContextManager):
 
     def cell(self, key: str | h5py.Reference, name: str = '') -> np.ndarray:
         """The references in a cell, an object array."""
-        with self._opened(key, name) as cells:
+        with self.opened(key, name) as cells:
             if self._h5py.check_ref_dtype(cells.dtype) is not self._h5py.Reference:
                 raise ValueError('is not a cell')
             return self._h5py.Dataset(cells)[()].T
 
-    def header(self, key: str | h5py.Reference, name: str = '') -> tuple[tuple[int, ...], np.dtype]:
-        """Shape and dtype of an array, without reading it."""
-        with self._opened(key, name) as array:
-            return array.shape[::-1], array.dtype
-
     def array(self, key: str | h5py.Reference, name: str = '') -> np.ndarray:
         """The values of a numeric array."""
-        with self._opened(key, name) as array:
+        with self.opened(key, name) as array:
             if array.dtype.kind not in 'iuf':
                 raise ValueError(f'holds {array.dtype}, not numbers')
             return self._h5py.Dataset(array)[()].T
 
-    def _find(self, key: str | h5py.Reference) -> h5py.h5d.DatasetID:
-        if not isinstance(key, str):
-            # h5py's own lookup takes twice as long, and there are 14,000 crops
-            found = self._h5py.h5r.dereference(key, self._file.id)
-        elif key in self._file:
-            found = self._h5py.h5o.open(self._file.id, key.encode())
-        else:
-            there = ', '.join(name for name in self._file if not name.startswith('#'))
-            raise ValueError(f'there is no such variable, but {there or "nothing"}')
-        if not isinstance(found, self._h5py.h5d.DatasetID):
-            raise ValueError('the reference does not point at an array')
-        if found.shape is None or math.prod(found.shape) > MAX_VALUES:
-            raise ValueError(f'shape {found.shape} is not plausible')
-        return found
-
     @contextmanager
-    def _opened(self, key: str | h5py.Reference, name: str) -> Iterator[h5py.h5d.DatasetID]:
-        """HDF5 raises half a dozen types on damaged files; make it one that names the place."""
+    def opened(self, key: str | h5py.Reference, name: str = '') -> Iterator[h5py.h5d.DatasetID]:
+        """An array or a cell, its axes reversed; errors within the block name the file and it.
+
+        HDF5 raises half a dozen types on damaged files.
+        """
         try:
-            yield self._find(key)
+            if not isinstance(key, str):
+                # h5py's own lookup takes twice as long, and there are 14,000 crops
+                found = self._h5py.h5r.dereference(key, self._file.id)
+            elif key in self._file:
+                found = self._h5py.h5o.open(self._file.id, key.encode())
+            else:
+                there = ', '.join(name for name in self._file if not name.startswith('#'))
+                raise ValueError(f'there is no such variable, but {there or "nothing"}')
+            if not isinstance(found, self._h5py.h5d.DatasetID):
+                raise ValueError('the reference does not point at an array')
+            if found.shape is None or math.prod(found.shape) > MAX_VALUES:
+                raise ValueError(f'shape {found.shape} is not plausible')
+            yield found
         except Exception as error:
             raise ValueError(
                 f'{self.path}: {name or key}: {error}; the file may be truncated or damaged, '

@@ -12,8 +12,7 @@ import numpy as np
 from PIL import Image
 
 from mmps.formats.coco import write_coco
-from mmps.formats.cuhk03 import Place, write_cuhk03
-from mmps.formats.cuhk03_crops import SHOTS
+from mmps.formats.cuhk03 import SHOTS, Place, write_cuhk03
 from mmps.formats.cuhk_sysu import (
     GALLERY_SIZES,
     Box,

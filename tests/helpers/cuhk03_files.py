@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmps.formats.cuhk03 import write_cuhk03
-from mmps.formats.cuhk03_crops import SHOTS, VARIABLES
+from mmps.formats.cuhk03 import SHOTS, VARIABLES, write_cuhk03
 
 ONE_VIEW = (1, 2)
 """Camera pair and number of the person whom the second view never shows."""

@@ -13,13 +13,13 @@ from scipy.io import savemat
 from mmps.evaluation.functional import SearchAnnotations, SearchPredictions, evaluate_search
 from mmps.formats import FORMATS, scene_files
 from mmps.formats.cuhk03 import (
+    Crop,
     CUHK03Files,
     TestCrops,
     all_but_junk,
     read_new_protocol,
     single_gallery_shot,
 )
-from mmps.formats.cuhk03_crops import Crop
 
 # Tiny set: people 1-5 of camera pair 1 and 1-3 of pair 2; labels 1-8 in that order. Picture 5 of
 # people 2 and 4 is missing, and person 2 of pair 1 is in no picture of the second view.

@@ -11,8 +11,7 @@ import pytest
 
 from mmps.formats import load_scenes
 from mmps.formats.coco import CocoPersonSearchFiles
-from mmps.formats.cuhk03 import CUHK03Files
-from mmps.formats.cuhk03_crops import read_crops, unpack_crops
+from mmps.formats.cuhk03 import CUHK03Files, read_crops, unpack_crops
 from mmps.formats.cuhk_sysu import CUHKSYSUFiles
 from mmps.formats.loading import read_scenes
 from mmps.formats.prw import PRWFiles
