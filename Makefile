@@ -38,10 +38,8 @@ demo:
 	@$(MAKE) --no-print-directory install
 	$(BIN)/python tools/misc/quick_start.py $(DEMO_ARGS)
 
-# In two parts: what forks must not share a process with engines that leave threads behind.
 test: $(INSTALLED)
-	$(BIN)/python -m pytest --threads=without $(TEST_ARGS)
-	$(BIN)/python -m pytest --threads=only $(TEST_ARGS)
+	$(BIN)/python -m pytest $(TEST_ARGS)
 
 test-browser: $(INSTALLED)
 	$(BIN)/python -m pytest -n0 -m browser tests/test_web $(TEST_ARGS)

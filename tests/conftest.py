@@ -16,12 +16,6 @@ os.environ['PYTHONPATH'] = os.pathsep.join(
 import pytest
 
 
-def pytest_addoption(parser):
-    parser.addoption(
-        '--threads', choices=('without', 'only'), help='which part of the tests, see THREADS'
-    )
-
-
 def pytest_configure(config):
     """What every test needs. The process that only hands them out to others begins without, which
     spares its imports.
@@ -71,24 +65,15 @@ THREADS = {
     *('test_search_tools.py', 'test_gallery.py', 'test_page.py', 'test_networks.py'),
     *('test_published', 'test_published_models.py'),
 }
-"""Folders and files that load engines and runtimes, whose threads a fork does not survive: without
-them, or only them, by --threads; else behind the others. What is left out is not even imported.
+"""Folders and files that load engines and runtimes, whose threads a fork does not survive: they
+come behind all others.
 """
-
-
-def _has_threads(path):
-    return bool(THREADS & set(path.parts))
 
 
 def _place(item):
     first, name = (*FORKS, *LONG), item.path.name
-    return _has_threads(item.path), first.index(name) if name in first else len(first)
-
-
-def pytest_ignore_collect(collection_path, config):
-    part = config.option.threads
-    if part and collection_path.suffix == '.py':
-        return _has_threads(collection_path) != (part == 'only') or None
+    behind = bool(THREADS & set(item.path.parts))
+    return behind, first.index(name) if name in first else len(first)
 
 
 @pytest.hookimpl(tryfirst=True)
