@@ -38,6 +38,9 @@ demo:
 	@$(MAKE) --no-print-directory install
 	$(BIN)/python tools/misc/quick_start.py $(DEMO_ARGS)
 
+# Tests start many processes from the same files; each would compile them again.
+unexport PYTHONDONTWRITEBYTECODE
+
 test: $(INSTALLED)
 	$(BIN)/python -m pytest $(TEST_ARGS)
 

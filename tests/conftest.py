@@ -6,7 +6,7 @@ import os
 import sys
 import time
 
-# Tests run in as many processes as there are cores; theirs inherit it.
+# Tests run in more processes than there are cores; theirs inherit it.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 # So do they the folder of `helpers`, which this process has from pyproject.toml.
 os.environ['PYTHONPATH'] = os.pathsep.join(
@@ -14,6 +14,13 @@ os.environ['PYTHONPATH'] = os.pathsep.join(
 )
 
 import pytest
+
+
+def pytest_xdist_auto_num_workers():
+    """One process more than cores: a fifth of the time, tests wait for streams, kills, servers."""
+    from mmps.utils.threads import usable_cores
+
+    return usable_cores() + 1
 
 
 def pytest_configure(config):
@@ -49,11 +56,13 @@ FORKS = (
 )
 """Files whose tests fork this process; they come first, the longest before the others."""
 LONG = (
-    *('test_configs.py', 'test_training_outputs.py', 'test_dataset_converters.py'),
-    *('test_live.py', 'test_lance.py', 'test_search_tools.py', 'test_export_onnx.py'),
-    *('test_gallery.py', 'test_published_models.py', 'test_app.py'),
+    *('test_run_grid.py', 'test_configs.py', 'test_grids.py', 'test_person_search.py'),
+    *('test_peer.py', 'test_mat.py', 'test_registry.py', 'test_fast.py', 'test_fuzzing.py'),
+    *('test_lance.py', 'test_live.py', 'test_tracklets.py', 'test_export_onnx.py'),
+    *('test_product.py', 'test_search_tools.py', 'test_published_models.py', 'test_app.py'),
+    *('test_indexing.py', 'test_conversion.py', 'test_networks.py'),
 )
-"""Files that take a quarter of a minute or more; shorter ones fill the gaps behind them."""
+"""Files that take long, the longest before the others; shorter ones fill the gaps behind them."""
 IN_TRAININGS = (
     *('torch._dynamo', 'torch.utils.tensorboard', 'setuptools', 'mmdet.engine'),
     *('mmdet.evaluation', 'mmps.deployment'),
