@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
 import time
+import zlib
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import fields, replace
-from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 
-from mmps.evaluation.functional.annotations import UNLABELLED, SearchGalleries, check_indices
+from mmps.evaluation.functional.annotations import UNLABELLED, check_indices
 from mmps.utils.errors import data_errors
 from mmps.utils.files import whole_file
 
@@ -39,7 +41,6 @@ trace in its time stamps; the coarsest clocks in use tick every two seconds."""
 _READERS = 1
 """To be raised when the readers make something else of the same files."""
 
-_GALLERY_ARRAYS = ('splits', 'images', 'positives', 'bboxes', 'queries')
 _logger = logging.getLogger(__name__)
 
 
@@ -94,43 +95,26 @@ def _cache_name(files: SceneFiles) -> str:
     # The index holds paths as they were given, for its messages, so that they are part of the name.
     identity = _READERS, kind.__module__, kind.__qualname__, os.path.abspath(files.root), options
     digest = hashlib.sha256(repr(identity).encode(errors='surrogateescape')).hexdigest()[:16]
-    return f'{kind.__name__}_{files.split}_{digest}.npz'
+    return f'{kind.__name__}_{files.split}_{digest}.msgpack'
 
 
 def _state(files: SceneFiles) -> tuple[str, int]:
     """A hash of size and times of every file, and when the last of them changed, in ns."""
-    state, youngest = hashlib.sha256(), 0
+    state = {}
     for path in files.sources():
-        try:
+        with suppress(OSError):
             found = os.stat(path)
-        except OSError:
-            state.update(f'{path}: absent\n'.encode(errors='surrogateescape'))
-            continue
-        values = found.st_size, found.st_mtime_ns, found.st_ctime_ns
-        state.update(f'{path}: {values}\n'.encode(errors='surrogateescape'))
-        youngest = max(youngest, found.st_ctime_ns)
-    return state.hexdigest(), youngest
+            state[str(path)] = found.st_size, found.st_mtime_ns, found.st_ctime_ns
+    youngest = max((changed for *_, changed in state.values()), default=0)
+    return hashlib.sha256(repr(state).encode()).hexdigest(), youngest
 
 
 def _save(path: Path, state: str, index: SceneIndex, removed: Sequence[str]) -> None:
-    texts = dict(
-        state=state,
-        num_ids=int(index.num_ids),
-        frames=[(frame.name, frame.source, int(frame.camera)) for frame in index.frames],
-        queries=[(q.image_name, q.source, int(q.person_id)) for q in index.queries],
-        galleries=list(index.galleries),
-        removed=removed,
-    )
-    arrays = dict(index.arrays(), texts=np.frombuffer(json.dumps(texts).encode(), np.uint8))
-    if index.raw_ids is not None:
-        arrays['raw_ids'] = index.raw_ids
-    for number, gallery in enumerate(index.galleries.values()):
-        for name in _GALLERY_ARRAYS:
-            arrays[f'gallery_{number}_{name}'] = getattr(gallery, name)
     try:
-        with whole_file(path) as temporary, open(temporary, 'wb') as file:
-            np.savez(file, **arrays)
-    except OSError as error:
+        content = msgspec.msgpack.encode((state, index, removed), enc_hook=_as_plain)
+        with whole_file(path) as temporary:
+            temporary.write_bytes(zlib.crc32(content).to_bytes(4, 'big') + content)
+    except (OSError, UnicodeError) as error:
         _logger.warning(
             '%s: cannot be written, so that the data set is read anew each time (%s); '
             '%s=FOLDER chooses another folder, %s=off none',
@@ -140,51 +124,51 @@ def _save(path: Path, state: str, index: SceneIndex, removed: Sequence[str]) -> 
 
 def _load(path: Path, state: str) -> tuple[SceneIndex, list[str]] | None:
     """What :func:`_save` was given; None if it was given another state."""
-    with np.load(path, allow_pickle=False) as archive:
-        texts = json.loads(archive['texts'].tobytes())
-        if texts['state'] != state:
-            return None
-        arrays = {name: archive[name] for name in archive.files}
-    frames = [
-        Frame(name, arrays['bboxes'][start:stop], arrays['person_ids'][start:stop], source, camera)
-        for (name, source, camera), (start, stop) in zip(
-            texts['frames'], pairwise(arrays['box_splits'].tolist()), strict=True
-        )
-    ]
-    queries = [
-        Query(name, bbox, person_id, source)
-        for (name, source, person_id), bbox in zip(
-            texts['queries'], arrays['query_bboxes'], strict=True
-        )
-    ]
-    galleries = {
-        name: SearchGalleries(*(arrays[f'gallery_{number}_{key}'] for key in _GALLERY_ARRAYS))
-        for number, name in enumerate(texts['galleries'])
-    }
-    index = SceneIndex(frames, texts['num_ids'], queries, galleries, arrays.get('raw_ids'))
-    return index, texts['removed']
+    content = memoryview(path.read_bytes())
+    if zlib.crc32(content[4:]) != int.from_bytes(content[:4], 'big'):
+        raise ValueError('its checksum is another')
+    kind = tuple[str, SceneIndex, list[str]]
+    saved, *loaded = msgspec.msgpack.decode(content[4:], type=kind, dec_hook=_as_array)
+    return tuple(loaded) if saved == state else None
+
+
+def _as_plain(value: np.ndarray | np.integer) -> Any:
+    if isinstance(value, np.integer):
+        return int(value)
+    return value.dtype.str, value.shape, value.tobytes()
+
+
+def _as_array(_: type, value: tuple[str, list[int], bytes]) -> np.ndarray:
+    dtype, shape, content = value
+    return np.ndarray(shape, dtype, bytearray(content))
 
 
 def read_scenes(files: SceneFiles) -> tuple[SceneIndex, list[str]]:
-    """As :func:`load_scenes`, always from the data set's own files."""
+    """As :func:`load_scenes`, always from the data set's own files.
+
+    Boxes that are empty are left out: no detector can be trained on them, and in a test split each
+    would count as a person whom nobody finds. The published reference evaluation of PRW leaves such
+    boxes in, that of CUHK-SYSU takes them out.
+    """
     index = files.read()
-    frames = [
-        replace(
-            frame,
-            bboxes=np.asarray(frame.bboxes, np.float32),
-            person_ids=np.asarray(frame.person_ids, np.int64),
-        )
-        for frame in index.frames
-    ]
-    for name, times in Counter(frame.name for frame in frames).items():
+    largest = LARGEST_ID if files.test_mode else index.num_ids - 1
+    frames: list[Frame] = []
+    removed: list[str] = []
+    for frame in index.frames:
+        bboxes, ids = np.asarray(frame.bboxes, np.float32), np.asarray(frame.person_ids, np.int64)
+        frame = replace(frame, bboxes=bboxes, person_ids=ids)
+        _check_frame(frame, largest)
+        keep = has_area(bboxes)
+        removed += [f'{frame.source} (row {row})' for row in np.flatnonzero(~keep)]
+        frames.append(_only(frame, keep))
+    names = Counter(frame.name for frame in frames)
+    for name, times in names.items():
         if times > 1:
             raise ValueError(
                 f'{files.root}: image {name!r} is listed twice in this split; list it once'
             )
-    check_coordinates(frames, index.queries)
-    check_ids(frames, index.queries, None if files.test_mode else index.num_ids)
-    frames, removed = drop_boxes_without_area(frames)
-    check_queries(frames, index.queries)
+    for query in index.queries:
+        _check_query(query, names)
     for name, gallery in index.galleries.items():
         place = f'{files.root}: gallery {name}'
         check_indices(f'{place}, images', gallery.images, len(frames), 'images')
@@ -192,60 +176,41 @@ def read_scenes(files: SceneFiles) -> tuple[SceneIndex, list[str]]:
     return replace(index, frames=frames), removed
 
 
-def check_coordinates(frames: Sequence[Frame], queries: Sequence[Query]) -> None:
-    """Refuse boxes with coordinates that no image has: NaN, infinite, or beyond a million.
-
-    Raises:
-        ValueError: Names the annotation file and the row.
-    """
-    fix = f'not finite or reaches beyond {LARGEST_COORDINATE:,} pixels; correct or remove that'
-    for frame in frames:
-        for row in np.flatnonzero(~(np.abs(frame.bboxes) <= LARGEST_COORDINATE).all(1)):
-            raise ValueError(
-                f'{frame.source}: row {row} (counted from 0) gives the box '
-                f'{frame.bboxes[row].tolist()}, which is {fix} row'
-            )
-    for query in queries:
-        if not (np.abs(query.bbox) <= LARGEST_COORDINATE).all():
-            raise ValueError(f'{query.source}: the box {query.bbox.tolist()} is {fix} line')
+_FAR = f'not finite or reaches beyond {LARGEST_COORDINATE:,} pixels; correct or remove that'
 
 
-def check_ids(frames: Sequence[Frame], queries: Sequence[Query], num_ids: int | None) -> None:
-    """Refuse ids that are none; those of a training split are below ``num_ids``.
-
-    Raises:
-        ValueError: Names the annotation file and the row.
-    """
-    largest = LARGEST_ID if num_ids is None else num_ids - 1
-    for frame in frames:
-        bad = (frame.person_ids < UNLABELLED) | (frame.person_ids > largest)
-        for row in np.flatnonzero(bad):
-            raise ValueError(
-                f'{frame.source}: row {row} (counted from 0) has the id {frame.person_ids[row]}; '
-                f'ids are from 0 to {largest} here, -1 for an unlabelled person'
-            )
-    for query in queries:
-        if not 0 <= query.person_id <= LARGEST_ID:
-            raise ValueError(
-                f'{query.source}: the id {query.person_id}; ids are from 0 to {LARGEST_ID}'
-            )
+def _check_frame(frame: Frame, largest: int) -> None:
+    """Refuse coordinates that no image has, and ids that are none."""
+    bboxes, ids = frame.bboxes, frame.person_ids
+    for row in np.flatnonzero(~(np.abs(bboxes) <= LARGEST_COORDINATE).all(1)):
+        raise ValueError(
+            f'{frame.source}: row {row} (counted from 0) gives the box {bboxes[row].tolist()}, '
+            f'which is {_FAR} row'
+        )
+    for row in np.flatnonzero((ids < UNLABELLED) | (ids > largest)):
+        raise ValueError(
+            f'{frame.source}: row {row} (counted from 0) has the id {ids[row]}; ids are from 0 to '
+            f'{largest} here, -1 for an unlabelled person'
+        )
 
 
-def drop_boxes_without_area(frames: Sequence[Frame]) -> tuple[list[Frame], list[str]]:
-    """Remove boxes that are empty, which no detector can be trained on or be right about.
-
-    In a test split each would count as a person whom nobody finds. The published reference
-    evaluation of PRW leaves such boxes in, that of CUHK-SYSU takes them out.
-
-    Returns:
-        The frames without those boxes, and one ``file (row)`` for each box removed.
-    """
-    kept, removed = [], []
-    for frame in frames:
-        keep = has_area(frame.bboxes)
-        removed += [f'{frame.source} (row {row})' for row in np.flatnonzero(~keep)]
-        kept.append(_only(frame, keep))
-    return kept, removed
+def _check_query(query: Query, names: Counter[str]) -> None:
+    """Refuse a query that is no person in one of the images ``names``."""
+    if not (np.abs(query.bbox) <= LARGEST_COORDINATE).all():
+        raise ValueError(f'{query.source}: the box {query.bbox.tolist()} is {_FAR} line')
+    if not 0 <= query.person_id <= LARGEST_ID:
+        raise ValueError(
+            f'{query.source}: the id {query.person_id}; ids are from 0 to {LARGEST_ID}'
+        )
+    if query.image_name not in names:
+        raise ValueError(
+            f'{query.source}: image {query.image_name!r} is not among the {len(names)} test '
+            'images; a query has to be one of them'
+        )
+    if not has_area(query.bbox[None])[0]:
+        raise ValueError(
+            f'{query.source}: the box {query.bbox.tolist()} (x1, y1, x2, y2) has no area'
+        )
 
 
 def _only(frame: Frame, keep: np.ndarray) -> Frame:
@@ -283,22 +248,3 @@ def drop_boxes_outside(
         ]
         kept.append(_only(frame, ~outside))
     return kept, removed
-
-
-def check_queries(frames: Sequence[Frame], queries: Sequence[Query]) -> None:
-    """Refuse queries outside the test images or without a box that can be cropped.
-
-    Raises:
-        ValueError: Names the query's file and row.
-    """
-    names = {frame.name for frame in frames}
-    for query in queries:
-        if query.image_name not in names:
-            raise ValueError(
-                f'{query.source}: image {query.image_name!r} is not among the '
-                f'{len(names)} test images; a query has to be one of them'
-            )
-        if not has_area(query.bbox[None])[0]:
-            raise ValueError(
-                f'{query.source}: the box {query.bbox.tolist()} (x1, y1, x2, y2) has no area'
-            )
