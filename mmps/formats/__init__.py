@@ -1,4 +1,8 @@
-"""The files of every data set, read into one index; no torch and no mmengine."""
+"""The files of every data set, read into one index; no torch and no mmengine.
+
+A missing file is a ``FileNotFoundError``. What is unreadable or contradicts its layout is a
+``ValueError``. The message names the file, the place in it and, where there is one, the fix.
+"""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
@@ -111,26 +111,15 @@ def _document_with(id_key: str) -> type[_Document]:
 
 @dataclass
 class _Scene:
-    """An image of the file with its camera, -1 where unknown, and the people in it."""
+    """An image of the file, its camera, and the people in it."""
 
     image: _Image
     camera: int
     bboxes: list[tuple[float, ...]] = field(default_factory=list)
     ids: list[int] = field(default_factory=list)  # as the file numbers them, -1: unlabelled
-    places: list[str] = field(default_factory=list)  # of their annotations
-    queries: dict[int, Query] = field(default_factory=dict)  # by number of the annotation
+    numbers: list[int] = field(default_factory=list)  # of their annotations
 
-    def frame(self, path: Path, ranks: Mapping[int, int] | None = None) -> Frame:
-        """The scene with class indices, or with the ids of the file if ``ranks`` is None."""
-        ids = self.ids
-        if ranks is not None:
-            for person, place in zip(ids, self.places, strict=True):
-                if person not in ranks:
-                    raise ValueError(
-                        f'{path}: {place}: id {person} is not in train_ids; add it there or mark '
-                        'the person as unlabelled (-1)'
-                    )
-            ids = [ranks[person] for person in ids]
+    def frame(self, path: Path, ids: Sequence[int]) -> Frame:
         return Frame(
             name=self.image.file_name,
             bboxes=np.array(self.bboxes, np.float32).reshape(-1, 4),
@@ -182,11 +171,11 @@ class CocoPersonSearchFiles(SceneFiles):
 
     def read(self) -> SceneIndex:
         document = read_json(self.path, _document_with(self.id_key))
-        scenes = self._read_scenes(document)
-        chosen = [scene for scene in scenes.values() if scene.image.split in (None, self.split)]
+        scenes, marked = self._read_scenes(document)
+        chosen = [scene for scene in scenes.values() if self._is_of_split(scene.image)]
         if self.test_mode:
-            frames = [scene.frame(self.path) for scene in chosen]
-            queries = self._read_queries(document, scenes, chosen, frames)
+            frames = [scene.frame(self.path, scene.ids) for scene in chosen]
+            queries = self._read_queries(document, scenes, marked, frames)
             galleries = self._read_galleries(document, chosen, len(queries))
             return SceneIndex(frames, 0, queries, galleries)
         ids = document.train_ids
@@ -195,8 +184,20 @@ class CocoPersonSearchFiles(SceneFiles):
         if len(set(ids)) < len(ids):
             raise self._error('train_ids', 'list each id once')
         ranks = {raw: rank for rank, raw in enumerate(sorted(ids))}
-        frames = [scene.frame(self.path, {UNLABELLED: UNLABELLED, **ranks}) for scene in chosen]
+        known = {UNLABELLED: UNLABELLED, **ranks}
+        for scene in chosen:
+            for person, number in zip(scene.ids, scene.numbers, strict=True):
+                if person not in known:
+                    raise self._error(
+                        f'annotations[{number}]',
+                        f'id {person} is not in train_ids; add it there or mark the person as '
+                        'unlabelled (-1)',
+                    )
+        frames = [scene.frame(self.path, [known[i] for i in scene.ids]) for scene in chosen]
         return SceneIndex(frames, len(ranks), raw_ids=np.array(list(ranks), np.int64))
+
+    def _is_of_split(self, image: _Image) -> bool:
+        return image.split in (None, self.split)
 
     def _error(self, place: str, text: str) -> ValueError:
         return ValueError(f'{self.path}: {place}: {text}')
@@ -208,8 +209,10 @@ class CocoPersonSearchFiles(SceneFiles):
                 text = f'{value!r} occurs twice, first in {key}[{first[value]}]'
                 raise self._error(f'{key}[{number}].{inner}', text)
 
-    def _read_scenes(self, document: _Document) -> dict[int, _Scene]:
-        """The images by id, in the order of the file, with their people."""
+    def _read_scenes(self, document: _Document) -> tuple[dict[int, _Scene], list[Query]]:
+        """The images by id, in the order of the file, and the people of the split who are marked as
+        queries.
+        """
         images, annotations = document.images, document.annotations
         # Names that differ in case may be two files.
         names = (same_name(image.file_name, any_case=False) for image in images)
@@ -232,48 +235,45 @@ class CocoPersonSearchFiles(SceneFiles):
             for image in images
         }
         is_person = person_categories(self.path, document.categories)
+        marked = []
         for number, entry in enumerate(annotations):
-            self._add_annotation(scenes, number, entry, is_person)
-        return scenes
+            place = f'annotations[{number}]'
+            scene = self._scene_of(scenes, entry, place)
+            if entry.cam_id not in (None, UNKNOWN_CAMERA):  # where some tools keep it
+                if scene.camera not in (UNKNOWN_CAMERA, entry.cam_id):
+                    raise self._error(
+                        f'{place}.cam_id',
+                        f'{entry.cam_id}, but {scene.camera} elsewhere for image '
+                        f'{scene.image.file_name!r}; an image has one camera',
+                    )
+                scene.camera = entry.cam_id
+            if is_person is not None and entry.category_id not in is_person:
+                text = f'{entry.category_id} is not among the categories'
+                raise self._error(f'{place}.category_id', text)
+            if (is_person and not is_person[entry.category_id]) or entry.iscrowd or entry.ignore:
+                continue
+            person = self._person(entry, place)
+            scene.bboxes.append(_corners(entry.bbox))
+            scene.ids.append(person)
+            scene.numbers.append(number)
+            if entry.is_query or entry.isquery:
+                if person == UNLABELLED:
+                    raise self._error(place, 'a query of an unlabelled person; give its id')
+                if self._is_of_split(scene.image):
+                    marked.append(self._query(scene, entry, person, place))
+        return scenes, marked
 
-    def _add_annotation(
-        self,
-        scenes: Mapping[int, _Scene],
-        number: int,
-        entry: _Annotation,
-        is_person: Mapping[int, bool] | None,
-    ) -> None:
-        place = f'annotations[{number}]'
-        scene = self._scene_of(scenes, entry, place)
-        if entry.cam_id not in (None, UNKNOWN_CAMERA):  # where some tools keep it
-            if scene.camera not in (UNKNOWN_CAMERA, entry.cam_id):
-                raise self._error(
-                    f'{place}.cam_id',
-                    f'{entry.cam_id}, but {scene.camera} elsewhere for image '
-                    f'{scene.image.file_name!r}; an image has one camera',
-                )
-            scene.camera = entry.cam_id
-        if is_person is not None and entry.category_id not in is_person:
-            text = f'{entry.category_id} is not among the categories'
-            raise self._error(f'{place}.category_id', text)
-        if (is_person and not is_person[entry.category_id]) or entry.iscrowd or entry.ignore:
-            return
+    def _person(self, entry: _Annotation, place: str) -> int:
         person = entry.person_id
         if person is None or person is UNSET or person in (UNLABELLED, *self.unlabelled_ids):
-            person = UNLABELLED
-        elif person < 0:
+            return UNLABELLED
+        if person < 0:
             raise self._error(
                 f'{place}.{self.id_key}',
                 f'{person} given; ids count from 0, unlabelled people have one of unlabelled_ids, '
                 f'{list(self.unlabelled_ids)}',
             )
-        scene.bboxes.append(_corners(entry.bbox))
-        scene.ids.append(person)
-        scene.places.append(place)
-        if entry.is_query or entry.isquery:
-            if person == UNLABELLED:
-                raise self._error(place, 'a query of an unlabelled person; give its id')
-            scene.queries[number] = self._query(scene, entry, person, place)
+        return person
 
     def _scene_of(
         self, scenes: Mapping[int, _Scene], entry: _Annotation | _Query, place: str
@@ -290,27 +290,25 @@ class CocoPersonSearchFiles(SceneFiles):
         self,
         document: _Document,
         scenes: Mapping[int, _Scene],
-        chosen: Sequence[_Scene],
+        marked: list[Query],
         frames: Sequence[Frame],
     ) -> list[Query]:
-        marked: dict[int, Query] = {}
-        for scene in chosen:
-            marked |= scene.queries
         if document.queries is None:
             if not marked and self.default_queries is None:
                 raise ValueError(
                     f'{self.path}: no query in this test file; mark annotations with "is_query": '
                     f'true or set default_queries={FIRST_PER_CAMERA!r}'
                 )
-            return [marked[n] for n in sorted(marked)] if marked else first_per_camera(frames)
+            return marked or first_per_camera(frames)
         if marked:
-            text = f'annotations[{min(marked)}] is marked as a query as well; use one of the ways'
+            first = marked[0].source.removeprefix(f'{self.path}: ')
+            text = f'{first} is marked as a query as well; use one of the ways'
             raise self._error('queries', text)
         queries = []
         for number, entry in enumerate(document.queries):
             place = f'queries[{number}]'
             scene = self._scene_of(scenes, entry, place)
-            if scene.image.split not in (None, self.split):
+            if not self._is_of_split(scene.image):
                 text = f'image {scene.image.file_name!r} is for training'
                 raise self._error(f'{place}.image_id', text)
             queries.append(self._query(scene, entry, entry.person_id, place))
@@ -323,21 +321,15 @@ class CocoPersonSearchFiles(SceneFiles):
         galleries = document.galleries or []
         self._refuse_repeats('galleries', 'name', (gallery.name for gallery in galleries))
         ids = np.array([scene.image.id for scene in scenes], np.int64)
-        order = np.argsort(ids)
-        options = dict(ids=ids[order], places=order, num_queries=num_queries)
         return {
-            gallery.name: self._read_gallery(f'galleries[{n}]', gallery.searches, **options)
+            gallery.name: self._read_gallery(f'galleries[{n}]', gallery.searches, ids, num_queries)
             for n, gallery in enumerate(galleries)
         }
 
     def _read_gallery(
-        self,
-        where: str,
-        searches: Sequence[_Search],
-        ids: np.ndarray,
-        places: np.ndarray,
-        num_queries: int,
+        self, where: str, searches: Sequence[_Search], ids: np.ndarray, num_queries: int
     ) -> SearchGalleries:
+        places = np.argsort(ids)
         images, positives, bboxes, splits = [np.empty(0, np.int64)], [], [], [0]
         for number, search in enumerate(searches):
             place = f'{where}.searches[{number}]'
@@ -356,7 +348,7 @@ class CocoPersonSearchFiles(SceneFiles):
                     raise self._error(f'{place}.positives[{shown}].entry', text)
                 positives.append(splits[-1] + positive.entry)
                 bboxes.append(_corners(positive.bbox))
-            images.append(places[np.searchsorted(ids, listed)])
+            images.append(places[np.searchsorted(ids, listed, sorter=places)])
             splits.append(splits[-1] + len(listed))
         try:
             return SearchGalleries(
@@ -379,9 +371,6 @@ def person_categories(path: Path, categories: Sequence[Category] | None) -> dict
     """Category id -> whether it is people; None if the file names no categories.
 
     People are the category called "person", in any case, or the only one there is.
-
-    Raises:
-        ValueError: None of several is called "person".
     """
     if categories is None:
         return None
@@ -417,21 +406,15 @@ def write_coco(
     for key, pairs in (names or {}).items():
         document[key] = [dict(id=number, name=name) for number, name in pairs]
     with whole_file(path) as temporary, open(temporary, 'w') as file:
-        file.write('{')
         for number, (key, value) in enumerate(document.items()):
-            file.write(f'{"," if number else ""}\n{json.dumps(key)}: ')
-            _write_value(file, value)
+            file.write(f'{"," if number else "{"}\n{json.dumps(key)}: ')
+            if value and isinstance(value, list) and isinstance(value[0], dict):
+                # an object to a line, so that people can read and compare files
+                objects = (json.dumps(item, allow_nan=False) for item in value)
+                file.write('[\n' + ',\n'.join(objects) + '\n]')
+            else:
+                file.write(json.dumps(value, allow_nan=False))
         file.write('\n}\n')
-
-
-def _write_value(file: IO[str], value: Any) -> None:
-    """A list of objects with one object to a line, so that people can read and compare files."""
-    if not (isinstance(value, list) and value and isinstance(value[0], dict)):
-        file.write(json.dumps(value, allow_nan=False))
-        return
-    for number, item in enumerate(value):
-        file.write(f'{"," if number else "["}\n{json.dumps(item, allow_nan=False)}')
-    file.write('\n]')
 
 
 def coco_document(

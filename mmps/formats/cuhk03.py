@@ -164,11 +164,6 @@ def unpack_crops(source: Path, boxes: str, folder: Path) -> None:
     """Write every crop to ``folder``, unless all are there and ``source`` is the same as then.
 
     Files are written whole, so that processes may do this at once.
-
-    Raises:
-        FileNotFoundError: No such file.
-        ValueError: The file is unreadable or of another layout.
-        OSError: The folder cannot be written to.
     """
     import cv2  # not needed to read an index
 

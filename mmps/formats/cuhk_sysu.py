@@ -38,12 +38,7 @@ def whole_boxes(xywh: np.ndarray) -> np.ndarray:
 
 
 def read_images(path: Path) -> dict[str, np.ndarray]:
-    """Image name -> (n, 4) float32 xyxy of the people in ``Images.mat``, in the file's order.
-
-    Raises:
-        FileNotFoundError: No such file.
-        ValueError: Not readable or of another form; the message names the row.
-    """
+    """Image name -> (n, 4) float32 xyxy of the people in ``Images.mat``, in the file's order."""
     people: dict[str, np.ndarray] = {}
     for row, image in enumerate(read_records(path, 'Img')):
         try:

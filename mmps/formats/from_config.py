@@ -52,8 +52,6 @@ def test_annotations(config: Config) -> SearchAnnotations:
 
     Raises:
         UserError: The test set has no search protocol.
-        FileNotFoundError: A file of the test set is missing.
-        ValueError: A file of the test set is unreadable or contradicts the layout.
     """
     dataset = config.test_dataloader.dataset
     if dataset.type in FORMATS:
@@ -69,8 +67,6 @@ def set_num_ids(config: Config) -> None:
 
     Raises:
         UserError: The training set does not know it.
-        FileNotFoundError: A file of the training set is missing.
-        DataError: A file of the training set is unreadable or contradicts the layout.
     """
     if not (places := list(automatic_num_ids(config.model))):
         return

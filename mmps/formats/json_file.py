@@ -58,11 +58,7 @@ def read_json(path: Path, kind: type[T]) -> T:
 
 
 def convert_json(value: Any, kind: type[T], path: Path, place: str) -> T:
-    """A part of a file, read before as plain values, as ``kind``; see :func:`read_json`.
-
-    Raises:
-        ValueError: It is not of this kind; the message names file and place.
-    """
+    """A part of a file, read before as plain values, as ``kind``; see :func:`read_json`."""
     try:
         return msgspec.convert(value, kind, strict=False)
     except msgspec.ValidationError as error:

@@ -43,12 +43,7 @@ _DEEPEST = 16
 
 
 def read_variable(path: Path, *keys: str) -> np.ndarray:
-    """The first of the variables ``keys`` that a MATLAB file of version 4 to 7 holds.
-
-    Raises:
-        FileNotFoundError: No such file.
-        ValueError: The file cannot be read or holds none of them.
-    """
+    """The first of the variables ``keys`` that a MATLAB file of version 4 to 7 holds."""
     content = read_mat(path, keys)
     for key in keys:
         if key in content:
@@ -60,10 +55,6 @@ def read_variable(path: Path, *keys: str) -> np.ndarray:
 def read_mat(path: Path, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
     """The variables ``names``, or all, of a MATLAB file of version 4 to 7, as
     ``scipy.io.loadmat`` gives them.
-
-    Raises:
-        FileNotFoundError: No such file.
-        ValueError: Damaged, of version 7.3, or not a MATLAB file.
     """
     from scipy.io import loadmat  # takes a while, and is not needed where an index is cached
 
@@ -85,10 +76,6 @@ def read_records(path: Path, key: str) -> Iterator[dict[str, np.ndarray]]:
 
     Yields:
         By field, what ``scipy.io.loadmat`` makes of it.
-
-    Raises:
-        FileNotFoundError: No such file.
-        ValueError: The file cannot be read or has no such array of structs.
     """
     with _opened(path) as file:
         stream = _compressed_variable(file)
@@ -316,10 +303,6 @@ class Mat73File(AbstractContextManager):
 
     Every method takes a variable's name, or a reference out of a cell together with what to call it
     in an error, and raises a ValueError that names it if it is missing, damaged or of another kind.
-
-    Raises:
-        FileNotFoundError: No such file.
-        ValueError: Truncated, or not a MATLAB 7.3 file.
     """
 
     def __init__(self, path: Path) -> None:

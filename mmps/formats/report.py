@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -68,8 +68,6 @@ UNTRAINABLE = (
 EXAMPLES = 5
 """Cases of a problem that are spelt out."""
 
-QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-
 USUAL_SHARE = 0.9
 """Share of a camera's images that have one size, from which on the others are remarkable."""
 
@@ -79,8 +77,7 @@ ROUNDING = 1.0
 _CORNERS = ['x1', 'y1', 'x2', 'y2']
 
 
-@dataclass(frozen=True)
-class Anchors:
+class Anchors(NamedTuple):
     """What sizes of people a network can learn to detect.
 
     Attributes:
@@ -92,20 +89,6 @@ class Anchors:
     sizes: np.ndarray
     scale: tuple[float, float]
     overlap: float
-
-    def scaled(self, boxes: pd.DataFrame) -> np.ndarray:
-        """(n, 2) width and height of boxes, given with the ``width`` and ``height`` of their image,
-        in the scaled image; NaN where that is unknown.
-        """
-        sides = np.sort(boxes[['width', 'height']].to_numpy(), axis=1)
-        factor = (np.sort(self.scale) / sides).min(1, keepdims=True)
-        return factor * (boxes[['x2', 'y2']].to_numpy() - boxes[['x1', 'y1']].to_numpy())
-
-    def miss(self, sizes: np.ndarray) -> np.ndarray:
-        """(n,) bool: whether none of the anchors overlaps a person of this size wherever it is."""
-        shared = np.minimum(sizes[:, None], self.sizes).prod(2)
-        united = sizes.prod(1)[:, None] + self.sizes.prod(1) - shared
-        return (shared / united).max(1) < self.overlap
 
 
 @dataclass(frozen=True)
@@ -159,16 +142,16 @@ class Split:
             columns=['name', 'source', 'camera'],
         ).astype({'camera': np.int64})
         self.images[['width', 'height']] = np.nan
-        self.boxes = _table(arrays['bboxes'])
-        self.boxes['image'] = np.repeat(np.arange(len(frames)), np.diff(arrays['box_splits']))
-        self.boxes['row'] = self.boxes.groupby('image').cumcount()
-        self.boxes['person'] = arrays['person_ids']
+        image = np.repeat(np.arange(len(frames)), np.diff(arrays['box_splits']))
+        boxes = _table(arrays['bboxes']).assign(image=image, person=arrays['person_ids'])
+        self.boxes = boxes.assign(row=boxes.groupby('image').cumcount())
         places = {frame.name: place for place, frame in enumerate(frames)}
-        self.queries = _table(arrays['query_bboxes'])
-        self.queries['image'] = np.array([places[q.image_name] for q in queries], np.int64)
-        self.queries['person'] = np.array([q.person_id for q in queries], np.int64)
-        self.queries['source'] = [query.source for query in queries]
-        seen = self.boxes.loc[self.boxes.person != UNLABELLED, ['person', 'image']]
+        self.queries = _table(arrays['query_bboxes']).assign(
+            image=np.array([places[query.image_name] for query in queries], np.int64),
+            person=np.array([query.person_id for query in queries], np.int64),
+            source=[query.source for query in queries],
+        )
+        seen = boxes.loc[boxes.person != UNLABELLED, ['person', 'image']]
         seen = seen.drop_duplicates().sort_values(['person', 'image'], ignore_index=True)
         self.seen = seen.assign(camera=self.images.camera.to_numpy()[seen.image])
 
@@ -322,10 +305,8 @@ def image_problems(
     decode_images: bool = False,
     anchors: Anchors | None = None,
 ) -> Iterator[Problem]:
-    """What the image files show; those that are opened fill in the sizes of the split's images.
-
-    Names are relative to ``folder``. Unless images are opened, only missing files are found; to
-    decode thousands of scenes takes minutes. Options are those of :func:`report_dataset`.
+    """What the files in ``folder`` show; those that are opened fill in the sizes of the split's
+    images. Unless images are opened, only missing files are found.
     """
     files = ImageFolder(folder)
     missing = [files.path(name) for name in split.images.name if files.find(name) is None]
@@ -337,49 +318,49 @@ def image_problems(
         opened = pool.map(partial(open_image, decode=decode_images), paths)
         title = f'Opening {split.name} images'
         headers = list(tqdm(opened, title, len(paths), delay=2, leave=False))
-    known = {place: h for place, h in enumerate(headers) if isinstance(h, ImageHeader)}
-    sizes = {place: (header.width, header.height) for place, header in known.items()}
-    sizes = pd.DataFrame.from_dict(sizes, 'index', dtype=float, columns=['width', 'height'])
-    split.images[['width', 'height']] = sizes
-    turned = [str(paths[place]) for place, header in known.items() if header.turned]
+    known = [h if isinstance(h, ImageHeader) else None for h in headers]
+    sizes = [(h.width, h.height) if h else (np.nan, np.nan) for h in known]
+    split.images[['width', 'height']] = np.array(sizes).reshape(-1, 2)
+    turned = [
+        str(path) for path, header in zip(paths, known, strict=True) if header and header.turned
+    ]
     wrong = [h for h in headers if not isinstance(h, (ImageHeader, FileNotFoundError))]
     yield split.problem('image damaged', wrong)
     yield split.problem('image turned by EXIF', turned)
     boxes = split.boxes.join(split.images[['width', 'height']], on='image')
     outside = (boxes.x1 >= boxes.width) | (boxes.y1 >= boxes.height)
     outside |= (boxes.x2 <= 0) | (boxes.y2 <= 0)
-    beyond = (boxes.x2 > boxes.width + ROUNDING) | (boxes.y2 > boxes.height + ROUNDING)
-    beyond |= (boxes.x1 < -ROUNDING) | (boxes.y1 < -ROUNDING)
+    behind = (boxes.x2 > boxes.width + ROUNDING) | (boxes.y2 > boxes.height + ROUNDING)
+    before = (boxes.x1 < -ROUNDING) | (boxes.y1 < -ROUNDING)
     for kind, cases in (
         ('box outside the image', boxes[outside]),
-        ('box reaching out of the image', boxes[beyond & ~outside]),
+        ('box reaching out of the image', boxes[(behind | before) & ~outside]),
     ):
         yield split.problem(
             kind, cases, lambda b: f'{split.show_box(b)} in {b.width:g} x {b.height:g} pixels'
         )
-    corners = _corners_taken_for_sides(boxes)
-    yield split.problem('boxes are two corners', corners, split.show_box)
+    # Width and height of nearly all boxes would be a second corner, right of and below the first
+    # and inside the image, and many reach out of the image as they are.
+    wide, high = boxes.x2 - boxes.x1, boxes.y2 - boxes.y1
+    corner = (wide > boxes.x1) & (high > boxes.y1)
+    corner &= (wide <= boxes.width + ROUNDING) & (high <= boxes.height + ROUNDING)
+    corners = corner.mean() >= 0.99 and behind.mean() >= 0.2
+    yield split.problem('boxes are two corners', boxes if corners else boxes[:0], split.show_box)
     known = boxes[boxes.width.notna()]
-    if anchors is not None and len(known) and not len(corners):
+    if anchors is not None and len(known) and not corners:
         yield _without_anchor(split, known, anchors)
     yield split.problem('image of another size', list(_unusual_sizes(split.images)))
 
 
-def _corners_taken_for_sides(boxes: pd.DataFrame) -> pd.DataFrame:
-    """All boxes, if width and height of nearly all would be a second corner, right of and below the
-    first and inside the image, and many reach out of the image as they are.
-    """
-    width, height = boxes.x2 - boxes.x1, boxes.y2 - boxes.y1
-    corner = (width > boxes.x1) & (height > boxes.y1)
-    corner &= (width <= boxes.width + ROUNDING) & (height <= boxes.height + ROUNDING)
-    beyond = (boxes.x2 > boxes.width + ROUNDING) | (boxes.y2 > boxes.height + ROUNDING)
-    return boxes if corner.mean() >= 0.99 and beyond.mean() >= 0.2 else boxes[:0]
-
-
 def _without_anchor(split: Split, boxes: pd.DataFrame, anchors: Anchors) -> Problem:
     """People whom the network cannot learn to detect; of another kind if they are most."""
-    sizes = anchors.scaled(boxes)
-    missed = anchors.miss(sizes)
+    sides = np.sort(boxes[['width', 'height']].to_numpy(), axis=1)
+    factor = (np.sort(anchors.scale) / sides).min(1, keepdims=True)
+    sizes = factor * (boxes[['x2', 'y2']].to_numpy() - boxes[['x1', 'y1']].to_numpy())
+    # the largest overlap that an anchor can have with a person of this size, wherever it is
+    shared = np.minimum(sizes[:, None], anchors.sizes).prod(2)
+    united = sizes.prod(1)[:, None] + anchors.sizes.prod(1) - shared
+    missed = (shared / united).max(1) < anchors.overlap
     sides = np.sqrt(anchors.sizes.prod(1))
     wide, high = anchors.scale
     return split.problem(
@@ -468,18 +449,19 @@ class SplitStatistics:
 
     def to_json(self) -> dict[str, Any]:
         """Counts, and what describes each distribution."""
+
+        def described(values: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
+            quantiles = (0.05, 0.25, 0.5, 0.75, 0.95)
+            tables = {k: pd.Series(v).describe(quantiles).dropna() for k, v in values.items()}
+            return {name: table.to_dict() for name, table in tables.items()}
+
         return dict(
             **self.counts,
-            **{name: _describe(values) for name, values in self.distributions.items()},
+            **described(self.distributions),
             images_per_camera=self.images_per_camera,
-            positives_per_query={k: _describe(v) for k, v in self.positives_per_query.items()},
+            positives_per_query=described(self.positives_per_query),
             image_sizes=self.image_sizes,
         )
-
-
-def _describe(values: np.ndarray) -> dict[str, float]:
-    """Count, mean, deviation, extremes and quantiles; the count alone of no values."""
-    return pd.Series(values).describe(QUANTILES).dropna().to_dict()
 
 
 @dataclass(frozen=True)
@@ -527,10 +509,6 @@ def report_dataset(
         open_images: Read size, orientation and end of every image file.
         decode_images: Decode every image as well; implies ``open_images``.
         anchors: Of the network that is to learn from it, where it has any.
-
-    Raises:
-        FileNotFoundError: An annotation file is missing.
-        ValueError: Annotations contradict the layout or themselves, so that there is no index.
     """
     splits = {name: Split(name, *load_scenes(part)) for name, part in files.items()}
     problems: list[Problem] = []
@@ -555,11 +533,12 @@ def _sorted(problems: Iterable[Problem]) -> list[Problem]:
     merged: dict[tuple[str, str], Problem] = {}
     for new in problems:
         key = new.kind, new.split
-        old = merged.get(key, Problem(*key, 0, ()))
-        examples = (*old.examples, *new.examples)[:EXAMPLES]
-        merged[key] = Problem(*key, old.count + new.count, examples)
-    found = [problem for problem in merged.values() if problem.count]
-    return sorted(found, key=lambda problem: [*KINDS].index(problem.kind))
+        if old := merged.get(key):
+            examples = (*old.examples, *new.examples)[:EXAMPLES]
+            new = Problem(*key, old.count + new.count, examples)
+        if new.count:
+            merged[key] = new
+    return sorted(merged.values(), key=lambda problem: [*KINDS].index(problem.kind))
 
 
 def report_table(report: DatasetReport) -> str:

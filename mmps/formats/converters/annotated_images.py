@@ -120,11 +120,7 @@ class Annotations:
     def add_image(
         self, name: str, source: str, camera: str | None, split: str | None = None
     ) -> AnnotatedImage:
-        """Add an image that was not there before.
-
-        Raises:
-            ValueError: It was.
-        """
+        """Add an image that was not there before."""
         image = AnnotatedImage(name, source, camera, split)
         if (before := self.images.setdefault(name, image)) is not image:
             raise ValueError(
@@ -134,11 +130,7 @@ class Annotations:
         return image
 
     def camera_of(self, name: str) -> str | None:
-        """Camera of an image, from its name relative to the folder of images.
-
-        Raises:
-            ValueError: The pattern is none, has no group, or does not occur in the name.
-        """
+        """Camera of an image, from its name relative to the folder of images."""
         pattern = self.camera_pattern
         if pattern is None:
             path = PurePosixPath(name)
@@ -159,9 +151,6 @@ class Annotations:
     def person_of(self, value: Any, source: str) -> str | None:
         """The person whom a value names; 7.0, as CVAT writes numbers, ``'7'`` and ``'07'`` are one.
         Null, blanks and :data:`NOTHING` are nobody.
-
-        Raises:
-            ValueError: The value is no name.
         """
         if isinstance(value, bool) or not isinstance(value, (str, int, float, type(None))):
             raise ValueError(f'{source}: {value!r:.60} does not name a person; use a text')
@@ -170,12 +159,7 @@ class Annotations:
 
 
 def read_text(path: Path) -> str:
-    """The content of a file in UTF-8, without a byte order mark.
-
-    Raises:
-        FileNotFoundError: No such file.
-        ValueError: It is not UTF-8.
-    """
+    """The content of a file in UTF-8, without a byte order mark."""
     try:
         return path.read_bytes().decode('utf-8-sig')
     except FileNotFoundError:
@@ -215,12 +199,7 @@ def turned_box(bbox: Box, degrees: float, pivot: tuple[float, float]) -> Box:
 
 
 def measure_images(folder: ImageFolder, names: Sequence[str]) -> list[tuple[int, int]]:
-    """(width, height) of each image as it is shown, that is, turned as its EXIF data ask for.
-
-    Raises:
-        FileNotFoundError: Images are missing; the message names the first and counts them.
-        ValueError: A file is truncated or not an image.
-    """
+    """(width, height) of each image as it is shown, that is, turned as its EXIF data ask for."""
     missing = [name for name in names if folder.find(name) is None]
     if missing:
         raise FileNotFoundError(
@@ -234,12 +213,7 @@ def measure_images(folder: ImageFolder, names: Sequence[str]) -> list[tuple[int,
 
 
 def fit_boxes(annotations: Annotations) -> None:
-    """Measure the images that are not yet, and keep of every box what lies inside its image.
-
-    Raises:
-        FileNotFoundError: An image is missing.
-        ValueError: A file is not an image, or the boxes are not in pixels.
-    """
+    """Measure the images that are not yet, and keep of every box what lies inside its image."""
     images = annotations.images.values()
     boxes = [box for image in images for box in image.boxes]
     if boxes and max(max(box.bbox) for box in boxes) <= 1:

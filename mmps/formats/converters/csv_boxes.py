@@ -45,10 +45,6 @@ def read_csv_boxes(path: Path, annotations: Annotations) -> None:
 
     The longest end of a name that is a file below the folder of images is the image; of a relative
     name, only folders above the images may be missing.
-
-    Raises:
-        FileNotFoundError: No such file, or no image of a name.
-        ValueError: The table is not of this form; the message names file and line.
     """
     text = read_text(path)
     if text and not text.endswith(('\n', '\r')):

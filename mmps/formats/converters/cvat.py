@@ -65,10 +65,6 @@ def read_cvat(
     several, or else the subset, unless its name is that of a split.
 
     The person is a text, a number or a choice: the value of ``attribute``.
-
-    Raises:
-        FileNotFoundError: A file or an image is missing.
-        ValueError: A file is not such an export, or no box has the attribute.
     """
     tally = annotations.tally
     attributes: set[str] = set()

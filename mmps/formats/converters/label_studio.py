@@ -149,10 +149,6 @@ def read_label_studio(
         person_from: ``name`` of the control that says who it is: the labels themselves, or choices,
             a text area or a number per region.
         image_key: Key of the image in a task's ``data``.
-
-    Raises:
-        FileNotFoundError: The file or an image is missing.
-        ValueError: The file is not such an export, or the control does not occur.
     """
     tasks = read_json(path, list[_Task] | dict[str, Any])
     if isinstance(tasks, dict):

@@ -62,10 +62,6 @@ def read_mot(
             are those of the rows.
         every: Take the first frame of so many.
         test: Sequences for the test; empty: nothing is decided.
-
-    Raises:
-        FileNotFoundError: A file or folder is missing.
-        ValueError: A file is not of this form; the message names file and line.
     """
     if every < 1:
         raise ValueError(f'every frame of {every} cannot be taken; give 1 or more')

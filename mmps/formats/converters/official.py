@@ -29,12 +29,7 @@ JPEG_QUALITY = 95
 
 
 def convert_split(files: SceneFiles, path: Path, tally: Tally) -> SceneIndex:
-    """Write one split of a data set in COCO style; reading it back gives the index returned.
-
-    Raises:
-        FileNotFoundError: A file or an image of the data set is missing.
-        ValueError: A file is unreadable or contradicts its layout.
-    """
+    """Write one split of a data set in COCO style; reading it back gives the index returned."""
     index, removed = load_scenes(files)
     tally.add(NO_AREA, ''.join(removed[:1]), len(removed))
     files.prepare()

@@ -41,10 +41,6 @@ def convert_own_data(
     Returns:
         What the files hold, by ``'train'`` and ``'test'``, with training ids as in the file; and
         the number of each camera that has a name.
-
-    Raises:
-        FileNotFoundError: An image is missing.
-        ValueError: The annotations contradict themselves or cannot be split.
     """
     images, tally = list(annotations.images.values()), annotations.tally
     if not images:
