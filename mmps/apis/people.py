@@ -22,8 +22,16 @@ if TYPE_CHECKING:
 class People:
     """Boxes, scores and embeddings of the people in one image, the most certain first.
 
-    ``len``, iteration, ``people[2]`` (still a `People`, of one) and ``people[people.scores > 0.9]``
-    work as for an array.
+    Indexed like an array; ``people[2]``, too, is a `People`, of one.
+
+    Example:
+        >>> boxes = np.float32([[10, 20, 60, 170], [90, 20, 140, 170]])
+        >>> people = People(boxes, np.float32([0.9, 0.4]), np.float32([[1, 0], [0, 1]]))
+        >>> len(people), people[people.scores > 0.5].bboxes.tolist()
+        (2, [[10.0, 20.0, 60.0, 170.0]])
+        >>> print(people.describe())
+          1: 10,20,60,170 (score 0.90)
+          2: 90,20,140,170 (score 0.40)
 
     Attributes:
         bboxes: (n, 4) float32 xyxy in pixels of the original image.

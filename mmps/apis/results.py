@@ -36,6 +36,13 @@ if TYPE_CHECKING:
 class Query:
     """A person to search for.
 
+    Example:
+        >>> from mmps.testing.search import tiny_gallery
+        >>> query = Query('/photos/me.jpg', np.float32([10, 20, 60, 170]), np.float32([1, 0]))
+        >>> (hits,) = tiny_gallery().search(query.embedding, top_k=1)
+        >>> hits[0].source, hits[0].similarity
+        ('door.mp4', 1.0)
+
     Attributes:
         image: Absolute path of the image they are in, or (h, w, 3) uint8 BGR.
         bbox: (4,) float32 xyxy in its pixels.
@@ -53,6 +60,17 @@ class Query:
 @dataclass(frozen=True, eq=False, repr=False)
 class SearchResult:
     """Who was found, best first. ``len``, iteration and ``result[0]`` give the hits.
+
+    Example:
+        >>> from mmps.testing.search import tiny_gallery, tiny_searcher
+        >>> black = np.zeros((150, 50, 3), np.uint8)
+        >>> result = tiny_searcher().search(black, gallery=tiny_gallery(), top_k=2)
+        >>> len(result), result[0].source
+        (2, 'door.mp4')
+        >>> result.to_pandas()[['source', 'similarity', 'start', 'end']].round(3)
+             source  similarity  start  end
+        0  door.mp4       1.000    0.0  1.0
+        1  hall.mp4       0.995    0.0  1.0
 
     Attributes:
         query: Who was searched for.
@@ -262,6 +280,13 @@ def _as_json(one: Appearance) -> dict[str, object]:
 @dataclass(frozen=True)
 class IndexReport:
     """What came of indexing.
+
+    Example:
+        >>> problem = Problem('scenes/7.jpg', 'the image: truncated after 812 bytes')
+        >>> print(IndexReport(120, 340, known=20, problems=(problem,), seconds=60.0))
+        120 images added in 60 s, 2.0/s; 340 sightings of people in them; 20 were there already
+        1 problems, what they concern was left out:
+          scenes/7.jpg: the image: truncated after 812 bytes
 
     Attributes:
         frames: Images and frames of videos that were added, those without people included.

@@ -83,12 +83,13 @@ class PersonSearcher:
     """A trained model with which to find people, and to find one of them again.
 
     Example:
-        >>> searcher = PersonSearcher('omz-0013-0286')  # a published model, fetched once
-        >>> searcher = PersonSearcher('epoch_20.pth')  # trained, with the config inside
-        >>> searcher = PersonSearcher('configs/ps_densenet121_att_prw.py', 'epoch_20.pth')
-        >>> searcher.detect('street.jpg').plot()
-        >>> searcher.index(['scenes/', 'door.mp4'], 'people.lance', fps=2)
-        >>> searcher.search('me.jpg', gallery='people.lance').plot()
+        >>> from mmps.testing.search import tiny_gallery, tiny_searcher
+        >>> searcher = tiny_searcher()  # or PersonSearcher('epoch_20.pth'), or ('omz-0013-0286')
+        >>> picture = np.zeros((150, 50, 3), np.uint8)  # or 'me.jpg'
+        >>> searcher.detect(picture).bboxes.tolist()
+        [[0.0, 0.0, 50.0, 150.0]]
+        >>> searcher.search(picture, gallery=tiny_gallery(), top_k=3)  # or gallery='people.lance'
+        <SearchResult: 3 hits, the best 1.000>
 
     Args:
         config: Path of the model's config, or the config; or the name of a published model

@@ -69,6 +69,13 @@ class Gallery:
     Any number of threads may read it at once. Any number of processes, and machines where the
     engine allows it, may append to the same gallery.
 
+    Example:
+        >>> from mmps.testing.search import tiny_gallery
+        >>> gallery = tiny_gallery()  # or Gallery.open('people.lance')
+        >>> (hits,) = gallery.search(np.float32([1, 0]), top_k=1, where=Where(cameras=['yard']))
+        >>> hits[0].source, hits[0].bbox, round(hits[0].similarity, 2)
+        ('yard.mp4', (10.0, 20.0, 60.0, 170.0), 0.98)
+
     Attributes:
         model: Which model made the embeddings.
     """

@@ -45,12 +45,24 @@ class AsWritten(str):
 
     In a filter it finds that text, the number that is written so (``'2'``: 2 and 2.0; ``'1e3'``:
     1000) and for ``'true'`` and ``'false'`` the truth value.
+
+    Example:
+        >>> from mmps.testing.search import tiny_gallery
+        >>> gallery = tiny_gallery()  # whose floors are the numbers 0, 1 and 2
+        >>> [gallery.count(Where(metadata=dict(floor=value))) for value in ('2', AsWritten('2'))]
+        [0, 4]
     """
 
 
 @dataclass(frozen=True)
 class ModelTag:
     """Which model made embeddings.
+
+    Example:
+        >>> from mmps.retrieval import Gallery
+        >>> gallery = Gallery.open('memory:', ModelTag('f00d', embed_dim=2, name='tiny'))
+        >>> gallery.model.as_dict()
+        {'fingerprint': 'f00d', 'embed_dim': 2, 'name': 'tiny'}
 
     Attributes:
         fingerprint: Hex digest of whatever determines the embeddings; models with the same one may
@@ -73,6 +85,15 @@ class ModelTag:
 @dataclass(frozen=True)
 class IndexedFrame:
     """One image, or one frame of a video, with the people found in it.
+
+    Example:
+        >>> from mmps.retrieval import Gallery
+        >>> gallery = Gallery.open('memory:', ModelTag('f00d', embed_dim=2, name='tiny'))
+        >>> boxes, looks = np.float32([[10, 20, 60, 170]]), np.float32([[1, 0]])
+        >>> people = dict(bboxes=boxes, scores=np.float32([0.9]), embeddings=looks)
+        >>> gallery.append([IndexedFrame('door.mp4', (640, 480), **people, frame=50, offset=2.0)])
+        >>> gallery.known()
+        {('door.mp4', 50)}
 
     Attributes:
         source: Path or address of the image or video.
@@ -111,6 +132,12 @@ class IndexedFrame:
 @dataclass(frozen=True)
 class Where:
     """A filter: what holds for all of the people that pass. None restricts nothing.
+
+    Example:
+        >>> from mmps.testing.search import tiny_gallery
+        >>> gallery = tiny_gallery()
+        >>> len(gallery), gallery.count(Where(cameras=['door'], upper=['red']))
+        (12, 2)
 
     Attributes:
         cameras: Taken by one of these.
@@ -155,6 +182,12 @@ class Where:
 class Hit:
     """One person in a gallery, as a search found them.
 
+    Example:
+        >>> from mmps.testing.search import tiny_gallery
+        >>> (hits,) = tiny_gallery().search(np.float32([0, 1]), top_k=3)
+        >>> [(hit.source, hit.offset, round(hit.similarity, 3)) for hit in hits]
+        [('door.mp4', 0.0, 1.0), ('door.mp4', 1.0, 1.0), ('hall.mp4', 0.0, 0.995)]
+
     Attributes:
         id: The person's number in the gallery: the same wherever the same frame is indexed.
         similarity: Inner product of the embeddings, -1..1, times the factor of the scene where
@@ -189,6 +222,12 @@ class Appearance:
     A tracklet is what was found of one person in consecutive frames of a video or stream, or in
     images of one camera with times. Whoever belongs to none appears in one frame.
 
+    Example:
+        >>> from mmps.testing.search import tiny_gallery
+        >>> (found,) = tiny_gallery().appearances(np.float32([0, 1]), top_k=2)
+        >>> [(one.camera, one.first, one.last, round(one.similarity, 3)) for one in found]
+        [('door', 0.0, 1.0, 1.0), ('hall', 60.0, 61.0, 0.995)]
+
     Attributes:
         id: Of the tracklet: the same wherever the same frames are indexed.
         similarity: That of ``hit``; NaN where nothing was searched for.
@@ -218,7 +257,13 @@ class Appearance:
 
 
 class FramePlace(NamedTuple):
-    """An image, or a frame of a video, that is in a gallery; see :class:`IndexedFrame`."""
+    """An image, or a frame of a video, that is in a gallery; see :class:`IndexedFrame`.
+
+    Example:
+        >>> from mmps.testing.search import tiny_gallery
+        >>> sorted(tiny_gallery().frames())[0]
+        FramePlace(source='door.mp4', frame=0, offset=0.0, time=0.0)
+    """
 
     source: str
     frame: int
@@ -229,6 +274,12 @@ class FramePlace(NamedTuple):
 @dataclass(frozen=True)
 class GalleryInfo:
     """What a gallery holds.
+
+    Example:
+        >>> from mmps.testing.search import tiny_gallery
+        >>> info = tiny_gallery().info()
+        >>> info.people, info.appearances, info.frames, info.cameras
+        (12, 6, 6, ('door', 'hall', 'yard'))
 
     Attributes:
         address: Where it is.

@@ -75,6 +75,13 @@ def picture_quality(
 class Recurring:
     """Appearances that look like one person.
 
+    Example:
+        >>> from mmps.testing.search import tiny_gallery
+        >>> for one in tiny_gallery().recurring(least=3):
+        ...     print(one.number, [seen.camera for seen in one.appearances], round(one.likeness, 2))
+        1 ['door', 'hall', 'yard'] 0.99
+        2 ['door', 'hall', 'yard'] 0.99
+
     Attributes:
         number: 1 for who appears most often, and so on.
         appearances: By time, as far as it is known.
