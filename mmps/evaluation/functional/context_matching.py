@@ -57,32 +57,6 @@ _REVISED: dict[str, Callable[[np.ndarray], float]] = {
 """What the query's match receives, from the edges of the assignment, the query's own first."""
 
 
-Reviser = Callable[[int, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
-
-
-def context_reviser(
-    annotations: SearchAnnotations,
-    predictions: SearchPredictions,
-    similarities: Similarities,
-    options: ContextMatching,
-) -> Reviser:
-    """What revises the similarities of a search.
-
-    Given a query, its similarities (N,) to all detections, and the detections (n,) of its gallery,
-    it gives the revised similarities (N,), and the detections (m,) whose values are final.
-    """
-    contexts = query_contexts(annotations, predictions, options.k2)
-    splits = predictions.image_splits
-
-    def revise(query: int, row: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        revised = row.copy()
-        context = contexts[query]
-        final = match_context(query, revised, columns, context, splits, similarities, options)
-        return revised, final
-
-    return revise
-
-
 def query_contexts(
     annotations: SearchAnnotations, predictions: SearchPredictions, k2: int
 ) -> list[np.ndarray]:
@@ -127,7 +101,7 @@ def match_context(
     similarities: Similarities,
     options: ContextMatching,
 ) -> np.ndarray:
-    """Revise one query's similarities ``row`` (N,) in place; see :func:`context_reviser`.
+    """Revise one query's similarities ``row`` (N,) in place; gives the detections that are final.
 
     ``columns`` (n,) are the detections of its gallery, ``splits`` (I+1,) those of each image;
     row 0 of the embeddings ``context`` (c, D) is the query.

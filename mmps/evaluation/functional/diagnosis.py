@@ -13,7 +13,7 @@ threshold on both sides, so that this holds with ties, too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 
 from .annotations import UNLABELLED, SearchAnnotations, gather_slices, owners_of
-from .context_matching import ContextMatching, Reviser, context_reviser
-from .galleries import Gallery, Positives, make_gallery
+from .context_matching import ContextMatching
+from .galleries import Positives, make_gallery
 from .matching import IouRule, box_iou, iou_thresholds, match_people
 from .predictions import SearchPredictions, align_predictions, keep_confident
-from .similarities import Similarities
+from .search import Search, Searches
 
 
 class Part(IntEnum):
@@ -157,34 +157,34 @@ def diagnose_search(
     everything = align_predictions(predictions, annotations)
     predictions = keep_confident(everything, score_thr)
     gallery = make_gallery(annotations, gallery_size=gallery_size, cross_camera=cross_camera)
-    positives, searches = gallery.positives, len(gallery.queries)
+    positives, number = gallery.positives, len(gallery.queries)
     kept = positives.counts > 0
     if not kept.any():
         raise ValueError('no query of this test set has anybody to find, so nothing is lost')
     shown, best_iou = _people_shown(annotations, predictions, iou_thr)
-    ((people, rows),) = match_people(
-        positives.images, positives.bboxes, predictions.image_splits, predictions.bboxes, [iou_thr]
+    searches = Searches(
+        annotations,
+        predictions,
+        [(gallery, [iou_thr])],
+        confidence_weighting=confidence_weighting,
+        context_matching=context_matching,
     )
-    share = np.divide(1.0, positives.counts, out=np.zeros(searches), where=positives.counts > 0)
     owner = owners_of(positives.splits)
-    parts = np.zeros((len(owner), len(Part)))
-    lost = np.setdiff1d(np.arange(len(owner)), people)
+    share = np.divide(1.0, positives.counts, out=np.zeros(number), where=kept)
+    parts, average_precision = np.zeros((len(owner), len(Part))), np.zeros(number)
+    lost = np.ones(len(owner), bool)
+    for query, row, among, found in searches:
+        person = annotations.query_person_ids[query]
+        for search in found:
+            people, right, wrong = _judge(search, row, among, searches.images, shown, person)
+            entries = right + wrong.sum(1)
+            lost[people] = False
+            parts[people] = wrong * (share[search.number] / entries)[:, None]
+            average_precision[search.number] = np.sum(right / entries) * share[search.number]
+    lost = np.flatnonzero(lost)
     reasons = _reasons(positives, lost, everything, predictions, best_iou, iou_thr)
     parts[lost, reasons] = share[owner[lost]]
-    similarities = Similarities.of(predictions, confidence_weighting)
-    revise = context_matching and context_reviser(
-        annotations, predictions, similarities, context_matching
-    )
-    ranking = _Ranking(annotations, predictions, gallery, shown, similarities)
-    average_precision = np.zeros(searches)
-    bounds = np.searchsorted(people, positives.splits)
-    for search, row, final in ranking.rows(revise):
-        chosen = slice(*bounds[search : search + 2])
-        found, right, wrong = ranking.judge(search, row, people[chosen], rows[chosen], final)
-        entries = right + wrong.sum(1)
-        parts[found] = wrong * (share[search] / entries)[:, None]
-        average_precision[search] = np.sum(right / entries) * share[search]
-    by_search = np.stack([np.bincount(owner, column, searches) for column in parts.T], axis=1)
+    by_search = np.stack([np.bincount(owner, column, number) for column in parts.T], axis=1)
     by_search[:, Part.REPEATED] = (positives.counts - np.diff(positives.splits)) * share
     appearances = replace(
         positives,
@@ -247,90 +247,44 @@ def _reasons(
     return reasons[back.reshape(-1)]
 
 
-class _Ranking:
-    """Counts what stands above the appearances that were found; ``shown`` (N,) is whom each
-    detection shows.
+def _judge(
+    search: Search,
+    row: np.ndarray,
+    among: np.ndarray,
+    images: np.ndarray,
+    shown: np.ndarray,
+    person: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The appearances found (t,), and how many of the detections at least as similar as each are
+    right (t,) and wrong (t, K), by :class:`Part`.
+
+    Detections (N,) have similarities ``row``, ``images`` and people that are ``shown``; those of
+    ``among`` (n,) may be as similar as one that shows the ``person`` who is searched for.
     """
+    ((people, rows, _),) = search.candidates
+    # of equally similar candidates one that shows the person is taken
+    order = np.lexsort((shown[rows], shown[rows] == person, row[rows], people))
+    last = order[np.flatnonzero(np.diff(people[order], append=-1))]
+    last = last[np.argsort(row[rows[last]], kind='stable')]
+    hits = rows[last]
+    level = row[hits]  # ascending
+    if not len(hits):
+        return people[last], np.zeros(0), np.zeros((0, len(Part)))
+    among = among[search.images[images[among]] & (row[among] >= level[0])]
+    # in steps: all detections from one hit's similarity up to the next one's, less the hits
+    steps = np.zeros((len(level), len(Part)), np.int64)
+    for some, change in ((among, 1), (hits, -1)):
+        place = np.searchsorted(level, row[some], side='right') - 1
+        np.add.at(steps, (place, _part_of(shown[some], person)), change)
+    wrong = steps[::-1].cumsum(0)[::-1]
+    return people[last], len(level) - np.searchsorted(level, level, side='left'), wrong
 
-    def __init__(
-        self,
-        annotations: SearchAnnotations,
-        predictions: SearchPredictions,
-        gallery: Gallery,
-        shown: np.ndarray,
-        similarities: Similarities,
-    ) -> None:
-        self._gallery, self._shown, self._similarities = gallery, shown, similarities
-        self._person = annotations.query_person_ids[gallery.queries]
-        self._image = owners_of(predictions.image_splits)
-        # what a detection is to the query of a person it does not show
-        self._part = np.full(len(shown), Part.OTHER_IDENTITY)
-        self._part[shown == UNLABELLED] = Part.UNLABELLED
-        self._part[shown == NOBODY] = Part.BACKGROUND
 
-    def rows(self, revise: Reviser | None) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-        """Yield each search, the similarities (N,) of its query, and where those are final (n,)."""
-        queries = self._gallery.queries
-        for query, row in self._similarities.rows(np.unique(queries)):
-            for search in range(*np.searchsorted(queries, [query, query + 1])):
-                if revise:
-                    columns = np.flatnonzero(self._gallery.searched(search)[self._image])
-                    yield search, *revise(query, row, columns)
-                else:
-                    yield search, row, np.zeros(0, np.int64)
-
-    def judge(
-        self,
-        search: int,
-        row: np.ndarray,
-        people: np.ndarray,
-        candidates: np.ndarray,
-        final: np.ndarray,
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The appearances found (t,), and how many of the detections at least as similar as
-        each are right (t,) and wrong (t, K), by :class:`Part`.
-
-        The similarities ``row`` (N,) are made exact where it matters, but those of ``final`` (n,)
-        stay. Candidate ``candidates[i]`` may be appearance ``people[i]``, which ascend.
-        """
-        query = self._gallery.queries[search]
-        others = np.setdiff1d(candidates, final)
-        row[others] = self._similarities.exact(query, others)
-        found, hits = self._hits(search, row, people, candidates)
-        level = row[hits]
-        if not len(hits):
-            return found, np.zeros(0), np.zeros((0, len(Part)))
-        reaching = row >= level[0] - self._similarities.margin
-        among = np.flatnonzero(reaching & self._gallery.searched(search)[self._image])
-        self._similarities.settle(query, row, level, among, final)
-        among = among[row[among] >= level[0]]
-        # in steps: all detections from one hit's similarity up to the next one's, less the hits
-        place = np.searchsorted(level, row[among], side='right') - 1
-        cells = place * len(Part) + self._part_of(search, among)
-        steps = np.bincount(cells, minlength=len(level) * len(Part))
-        place = np.searchsorted(level, level, side='right') - 1
-        np.subtract.at(steps, place * len(Part) + self._part_of(search, hits), 1)
-        wrong = steps.reshape(len(level), len(Part))[::-1].cumsum(0)[::-1]
-        return found, len(level) - np.searchsorted(level, level, side='left'), wrong
-
-    def _hits(
-        self, search: int, row: np.ndarray, people: np.ndarray, candidates: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Appearances found (t,) and the detections that stand for them, least similar first.
-
-        Of equally similar candidates one that shows the person is taken.
-        """
-        shown = self._shown[candidates]
-        order = np.lexsort((shown, shown == self._person[search], row[candidates], people))
-        last = order[np.flatnonzero(np.diff(people[order], append=-1))]
-        ascending = last[np.argsort(row[candidates[last]], kind='stable')]
-        return people[ascending], candidates[ascending]
-
-    def _part_of(self, search: int, rows: np.ndarray) -> np.ndarray:
-        """(n,) what the detections ``rows`` (n,) are where they are wrong."""
-        parts = self._part[rows]
-        parts[self._shown[rows] == self._person[search]] = Part.SAME_PERSON
-        return parts
+def _part_of(shown: np.ndarray, person: int) -> np.ndarray:
+    """(n,) what detections that show somebody (n,) are where they are wrong."""
+    which = [shown == person, shown == UNLABELLED, shown == NOBODY]
+    kinds = [Part.SAME_PERSON, Part.UNLABELLED, Part.BACKGROUND]
+    return np.select(which, kinds, Part.OTHER_IDENTITY)
 
 
 HEIGHTS = (0, 50, 100, 150, 200, 300, 400)

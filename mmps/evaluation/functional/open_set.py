@@ -12,13 +12,12 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from .annotations import SearchAnnotations, owners_of, splits_of
+from .annotations import SearchAnnotations
 from .bootstrap import Interval, percentile_intervals
 from .galleries import Gallery
-from .matching import IouRule, match_people
+from .matching import IouRule
 from .predictions import SearchPredictions
-from .search import rank_galleries
-from .similarities import Similarities
+from .search import Searches
 
 FALSE_ALARMS = (0.01, 0.1)
 """Shares of searches for people who are not there that may give an alarm."""
@@ -80,31 +79,31 @@ def search_open_set(
 ) -> OpenSetResult:
     """Search once with the person in the gallery, and once without the images that show them.
 
-    The arguments are those of :func:`.search.rank_galleries`.
+    The arguments are those of :class:`.search.Searches`.
     """
-    positives, searches = gallery.positives, len(gallery.queries)
-    options = dict(confidence_weighting=confidence_weighting, searched=searched)
-    ((ranked,),) = rank_galleries(annotations, predictions, [(gallery, [iou_thr])], **options)
-    image_of_row = owners_of(predictions.image_splits)
-    boxes = predictions.image_splits, predictions.bboxes
-    ((people, rows),) = match_people(positives.images, positives.bboxes, *boxes, [iou_thr])
-    bounds = np.searchsorted(people, positives.splits)
-    similarities = Similarities.of(predictions, confidence_weighting)
-    genuine, stranger = np.full((2, searches), -np.inf, np.float32)
-    splits = splits_of(gallery.queries, annotations.num_queries)
-    wanted = np.unique(gallery.queries)
-    for query, row in similarities.rows(wanted if searched is None else wanted[searched[wanted]]):
-        for search in range(splits[query], splits[query + 1]):
-            if ranked.first_rank[search] == 1:
-                right = rows[bounds[search] : bounds[search + 1]]
-                genuine[search] = similarities.exact(query, right).max()
-            images = gallery.searched(search).copy()
-            images[positives.images[slice(*positives.splits[search : search + 2])]] = False
+    positives = gallery.positives
+    genuine, stranger = np.full((2, len(gallery.queries)), -np.inf, np.float32)
+    searches = Searches(
+        annotations,
+        predictions,
+        [(gallery, [iou_thr])],
+        confidence_weighting=confidence_weighting,
+        searched=searched,
+    )
+    for query, row, among, found in searches:
+        for search in found:
+            (levels,) = search.levels or [np.zeros(0)]
+            if len(levels):
+                first = among[row[among] >= levels.max()]
+                if search.images[searches.images[first]].sum() == np.sum(levels == levels.max()):
+                    genuine[search.number] = levels.max()
+            images = search.images.copy()
+            images[positives.images[slice(*positives.splits[search.number :][:2])]] = False
             images[annotations.query_images[query]] = False
-            others = np.flatnonzero(images[image_of_row])
+            others = np.flatnonzero(images[searches.images])
             if len(others):
-                near = others[row[others] >= row[others].max() - similarities.margin]
-                stranger[search] = similarities.exact(query, near).max()
+                near = others[row[others] >= row[others].max() - searches.similarities.margin]
+                stranger[search.number] = searches.similarities.exact(query, near).max()
     return OpenSetResult(gallery.queries, genuine, stranger, positives.counts)
 
 

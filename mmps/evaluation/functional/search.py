@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, fields
+from typing import NamedTuple
 
 import numpy as np
 
 from .annotations import SearchAnnotations, check_indices, owners_of, splits_of
-from .context_matching import ContextMatching, context_reviser
+from .context_matching import ContextMatching, match_context, query_contexts
 from .galleries import Gallery, make_gallery
 from .matching import IouRule, average_precision, best_rank, match_people
 from .predictions import SearchPredictions, align_predictions, keep_confident
@@ -38,13 +38,27 @@ class SearchResult:
     found: np.ndarray
     positives: np.ndarray
 
+    @classmethod
+    def begun(cls, queries: np.ndarray, positives: np.ndarray) -> SearchResult:
+        """Of searches that have found nobody yet; :meth:`enter` changes it in place."""
+        scores, (ranks, found) = np.zeros(len(queries)), np.zeros((2, len(queries)), np.int64)
+        return cls(queries, scores, ranks, found, positives)
+
+    def enter(self, search: int, levels: np.ndarray, entries: np.ndarray) -> None:
+        """Judge a search by the similarities ``levels`` (t,) of its right detections, which so many
+        ``entries`` (t,) reach.
+        """
+        self.average_precision[search] = average_precision(levels, entries, self.positives[search])
+        self.first_rank[search] = best_rank(levels, entries)
+        self.found[search] = len(levels)
+
     def __len__(self) -> int:
         """Number of searches, S."""
         return len(self.queries)
 
     def __getitem__(self, chosen: np.ndarray) -> SearchResult:
         """The searches ``chosen``, a (S,) bool mask or ascending positions."""
-        return SearchResult(*(getattr(self, field.name)[chosen] for field in fields(self)))
+        return SearchResult(*(getattr(self, one.name)[chosen] for one in fields(self)))
 
     def scores(self) -> dict[str, np.ndarray]:
         """(S,) float64 of each search, whose means are :meth:`metrics`."""
@@ -195,43 +209,37 @@ def top_matches(
     queries = np.array(list(queries), np.int64)
     check_indices('queries', queries, annotations.num_queries, 'queries')
     predictions = keep_confident(align_predictions(predictions, annotations), score_thr)
-    splits = predictions.image_splits
     gallery = make_gallery(annotations, gallery_size=gallery_size, cross_camera=cross_camera)
-    embeddings = predictions.weighted_embeddings(confidence_weighting)
-    # rounded from float64, so that equal embeddings are equally similar wherever they stand
-    embeddings = embeddings.astype(np.float64)
-    image_of_row = owners_of(splits)
-    rankings = []
-    for query in queries:
-        similarities = (embeddings @ predictions.query_embeddings[query]).astype(np.float32)
-        if predictions.scene_factors is not None:
-            similarities *= predictions.scene_factors[query, image_of_row]
-        correct = np.zeros(len(similarities), bool)
-        search = int(np.searchsorted(gallery.queries, query))
-        if search == len(gallery.queries) or gallery.queries[search] != query:
+    asked = np.isin(np.arange(annotations.num_queries), queries)
+    searches = Searches(
+        annotations,
+        predictions,
+        [(gallery, [iou_thr])],
+        confidence_weighting=confidence_weighting,
+        searched=asked,
+    )
+    rankings: dict[int, list[Match]] = {}
+    for query, row, _, (search, *_) in searches:
+        columns = np.flatnonzero(search.images[searches.images])
+        least = np.partition(row[columns], -top_k)[-top_k] if top_k < len(columns) else -np.inf
+        columns = columns[row[columns] >= least - searches.similarities.margin]
+        row[columns] = searches.similarities.exact(query, columns)
+        (candidates,) = search.candidates
+        rows = candidates.rows
+        best_first = np.lexsort((-row[rows], candidates.people))
+        first = np.unique(candidates.people[best_first], return_index=True)[1]
+        correct = np.isin(columns, rows[best_first[first]])
+        best = np.lexsort((correct, -row[columns]))[:top_k]
+        order, correct = columns[best], correct[best]
+        again = np.isin(order, rows) & ~correct
+        values = (searches.images[order], row[order], correct, again)
+        images, *judged = (column.tolist() for column in values)
+        found = zip(images, predictions.bboxes[order], *judged, strict=True)
+        rankings[int(query)] = [Match(*one) for one in found]
+    for query in queries.tolist():
+        if query not in rankings:
             raise ValueError(f'queries: gallery {gallery_size!r} does not search query {query}')
-        wanted = slice(*gallery.positives.splits[search : search + 2])
-        ((people, rows),) = match_people(
-            gallery.positives.images[wanted],
-            gallery.positives.bboxes[wanted],
-            splits,
-            predictions.bboxes,
-            [iou_thr],
-        )
-        best_first = np.lexsort((-similarities[rows], people))
-        correct[rows[best_first[np.unique(people[best_first], return_index=True)[1]]]] = True
-        columns = np.flatnonzero(gallery.searched(search)[image_of_row])
-        order = columns[np.lexsort((correct[columns], -similarities[columns]))][:top_k]
-        images, similar = image_of_row[order].tolist(), similarities[order].tolist()
-        again = np.isin(order, rows) & ~correct[order]
-        judged = correct[order].tolist(), again.tolist()
-        found = zip(images, predictions.bboxes[order], similar, *judged, strict=True)
-        rankings.append([Match(*one) for one in found])
-    return rankings
-
-
-FEW = 0.04
-"""Share of the detections below which fetching those of a search takes less than computing all."""
+    return [rankings[query] for query in queries.tolist()]
 
 
 def rank_galleries(
@@ -245,6 +253,73 @@ def rank_galleries(
 ) -> list[list[SearchResult]]:
     """Search many galleries with one computation of the similarities.
 
+    Returns:
+        For each gallery one result per rule. For the arguments see :class:`Searches`.
+    """
+    searches = Searches(
+        annotations,
+        predictions,
+        galleries,
+        confidence_weighting=confidence_weighting,
+        context_matching=context_matching,
+        searched=searched,
+    )
+    results = [
+        [SearchResult.begun(gallery.queries, gallery.positives.counts) for _ in rules]
+        for gallery, rules in galleries
+    ]
+    for _, row, among, found in searches:
+        order = among[np.argsort(row[among])]
+        similar, images = row[order], searches.images[order]
+        for search in found if len(order) else ():
+            below = np.zeros(len(order) + 1, np.int64)
+            search.images[images].cumsum(out=below[1:])
+            for result, levels in zip(results[search.gallery], search.levels, strict=True):
+                result.enter(search.number, levels, below[-1] - below[similar.searchsorted(levels)])
+    return results
+
+
+FEW = 0.04
+"""Share of the detections below which fetching those of a search takes less than computing all."""
+
+
+class Candidates(NamedTuple):
+    """Detections that may be right: appearance ``people[i]``, ascending, may be ``rows[i]``; where
+    an appearance has its first one, ``starts`` (t,).
+    """
+
+    people: np.ndarray
+    rows: np.ndarray
+    starts: np.ndarray
+
+
+@dataclass
+class Search:
+    """One search of a query.
+
+    Attributes:
+        gallery: Which gallery it is a search of.
+        number: Which search of it.
+        images: (I,) bool that it looks through.
+        candidates: For each IoU rule.
+        levels: For each rule (t,) float32 similarity of the right detection of each image that has
+            one.
+    """
+
+    gallery: int
+    number: int
+    images: np.ndarray
+    candidates: list[Candidates] = field(default_factory=list)
+    levels: list[np.ndarray] = field(default_factory=list)
+
+
+class Searches:
+    """All searches of some galleries, with one computation of the similarities.
+
+    Iterating gives for each query its number; its similarities (N,) float32, which compare with all
+    levels of its searches as exact ones do, and may be changed; the detections (n,) that may reach
+    a level; and the searches. With ``context_matching`` each search comes alone.
+
     Args:
         annotations: Ground truth and protocols.
         predictions: In the order of ``annotations``, cut at the score threshold.
@@ -252,151 +327,108 @@ def rank_galleries(
         confidence_weighting, context_matching: As in :func:`rank_queries`.
         searched: (Q,) bool: the queries that are searched at all; the others find nobody.
 
-    Returns:
-        For each gallery one result per rule.
+    Attributes:
+        similarities: Of all queries and detections.
+        images: (N,) int64 image of each detection.
 
     Raises:
         ValueError: A given context does not begin with its query.
     """
-    tasks = [_Task(*gallery, predictions, annotations.num_queries) for gallery in galleries]
-    wanted = np.unique(np.concatenate([gallery.queries for gallery, _ in galleries]))
-    if searched is not None:
-        wanted = wanted[searched[wanted]]
-    similarities = Similarities.of(predictions, confidence_weighting)
-    image_of_row = owners_of(predictions.image_splits)
-    revise = context_matching and context_reviser(
-        annotations, predictions, similarities, context_matching
-    )
-    searched_by = partial(_searched_by, tasks, image_of_row)
-    some = wanted[:: len(wanted) // 16 + 1]
-    few = sum(len(searched_by(query)) for query in some) < FEW * len(image_of_row) * len(some)
-    for query, row in similarities.rows(wanted, searched_by if few else None):
-        searches = [(task, search) for task in tasks for search in task.searches_of(query)]
-        if revise is None:
-            _rank(query, row, searches, similarities, image_of_row)
-            continue
-        for task, search in searches:
-            columns = np.flatnonzero(task.gallery.searched(search)[image_of_row])
-            revised, matched = revise(query, row, columns)
-            _rank(query, revised, [(task, search)], similarities, image_of_row, matched)
-    return [task.results for task in tasks]
-
-
-def _searched_by(tasks: list[_Task], image_of_row: np.ndarray, query: int) -> np.ndarray:
-    """Detections (n,) int64 that any search of a query looks through."""
-    images = [task.gallery.searched(s) for task in tasks for s in task.searches_of(query)]
-    return np.flatnonzero(np.logical_or.reduce(images)[image_of_row])
-
-
-def _rank(
-    query: int,
-    row: np.ndarray,
-    searches: list[tuple[_Task, int]],
-    similarities: Similarities,
-    image_of_row: np.ndarray,
-    fixed: np.ndarray | None = None,
-) -> None:
-    """Judge the searches of one query by its similarities ``row`` (N,), those ``fixed`` apart."""
-    candidates = np.concatenate([task.candidates(search) for task, search in searches])
-    if not len(candidates):
-        return
-    known = np.unique(candidates) if fixed is None else np.union1d(candidates, fixed)
-    fresh = known if fixed is None else np.setdiff1d(candidates, fixed)
-    row[fresh] = similarities.exact(query, fresh)
-    hits = [task.hits(search, row) for task, search in searches]
-    levels = np.concatenate([level for of_search in hits for level in of_search])
-    images = [task.gallery.searched(search) for task, search in searches]
-    # what is less similar than every right detection takes part in no count
-    among = np.flatnonzero(row >= levels.min() - similarities.margin)
-    of_any = np.logical_or.reduce(images)
-    if 2 * np.count_nonzero(of_any) < len(of_any):
-        among = among[of_any[image_of_row[among]]]
-    similarities.settle(query, row, levels, among, known)
-    ranking = _Ranking(row[among], image_of_row[among])
-    for (task, search), mask, of_search in zip(searches, images, hits, strict=True):
-        task.judge(search, of_search, ranking.count_above(mask, of_search))
-
-
-class _Ranking:
-    """Detections (n,) of one query, ascending by similarity."""
-
-    def __init__(self, similarities: np.ndarray, images: np.ndarray) -> None:
-        order = np.argsort(similarities)
-        self._similarities, self._images = similarities[order], images[order]
-
-    def count_above(self, images: np.ndarray, hits: list[np.ndarray]) -> list[np.ndarray]:
-        """For each similarity in ``hits``: the detections of ``images`` (I,) bool as similar."""
-        below = np.zeros(len(self._images) + 1, np.int64)
-        images[self._images].cumsum(out=below[1:])
-        return [below[-1] - below[self._similarities.searchsorted(h)] for h in hits]
-
-
-class _Task:
-    """One gallery, judged by some IoU rules."""
 
     def __init__(
         self,
-        gallery: Gallery,
-        rules: Sequence[IouRule],
+        annotations: SearchAnnotations,
         predictions: SearchPredictions,
-        queries: int,
+        galleries: Sequence[tuple[Gallery, Sequence[IouRule]]],
+        *,
+        confidence_weighting: bool = False,
+        context_matching: ContextMatching | None = None,
+        searched: np.ndarray | None = None,
     ) -> None:
-        self.gallery = gallery
-        positives = gallery.positives
-        self._of_query = splits_of(gallery.queries, queries)
-        people = positives.images, positives.bboxes
-        detections = predictions.image_splits, predictions.bboxes
-        self._rules = [
-            _Candidates(positives.splits, *found)
-            for found in match_people(*people, *detections, rules)
-        ]
-        searches = len(gallery.queries)
-        self.results = []
-        for _ in rules:
-            scores, (ranks, found) = np.zeros(searches), np.zeros((2, searches), np.int64)
-            result = SearchResult(gallery.queries, scores, ranks, found, positives.counts)
-            self.results.append(result)
+        self.similarities = Similarities.of(predictions, confidence_weighting)
+        self.images = owners_of(predictions.image_splits)
+        self._splits, self._matching = predictions.image_splits, context_matching
+        if context_matching:
+            self._contexts = query_contexts(annotations, predictions, context_matching.k2)
+        wanted = np.unique(np.concatenate([gallery.queries for gallery, _ in galleries]))
+        self._queries = wanted if searched is None else wanted[searched[wanted]]
+        self._galleries = [gallery for gallery, _ in galleries]
+        self._of_query = [splits_of(g.queries, annotations.num_queries) for g in self._galleries]
+        self._candidates = []
+        for gallery, rules in galleries:
+            people = gallery.positives.images, gallery.positives.bboxes
+            found = match_people(*people, self._splits, predictions.bboxes, rules)
+            self._candidates.append([_by_search(*one, gallery.positives.splits) for one in found])
 
-    def searches_of(self, query: int) -> range:
-        """The searches of a query."""
-        return range(self._of_query[query], self._of_query[query + 1])
+    def __iter__(self) -> Iterator[tuple[int, np.ndarray, np.ndarray, list[Search]]]:
+        some = self._queries[:: len(self._queries) // 16 + 1]
+        few = sum(map(len, map(self._columns, some))) < FEW * len(self.images) * len(some)
+        for query, row in self.similarities.rows(self._queries, self._columns if few else None):
+            searches = list(self._searches_of(query))
+            if not self._matching:
+                yield query, row, self._settle(query, row, searches), searches
+                continue
+            for search in searches:
+                columns, revised = np.flatnonzero(search.images[self.images]), row.copy()
+                context = self._contexts[query], self._splits, self.similarities, self._matching
+                final = match_context(query, revised, columns, *context)
+                yield query, revised, self._settle(query, revised, [search], final), [search]
 
-    def candidates(self, search: int) -> np.ndarray:
-        """(n,) int64 detections that some rule may count as right; may repeat."""
-        return np.concatenate([rule.rows(search) for rule in self._rules])
+    def _searches_of(self, query: int) -> Iterator[Search]:
+        for place, gallery in enumerate(self._galleries):
+            for number in range(*self._of_query[place][query : query + 2]):
+                yield Search(place, number, gallery.searched(number))
 
-    def hits(self, search: int, row: np.ndarray) -> list[np.ndarray]:
-        """For each rule the similarity of the right detection in each image that has one."""
-        return [rule.best(search, row) for rule in self._rules]
+    def _columns(self, query: int) -> np.ndarray:
+        """Detections (n,) int64 that any search of a query looks through."""
+        images = [search.images for search in self._searches_of(query)]
+        return np.flatnonzero(np.logical_or.reduce(images)[self.images])
 
-    def judge(self, search: int, hits: list[np.ndarray], above: list[np.ndarray]) -> None:
-        """Enter how a search fared, given how many detections reach each hit's similarity."""
-        for result, levels, entries in zip(self.results, hits, above, strict=True):
-            result.average_precision[search] = average_precision(
-                levels, entries, result.positives[search]
-            )
-            result.first_rank[search] = best_rank(levels, entries)
-            result.found[search] = len(levels)
+    def _settle(
+        self,
+        query: int,
+        row: np.ndarray,
+        searches: list[Search],
+        final: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Find the levels of searches, and the detections (n,) that may reach one; make ``row``
+        (N,) exact where that matters, those ``final`` (m,) apart.
+        """
+        for search in searches:
+            rules = self._candidates[search.gallery]
+            search.candidates = [of_search(search.number) for of_search in rules]
+        known = np.unique(np.concatenate([c.rows for s in searches for c in s.candidates]))
+        if not len(known):
+            return known
+        fresh = known if final is None else np.setdiff1d(known, final)
+        row[fresh] = self.similarities.exact(query, fresh)
+        for search in searches:
+            search.levels = [
+                np.maximum.reduceat(row[c.rows], c.starts) if len(c.rows) else row[:0]
+                for c in search.candidates
+            ]
+        levels = np.concatenate([level for search in searches for level in search.levels])
+        # what is less similar than every right detection takes part in no count
+        among = np.flatnonzero(row >= levels.min() - self.similarities.margin)
+        of_any = np.logical_or.reduce([search.images for search in searches])
+        if 2 * np.count_nonzero(of_any) < len(of_any):
+            among = among[of_any[self.images[among]]]
+        known = known if final is None else np.union1d(known, final)
+        self.similarities.settle(query, row, levels, among, known)
+        return among
 
 
-class _Candidates:
-    """The detections ``rows`` (R,) that may be right, by search and by person, ``people`` (R,)."""
+def _by_search(
+    people: np.ndarray, rows: np.ndarray, splits: np.ndarray
+) -> Callable[[int], Candidates]:
+    """What gives the candidates of a search, which has the appearances between two ``splits``."""
+    starts = np.flatnonzero(np.diff(people, prepend=-1))
+    first = np.searchsorted(people[starts], splits)
+    bounds = np.append(starts, len(rows))[first]
 
-    def __init__(self, splits: np.ndarray, people: np.ndarray, rows: np.ndarray) -> None:
-        self._rows = rows
-        found, starts = np.unique(people, return_index=True)
-        self._bounds = np.append(starts, len(rows))
-        self._people = np.searchsorted(found, splits)
+    def of_search(number: int) -> Candidates:
+        a, b = bounds[number : number + 2]
+        c, d = first[number : number + 2]
+        return Candidates(people[a:b], rows[a:b], starts[c:d] - a)
 
-    def rows(self, search: int) -> np.ndarray:
-        """(n,) int64."""
-        a, b = self._people[search : search + 2]
-        return self._rows[self._bounds[a] : self._bounds[b]]
-
-    def best(self, search: int, similarities: np.ndarray) -> np.ndarray:
-        """(t,) similarity of the most similar candidate in each image that has one."""
-        a, b = self._people[search : search + 2]
-        if a == b:
-            return similarities[:0]
-        rows = self.rows(search)
-        return np.maximum.reduceat(similarities[rows], self._bounds[a:b] - self._bounds[a])
+    return of_search

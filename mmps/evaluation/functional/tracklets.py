@@ -14,9 +14,9 @@ from scipy.optimize import linear_sum_assignment
 
 from .annotations import SearchAnnotations, owners_of
 from .galleries import Gallery
-from .matching import IouRule, average_precision, best_rank, entries_above, match_people
+from .matching import IouRule, entries_above
 from .predictions import SearchPredictions
-from .search import SearchResult
+from .search import Searches, SearchResult
 
 GAP = 2.5
 """Seconds between two detections of a tracklet at most: a missed frame at one per second."""
@@ -202,46 +202,38 @@ def rank_tracklets(
     in the place of images. Of equal similarities the wrong one stands first.
 
     ``frames`` says which frame of which video each image is; the other arguments are those of
-    :func:`.search.rank_galleries`.
+    :class:`.search.Searches`.
 
     Raises:
         ValueError: A name of an image does not say which frame it is.
     """
     videos, moments = frames.of(annotations.image_names)
-    image_of_row = owners_of(predictions.image_splits)
     tracklets = np.unique(tracklets_of(predictions, videos, moments), return_inverse=True)[1]
-    positives, searches = gallery.positives, len(gallery.queries)
     visits, counts = _visits(gallery, videos, moments)
-    ((people, rows),) = match_people(
-        positives.images,
-        positives.bboxes,
-        predictions.image_splits,
-        predictions.bboxes,
-        [iou_thr],
+    result = SearchResult.begun(gallery.queries, counts)
+    searches = Searches(
+        annotations,
+        predictions,
+        [(gallery, [iou_thr])],
+        confidence_weighting=confidence_weighting,
+        searched=searched,
     )
-    bounds = np.searchsorted(people, positives.splits)
-    embeddings = predictions.weighted_embeddings(confidence_weighting).astype(np.float64)
-    scores, (ranks, found) = np.zeros(searches), np.zeros((2, searches), np.int64)
-    for search, query in enumerate(gallery.queries):
-        own = rows[bounds[search] : bounds[search + 1]]
-        if not len(own) or (searched is not None and not searched[query]):
-            continue
-        similar = (embeddings @ predictions.query_embeddings[query]).astype(np.float32)
-        if predictions.scene_factors is not None:
-            similar *= predictions.scene_factors[query, image_of_row]
-        right = np.zeros(len(similar), bool)
-        right[own] = True
-        looked_at = gallery.searched(search)[image_of_row]
-        best = np.full((2, tracklets.max() + 1), -np.inf, np.float32)
-        for kind, some in enumerate((looked_at & ~right, looked_at & right)):
-            np.maximum.at(best[kind], tracklets[some], similar[some])
-        of_visit = visits[people[bounds[search] : bounds[search + 1]]]
-        levels = _right_levels(similar[own], tracklets[own], of_visit, best)
-        ranked = np.sort(best.max(0)[np.isfinite(best).any(0)])
-        entries = entries_above(levels, ranked)
-        scores[search] = average_precision(levels, entries, counts[search])
-        ranks[search], found[search] = best_rank(levels, entries), len(levels)
-    return SearchResult(gallery.queries, scores, ranks, found, counts)
+    for query, row, _, found in searches:
+        for search in found:
+            ((people, own, _),) = search.candidates
+            if not len(own):
+                continue
+            looked_at = search.images[searches.images]
+            searches.similarities.settle(query, row, row[own], np.flatnonzero(looked_at), own)
+            right = np.zeros(len(row), bool)
+            right[own] = True
+            best = np.full((2, tracklets.max() + 1), -np.inf, np.float32)
+            for kind, some in enumerate((looked_at & ~right, looked_at & right)):
+                np.maximum.at(best[kind], tracklets[some], row[some])
+            levels = _right_levels(row[own], tracklets[own], visits[people], best)
+            ranked = np.sort(best.max(0)[np.isfinite(best).any(0)])
+            result.enter(search.number, levels, entries_above(levels, ranked))
+    return result
 
 
 def _right_levels(
