@@ -20,10 +20,6 @@ class CocoPersonSearchDataset(PersonSearchDataset):
         **kwargs: ``ann_file``, ``image_folder``, ``default_queries``, ``id_key`` and
             ``unlabelled_ids`` as for :class:`~mmps.formats.coco.CocoPersonSearchFiles`; others as
             for :class:`PersonSearchDataset`.
-
-    Raises:
-        FileNotFoundError: The JSON file or a listed image is missing.
-        ValueError: The file contradicts the schema; the message names the position and the fix.
     """
 
     FILES = CocoPersonSearchFiles

@@ -20,10 +20,6 @@ class CUHK03Dataset(PersonSearchDataset):
     Args:
         **kwargs: ``boxes``, ``protocol`` and ``classic_split`` as for
             :class:`~mmps.formats.cuhk03.CUHK03Files`; others as for :class:`PersonSearchDataset`.
-
-    Raises:
-        FileNotFoundError: A file of the layout is missing.
-        ValueError: A file is unreadable or contradicts the layout, or an option is unknown.
     """
 
     FILES = CUHK03Files

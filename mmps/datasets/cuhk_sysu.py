@@ -23,10 +23,6 @@ class CUHKSYSUDataset(PersonSearchDataset):
         **kwargs: ``gallery_sizes`` and ``subsets`` as for
             :class:`~mmps.formats.cuhk_sysu.CUHKSYSUFiles`; others as for
             :class:`PersonSearchDataset`.
-
-    Raises:
-        FileNotFoundError: A file of the layout is missing.
-        ValueError: A file is unreadable or contradicts the layout.
     """
 
     FILES = CUHKSYSUFiles

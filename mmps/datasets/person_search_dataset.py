@@ -225,15 +225,11 @@ class PersonSearchDataset(BaseDetDataset):
     def _find_images(self, frames: Sequence[Frame]) -> list[str]:
         """Where the image of each frame is; its name may be spelled in another way there."""
         folder = ImageFolder(self.data_prefix['img'])
-        found = [folder.find(frame.name) for frame in frames]
-        missing = [frame.name for frame, name in zip(frames, found, strict=True) if name is None]
-        if missing:
-            raise FileNotFoundError(
-                f'{folder.path(missing[0])}: this image is listed but missing ({len(missing)} of '
-                f'{len(frames)} are); {folder.explain(missing[0])}. data_root is '
-                f'{self.data_root!r}; unpack the images there or point data_root at the folder '
-                'that holds them'
-            )
+        found = folder.find_all(
+            [frame.name for frame in frames],
+            f'. data_root is {self.data_root!r}; unpack the images there or point data_root at the '
+            'folder that holds them',
+        )
         listed: dict[str, str] = {}
         for frame, name in zip(frames, found, strict=True):
             before = listed.setdefault(os.path.normpath(name), frame.name)

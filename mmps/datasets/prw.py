@@ -18,10 +18,6 @@ class PRWDataset(PersonSearchDataset):
 
     Args:
         **kwargs: As for :class:`PersonSearchDataset`.
-
-    Raises:
-        FileNotFoundError: A file of the layout is missing.
-        ValueError: A file is unreadable or contradicts the layout.
     """
 
     FILES = PRWFiles

@@ -236,13 +236,6 @@ def read_new_protocol(path: Path, crops: Sequence[Crop]) -> NewProtocol:
                 f'{path}: labels({row}) is {label} for {crop.name!r}, but in an earlier row that '
                 'person has another label or that label another person'
             )
-    if 'camId' in content:
-        views = np.array([crop.view for crop in crops])
-        for row in np.flatnonzero(_numbers(path, content, 'camId', len(crops)) != views):
-            raise ValueError(
-                f'{path}: camId({row + 1}) contradicts the view in the name '
-                f'{crops[row].name!r} of the same row of filelist'
-            )
     return NewProtocol(crops, labels, *_indices(path, content, labels))
 
 

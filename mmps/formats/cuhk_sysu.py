@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import count
@@ -41,19 +42,24 @@ def read_images(path: Path) -> dict[str, np.ndarray]:
     """Image name -> (n, 4) float32 xyxy of the people in ``Images.mat``, in the file's order."""
     people: dict[str, np.ndarray] = {}
     for row, image in enumerate(read_records(path, 'Img')):
-        try:
+        form = 'imname, nAppear, box(idlocate, ishard) with boxes x, y, width, height'
+        with _of_the_form(form, f'{path}: Img, row {row}'):
             name, boxes = _image_name(image['imname']), image['box']
             listed = [box.ravel() for box in boxes['idlocate'].ravel('F')] if boxes.size else []
             xywh = np.array(listed, np.float64).reshape(-1, 4)
-        except (IndexError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f'{path}: Img, row {row} (counted from 0) is not of the form imname, nAppear, '
-                f'box(idlocate, ishard) with boxes x, y, width, height: {error}'
-            ) from None
         if name in people:
             raise ValueError(f'{path}: Img, row {row} (counted from 0) repeats {name!r}')
         people[name] = whole_boxes(xywh)
     return people
+
+
+@contextmanager
+def _of_the_form(form: str, place: str) -> Iterator[None]:
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        message = f'{place} (counted from 0) is not of the form {form}: {error}'
+        raise ValueError(message) from None
 
 
 def _read_pool(path: Path, people: Mapping[str, np.ndarray]) -> list[str]:
@@ -134,13 +140,9 @@ def _entries(
     array = record.get(field, np.empty(0))
     if field in record and not array.size:  # MATLAB's [] has no fields
         return []
-    try:
+    with _of_the_form('imname, idlocate, ishard', place):
         names = [_image_name(name) for name in array['imname'].ravel('F')]
         return list(zip(names, array['idlocate'].ravel('F'), strict=True))
-    except (IndexError, ValueError) as error:
-        raise ValueError(
-            f'{place} (counted from 0) is not of the form imname, idlocate, ishard: {error}'
-        ) from None
 
 
 def _checked_box(xywh: np.ndarray, place: str) -> np.ndarray:
@@ -172,21 +174,16 @@ class _Identity(NamedTuple):
 
 def _read_identities(path: Path) -> list[_Identity]:
     """The training identities in ``Train.mat``; their ids are its rows, counted from 0."""
+    form = 'idname, nAppear, scene(imname, idlocate, ishard) with boxes x, y, width, height'
     identities = []
     for row, cell in enumerate(read_variable(path, 'Train').ravel('F')):
-        source = f'{path}: row {row} (counted from 0)'
-        try:
-            scenes = cell['scene'].item().ravel('F')
+        place = f'{path}: row {row}'
+        with _of_the_form(form, place):
             shown = [
                 (_image_name(scene['imname']), whole_boxes(scene['idlocate'].reshape(1, 4))[0])
-                for scene in scenes
+                for scene in cell['scene'].item().ravel('F')
             ]
-        except (AttributeError, IndexError, TypeError, ValueError) as error:
-            raise ValueError(
-                f'{source} is not of the form idname, nAppear, scene(imname, idlocate, ishard) '
-                f'with boxes x, y, width, height: {error}'
-            ) from None
-        identities.append(_Identity(row, source, shown))
+        identities.append(_Identity(row, f'{place} (counted from 0)', shown))
     return identities
 
 

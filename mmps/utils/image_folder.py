@@ -46,6 +46,21 @@ class ImageFolder:
         """Where the file is that is listed as ``name``; where it should be if there is none."""
         return os.path.join(self.root, self.find(name) or name)
 
+    def find_all(self, names: Sequence[str], fix: str) -> list[str]:
+        """The file of each name.
+
+        Raises:
+            FileNotFoundError: Some are missing; the message names the first and ends with ``fix``.
+        """
+        found = [self.find(name) for name in names]
+        missing = [name for name, file in zip(names, found, strict=True) if file is None]
+        if missing:
+            raise FileNotFoundError(
+                f'{self.path(missing[0])}: this image is listed but missing ({len(missing)} of '
+                f'{len(names)} are); {self.explain(missing[0])}{fix}'
+            )
+        return found
+
     def find_end(self, path: str) -> str | None:
         """The file whose name is the longest end of ``path``, or None.
 

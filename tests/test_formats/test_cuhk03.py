@@ -371,7 +371,6 @@ CROPS = [Crop(1, 1, 1, 4, 8), Crop(1, 2, 1, 4, 8), Crop(1, 2, 6, 4, 8), Crop(2, 
 CONTENT = dict(
     filelist=['1_001_1_01.png', '1_002_1_01.png', '1_002_2_06.png', '2_001_1_03.png'],
     labels=[1, 2, 2, 3],
-    camId=[1, 1, 2, 1],
     train_idx=[1],
     query_idx=[3],
     gallery_idx=[4, 2],
@@ -412,10 +411,6 @@ def test_rows_follow_filelist_not_the_crops(read_protocol):
     assert list(protocol.crops) == CROPS
 
 
-def test_views_are_optional(read_protocol):
-    assert len(read_protocol(camId=None).crops) == 4
-
-
 @pytest.mark.parametrize('key', ['filelist', 'labels', 'train_idx', 'query_idx', 'gallery_idx'])
 def test_missing_variable(read_protocol, key):
     with pytest.raises(ValueError, match=rf'config\.mat: no key {key} in it, but '):
@@ -439,7 +434,6 @@ def test_missing_variable(read_protocol, key):
         (dict(labels=[1, 2, np.nan, 3]), r'labels\(3\) is nan; a whole number'),
         (dict(labels=[1, 2, 4, 3]), r"labels\(3\) is 4 for '1_002_2_06.png'"),
         (dict(labels=[1, 2, 2, 1]), r"labels\(4\) is 1 for '2_001_1_03.png'"),
-        (dict(camId=[1, 2, 2, 1]), r"camId\(2\) contradicts the view in the name '1_002_1_01.png'"),
         (dict(train_idx=[0]), r'train_idx\(1\) is 0; filelist has the rows 1 to 4'),
         (dict(gallery_idx=[2, 5]), r'gallery_idx\(2\) is 5; filelist has the rows 1 to 4'),
         (dict(query_idx=[-3]), r'query_idx\(1\) is -3; a whole number'),

@@ -200,15 +200,9 @@ def turned_box(bbox: Box, degrees: float, pivot: tuple[float, float]) -> Box:
 
 def measure_images(folder: ImageFolder, names: Sequence[str]) -> list[tuple[int, int]]:
     """(width, height) of each image as it is shown, that is, turned as its EXIF data ask for."""
-    missing = [name for name in names if folder.find(name) is None]
-    if missing:
-        raise FileNotFoundError(
-            f'{folder.path(missing[0])}: this image is listed but missing ({len(missing)} of '
-            f'{len(names)} are); {folder.explain(missing[0])}; name the folder that the names are '
-            'relative to'
-        )
-    bar = tqdm(names, 'Measuring images', delay=2, leave=False)
-    headers = [read_header(Path(folder.path(name))) for name in bar]
+    files = folder.find_all(names, '; name the folder that the names are relative to')
+    bar = tqdm(files, 'Measuring images', delay=2, leave=False)
+    headers = [read_header(Path(folder.root, file)) for file in bar]
     return [(header.width, header.height) for header in headers]
 
 

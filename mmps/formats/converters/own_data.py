@@ -209,14 +209,19 @@ def split_by_identity(
     splits = [_grow(company, first, wanted, rng) for _ in range(STARTS)]
     images = round(test_share * len(people))
 
+    def sides(columns: list[int]) -> tuple[np.ndarray, np.ndarray]:
+        """(I,) and (I,) how many people of each image are to be tested, and how many are not."""
+        there = shown[:, columns].sum(1)
+        return there, shown.sum(1) - there
+
     def cost(columns: list[int]) -> tuple[bool, float]:
-        there, elsewhere = _sides(shown, columns)
+        there, elsewhere = sides(columns)
         tested, drawn = int((there > elsewhere).sum()), int((there == elsewhere).sum())
         tested = max(tested, min(tested + drawn, images))
         return not 0 < tested < len(people), float(np.minimum(there, elsewhere).sum())
 
     chosen = min(splits, key=cost)
-    there, elsewhere = _sides(shown, chosen)
+    there, elsewhere = sides(chosen)
     is_test = there > elsewhere
     undecided = rng.permutation(np.flatnonzero(there == elsewhere))
     is_test[undecided[: max(images - int(is_test.sum()), 0)]] = True
@@ -238,11 +243,3 @@ def _grow(company: csr_array, first: list[int], wanted: int, rng: np.random.Gene
         free[chosen[-1]] = False
         shared += company[[chosen[-1]]].toarray().ravel()
     return chosen
-
-
-def _sides(shown: csr_array, columns: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    """(I,) and (I,) how many people of each image are to be tested, and how many are not."""
-    tested = np.zeros(shown.shape[1])
-    tested[columns] = 1
-    there = shown @ tested
-    return there, shown.sum(1) - there
