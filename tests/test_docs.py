@@ -3,13 +3,13 @@
 import argparse
 import importlib
 import importlib.util
+import inspect
 import re
 import shlex
 import sys
 from pathlib import Path
 
 import pytest
-from helpers import config_keys
 
 from mmps.cli.main import scripts
 from mmps.utils.errors import UserError
@@ -51,7 +51,7 @@ def commands(text: str) -> list[str]:
     lines = [line for block in blocks for line in block.replace('\\\n', ' ').splitlines()]
     lines += [code.replace('\n', ' ') for code in re.findall(r'`([^`]+)`', without_blocks(text))]
     found = (re.search(r'\b(?:python|torchrun \S+ \d+) (tools/\S+\.py .*)', line) for line in lines)
-    short = (re.match(r'mmps ([a-z][a-z-]*) (.*)', line) for line in lines)
+    short = (re.match(r'(?:\w+=\S+ )*mmps ([a-z][a-z0-9-]*) (.*)', line) for line in lines)
     whole = [match[1] for match in found if match and not match[1].endswith('.py ...')]
     return whole + [f'{scripts()[match[1]]} {match[2]}' for match in short if match]
 
@@ -139,14 +139,17 @@ def test_targets_of_make_exist():
         assert set(named) <= targets
 
 
-def test_the_keys_of_configs_are_those_of_the_classes():
-    """After a change of a signature or its docstring: ``python -m helpers.config_keys``."""
-    page = config_keys.PAGE.read_text()
-    lists = config_keys.section()
-    assert page == config_keys.written(page, lists)
-    assert "* `momentum: float | Literal['iou'] = 0.5`: Weight of the old LUT row" in lists
-    assert lists.count('* `frozen_stages=0`:') == 1  # of two classes
-    assert '`channels: int`' not in lists  # has no default
+def test_the_classes_that_configs_name_explain_their_keys():
+    page = ROOT / 'docs/configs.md'
+    rows = re.findall(r'\| \[(`.*`)\]\(\.\./(.*)\.py\) \|', page.read_text())
+    silent = []
+    for names, file in rows:
+        for name in re.findall(r'\w+', names):
+            kind = getattr(importlib.import_module(file.replace('/', '.')), name)
+            explained = re.findall(r'^ {4}([\w, ]+): ', inspect.getdoc(kind), re.MULTILINE)
+            known = {'args', 'kwargs', 'init_cfg', *', '.join(explained).split(', ')}
+            silent += [f'{name}.{key}' for key in inspect.signature(kind).parameters.keys() - known]
+    assert len(rows) > 6 and not silent
 
 
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)

@@ -1,6 +1,5 @@
-"""The example of docs/extending.md, as it is printed there, outside of the package."""
+"""The example of docs/extending.md, outside of the package."""
 
-import re
 from pathlib import Path
 
 import pytest
@@ -15,22 +14,16 @@ from mmps.testing.scenes import random_scenes
 from mmps.testing.tiny_models import CONFIGS, slim_model, small_config
 from mmps.utils.config import load_config
 
-PAGE = Path(__file__).parents[1] / 'docs/extending.md'
+EXAMPLE = Path(__file__).parents[1] / 'docs/my_project'
 
 
 @pytest.fixture(scope='module')
-def config(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('my_project')
-    text = PAGE.read_text().replace('../configs', str(CONFIGS))
-    for name, code in re.findall(
-        r'`my_project/(\w+\.py)`:\n\n```python\n(.*?)```', text, re.DOTALL
-    ):
-        (folder / name).write_text(code)
+def config():
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(folder)
+        patch.syspath_prepend(EXAMPLE)
         regions = dict(output_size=4, sampling_ratio=1)
         yield small_config(
-            load_config(str(folder / 'mobilenet_prw.py'), {}),
+            load_config(str(EXAMPLE / 'mobilenet_prw.py'), {}),
             model__roi_head__bbox_roi_extractor__roi_layer=regions,
             model__roi_head__bbox_head__roi_feat_size=4,
             model__rpn_head__anchor_generator__scales=[1, 2, 4],

@@ -19,12 +19,11 @@ HEAD = """# Model zoo
 
 <!-- written by tests/helpers/model_zoo.py from configs/*/metafile.yml -->
 
-Methods of other authors, as configs over shared parts. Their files
-[are read as checkpoints](published_models.md#files-of-other-authors). Search mAP and top-1 are
-stated by the authors, under the protocol of the config's `test_evaluator`, and were not measured
-here. Names lead to methods, numbers to configs. Unless said otherwise, a network embeds given
-boxes, runs on a CPU, takes several images at a time and context matching, and answers as its
-authors' program under generated weights.
+Methods of other authors, as configs over shared parts, which read [their authors'
+files](published_models.md#files-of-other-authors). Search mAP and top-1 are stated by the authors,
+under the protocol of the config's `test_evaluator`, and were not measured here. Unless said
+otherwise, a network embeds given boxes, runs on a CPU, takes several images at a time and context
+matching, and answers as its authors' program under generated weights.
 
 """
 COLUMNS = ('model', 'PRW', 'CUHK-SYSU', 'but')
@@ -61,7 +60,7 @@ def cells(name: str, models: list[dict], method: dict) -> list[str]:
 def _numbers(model: dict | None) -> str:
     if model is None:
         return 'no config'
-    results = [' / '.join(map(str, one['Metrics'].values())) for one in model.get('Results', ())]
+    results = [', '.join(map(str, one['Metrics'].values())) for one in model.get('Results', ())]
     return f'[{"; ".join(results) or "not stated"}](../{model["Config"]})'
 
 

@@ -271,14 +271,6 @@ def test_the_example_of_the_documentation(tmp_path):
     assert [query.image_name for query in index.queries] == ['entrance/0001.jpg']
 
 
-def test_every_option_is_documented():
-    text = DOCS.read_text()
-    options = {field.name for field in fields(CocoPersonSearchFiles)} - {'root', 'test_mode'}
-    listed = text.partition('Options of `CocoPersonSearchDataset`:\n')[2].partition('\n\nFiles')[0]
-    heads = re.findall(r'^\* (.*?): ', listed, re.MULTILINE)
-    assert options == set(re.findall(r'`(\w+)', ' '.join(heads)))
-
-
 def change(*path, to):
     """A change of the document: the value at ``path``, or its absence if ``to`` is None."""
 

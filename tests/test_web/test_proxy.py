@@ -20,7 +20,7 @@ from mmps.utils.errors import UserError
 from mmps.web.app import build_app, serve
 
 LOCAL = ['127.0.0.1', 'localhost']
-DOCS = Path(__file__).parents[2] / 'docs/web_page.md'
+RECIPE = Path(__file__).parents[2] / 'docs/nginx.conf'
 
 
 def search(http):
@@ -102,7 +102,7 @@ def nginx(site, tmp_path):
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         port = free.getsockname()[1]
-    recipe = re.search(r'```nginx\n(.*?)```', DOCS.read_text('utf-8'), re.DOTALL)[1]
+    recipe = RECIPE.read_text('utf-8')
     url = f'http://localhost:{port}/search'
     app = build_app(site.service, max_bytes=MAX_BYTES, hosts=LOCAL, public_url=url)
     with running(app) as address:
