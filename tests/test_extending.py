@@ -11,7 +11,7 @@ from torch import distributed
 
 from mmps.registry import MODELS
 from mmps.testing.scenes import random_scenes
-from mmps.testing.tiny_models import CONFIGS, slim_model, small_config
+from mmps.testing.tiny_models import slim_model, small_config
 from mmps.utils.config import load_config
 
 EXAMPLE = Path(__file__).parents[1] / 'docs/my_project'

@@ -39,7 +39,7 @@ class MaxReIDHead(ReIDHead):
 
 @MODELS.register_module()
 class CosineLoss(nn.Module):
-    """Embeddings (n, embed_dim) of unit norm and ids (n,), -1 for an unlabelled person, to a loss."""
+    """Embeddings (n, embed_dim) of unit norm and ids (n,), -1 where unlabelled, to a loss."""
 
     def __init__(self, num_ids, embed_dim, scale=16.0):
         super().__init__()

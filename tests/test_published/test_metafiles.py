@@ -1,11 +1,13 @@
 """Metafiles of published methods, and what is made from them."""
 
+from inspect import signature
 from pathlib import Path
 
 import pytest
 from helpers import model_zoo
 
 from mmps.apis import PersonSearcher
+from mmps.deployment.two_files import DetectorFile, NetworkFile, ReIDFile
 from mmps.published import find_model, list_models, models_of_methods
 from mmps.published.families import FAMILIES
 from mmps.utils.config import PROJECT, load_config
@@ -43,6 +45,16 @@ def test_what_can_be_converted_is_listed():
     """Each family for both data sets."""
     converted = {f'{f.method}_{f.backbone}_{data}' for f in FAMILIES for data in f.identities}
     assert converted <= set(MODELS)
+
+
+def test_the_example_of_two_networks_in_files_says_what_they_take():
+    model = find_model(PROJECT / 'configs/two_step/exported.yml')
+    assert model.is_two_files
+    for part, kind in (('detector', DetectorFile), ('reid', ReIDFile)):
+        given = dict(model.model[part])
+        assert given.pop('type') and given['path'] in model.files
+        known = {*signature(kind).parameters, *signature(NetworkFile).parameters}
+        assert given.keys() <= known - {'options'}
 
 
 def test_without_weights_the_error_says_where_they_are():
