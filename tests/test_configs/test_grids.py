@@ -7,6 +7,7 @@ import torch
 from mmengine.config import Config
 
 from mmps.cli.grid import load_grid, make_runs
+from mmps.formats.cuhk03 import CLASSIC_GALLERIES
 from mmps.registry import MODELS
 from mmps.testing.scenes import random_scenes
 from mmps.testing.tiny_models import CONFIGS
@@ -40,6 +41,17 @@ def test_every_ablation_runs(tmp_path):
     ablations = {path.stem for path in (CONFIGS / 'ablations').glob('*.py')}
     assert {e.name for e in grid.experiments} == {grid.base} | ablations
     assert len(runs) == 3 * len(grid.experiments)
+
+
+def test_each_classic_split_of_cuhk03_is_trained_and_tested_on_itself(tmp_path):
+    _, runs = runs_of('cuhk03_classic.py', tmp_path)
+    assert [run.name for run in runs] == [f'split{n}_seed0' for n in range(20)]
+    for split, run in enumerate(runs):
+        for part in ('train', 'val', 'test'):
+            data = run.config[f'{part}_dataloader'].dataset
+            assert (data.protocol, data.classic_split) == ('classic', split)
+        for part in ('val', 'test'):
+            assert run.config[f'{part}_evaluator'].gallery_sizes == CLASSIC_GALLERIES
 
 
 def test_every_ablation_of_the_quick_start_changes_something_of_its_base(tmp_path):
