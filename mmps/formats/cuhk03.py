@@ -36,14 +36,8 @@ MAX_PAIRS, MAX_PEOPLE = 9, 999  # digits of the authors' file names
 
 @dataclass(frozen=True)
 class Crop:
-    """One picture of one person, named as the authors name it.
-
-    Attributes:
-        pair: Camera pair, from 1.
-        person: Number of the person within the camera pair, from 1.
-        number: Number of the picture, 1..10; the first five come from the pair's first view.
-        width: In pixels.
-        height: In pixels.
+    """One picture of one person: number of the camera pair, of the person within it and, 1..10, of
+    the picture, all from 1, and its size. The first five pictures come from the pair's first view.
     """
 
     pair: int
@@ -54,7 +48,6 @@ class Crop:
 
     @property
     def view(self) -> int:
-        """View of the camera pair, 1 or 2."""
         return 1 if self.number <= SHOTS // 2 else 2
 
     @property
@@ -64,7 +57,6 @@ class Crop:
 
     @property
     def box(self) -> tuple[int, int, int, int]:
-        """The whole picture, xyxy."""
         return 0, 0, self.width, self.height
 
     @property
@@ -281,13 +273,8 @@ _SEED = 0
 
 @dataclass(frozen=True)
 class TestCrops:
-    """The crops of a test set, one person in each.
-
-    Attributes:
-        people: (n,) int64 person of each crop.
-        cameras: (n,) int64 camera of each crop; the views of a camera pair are two cameras.
-        views: (n,) int64 view of its camera pair, 1 or 2.
-        bboxes: (n, 4) float32 xyxy box of the person in each crop.
+    """Of each crop of a test set (n,) int64 person, camera and view of its camera pair, 1 or 2,
+    and (n, 4) float32 box xyxy of the person.
     """
 
     __test__ = False  # or pytest takes the name for that of a test
@@ -400,9 +387,6 @@ class CUHK03Files(SceneFiles):
         boxes: ``'labelled'`` by hand or ``'detected'`` by a part-based detector.
         protocol: ``'new'`` or ``'classic'``.
         classic_split: Which of the 20 classic splits, from 0.
-
-    Raises:
-        ValueError: An unknown or contradictory option.
     """
 
     boxes: str = 'labelled'

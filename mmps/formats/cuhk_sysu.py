@@ -264,9 +264,6 @@ class CUHKSYSUFiles(SceneFiles):
         gallery_sizes: Which ``TestG{size}.mat`` to read; queries are numbered as in the first.
         subsets: Which of :data:`SUBSETS` to read besides. They become searches of the queries that
             they share with the gallery sizes, and further queries where they have others.
-
-    Raises:
-        ValueError: An unknown subset, or no gallery size.
     """
 
     image_folder = 'Image/SSM'

@@ -20,11 +20,7 @@ if TYPE_CHECKING:
 
 
 def search_evaluator(config: Config, path: str) -> ConfigDict:
-    """The entry of ``test_evaluator`` that measures the search.
-
-    Raises:
-        UserError: There is none.
-    """
+    """The entry of ``test_evaluator`` that measures the search; a ``UserError`` if none does."""
     evaluators = config.test_evaluator
     for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
         if evaluator.get('type') == 'PersonSearchMetric':
@@ -33,12 +29,7 @@ def search_evaluator(config: Config, path: str) -> ConfigDict:
 
 
 def search_protocols(config: Config, path: str) -> SearchProtocols:
-    """The evaluation that the entry of ``test_evaluator`` for the search stands for.
-
-    Raises:
-        UserError: There is none.
-        ValueError: An option out of range.
-    """
+    """The evaluation that :func:`search_evaluator` stands for."""
     evaluator = search_evaluator(config, path)
     names = [field.name for field in fields(SearchProtocols)]
     return SearchProtocols(**{name: evaluator[name] for name in names if name in evaluator})
@@ -49,9 +40,6 @@ def test_annotations(config: Config) -> SearchAnnotations:
 
     The data sets of mmps are read without importing what trains on them, which takes seconds; one
     of the user's own is built.
-
-    Raises:
-        UserError: The test set has no search protocol.
     """
     dataset = config.test_dataloader.dataset
     if dataset.type in FORMATS:
@@ -63,11 +51,7 @@ def test_annotations(config: Config) -> SearchAnnotations:
 
 
 def set_num_ids(config: Config) -> None:
-    """Put the number of training identities in the place of each ``num_ids='auto'`` of the model.
-
-    Raises:
-        UserError: The training set does not know it.
-    """
+    """Put the number of training identities wherever the model has ``num_ids='auto'``."""
     if not (places := list(automatic_num_ids(config.model))):
         return
     dataset = config.train_dataloader.dataset
@@ -100,12 +84,9 @@ def anchors_of(config: Config) -> Anchors | None:
 
 
 def check_training_set(config: Config) -> None:
-    """Refuse a training set that a training would run with, and learn nothing from.
+    """Refuse, by a ``DataError``, a training set of which a training would learn nothing.
 
     One of the user's own kind is taken as it is.
-
-    Raises:
-        DataError: It is one; the message names the first cases.
     """
     dataset = config.train_dataloader.dataset
     if dataset.type not in FORMATS:

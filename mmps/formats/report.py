@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -132,10 +132,12 @@ class Split:
         boxes: ``image`` (its row), ``row`` in its annotations, corners and ``person`` of each box.
         queries: ``image``, corners, ``person`` and ``source`` of each query.
         seen: ``person`` and ``image``, each pair once and in this order, and the ``camera``.
+        problems: What was found, by kind.
     """
 
     def __init__(self, name: str, index: SceneIndex, removed: Sequence[str] = ()) -> None:
         self.name, self.index, self.removed = name, index, removed
+        self.problems: dict[str, Problem] = {}
         frames, queries, arrays = index.frames, index.queries, index.arrays()
         self.images = pd.DataFrame(
             [(frame.name, frame.source, frame.camera) for frame in frames],
@@ -155,14 +157,14 @@ class Split:
         seen = seen.drop_duplicates().sort_values(['person', 'image'], ignore_index=True)
         self.seen = seen.assign(camera=self.images.camera.to_numpy()[seen.image])
 
-    def problem(
-        self, kind: str, cases: pd.DataFrame | Sequence, show: Callable[[Any], str] = str
-    ) -> Problem:
-        """The problem that these rows of a table, or other cases, are."""
-        first = cases[:EXAMPLES]
-        if isinstance(first, pd.DataFrame):
-            first = first.itertuples()
-        return Problem(kind, self.name, len(cases), tuple(map(show, first)))
+    def add(self, kind: str, cases: pd.DataFrame | Sequence, show: Callable = str) -> None:
+        """Count these rows of a table, or other cases, as problems of a kind; show the first."""
+        old = self.problems.get(kind, Problem(kind, self.name, 0, ()))
+        first = cases[: EXAMPLES - len(old.examples)]
+        rows = first.itertuples() if isinstance(first, pd.DataFrame) else first
+        examples = (*old.examples, *map(show, rows))
+        if len(cases):
+            self.problems[kind] = Problem(kind, self.name, old.count + len(cases), examples)
 
     def show_box(self, box: Any) -> str:
         """File, image and row of a box, and the box."""
@@ -200,60 +202,60 @@ def _show_corners(box: Any) -> str:
     return f'[{box.x1:g}, {box.y1:g}, {box.x2:g}, {box.y2:g}]'
 
 
-def annotation_problems(split: Split) -> Iterator[Problem]:
+def annotation_problems(split: Split) -> None:
     """What boxes and identities alone show."""
     boxes, seen, images, person = split.boxes, split.seen, split.images, split.show_person
-    yield split.problem('box without area', split.removed)
+    split.add('box without area', split.removed)
     again = boxes[boxes.duplicated(['image', *_CORNERS])]
-    yield split.problem('box listed twice', again, split.show_box)
+    split.add('box listed twice', again, split.show_box)
     known = boxes[boxes.person != UNLABELLED]
-    yield split.problem(
+    split.add(
         'identity twice in an image',
         known[known.duplicated(['image', 'person'])],
         lambda box: f'{split.show_box(box)}: {person(box.person)}',
     )
     once = seen[~seen.duplicated('person', keep=False)]
-    yield split.problem(
+    split.add(
         'identity in one image', once, lambda row: f'{person(row.person)}: {images.name[row.image]}'
     )
     pairs = seen[seen.camera != UNLABELLED].drop_duplicates(['person', 'camera'])
     single = pairs[~pairs.duplicated('person', keep=False) & ~pairs.person.isin(once.person)]
     if pairs.camera.nunique() > 1:
-        yield split.problem(
+        split.add(
             'identity seen by one camera',
             single,
             lambda row: f'{person(row.person)}: camera {row.camera}',
         )
-    yield split.problem('image without people', list(images.name[~images.index.isin(boxes.image)]))
+    split.add('image without people', list(images.name[~images.index.isin(boxes.image)]))
     if split.name == 'train' and (count := seen.person.nunique()) < 2:
-        yield split.problem('fewer than two identities', [f'labelled identities: {count}'])
+        split.add('fewer than two identities', [f'labelled identities: {count}'])
 
 
-def shared_identities(train: Split, test: Split) -> Problem:
+def shared_identities(train: Split, test: Split) -> None:
     """Numbers that stand for somebody in both splits, if the splits are numbered alike."""
     raw = train.index.raw_ids
     trained = [] if raw is None else raw[train.seen.person.unique()]
     shared = np.intersect1d(trained, test.seen.person).astype(np.int64)
-    return test.problem('identity of both splits', shared, lambda person: f'identity {person}')
+    test.add('identity of both splits', shared, lambda person: f'identity {person}')
 
 
-def search_problems(split: Split) -> Iterator[Problem]:
+def search_problems(split: Split) -> None:
     """What queries and galleries show; nothing for a training split."""
     queries, boxes, place = split.queries, split.boxes, ['image', *_CORNERS]
     if queries.empty:
         return
     known = _contains(boxes, queries, place)
     same = _contains(boxes, queries, [*place, 'person'])
-    yield split.problem('query box not annotated', queries[~known], partial(_nearest, split))
+    split.add('query box not annotated', queries[~known], partial(_nearest, split))
     other = queries[known & ~same]
-    yield split.problem('query annotated as somebody else', other, split.show_query)
+    split.add('query annotated as somebody else', other, split.show_query)
     repeated = queries[queries.duplicated(place)]
-    yield split.problem('query listed twice', repeated, split.show_query)
+    split.add('query listed twice', repeated, split.show_query)
     if not split.index.galleries:
         alone = queries[split.other_images_of_queries() == 0]
-        yield split.problem('query without a positive', alone, split.show_query)
+        split.add('query without a positive', alone, split.show_query)
     for name, gallery in split.index.galleries.items():
-        yield from _gallery_problems(split, name, gallery)
+        _gallery_problems(split, name, gallery)
 
 
 def _nearest(split: Split, query: Any) -> str:
@@ -267,7 +269,7 @@ def _nearest(split: Split, query: Any) -> str:
     return f'{text}; the nearest is {nearest} (IoU {ious.max():.2f})'
 
 
-def _gallery_problems(split: Split, name: int | str, gallery: SearchGalleries) -> Iterator[Problem]:
+def _gallery_problems(split: Split, name: int | str, gallery: SearchGalleries) -> None:
     """What the searches of one explicit protocol show, which may have millions of entries."""
     search = np.repeat(np.arange(len(gallery)), np.diff(gallery.splits))
     wanted = split.queries.loc[gallery.queries].reset_index(drop=True)
@@ -281,20 +283,20 @@ def _gallery_problems(split: Split, name: int | str, gallery: SearchGalleries) -
         return f'{show_search(number)}, entry {entry - gallery.splits[number]}: {image}'
 
     found = np.diff(np.searchsorted(gallery.positives, gallery.splits))
-    yield split.problem('query without a positive', np.flatnonzero(found == 0), show_search)
+    split.add('query without a positive', np.flatnonzero(found == 0), show_search)
     own = gallery.images == wanted.image.to_numpy()[search]
-    yield split.problem('own image in the gallery', np.flatnonzero(own), show_entry)
+    split.add('own image in the gallery', np.flatnonzero(own), show_entry)
     number_of_images = len(split.images)
     repeated = pd.Series(search * number_of_images + gallery.images).duplicated()
-    yield split.problem('image repeated in a gallery', np.flatnonzero(repeated), show_entry)
+    split.add('image repeated in a gallery', np.flatnonzero(repeated), show_entry)
     positives = _table(gallery.bboxes).assign(image=gallery.images[gallery.positives])
     unknown = ~_contains(split.boxes, positives, ['image', *_CORNERS])
-    yield split.problem('positive not annotated', gallery.positives[unknown], show_entry)
+    split.add('positive not annotated', gallery.positives[unknown], show_entry)
     seen = split.seen.person.to_numpy() * number_of_images + split.seen.image.to_numpy()
     shown = np.isin(wanted.person.to_numpy()[search] * number_of_images + gallery.images, seen)
     shown[gallery.positives] = False
     unmarked = np.flatnonzero(shown & ~own)
-    yield split.problem('person in a gallery image not marked', unmarked, show_entry)
+    split.add('person in a gallery image not marked', unmarked, show_entry)
 
 
 def image_problems(
@@ -304,13 +306,13 @@ def image_problems(
     open_images: bool = False,
     decode_images: bool = False,
     anchors: Anchors | None = None,
-) -> Iterator[Problem]:
+) -> None:
     """What the files in ``folder`` show; those that are opened fill in the sizes of the split's
     images. Unless images are opened, only missing files are found.
     """
     files = ImageFolder(folder)
     missing = [files.path(name) for name in split.images.name if files.find(name) is None]
-    yield split.problem('image file missing', missing)
+    split.add('image file missing', missing)
     if not (open_images or decode_images):
         return
     paths = [Path(files.path(name)) for name in split.images.name]
@@ -325,8 +327,8 @@ def image_problems(
         str(path) for path, header in zip(paths, known, strict=True) if header and header.turned
     ]
     wrong = [h for h in headers if not isinstance(h, (ImageHeader, FileNotFoundError))]
-    yield split.problem('image damaged', wrong)
-    yield split.problem('image turned by EXIF', turned)
+    split.add('image damaged', wrong)
+    split.add('image turned by EXIF', turned)
     boxes = split.boxes.join(split.images[['width', 'height']], on='image')
     outside = (boxes.x1 >= boxes.width) | (boxes.y1 >= boxes.height)
     outside |= (boxes.x2 <= 0) | (boxes.y2 <= 0)
@@ -336,7 +338,7 @@ def image_problems(
         ('box outside the image', boxes[outside]),
         ('box reaching out of the image', boxes[(behind | before) & ~outside]),
     ):
-        yield split.problem(
+        split.add(
             kind, cases, lambda b: f'{split.show_box(b)} in {b.width:g} x {b.height:g} pixels'
         )
     # Width and height of nearly all boxes would be a second corner, right of and below the first
@@ -345,14 +347,14 @@ def image_problems(
     corner = (wide > boxes.x1) & (high > boxes.y1)
     corner &= (wide <= boxes.width + ROUNDING) & (high <= boxes.height + ROUNDING)
     corners = corner.mean() >= 0.99 and behind.mean() >= 0.2
-    yield split.problem('boxes are two corners', boxes if corners else boxes[:0], split.show_box)
+    split.add('boxes are two corners', boxes if corners else boxes[:0], split.show_box)
     known = boxes[boxes.width.notna()]
     if anchors is not None and len(known) and not corners:
-        yield _without_anchor(split, known, anchors)
-    yield split.problem('image of another size', list(_unusual_sizes(split.images)))
+        _without_anchor(split, known, anchors)
+    _unusual_sizes(split)
 
 
-def _without_anchor(split: Split, boxes: pd.DataFrame, anchors: Anchors) -> Problem:
+def _without_anchor(split: Split, boxes: pd.DataFrame, anchors: Anchors) -> None:
     """People whom the network cannot learn to detect; of another kind if they are most."""
     sides = np.sort(boxes[['width', 'height']].to_numpy(), axis=1)
     factor = (np.sort(anchors.scale) / sides).min(1, keepdims=True)
@@ -363,7 +365,7 @@ def _without_anchor(split: Split, boxes: pd.DataFrame, anchors: Anchors) -> Prob
     missed = (shared / united).max(1) < anchors.overlap
     sides = np.sqrt(anchors.sizes.prod(1))
     wide, high = anchors.scale
-    return split.problem(
+    split.add(
         f'{"most people do" if missed.mean() > 0.5 else "person does"} not fit the anchors',
         boxes.assign(w=sizes[:, 0], h=sizes[:, 1])[missed],
         lambda b: (
@@ -373,18 +375,20 @@ def _without_anchor(split: Split, boxes: pd.DataFrame, anchors: Anchors) -> Prob
     )
 
 
-def _unusual_sizes(images: pd.DataFrame) -> Iterator[str]:
+def _unusual_sizes(split: Split) -> None:
     """Images unlike the rest of their camera, where nearly all the rest has one size."""
-    known = images[(images.camera != UNLABELLED) & images.width.notna()]
+    known = split.images[(split.images.camera != UNLABELLED) & split.images.width.notna()]
     for camera, group in known.groupby('camera'):
         kinds = group.groupby(['width', 'height']).size()
-        if len(kinds) > 1 and kinds.max() >= USUAL_SHARE * len(group):
-            wide, high = kinds.idxmax()
-            for image in group[(group.width != wide) | (group.height != high)].itertuples():
-                yield (
-                    f'{image.name}: {image.width:g} x {image.height:g}, camera {camera} has '
-                    f'{wide:g} x {high:g}'
-                )
+        wide, high = kinds.idxmax()
+        if kinds.max() >= USUAL_SHARE * len(group):
+            split.add(
+                'image of another size',
+                group[(group.width != wide) | (group.height != high)],
+                lambda image, usual=f'camera {camera} has {wide:g} x {high:g}': (
+                    f'{image.name}: {image.width:g} x {image.height:g}, {usual}'
+                ),
+            )
 
 
 @dataclass(frozen=True)
@@ -511,34 +515,23 @@ def report_dataset(
         anchors: Of the network that is to learn from it, where it has any.
     """
     splits = {name: Split(name, *load_scenes(part)) for name, part in files.items()}
-    problems: list[Problem] = []
     for name, split in splits.items():
         files[name].prepare()
-        problems += image_problems(
+        image_problems(
             split,
             image_folders[name],
             open_images=open_images,
             decode_images=decode_images,
             anchors=anchors,
         )
-        problems += [*annotation_problems(split), *search_problems(split)]
+        annotation_problems(split)
+        search_problems(split)
     if len(splits) == 2:
-        problems.append(shared_identities(splits['train'], splits['test']))
+        shared_identities(splits['train'], splits['test'])
+    problems = [problem for split in splits.values() for problem in split.problems.values()]
+    problems.sort(key=lambda problem: [*KINDS].index(problem.kind))
     statistics = {name: SplitStatistics.of(split) for name, split in splits.items()}
-    return DatasetReport(title, statistics, _sorted(problems))
-
-
-def _sorted(problems: Iterable[Problem]) -> list[Problem]:
-    """By kind, those of all galleries of a split together, and without those that do not occur."""
-    merged: dict[tuple[str, str], Problem] = {}
-    for new in problems:
-        key = new.kind, new.split
-        if old := merged.get(key):
-            examples = (*old.examples, *new.examples)[:EXAMPLES]
-            new = Problem(*key, old.count + new.count, examples)
-        if new.count:
-            merged[key] = new
-    return sorted(merged.values(), key=lambda problem: [*KINDS].index(problem.kind))
+    return DatasetReport(title, statistics, problems)
 
 
 def report_table(report: DatasetReport) -> str:

@@ -137,10 +137,11 @@ def test_any_index_has_a_report(seed, frames):
         np.random.default_rng(seed), test_mode=True, frames=frames, galleries=(50, 'own')
     )
     split = Split('test', index)
-    problems = {(p.kind, p.count) for p in search_problems(split)}
+    search_problems(split)
+    found = split.problems.get('query without a positive')
     statistics = SplitStatistics.of(split)
     alone = sum(int((counts == 0).sum()) for counts in statistics.positives_per_query.values())
-    assert sum(n for kind, n in problems if kind == 'query without a positive') <= alone
+    assert (found.count if found else 0) <= alone
     json.dumps(statistics.to_json())
 
 
@@ -168,9 +169,14 @@ def frame(name, people, camera=1):
     return Frame(name, bboxes, ids, f'{name}.mat', camera)
 
 
+def problems_in(split):
+    return {kind: (p.count, p.examples) for kind, p in split.problems.items()}
+
+
 def annotation_kinds(frames, removed=(), name='test', **options):
     split = Split(name, SceneIndex(frames, 9, **options), removed)
-    return {p.kind: (p.count, p.examples) for p in annotation_problems(split) if p.count}
+    annotation_problems(split)
+    return problems_in(split)
 
 
 def test_sound_annotations():
@@ -233,14 +239,8 @@ def test_images_without_people():
 
 def test_one_identity_is_nobody_to_tell_apart():
     frames = [frame(name, [(3, BOX), (-1, OTHER)]) for name in ('a.jpg', 'b.jpg')]
-    assert [
-        [
-            problem.kind
-            for problem in annotation_problems(Split(split, SceneIndex(frames, 1)))
-            if problem.count
-        ]
-        for split in ('train', 'test')
-    ] == [['fewer than two identities'], []]
+    found = [list(annotation_kinds(frames, name=split)) for split in ('train', 'test')]
+    assert found == [['fewer than two identities'], []]
 
 
 def test_no_image_at_all():
@@ -255,10 +255,12 @@ def test_identities_of_both_splits():
     test = split('test', [932, 484, -1])
     # Class 1 is raw id 932; class 2, raw id 484, is listed but never annotated.
     train = split('train', [0, 1, -1], np.array([5, 932, 484]))
-    problem = shared_identities(train, test)
-    assert (problem.count, problem.examples) == (1, ('identity 932',))
+    shared_identities(train, test)
+    assert problems_in(test) == {'identity of both splits': (1, ('identity 932',))}
     # Splits that number people independently share nothing by having the same numbers.
-    assert shared_identities(split('train', [932, 484]), test).count == 0
+    test = split('test', [932, 484, -1])
+    shared_identities(split('train', [932, 484]), test)
+    assert test.problems == {}
 
 
 FRAMES = [
@@ -273,7 +275,8 @@ def query(image, box, person):
 
 def search_kinds(queries, galleries=None):
     split = Split('test', SceneIndex(FRAMES, 0, queries, galleries or {}))
-    return {p.kind: (p.count, p.examples) for p in search_problems(split) if p.count}
+    search_problems(split)
+    return problems_in(split)
 
 
 def test_sound_queries():
@@ -398,18 +401,17 @@ def write(path, width=WIDTH, height=HEIGHT):
 
 
 def problems_of(split, folder, decode=False, anchors=None):
-    problems = image_problems(
-        split, folder, open_images=True, decode_images=decode, anchors=anchors
-    )
-    return {p.kind: (p.count, p.examples) for p in problems if p.count}
+    split.problems.clear()
+    image_problems(split, folder, open_images=True, decode_images=decode, anchors=anchors)
+    return problems_in(split)
 
 
 def test_missing_files_in_several_folders(tmp_path):
     write(tmp_path / 'camera 1' / 'a.jpg')
     split = split_of(['camera 1/a.jpg', 'camera 1/b.jpg', 'camera 2/a.jpg'])
     missing = (2, (f'{tmp_path}/camera 1/b.jpg', f'{tmp_path}/camera 2/a.jpg'))
-    (problem,) = image_problems(split, tmp_path)
-    assert (problem.kind, problem.count, problem.examples) == ('image file missing', *missing)
+    image_problems(split, tmp_path)
+    assert problems_in(split) == {'image file missing': missing}
     # They are told once: opening does not tell them again.
     assert problems_of(split, tmp_path) == {'image file missing': missing}
 

@@ -7,6 +7,7 @@ import itertools
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from PIL import Image
@@ -16,7 +17,7 @@ from mmps.evaluation.functional.annotations import UNLABELLED
 from mmps.formats.coco import UNKNOWN_CAMERA, write_coco
 from mmps.formats.loading import load_scenes
 from mmps.formats.prw import to_rows, write_prw
-from mmps.formats.scene_index import Frame, SceneFiles, SceneIndex
+from mmps.formats.scene_index import SceneFiles, SceneIndex
 from mmps.utils.image_files import decode_upright
 from mmps.utils.image_folder import ImageFolder
 
@@ -51,55 +52,40 @@ def write_prw_layout(
     ids count from 1, test ids stay. ``out`` appears when it is whole.
 
     Args:
-        out: Folder to make.
+        out: Folder to make; a ``FileExistsError`` if there is one.
         files: What to read, by ``'train'`` and ``'test'``, and what is returned once it is read.
         tally: Counts what PRW's layout cannot hold.
         unknown_camera: Camera of the frames whose camera is unknown.
-
-    Raises:
-        FileExistsError: ``out`` exists.
-        FileNotFoundError: A file or an image is missing.
-        ValueError: A file is unreadable or a camera is unknown.
     """
     if out.exists():
         raise FileExistsError(f'{out} exists; give a folder that does not, or remove it')
     splits = {split: load_scenes(source)[0] for split, source in files.items()}
     serial = itertools.count()
-    names = {
-        split: {
-            frame.name: f'c{_camera(frame, unknown_camera)}s1_{next(serial):06d}'
-            for frame in index.frames
-        }
-        for split, index in splits.items()
-    }
+    names: dict[str, dict[str, str]] = {split: {} for split in splits}
+    for split, index in splits.items():
+        for frame in index.frames:
+            camera = unknown_camera if frame.camera == UNKNOWN_CAMERA else frame.camera
+            if camera is None:
+                raise ValueError(
+                    f'{frame.source}: the camera is unknown, and the names of PRW begin with it; '
+                    'give its cam_id, or a number for all such images'
+                )
+            names[split][frame.name] = f'c{camera}s1_{next(serial):06d}'
     for source in files.values():
         source.prepare()
-    temporary = out.with_name(f'.{out.name}.tmp')
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
-        (temporary / 'frames').mkdir(parents=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f'.{out.name}.', dir=out.parent) as folder:
+        root = Path(folder, out.name)
+        (root / 'frames').mkdir(parents=True)
         for split, index in splits.items():
-            _write_split(temporary, split, index, names[split], files[split].image_root, tally)
-        with open(temporary / 'names.csv', 'w', newline='') as file:
+            _write_split(root, split, index, names[split], files[split].image_root, tally)
+        with open(root / 'names.csv', 'w', newline='') as file:
             writer = csv.writer(file)
             writer.writerow(('prw_name', 'name', 'split'))
             for split, pairs in names.items():
                 writer.writerows((f'{new}.jpg', old, split) for old, new in pairs.items())
-        temporary.rename(out)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        root.rename(out)
     return splits
-
-
-def _camera(frame: Frame, unknown_camera: int | None) -> int:
-    if frame.camera != UNKNOWN_CAMERA:
-        return frame.camera
-    if unknown_camera is None:
-        raise ValueError(
-            f'{frame.source}: the camera is unknown, and the names of PRW begin with it; give its '
-            'cam_id, or a number for all such images'
-        )
-    return unknown_camera
 
 
 def _write_split(
