@@ -158,6 +158,12 @@ def _entry(mapping: Mapping[str, Any], key: str, where: str) -> Any:
 class PersonSearchMetric(BaseMetric):
     """Search mAP, top-k, detection AP and recall of a model under test.
 
+    Example:
+        >>> from mmps.testing.search import tiny_test_set
+        >>> metric = PersonSearchMetric(cross_camera=True)  # test_evaluator of the configs
+        >>> round(metric.protocols(*tiny_test_set())['search/mAP_cross_camera'], 3)
+        0.5
+
     Args:
         out: Also write the predictions to this ``.npz`` file.
         **kwargs: Fields of :class:`~mmps.evaluation.functional.SearchProtocols`, which documents

@@ -4,6 +4,7 @@ import numpy as np
 
 from mmps.apis import People, PersonSearcher
 from mmps.apis.network import Network
+from mmps.evaluation.functional import SearchAnnotations, SearchPredictions
 from mmps.retrieval import Gallery, IndexedFrame, ModelTag
 
 TAG = ModelTag('f00d', 2, 'tiny')
@@ -63,3 +64,31 @@ class _Brightness(Network):
         angles = np.full(len(boxes), np.pi / 2 * image.mean() / 255)
         embeddings = np.stack([np.cos(angles), np.sin(angles)], 1).astype(np.float32)
         return People(boxes, np.ones(len(boxes), np.float32), embeddings)
+
+
+def tiny_test_set() -> tuple[SearchAnnotations, SearchPredictions]:
+    """Two people in three images, searched for from the first one, and what a model found.
+
+    It missed the second person in the third image, and the first one looks there more like the
+    second than these do themselves in the second image.
+    """
+    names = 'a.jpg', 'b.jpg', 'c.jpg'
+    annotations = SearchAnnotations(
+        image_names=names,
+        cameras=np.array([1, 1, 2]),
+        box_splits=np.array([0, 2, 4, 6]),
+        bboxes=np.tile(BOXES, (3, 1)),
+        person_ids=np.array([7, 8] * 3),
+        query_images=np.array([0, 0]),
+        query_bboxes=BOXES,
+        query_person_ids=np.array([7, 8]),
+    )
+    predictions = SearchPredictions(
+        image_names=names,
+        image_splits=np.array([0, 2, 4, 5]),
+        bboxes=annotations.bboxes[:5],
+        scores=np.float32([0.9, 0.9, 0.9, 0.9, 0.7]),
+        embeddings=np.float32([[1, 0], [0, 1], [1, 0], [0.6, 0.8], [0.28, 0.96]]),
+        query_embeddings=np.float32([[1, 0], [0, 1]]),
+    )
+    return annotations, predictions

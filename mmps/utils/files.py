@@ -17,8 +17,12 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
     are made.
 
     Example:
-        >>> with whole_file('results/metrics.json') as temporary:
-        ...     temporary.write_text('{}')
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     with whole_file(f'{folder}/results/metrics.json') as temporary:
+        ...         _ = temporary.write_text('{}')
+        ...     os.listdir(f'{folder}/results')
+        ['metrics.json']
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -90,6 +90,20 @@ class SearchGalleries:
     CUHK-SYSU's ``TestG{n}`` files list one gallery per query; its subsets search some of the
     queries only, and CUHK03's classic protocol searches every query several times.
 
+    Example:
+        >>> from mmps.evaluation.functional import evaluate_search
+        >>> from mmps.testing.search import tiny_test_set
+        >>> annotations, predictions = tiny_test_set()
+        >>> box = annotations.query_bboxes[:1]
+        >>> gallery = SearchGalleries(  # the first query in its second image, which shows them
+        ...     splits=np.array([0, 1]), images=np.array([1]), positives=np.array([0]), bboxes=box
+        ... )
+        >>> len(gallery), gallery.queries.tolist()
+        (1, [0])
+        >>> annotations.galleries['second'] = gallery
+        >>> evaluate_search(annotations, predictions, gallery_size='second')['mAP']
+        1.0
+
     Attributes:
         splits: (S+1,) int64. Entries ``splits[s]:splits[s+1]`` belong to search s.
         images: (M,) int32. Index into ``SearchAnnotations.image_names``; may repeat in a gallery.
@@ -135,6 +149,21 @@ class SearchGalleries:
 @dataclass(frozen=True)
 class SearchAnnotations:
     """Ground truth and retrieval protocol of a test set.
+
+    Example:
+        >>> boxes = np.float32([[10, 20, 60, 170], [90, 20, 140, 170], [10, 20, 60, 170]])
+        >>> annotations = SearchAnnotations(
+        ...     image_names=('a.jpg', 'b.jpg'),
+        ...     cameras=np.array([1, 2]),
+        ...     box_splits=np.array([0, 2, 3]),  # two people in a.jpg, one in b.jpg
+        ...     bboxes=boxes,
+        ...     person_ids=np.array([7, -1, 7]),
+        ...     query_images=np.array([0]),
+        ...     query_bboxes=boxes[:1],
+        ...     query_person_ids=np.array([7]),
+        ... )
+        >>> annotations.num_images, annotations.num_queries
+        (2, 1)
 
     Attributes:
         image_names: I file names as the data set lists them, e.g. ``c1s1_000151.jpg``.

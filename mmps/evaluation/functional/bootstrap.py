@@ -21,7 +21,14 @@ _FLIPPED = 2**20
 
 @dataclass(frozen=True)
 class Interval:
-    """A confidence interval, from its lower to its upper end."""
+    """A confidence interval, from its lower to its upper end.
+
+    Example:
+        >>> from mmps.evaluation.functional import SearchProtocols
+        >>> from mmps.testing.search import tiny_test_set
+        >>> bootstrap_intervals(SearchProtocols().search(*tiny_test_set()))['top1']
+        Interval(low=0.0, high=1.0)
+    """
 
     low: float
     high: float
@@ -30,6 +37,16 @@ class Interval:
 @dataclass(frozen=True)
 class Comparison:
     """One number of two predictions for the same test set.
+
+    Example:
+        >>> from mmps.evaluation.functional import ContextMatching, SearchProtocols
+        >>> from mmps.testing.search import tiny_test_set
+        >>> data = tiny_test_set()
+        >>> plain = SearchProtocols().search(*data)
+        >>> context = SearchProtocols(context_matching=ContextMatching()).search(*data)
+        >>> change = compare_results(plain, context)['mAP']
+        >>> round(change.difference, 3), change.better, change.worse
+        (0.125, 1, 0)
 
     Attributes:
         first: Of the first predictions; of several, the mean.

@@ -196,6 +196,13 @@ MOST_SHARE = 0.9
 class FalseMatch:
     """How often a stranger looks at least as similar as somebody does.
 
+    Example:
+        >>> levels, rates = [0.3, 0.5, 0.7], np.array([0.1, 0.01, 0.001])
+        >>> strangers = Calibration(levels, rates, rates / 2, rates * 2, 1000, 20, 'labels')
+        >>> match = strangers.false_match(0.9)  # more similar than any that was counted
+        >>> round(match.rate, 4), match.at_most
+        (0.001, True)
+
     Attributes:
         rate: Share of strangers, 0..1.
         low, high: Its 95 % interval.
@@ -213,6 +220,14 @@ class FalseMatch:
 @dataclass(frozen=True, eq=False)
 class Calibration:
     """A map from similarity to the chance of a false match.
+
+    Example:
+        >>> rates = np.array([0.1, 0.01, 0.001])
+        >>> strangers = Calibration(
+        ...     [0.3, 0.5, 0.7], rates, rates / 2, rates * 2, pairs=1000, people=20, source='labels'
+        ... )
+        >>> round(strangers.similarity_at(0.01), 2), round(strangers.false_match(0.4).rate, 3)
+        (0.5, 0.032)
 
     Attributes:
         similarities: (k,) float64, ascending.

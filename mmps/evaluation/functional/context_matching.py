@@ -25,6 +25,14 @@ SAME_PERSON_IOU = 0.5
 class ContextMatching:
     """Options of the matching; the defaults are the source's for PRW.
 
+    Example:
+        >>> from mmps.evaluation.functional import evaluate_search
+        >>> from mmps.testing.search import tiny_test_set
+        >>> evaluate_search(*tiny_test_set())['top1']
+        0.5
+        >>> evaluate_search(*tiny_test_set(), context_matching=ContextMatching(k1=10, k2=3))['top1']
+        1.0
+
     Attributes:
         k1: Only images that hold one of the ``k1`` most similar detections are matched again.
             Detections as similar as the last of them belong to them. CUHK-SYSU: 10.

@@ -47,6 +47,18 @@ _ARRAYS = {
 class SearchPredictions:
     """Detections with embeddings, and one embedding per query.
 
+    Example:
+        >>> predictions = SearchPredictions(
+        ...     image_names=('a.jpg', 'b.jpg'),
+        ...     image_splits=np.array([0, 2, 2]),  # two people in a.jpg, nobody in b.jpg
+        ...     bboxes=np.float32([[10, 20, 60, 170], [90, 20, 140, 170]]),
+        ...     scores=np.float32([0.9, 0.5]),
+        ...     embeddings=np.float32([[1, 0], [0, 1]]),
+        ...     query_embeddings=np.float32([[1, 0]]),
+        ... )
+        >>> predictions.weighted_embeddings(True).tolist()
+        [[0.8999999761581421, 0.0], [0.0, 0.5]]
+
     Attributes:
         image_names: I file names as the data set lists them; any order.
         image_splits: (I+1,) int64. Rows ``image_splits[i]:image_splits[i+1]`` belong to image i.

@@ -43,6 +43,12 @@ class SearchProtocols:
     out. Where the means are over fewer queries than the test set has, ``search/queries`` with the
     same suffix is their number; where that is 0 there are no means.
 
+    Example:
+        >>> from mmps.testing.search import tiny_test_set
+        >>> metrics = SearchProtocols(cross_camera=True)(*tiny_test_set())
+        >>> [round(metrics[f'search/{key}'], 3) for key in ('mAP', 'mAP_cross_camera', 'top1')]
+        [0.542, 0.5, 0.5]
+
     Attributes:
         score_thr: Detections with lower scores are dropped.
         iou_thr: What counts as the annotated person in the search: ``'adaptive'`` or a number. The
@@ -315,6 +321,10 @@ def _by_query_camera(
 @dataclass(frozen=True)
 class SplitSummary:
     """What is reported of a protocol with several splits.
+
+    Example:
+        >>> summarise_splits({0: {'search/mAP': 0.5}, 1: {'search/mAP': 0.75}})
+        SplitSummary(mean={'search/mAP': 0.625}, deviation={'search/mAP': 0.1767766952966369})
 
     Attributes:
         mean: By key, the mean over the splits.

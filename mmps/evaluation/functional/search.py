@@ -23,6 +23,14 @@ TOP_K = (1, 5, 10)
 class SearchResult:
     """How each search fared; most protocols search each query once.
 
+    Example:
+        >>> from mmps.testing.search import tiny_test_set
+        >>> (result,) = rank_queries(*tiny_test_set())
+        >>> result.average_precision.round(3).tolist(), result.first_rank.tolist()
+        ([0.833, 0.25], [1, 2])
+        >>> result.metrics()['top1']
+        0.5
+
     Attributes:
         queries: (S,) int64 query of each search, ascending.
         average_precision: (S,) float64, average precision times recall.
