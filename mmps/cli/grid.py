@@ -102,19 +102,21 @@ def load_grid(path: str | Path) -> Grid:
     Raises:
         UserError: The file is missing, or an entry is missing, unknown or out of range.
     """
-    found = load_config(str(path), {}).to_dict()
+    found = load_config(str(path), {})
+    folder = Path(found.filename).parent
+    entries = {k: v for k, v in found.to_dict().items() if not k.startswith('_')}
     try:
-        grid = msgspec.convert({k: v for k, v in found.items() if not k.startswith('_')}, Grid)
+        grid = msgspec.convert(entries, Grid)
     except msgspec.ValidationError as error:
         raise UserError(f'grid {path}: {error}') from error
     experiments = tuple(
         msgspec.structs.replace(
             row,
-            config=str((Path(path).parent / row.config).resolve()),
+            config=str((folder / row.config).resolve()),
             name=row.name or Path(row.config).stem,
             seeds=tuple(range(len(row.predictions)))
             or (grid.seeds if row.seeds is None else row.seeds),
-            predictions=tuple(str((Path(path).parent / p).resolve()) for p in row.predictions),
+            predictions=tuple(str((folder / p).resolve()) for p in row.predictions),
         )
         for row in grid.experiments
     )

@@ -43,6 +43,13 @@ def test_every_ablation_runs(tmp_path):
     assert len(runs) == 3 * len(grid.experiments)
 
 
+def test_grids_are_found_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    there = str((CONFIGS / 'ps_resnet50_cuhk03.py').resolve())
+    for name in ('configs/grids/cuhk03_classic.py', 'cuhk03_classic'):
+        assert {row.config for row in load_grid(name).experiments} == {there}
+
+
 def test_each_classic_split_of_cuhk03_is_trained_and_tested_on_itself(tmp_path):
     _, runs = runs_of('cuhk03_classic.py', tmp_path)
     assert [run.name for run in runs] == [f'split{n}_seed0' for n in range(20)]
