@@ -39,6 +39,12 @@ def check_size(width: int, height: int, max_pixels: int = MAX_PIXELS) -> None:
 class Frame:
     """One image, or one frame of a video.
 
+    Example:
+        >>> image = np.zeros((480, 640, 3), np.uint8)
+        >>> frame = Frame(image, '/videos/door.mp4', frame=50, offset=2.0, camera='door')
+        >>> as_image(frame.image).shape, frame.offset, frame.time
+        ((480, 640, 3), 2.0, None)
+
     Attributes:
         image: (h, w, 3) uint8 BGR.
         source: Absolute path of the file.
@@ -61,6 +67,10 @@ class Frame:
 @dataclass(frozen=True)
 class Problem:
     """Why a file, or a part of it, gave no frames.
+
+    Example:
+        >>> print(Problem('/videos/door.mp4', 'cannot be decoded', frame=50))
+        /videos/door.mp4, frame 50: cannot be decoded
 
     Attributes:
         source: The path.

@@ -49,6 +49,11 @@ def is_live(source: str | os.PathLike) -> bool:
 class LiveSource:
     """A stream or a camera, which is connected to again whenever it is lost.
 
+    Example:
+        >>> source = LiveSource('rtsp://admin:secret@camera/door?channel=1&token=9')
+        >>> source.name
+        'rtsp://camera/door?channel=1'
+
     Attributes:
         address: What to open, passwords included; it is shown to nobody.
         name: What it is called: the address without user, password and all but short numbers of
@@ -135,6 +140,12 @@ def _opened(address: str) -> av.container.InputContainer:
 class LiveFrames:
     """The frames of several live sources, each read in a thread of its own, until ``stop`` is set.
     ``say`` is told when a connection is lost.
+
+    Example:
+        >>> source, stop = LiveSource('rtsp://localhost:1/door'), threading.Event()
+        >>> frames = LiveFrames([source], Reading(fps=2), stop, say=lambda text: stop.set())
+        >>> sum(map(len, frames.groups(size=8))), source.lost  # nobody answers there
+        (0, 1)
     """
 
     def __init__(

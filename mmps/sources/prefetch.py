@@ -15,6 +15,11 @@ class Prefetch(Generic[Item]):
     """Iterates in a thread of its own, at most ``ahead`` items ahead of whoever iterates over this.
 
     Leaving the ``with`` block stops the thread, also in the middle.
+
+    Example:
+        >>> with Prefetch(map(str.upper, 'abc'), ahead=2) as letters:
+        ...     list(letters)
+        ['A', 'B', 'C']
     """
 
     def __init__(self, items: Iterable[Item], ahead: int) -> None:
@@ -64,6 +69,14 @@ class Worker(Generic[Item]):
 
     Leaving the ``with`` block waits until everything is done, unless by an error. Where as many
     items wait as ``waiting`` allows, :meth:`put` does.
+
+    Example:
+        >>> written = []
+        >>> with Worker(written.append) as worker:
+        ...     for number in range(3):
+        ...         worker.put(number)
+        >>> written
+        [0, 1, 2]
     """
 
     def __init__(self, function: Callable[[Item], Any], waiting: int = 2) -> None:

@@ -156,13 +156,18 @@ class Origin:
 
 @dataclass(frozen=True)
 class Provenance:
-    """The rules that tell where files are from.
+    r"""The rules that tell where files are from.
 
     The camera is ``camera``, else the group of that name in ``name_pattern``.
 
     An image was taken when ``name_pattern`` says, else when its EXIF data say; a video began at
     ``start_time``, else when ``name_pattern`` says. Where neither is known and ``file_times`` is
     set, the time of the last change of the file counts, which is when a video ended.
+
+    Example:
+        >>> rules = Provenance(name_pattern=r'cam(?P<camera>\d+)_(?P<epoch>\d+)_(?P<floor>\w+)')
+        >>> rules.of('/scenes/cam2_1772375400_hall.jpg')
+        Origin(time=1772375400.0, camera='2', metadata={'floor': 'hall'})
 
     Args:
         camera: Name of the camera that took everything.

@@ -143,7 +143,16 @@ def _walk(folder: str, on_problem: OnProblem, others: Counter[str]) -> Iterator[
 
 @dataclass(frozen=True)
 class Reading:
-    """What to read of files, and how.
+    r"""What to read of files, and how.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> reading = Reading(fps=2, provenance=Provenance(name_pattern=r'cam(?P<camera>\d)'))
+        >>> with TemporaryDirectory() as folder:
+        ...     _ = cv2.imwrite(f'{folder}/cam2.png', np.zeros((48, 64, 3), np.uint8))
+        ...     frames = list(read_sources([folder], reading))
+        >>> [(frame.image.shape, frame.camera) for frame in frames]
+        [((48, 64, 3), '2')]
 
     Attributes:
         fps: Frames per second of videos; None: every frame.
