@@ -23,6 +23,13 @@ LARGEST_ID = 2**31 - 1
 class Frame:
     """One scene image and the people annotated in it.
 
+    Example:
+        >>> bboxes = np.float32([[10, 20, 60, 170], [90, 20, 140, 170]])
+        >>> people = dict(bboxes=bboxes, person_ids=np.array([7, -1]), source='boxes.csv')
+        >>> frames = [Frame('c1.jpg', **people, camera=1), Frame('c2.jpg', **people, camera=2)]
+        >>> [(query.image_name, query.person_id) for query in first_per_camera(frames)]
+        [('c1.jpg', 7), ('c2.jpg', 7)]
+
     Attributes:
         name: File name as the data set lists it, e.g. ``c1s1_000151.jpg``.
         bboxes: (n, 4) float32 xyxy in original pixels; n may be 0.
@@ -43,6 +50,13 @@ class Frame:
 class Query:
     """One person to search for.
 
+    Example:
+        >>> query = Query('a.jpg', np.float32([10, 20, 60, 170]), 7, 'queries.csv, row 1')
+        >>> frame = Frame('a.jpg', query.bbox[None], np.array([7]), 'boxes.csv')
+        >>> index = SceneIndex([frame], num_ids=0, queries=[query])
+        >>> to_search_annotations(index).query_person_ids.tolist()
+        [7]
+
     Attributes:
         image_name: Name of the frame the person is shown in.
         bbox: (4,) float32 xyxy in original pixels.
@@ -59,6 +73,14 @@ class Query:
 @dataclass(frozen=True)
 class SceneIndex:
     """Everything one split of a data set holds, but the pixels.
+
+    Example:
+        >>> boxes = np.float32([[10, 20, 60, 170], [90, 20, 140, 170]])
+        >>> people = np.array([0, -1])
+        >>> index = SceneIndex([Frame('a.jpg', boxes, people, 'boxes.csv')] * 2, num_ids=1)
+        >>> arrays = index.arrays()
+        >>> arrays['box_splits'].tolist(), arrays['person_ids'].tolist()
+        ([0, 2, 4], [0, -1, 0, -1])
 
     Attributes:
         frames: The scene images, in the data set's order.
@@ -111,6 +133,12 @@ def to_search_annotations(index: SceneIndex) -> SearchAnnotations:
 @dataclass(frozen=True)
 class SceneFiles(ABC):
     """One split of a data set in its authors' own files. Options of a format are further fields.
+
+    Example:
+        >>> from mmps.formats import scene_files
+        >>> files = scene_files(dict(type='PRWDataset', data_root='data/PRW', test_mode=True))
+        >>> files.split, str(files.image_root), str(files.sources()[0])
+        ('test', 'data/PRW/frames', 'data/PRW/frame_test.mat')
 
     Attributes:
         root: Folder of the data set.

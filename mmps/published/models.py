@@ -31,6 +31,11 @@ class PublishedModel:
     """A model by name: an entry of ``catalogue.yml``, or a file of the same form; or one of a
     method's ``metafile.yml``, whose weights its authors publish.
 
+    Example:
+        >>> model = find_model('omz-0013-0286')
+        >>> model.is_two_files, model.licence['weights'], model.score_thr
+        (True, 'Apache-2.0', 0.5)
+
     Attributes:
         name: Of the entry, or of the file without its ending.
         title: What it is.

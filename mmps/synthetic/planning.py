@@ -24,6 +24,12 @@ FIRST_FRAME, FRAME_STEP = 151, 25
 class SyntheticConfig:
     """Size of a synthetic data set; the same values give the same bytes.
 
+    Example:
+        >>> config = SyntheticConfig(images=40, identities=10)
+        >>> scenes = plan(config)
+        >>> len(scenes), scenes[0].name, scenes[0].people
+        (170, 'c6s1_000151', (1, 3, 10))
+
     Attributes:
         images, identities: Of the training set.
         test_images, test_identities, queries: Of the test set, in which nobody of the training is.
@@ -64,6 +70,13 @@ class SyntheticConfig:
 @dataclass(frozen=True)
 class ScenePlan:
     """One picture to be drawn.
+
+    Example:
+        >>> from mmps.synthetic import render_scene
+        >>> config = SyntheticConfig(width=160, height=90)
+        >>> scene = plan(config)[0]
+        >>> scene.name, scene.people, render_scene(config, scene).image.shape
+        ('c6s1_000151', (60, 156, 273), (90, 160, 3))
 
     Attributes:
         index: Number of the picture in the data set.
