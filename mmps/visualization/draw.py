@@ -173,6 +173,14 @@ BODY, SMALL = 13, 11
 class Cell:
     """What a cell shows.
 
+    Example:
+        >>> from mmps.visualization import draw_hits
+        >>> scene = np.full((240, 320, 3), 128, np.uint8)
+        >>> query = Cell(scene, np.array([100, 40, 160, 220]), 'query')
+        >>> hits = [Cell(scene, query.bbox, '0.93', 'cam 2', ['door 0:01:04.5'])]
+        >>> draw_hits(query, hits).shape
+        (279, 1196, 3)
+
     Attributes:
         scene: (h, w, 3) uint8 BGR; None where it cannot be shown.
         bbox: (4,) xyxy of the person in it.

@@ -28,6 +28,14 @@ class SearchService:
     Methods take a :class:`Session` and return what it has become. Files are only ever opened by
     the id that a person or frame has in the gallery.
 
+    Example:
+        >>> from mmps.testing.search import tiny_gallery, tiny_searcher
+        >>> service = SearchService(tiny_searcher(), tiny_gallery())
+        >>> black = to_jpeg(np.zeros((150, 50, 3), np.uint8), LONGEST_SIDE)
+        >>> session = service.search(service.open_picture(Session(top_k=2), black, 'me.jpg'))
+        >>> [hit.source for hit in session.hits]
+        ['door.mp4', 'hall.mp4']
+
     Args:
         searcher: The model; one picture goes through it at a time.
         gallery: Where to search.
