@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import queue
-import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
 
 Item = TypeVar('Item')
-_NAP = 0.1
+_END: Any = object()
 
 
 class Prefetch(Generic[Item]):
@@ -23,44 +23,22 @@ class Prefetch(Generic[Item]):
     """
 
     def __init__(self, items: Iterable[Item], ahead: int) -> None:
-        self._items = items
-        self._waiting: queue.Queue = queue.Queue(max(1, ahead))
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True, name='prefetch')
+        self._items = iter(items)
+        self._ahead = max(1, ahead)
+        self._thread = ThreadPoolExecutor(1, 'prefetch')
 
     def __enter__(self) -> Iterator[Item]:
-        self._thread.start()
-        return self._results()
+        return self._results(deque(self._next() for _ in range(self._ahead)))
 
     def __exit__(self, *error: Any) -> None:
-        self._stopped.set()
-        self._thread.join()
+        self._thread.shutdown(cancel_futures=True)
 
-    def _run(self) -> None:
-        try:
-            for item in self._items:
-                if not self._put((item, None)):
-                    return
-            self._put((None, StopIteration()))
-        except BaseException as error:  # raised again where the items are used
-            self._put((None, error))
+    def _next(self) -> Future:
+        return self._thread.submit(next, self._items, _END)
 
-    def _put(self, entry: tuple) -> bool:
-        while not self._stopped.is_set():
-            try:
-                self._waiting.put(entry, timeout=_NAP)
-                return True
-            except queue.Full:
-                continue
-        return False
-
-    def _results(self) -> Iterator[Item]:
-        while True:
-            item, error = self._waiting.get()
-            if isinstance(error, StopIteration):
-                return
-            if error is not None:
-                raise error
+    def _results(self, waiting: deque[Future]) -> Iterator[Item]:
+        while (item := waiting.popleft().result()) is not _END:
+            waiting.append(self._next())
             yield item
 
 
@@ -80,11 +58,10 @@ class Worker(Generic[Item]):
     """
 
     def __init__(self, function: Callable[[Item], Any], waiting: int = 2) -> None:
-        self._function = function
-        self._waiting: queue.Queue = queue.Queue(waiting)
-        self._error: BaseException | None = None
-        self._abandoned = False
-        self._thread = threading.Thread(target=self._run, daemon=True, name='worker')
+        self._function, self._waiting = function, waiting
+        self._thread = ThreadPoolExecutor(1, 'worker')
+        self._given: deque[Future] = deque()
+        self._failed = False
 
     def put(self, item: Item) -> None:
         """Have an item worked on.
@@ -92,26 +69,27 @@ class Worker(Generic[Item]):
         Raises:
             Exception: What the function raised on an earlier one; nothing is done after that.
         """
-        if self._error is not None:
-            raise self._error
-        self._waiting.put((item,))
+        self._check(self._waiting)
+        self._given.append(self._thread.submit(self._run, item))
 
     def __enter__(self) -> Worker[Item]:
-        self._thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
-        self._abandoned = kind is not None
-        self._waiting.put(None)
-        self._thread.join()
-        if self._error is not None and kind is None:
-            raise self._error
+        self._thread.shutdown(cancel_futures=kind is not None)
+        if kind is None:
+            self._check(0)
 
-    def _run(self) -> None:
-        while (entry := self._waiting.get()) is not None:
-            if self._error is not None or self._abandoned:
-                continue  # emptied, so that nobody waits for room
-            try:
-                self._function(*entry)
-            except BaseException as error:
-                self._error = error
+    def _check(self, most: int) -> None:
+        """Wait until ``most`` items wait behind the one that is worked on; raise an error."""
+        while self._given and (len(self._given) > most or self._given[0].done()):
+            self._given.popleft().result()
+
+    def _run(self, item: Item) -> None:
+        if self._failed:
+            return
+        try:
+            self._function(item)
+        except BaseException:
+            self._failed = True
+            raise
