@@ -12,6 +12,7 @@ from mmps.datasets import PRWDataset
 from mmps.evaluation.functional import SearchPredictions, evaluate_search, save_predictions
 from mmps.evaluation.functional.galleries import make_gallery
 from mmps.evaluation.functional.predictions import keep_confident
+from mmps.evaluation.functional.search import Searches
 from mmps.evaluation.functional.tracklets import VideoFrames, rank_tracklets
 from mmps.utils.errors import UserError
 
@@ -89,7 +90,8 @@ def test_config_options_apply(run, case, tmp_path):
     run('--out', str(out), '--cfg-options', 'test_evaluator.tracklets.fps=25')
     metrics = json.loads(out.read_text())
     gallery, frames = make_gallery(case[0]), VideoFrames(fps=25)
-    found = rank_tracklets(case[0], keep_confident(case[1], 0.5), gallery, frames).metrics()
+    searches = Searches(case[0], keep_confident(case[1], 0.5), [(gallery, ['adaptive'])])
+    found = rank_tracklets(searches, frames).metrics()
     assert {key: metrics[f'search/{key}_tracklets'] for key in found} == found
     with pytest.raises(UserError, match="tracklets: 'yes' given; use a dict"):
         run('--cfg-options', 'test_evaluator.tracklets=yes')

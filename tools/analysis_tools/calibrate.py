@@ -105,9 +105,9 @@ def check(arguments: argparse.Namespace) -> None:
         except ValueError as error:
             print(f'{name:<6}  half of the people are too few: {error}')
             continue
-        if not rows:
+        if rows.empty:
             print(f'{name:<6}  there are too few pairs to state even 1 in 10')
-        for row in rows:
+        for row in rows.itertuples():
             interval = f'1 in {inverse(row.high)} to {inverse(row.low)}'
             ends = f'1 in {inverse(row.most)} to {inverse(row.least)}'
             measured, held = f'1 in {inverse(row.measured)}', f'{row.held} of {row.halvings}'

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
@@ -22,6 +23,9 @@ from tqdm import tqdm
 from .annotations import SearchAnnotations, owners_of
 from .matching import match_people
 from .predictions import SearchPredictions, align_predictions, keep_confident
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MOST_PICTURES = 3000
 """Pictures compared with each other: 4.5 million pairs."""
@@ -170,10 +174,8 @@ def _some_of_each(person_ids: np.ndarray, most: int) -> np.ndarray:
         starts, counts = starts[kept], counts[kept]
     # the largest number of each with which there are not too many
     per_person = int(counts.max(initial=0))
-    while np.minimum(counts, per_person).sum() > most:
+    while per_person > 1 and np.minimum(counts, per_person).sum() > most:
         per_person = max(1, int(per_person * 0.9))
-        if per_person == 1:
-            break
     rows = [
         order[start + np.linspace(0, count - 1, min(count, per_person)).round().astype(np.int64)]
         for start, count in zip(starts, counts, strict=True)
@@ -419,29 +421,6 @@ RATES = (0.1, 0.01, 1e-3, 1e-4)
 """Shares of strangers that are checked, as far as they can be stated."""
 
 
-@dataclass(frozen=True)
-class CalibrationCheck:
-    """How one share holds for the other half of the people.
-
-    Attributes:
-        stated: The share of strangers that half of the people say look as similar.
-        low, high: Its interval, the median over halvings.
-        measured: The share among the other half, the median over halvings.
-        least, most: The smallest and the largest one.
-        held: Halvings in which the measured share is inside the stated interval.
-        halvings: Halvings in which the share could be stated.
-    """
-
-    stated: float
-    low: float
-    high: float
-    measured: float
-    least: float
-    most: float
-    held: int
-    halvings: int
-
-
 def halves(pictures: Pictures, rng: np.random.Generator) -> tuple[Pictures, Pictures]:
     """The pictures of half of the people, and those of the others."""
     people = np.unique(pictures.person_ids)
@@ -450,20 +429,25 @@ def halves(pictures: Pictures, rng: np.random.Generator) -> tuple[Pictures, Pict
 
 
 def check_calibration(
-    pictures: Pictures,
-    calibrate: Callable[[Pictures], Calibration],
-    *,
-    halvings: int = 20,
-) -> list[CalibrationCheck]:
+    pictures: Pictures, calibrate: Callable[[Pictures], Calibration], *, halvings: int = 20
+) -> pd.DataFrame:
     """Calibrate on half of the people and count the strangers of the other half, repeatedly.
 
     The other half is a sample of the same size, so that no more than about 83 % of its shares are
-    inside right intervals of 95 %. There is one check for each share that could be stated.
+    inside right intervals of 95 %.
+
+    Returns:
+        A row for each of the :data:`RATES` that could be ``stated``: the medians over halvings of
+        its interval, ``low`` and ``high``, and of the share ``measured`` among the other half; the
+        ``least`` and the ``most`` measured; the number of ``halvings`` that could state it, and in
+        how many of them the interval ``held`` the measured share.
 
     Raises:
         ValueError: Half of the people are too few.
     """
-    found: dict[float, list[tuple[float, float, float]]] = {rate: [] for rate in RATES}
+    import pandas as pd
+
+    rows = []
     rng = np.random.default_rng(0)
     for _ in tqdm(range(halvings), 'Halving', delay=2, leave=False, disable=None):
         half, other = halves(pictures, rng)
@@ -472,13 +456,16 @@ def check_calibration(
             level = calibration.similarity_at(rate)
             if level is not None:
                 match = calibration.false_match(level)
-                found[rate].append((match.low, match.high, float(np.mean(others >= level))))
-    checks = []
-    for rate, rows in found.items():
-        if rows:
-            low, high, measured = np.array(rows).T
-            held = int(np.sum((low <= measured) & (measured <= high)))
-            medians = (float(np.median(values)) for values in (low, high, measured))
-            ends = float(measured.min()), float(measured.max())
-            checks.append(CalibrationCheck(rate, *medians, *ends, held, len(rows)))
-    return checks
+                rows.append((rate, match.low, match.high, np.mean(others >= level)))
+    found = pd.DataFrame(rows, columns=['stated', 'low', 'high', 'measured'], dtype=float)
+    found['held'] = found.measured.between(found.low, found.high)
+    by_rate = found.groupby('stated').agg(
+        low=('low', 'median'),
+        high=('high', 'median'),
+        measured=('measured', 'median'),
+        least=('measured', 'min'),
+        most=('measured', 'max'),
+        held=('held', 'sum'),
+        halvings=('held', 'size'),
+    )
+    return by_rate.reset_index()[::-1]

@@ -16,16 +16,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .annotations import UNLABELLED, SearchAnnotations, gather_slices, owners_of
-from .context_matching import ContextMatching
-from .galleries import Positives, make_gallery
+from .galleries import Positives
 from .matching import IouRule, box_iou, iou_thresholds, match_people
-from .predictions import SearchPredictions, align_predictions, keep_confident
-from .search import Search, Searches
+from .predictions import SearchPredictions, align_predictions
+from .search import Search, Searches, SearchOptions
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class Part(IntEnum):
@@ -125,12 +127,8 @@ def diagnose_search(
     annotations: SearchAnnotations,
     predictions: SearchPredictions,
     *,
-    score_thr: float = 0.5,
     iou_thr: IouRule = 'adaptive',
-    confidence_weighting: bool = False,
-    cross_camera: bool = False,
-    gallery_size: int | str = 100,
-    context_matching: ContextMatching | None = None,
+    **options: Unpack[SearchOptions],
 ) -> SearchLoss:
     """Split what :func:`~mmps.evaluation.functional.search.rank_queries` finds missing by cause.
 
@@ -148,27 +146,20 @@ def diagnose_search(
 
     ``REPEATED`` is what an explicit gallery loses by counting an image each time it lists it while
     ranking it once. Searches that have nobody to find are left out. The arguments are those of
-    ``rank_queries``.
+    :func:`~mmps.evaluation.functional.evaluate_search`.
 
     Raises:
         ValueError: Predictions of another test set, an option out of range, or no query that has
             somebody to find.
     """
     everything = align_predictions(predictions, annotations)
-    predictions = keep_confident(everything, score_thr)
-    gallery = make_gallery(annotations, gallery_size=gallery_size, cross_camera=cross_camera)
+    searches = Searches.of(annotations, everything, [iou_thr], **options)
+    predictions, (gallery,) = searches.predictions, searches.galleries
     positives, number = gallery.positives, len(gallery.queries)
     kept = positives.counts > 0
     if not kept.any():
         raise ValueError('no query of this test set has anybody to find, so nothing is lost')
     shown, best_iou = _people_shown(annotations, predictions, iou_thr)
-    searches = Searches(
-        annotations,
-        predictions,
-        [(gallery, [iou_thr])],
-        confidence_weighting=confidence_weighting,
-        context_matching=context_matching,
-    )
     owner = owners_of(positives.splits)
     share = np.divide(1.0, positives.counts, out=np.zeros(number), where=kept)
     parts, average_precision = np.zeros((len(owner), len(Part))), np.zeros(number)

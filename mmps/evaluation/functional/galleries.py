@@ -37,9 +37,15 @@ def make_gallery(
     cross_camera: bool = False,
     camera: int | None = None,
 ) -> Gallery:
-    """Choose the retrieval protocol; ``gallery_size`` names an explicit one, or :data:`EVERYWHERE`.
+    """Choose the retrieval protocol.
 
-    It is without effect on a test set that has none. See :class:`Gallery` for the others.
+    Args:
+        annotations: Ground truth.
+        gallery_size: Names an explicit protocol, or :data:`EVERYWHERE`: every image is searched for
+            the people that the largest gallery of a query shows, but the query's own image only if
+            it is listed. Without effect on a test set that has none.
+        cross_camera: Search only images of cameras other than the query's.
+        camera: Search only images of this camera.
 
     Raises:
         ValueError: No query, no protocol of that size or name, or a camera is unknown.
@@ -74,14 +80,6 @@ class Gallery:
     With listed ones the images listed for each query are searched (CUHK-SYSU's protocol). Every
     entry with a box is one positive of recall's denominator. An image that a gallery repeats is
     searched once, with the box of its first entry. The query's own image stays if it is listed.
-
-    Args:
-        annotations: Ground truth.
-        listed: The explicit protocol, or None.
-        cross_camera: Search only images of cameras other than the query's.
-        camera: Search only images of this camera.
-        every_image: Search every image for the people that the listed gallery of a query shows, but
-            the query's own image only if it is listed.
 
     Attributes:
         queries: (S,) int64 query of each search, ascending.

@@ -12,11 +12,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from .annotations import SearchAnnotations
 from .bootstrap import Interval, percentile_intervals
-from .galleries import Gallery
-from .matching import IouRule
-from .predictions import SearchPredictions
 from .search import Searches
 
 FALSE_ALARMS = (0.01, 0.1)
@@ -68,28 +64,11 @@ class OpenSetResult:
         return {_key(s): self.rate(s) for s in FALSE_ALARMS if (self.positives > 0).any()}
 
 
-def search_open_set(
-    annotations: SearchAnnotations,
-    predictions: SearchPredictions,
-    gallery: Gallery,
-    iou_thr: IouRule,
-    *,
-    confidence_weighting: bool = False,
-    searched: np.ndarray | None = None,
-) -> OpenSetResult:
-    """Search once with the person in the gallery, and once without the images that show them.
-
-    The arguments are those of :class:`.search.Searches`.
-    """
+def search_open_set(searches: Searches) -> OpenSetResult:
+    """Search one gallery by one rule with the person in it, and without the images of them."""
+    (gallery,) = searches.galleries
     positives = gallery.positives
     genuine, stranger = np.full((2, len(gallery.queries)), -np.inf, np.float32)
-    searches = Searches(
-        annotations,
-        predictions,
-        [(gallery, [iou_thr])],
-        confidence_weighting=confidence_weighting,
-        searched=searched,
-    )
     for query, row, among, found in searches:
         for search in found:
             (levels,) = search.levels or [np.zeros(0)]
@@ -99,7 +78,7 @@ def search_open_set(
                     genuine[search.number] = levels.max()
             images = search.images.copy()
             images[positives.images[slice(*positives.splits[search.number :][:2])]] = False
-            images[annotations.query_images[query]] = False
+            images[searches.annotations.query_images[query]] = False
             others = np.flatnonzero(images[searches.images])
             if len(others):
                 near = others[row[others] >= row[others].max() - searches.similarities.margin]

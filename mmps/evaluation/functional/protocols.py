@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 from typing import Any, Literal, TypeVar, get_args
@@ -21,7 +21,7 @@ from .predictions import (
     keep_confident,
     with_ground_truth_boxes,
 )
-from .search import SearchResult, rank_galleries
+from .search import Searches, SearchResult
 from .tracklets import VideoFrames, rank_tracklets
 
 DETECTION_IOU = 0.5
@@ -160,7 +160,6 @@ class SearchProtocols:
     ) -> dict[str, SearchResult]:
         """How each search with somebody to find fared, by the suffix of the keys; see the class."""
         predictions = align_predictions(predictions, annotations)
-        confident, detected = self._confident(annotations, predictions)
         primary, *further = self.gallery_sizes
         galleries = self._galleries(annotations)
         tasks: list[Task] = [(one, {suffix: self.iou_thr}) for suffix, one in galleries.items()]
@@ -172,19 +171,15 @@ class SearchProtocols:
         for camera in cameras:
             one = make_gallery(annotations, gallery_size=primary, camera=camera)
             tasks.append((one, {camera: self.iou_thr}))
-        results = self._rank(annotations, confident, tasks, detected)
+        results = self._rank(annotations, predictions, tasks)
         by_camera = {camera: results.pop(camera) for camera in cameras}
-        if self.tracklets:
-            options = dict(iou_thr=self.iou_thr, confidence_weighting=self.confidence_weighting)
-            for suffix, one in galleries.items():
-                found = rank_tracklets(
-                    annotations, confident, one, self.tracklets, searched=detected, **options
-                )
-                results[f'_tracklets{suffix}'] = self._counted(found, detected)
+        for suffix, one in galleries.items() if self.tracklets else ():
+            searches = self._searches(annotations, predictions, [(one, [self.iou_thr])])
+            found = rank_tracklets(searches, self.tracklets)
+            results[f'_tracklets{suffix}'] = self._counted(found, searches)
         if predictions.gt_embeddings is not None:
-            exact = with_ground_truth_boxes(annotations, predictions)
             task = galleries[''], {'_gt_boxes': self.iou_thr}
-            results |= self._rank(annotations, exact, [task])
+            results |= self._rank(annotations, predictions, [task], exact=True)
         results = {suffix: result.answerable for suffix, result in results.items()}
         return results | _by_query_camera(annotations, by_camera)
 
@@ -195,18 +190,13 @@ class SearchProtocols:
         if not self.open_set:
             return {}
         predictions = align_predictions(predictions, annotations)
-        confident, detected = self._confident(annotations, predictions)
-        galleries = self._galleries(annotations)
-        options = dict(iou_thr=self.iou_thr, confidence_weighting=self.confidence_weighting)
-        results = {
-            suffix: self._counted(
-                search_open_set(annotations, confident, one, searched=detected, **options), detected
-            )
-            for suffix, one in galleries.items()
-        }
+        asked = [(suffix, one, False) for suffix, one in self._galleries(annotations).items()]
         if predictions.gt_embeddings is not None:
-            exact = with_ground_truth_boxes(annotations, predictions)
-            results['_gt_boxes'] = search_open_set(annotations, exact, galleries[''], **options)
+            asked.append(('_gt_boxes', asked[0][1], True))
+        results = {}
+        for suffix, one, exact in asked:
+            searches = self._searches(annotations, predictions, [(one, [self.iou_thr])], exact)
+            results[suffix] = self._counted(search_open_set(searches), searches)
         return results
 
     def detect(
@@ -225,17 +215,6 @@ class SearchProtocols:
             metrics |= {f'{key}{suffix}': value for key, value in found.items()}
         return metrics | (evaluate_coco(annotations, predictions) if self.coco_ap else {})
 
-    def _confident(
-        self, annotations: SearchAnnotations, aligned: SearchPredictions
-    ) -> tuple[SearchPredictions, np.ndarray | None]:
-        """What is searched, and where detections describe the queries (Q,) bool which have one."""
-        confident = keep_confident(aligned, self.score_thr)
-        if not self.scene_weighting:
-            confident = replace(confident, scene_factors=None)
-        if self.query_source == 'ground_truth':
-            return confident, None
-        return queries_from_detections(annotations, confident)
-
     def _galleries(self, annotations: SearchAnnotations) -> dict[str, Gallery]:
         """The primary gallery, and that of other cameras if asked for, by suffix."""
         rules = {'': False, '_cross_camera': True} if self.cross_camera else {'': False}
@@ -247,30 +226,50 @@ class SearchProtocols:
     def _rank(
         self,
         annotations: SearchAnnotations,
-        predictions: SearchPredictions,
+        aligned: SearchPredictions,
         tasks: list[Task],
-        detected: np.ndarray | None = None,
+        exact: bool = False,
     ) -> dict[Any, SearchResult]:
         """Results by what the tasks call them, all from one computation of the similarities."""
-        ranked = rank_galleries(
+        galleries = [(gallery, list(rules.values())) for gallery, rules in tasks]
+        searches = self._searches(annotations, aligned, galleries, exact)
+        return {
+            name: self._counted(result, searches)
+            for (_, rules), judged in zip(tasks, searches.results(), strict=True)
+            for name, result in zip(rules, judged, strict=True)
+        }
+
+    def _searches(
+        self,
+        annotations: SearchAnnotations,
+        predictions: SearchPredictions,
+        galleries: Sequence[tuple[Gallery, Sequence[IouRule]]],
+        exact: bool = False,
+    ) -> Searches:
+        """Among what is detected or, ``exact``, the annotated boxes."""
+        detected = None
+        if exact:
+            predictions = with_ground_truth_boxes(annotations, predictions)
+        else:
+            predictions = keep_confident(predictions, self.score_thr)
+            if not self.scene_weighting:
+                predictions = replace(predictions, scene_factors=None)
+            if self.query_source == 'detection':
+                predictions, detected = queries_from_detections(annotations, predictions)
+        return Searches(
             annotations,
             predictions,
-            [(gallery, list(rules.values())) for gallery, rules in tasks],
+            galleries,
             confidence_weighting=self.confidence_weighting,
             context_matching=self.context_matching,
             searched=detected,
         )
-        return {
-            name: self._counted(result, detected)
-            for (_, rules), judged in zip(tasks, ranked, strict=True)
-            for name, result in zip(rules, judged, strict=True)
-        }
 
-    def _counted(self, result: _Result, detected: np.ndarray | None) -> _Result:
+    def _counted(self, result: _Result, searches: Searches) -> _Result:
         """The searches that count: not those of a query without a detection, if it is skipped."""
-        if detected is None or self.undetected_queries == 'zero':
+        if searches.searched is None or self.undetected_queries == 'zero':
             return result
-        return result[detected[result.queries]]
+        return result[searches.searched[result.queries]]
 
 
 def queries_from_detections(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from .galleries import Gallery, make_gallery
 from .matching import IouRule, average_precision, best_rank, match_people
 from .predictions import SearchPredictions, align_predictions, keep_confident
 from .similarities import Similarities
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 TOP_K = (1, 5, 10)
 
@@ -88,16 +91,22 @@ class SearchResult:
         return {key: math.fsum(v) / len(v) for key, v in scores.items() if len(v)}
 
 
+class SearchOptions(TypedDict, total=False):
+    """What :func:`evaluate_search` and others that rank a gallery take; documented there."""
+
+    score_thr: float
+    confidence_weighting: bool
+    cross_camera: bool
+    gallery_size: int | str
+    context_matching: ContextMatching | None
+
+
 def evaluate_search(
     annotations: SearchAnnotations,
     predictions: SearchPredictions,
     *,
-    score_thr: float = 0.5,
     iou_thr: IouRule = 'adaptive',
-    confidence_weighting: bool = False,
-    cross_camera: bool = False,
-    gallery_size: int | str = 100,
-    context_matching: ContextMatching | None = None,
+    **options: Unpack[SearchOptions],
 ) -> dict[str, float]:
     """Mean average precision and top-k accuracy of person search.
 
@@ -113,13 +122,13 @@ def evaluate_search(
     Args:
         annotations: Ground truth and protocol.
         predictions: Images in any order.
-        score_thr: Detections with lower scores are dropped.
         iou_thr: ``'adaptive'`` or a number; see :func:`.matching.iou_thresholds`.
-        confidence_weighting: Multiply similarities by the detection's score.
-        cross_camera: Search only images of cameras other than the query's.
-        gallery_size: Which explicit protocol, by size or name, or ``'all'`` images; without effect
-            on a test set that has none.
-        context_matching: Revise the similarities by the people around the query.
+        **options: ``score_thr`` (0.5): detections with lower scores are dropped.
+            ``confidence_weighting`` (False): multiply similarities by the detection's score.
+            ``cross_camera`` (False): search only images of cameras other than the query's.
+            ``gallery_size`` (100): which explicit protocol, by size or name, or ``'all'`` images;
+            without effect on a test set that has none. ``context_matching`` (None): revise the
+            similarities by the people around the query.
 
     Returns:
         ``mAP``, ``top1``, ``top5``, ``top10``, each 0..1; empty if no query has anybody to find.
@@ -127,16 +136,7 @@ def evaluate_search(
     Raises:
         ValueError: Predictions of another test set, an option out of range, or no query.
     """
-    (result,) = rank_queries(
-        annotations,
-        predictions,
-        [iou_thr],
-        score_thr=score_thr,
-        confidence_weighting=confidence_weighting,
-        cross_camera=cross_camera,
-        gallery_size=gallery_size,
-        context_matching=context_matching,
-    )
+    (result,) = rank_queries(annotations, predictions, [iou_thr], **options)
     return result.metrics()
 
 
@@ -144,12 +144,7 @@ def rank_queries(
     annotations: SearchAnnotations,
     predictions: SearchPredictions,
     iou_thrs: Sequence[IouRule] = ('adaptive',),
-    *,
-    score_thr: float = 0.5,
-    confidence_weighting: bool = False,
-    cross_camera: bool = False,
-    gallery_size: int | str = 100,
-    context_matching: ContextMatching | None = None,
+    **options: Unpack[SearchOptions],
 ) -> list[SearchResult]:
     """Rank every query once and judge the ranking by each IoU rule.
 
@@ -161,15 +156,7 @@ def rank_queries(
     Returns:
         One result per rule; searches with nobody to find are among them.
     """
-    gallery = make_gallery(annotations, gallery_size=gallery_size, cross_camera=cross_camera)
-    predictions = keep_confident(align_predictions(predictions, annotations), score_thr)
-    (results,) = rank_galleries(
-        annotations,
-        predictions,
-        [(gallery, iou_thrs)],
-        confidence_weighting=confidence_weighting,
-        context_matching=context_matching,
-    )
+    (results,) = Searches.of(annotations, predictions, iou_thrs, **options).results()
     return results
 
 
@@ -198,17 +185,14 @@ def top_matches(
     queries: Iterable[int],
     top_k: int = 10,
     *,
-    score_thr: float = 0.5,
     iou_thr: IouRule = 'adaptive',
-    confidence_weighting: bool = False,
-    cross_camera: bool = False,
-    gallery_size: int | str = 100,
+    **options: Unpack[SearchOptions],
 ) -> list[list[Match]]:
     """The ``top_k`` most similar detections of some queries, judged as the metric judges them.
 
     Right is the most similar detection with enough overlap in each image that holds the person, so
     a second detection of that person in the same image is wrong. Of equally similar detections the
-    wrong ones stand first. Options are those of :func:`rank_queries`.
+    wrong ones stand first. Options are those of :func:`evaluate_search`, but ``context_matching``.
 
     Raises:
         ValueError: Predictions of another test set, or a query that does not exist or is not
@@ -216,15 +200,9 @@ def top_matches(
     """
     queries = np.array(list(queries), np.int64)
     check_indices('queries', queries, annotations.num_queries, 'queries')
-    predictions = keep_confident(align_predictions(predictions, annotations), score_thr)
-    gallery = make_gallery(annotations, gallery_size=gallery_size, cross_camera=cross_camera)
     asked = np.isin(np.arange(annotations.num_queries), queries)
-    searches = Searches(
-        annotations,
-        predictions,
-        [(gallery, [iou_thr])],
-        confidence_weighting=confidence_weighting,
-        searched=asked,
+    searches = Searches.of(
+        annotations, predictions, [iou_thr], asked, context_matching=None, **options
     )
     rankings: dict[int, list[Match]] = {}
     for query, row, _, (search, *_) in searches:
@@ -242,49 +220,13 @@ def top_matches(
         again = np.isin(order, rows) & ~correct
         values = (searches.images[order], row[order], correct, again)
         images, *judged = (column.tolist() for column in values)
-        found = zip(images, predictions.bboxes[order], *judged, strict=True)
+        found = zip(images, searches.predictions.bboxes[order], *judged, strict=True)
         rankings[int(query)] = [Match(*one) for one in found]
     for query in queries.tolist():
         if query not in rankings:
-            raise ValueError(f'queries: gallery {gallery_size!r} does not search query {query}')
+            name = options.get('gallery_size', 100)
+            raise ValueError(f'queries: gallery {name!r} does not search query {query}')
     return [rankings[query] for query in queries.tolist()]
-
-
-def rank_galleries(
-    annotations: SearchAnnotations,
-    predictions: SearchPredictions,
-    galleries: Sequence[tuple[Gallery, Sequence[IouRule]]],
-    *,
-    confidence_weighting: bool = False,
-    context_matching: ContextMatching | None = None,
-    searched: np.ndarray | None = None,
-) -> list[list[SearchResult]]:
-    """Search many galleries with one computation of the similarities.
-
-    Returns:
-        For each gallery one result per rule. For the arguments see :class:`Searches`.
-    """
-    searches = Searches(
-        annotations,
-        predictions,
-        galleries,
-        confidence_weighting=confidence_weighting,
-        context_matching=context_matching,
-        searched=searched,
-    )
-    results = [
-        [SearchResult.begun(gallery.queries, gallery.positives.counts) for _ in rules]
-        for gallery, rules in galleries
-    ]
-    for _, row, among, found in searches:
-        order = among[np.argsort(row[among])]
-        similar, images = row[order], searches.images[order]
-        for search in found if len(order) else ():
-            below = np.zeros(len(order) + 1, np.int64)
-            search.images[images].cumsum(out=below[1:])
-            for result, levels in zip(results[search.gallery], search.levels, strict=True):
-                result.enter(search.number, levels, below[-1] - below[similar.searchsorted(levels)])
-    return results
 
 
 FEW = 0.04
@@ -332,10 +274,11 @@ class Searches:
         annotations: Ground truth and protocols.
         predictions: In the order of ``annotations``, cut at the score threshold.
         galleries: Retrieval protocols, each with the IoU rules to judge it by.
-        confidence_weighting, context_matching: As in :func:`rank_queries`.
+        confidence_weighting, context_matching: As in :func:`evaluate_search`.
         searched: (Q,) bool: the queries that are searched at all; the others find nobody.
 
     Attributes:
+        annotations, predictions, galleries, searched: As given.
         similarities: Of all queries and detections.
         images: (N,) int64 image of each detection.
 
@@ -353,20 +296,56 @@ class Searches:
         context_matching: ContextMatching | None = None,
         searched: np.ndarray | None = None,
     ) -> None:
+        self.annotations, self.predictions, self.searched = annotations, predictions, searched
+        self.galleries = [gallery for gallery, _ in galleries]
         self.similarities = Similarities.of(predictions, confidence_weighting)
         self.images = owners_of(predictions.image_splits)
         self._splits, self._matching = predictions.image_splits, context_matching
         if context_matching:
             self._contexts = query_contexts(annotations, predictions, context_matching.k2)
-        wanted = np.unique(np.concatenate([gallery.queries for gallery, _ in galleries]))
+        wanted = np.unique(np.concatenate([gallery.queries for gallery in self.galleries]))
         self._queries = wanted if searched is None else wanted[searched[wanted]]
-        self._galleries = [gallery for gallery, _ in galleries]
-        self._of_query = [splits_of(g.queries, annotations.num_queries) for g in self._galleries]
+        self._of_query = [splits_of(g.queries, annotations.num_queries) for g in self.galleries]
         self._candidates = []
         for gallery, rules in galleries:
             people = gallery.positives.images, gallery.positives.bboxes
             found = match_people(*people, self._splits, predictions.bboxes, rules)
             self._candidates.append([_by_search(*one, gallery.positives.splits) for one in found])
+
+    @classmethod
+    def of(
+        cls,
+        annotations: SearchAnnotations,
+        predictions: SearchPredictions,
+        iou_thrs: Sequence[IouRule],
+        searched: np.ndarray | None = None,
+        *,
+        score_thr: float = 0.5,
+        cross_camera: bool = False,
+        gallery_size: int | str = 100,
+        **options: Any,
+    ) -> Searches:
+        """Of one gallery, with predictions as they are; see :func:`evaluate_search`."""
+        gallery = make_gallery(annotations, gallery_size=gallery_size, cross_camera=cross_camera)
+        predictions = keep_confident(align_predictions(predictions, annotations), score_thr)
+        return cls(annotations, predictions, [(gallery, iou_thrs)], searched=searched, **options)
+
+    def results(self) -> list[list[SearchResult]]:
+        """How the searches fared: for each gallery one result per rule."""
+        results = [
+            [SearchResult.begun(gallery.queries, gallery.positives.counts) for _ in candidates]
+            for gallery, candidates in zip(self.galleries, self._candidates, strict=True)
+        ]
+        for _, row, among, found in self:
+            order = among[np.argsort(row[among])]
+            similar, images = row[order], self.images[order]
+            for search in found if len(order) else ():
+                below = np.zeros(len(order) + 1, np.int64)
+                search.images[images].cumsum(out=below[1:])
+                for result, levels in zip(results[search.gallery], search.levels, strict=True):
+                    entries = below[-1] - below[similar.searchsorted(levels)]
+                    result.enter(search.number, levels, entries)
+        return results
 
     def __iter__(self) -> Iterator[tuple[int, np.ndarray, np.ndarray, list[Search]]]:
         some = self._queries[:: len(self._queries) // 16 + 1]
@@ -383,7 +362,7 @@ class Searches:
                 yield query, revised, self._settle(query, revised, [search], final), [search]
 
     def _searches_of(self, query: int) -> Iterator[Search]:
-        for place, gallery in enumerate(self._galleries):
+        for place, gallery in enumerate(self.galleries):
             for number in range(*self._of_query[place][query : query + 2]):
                 yield Search(place, number, gallery.searched(number))
 

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from .annotations import SearchAnnotations, owners_of
+from .annotations import owners_of
 from .galleries import Gallery
-from .matching import IouRule, entries_above
+from .matching import entries_above
 from .predictions import SearchPredictions
 from .search import Searches, SearchResult
 
@@ -183,17 +183,8 @@ def tracklets_of(
     return found
 
 
-def rank_tracklets(
-    annotations: SearchAnnotations,
-    predictions: SearchPredictions,
-    gallery: Gallery,
-    frames: VideoFrames,
-    *,
-    iou_thr: IouRule = 'adaptive',
-    confidence_weighting: bool = False,
-    searched: np.ndarray | None = None,
-) -> SearchResult:
-    """Rank the tracklets of all detections for each query, and judge the ranking by visits.
+def rank_tracklets(searches: Searches, frames: VideoFrames) -> SearchResult:
+    """Rank the tracklets of one gallery for each query, and judge the ranking by visits.
 
     A tracklet is as similar as its most similar detection, which is what a search shows of it. A
     visit is what is annotated of the person in one video with gaps of at most :data:`GAP` seconds.
@@ -201,23 +192,18 @@ def rank_tracklets(
     right; every other tracklet is wrong. Average precision and recall are over visits, which stand
     in the place of images. Of equal similarities the wrong one stands first.
 
-    ``frames`` says which frame of which video each image is; the other arguments are those of
-    :class:`.search.Searches`.
+    The searches are of one gallery, by one rule; ``frames`` says which frame of which video each
+    image is.
 
     Raises:
         ValueError: A name of an image does not say which frame it is.
     """
-    videos, moments = frames.of(annotations.image_names)
-    tracklets = np.unique(tracklets_of(predictions, videos, moments), return_inverse=True)[1]
+    videos, moments = frames.of(searches.annotations.image_names)
+    tracklets = tracklets_of(searches.predictions, videos, moments)
+    tracklets = np.unique(tracklets, return_inverse=True)[1]
+    (gallery,) = searches.galleries
     visits, counts = _visits(gallery, videos, moments)
     result = SearchResult.begun(gallery.queries, counts)
-    searches = Searches(
-        annotations,
-        predictions,
-        [(gallery, [iou_thr])],
-        confidence_weighting=confidence_weighting,
-        searched=searched,
-    )
     for query, row, _, found in searches:
         for search in found:
             ((people, own, _),) = search.candidates

@@ -275,10 +275,10 @@ def test_held_back_people_bear_the_calibration_out():
         return replace(calibration, similarities=calibration.similarities - 0.2)
 
     rows = check_calibration(everybody, counted, halvings=6)
-    assert [row.stated for row in rows][:2] == [0.1, 0.01]
-    for row in rows[:2]:
+    assert list(rows.stated)[:2] == [0.1, 0.01]
+    for row in rows[:2].itertuples():
         assert row.halvings == 6 and row.held >= 4
         assert row.least <= row.measured <= row.most
         assert row.measured == pytest.approx(row.stated, rel=0.6)
-    assert check_calibration(everybody, wrong, halvings=6)[0].held == 0
-    assert check_calibration(everybody, counted, halvings=6) == rows
+    assert check_calibration(everybody, wrong, halvings=6).held.iloc[0] == 0
+    assert check_calibration(everybody, counted, halvings=6).equals(rows)

@@ -16,6 +16,7 @@ from mmps.evaluation.functional.open_set import (
     open_set_intervals,
     search_open_set,
 )
+from mmps.evaluation.functional.search import Searches
 
 KEYS = ('search/DIR_fa1', 'search/DIR_fa10')
 
@@ -90,7 +91,7 @@ def test_listed_galleries_are_searched_without_the_images_of_the_person():
     annotations = random_annotations(rng, images=9, gallery=6)
     predictions = random_predictions(rng, annotations)
     gallery = make_gallery(annotations, gallery_size=6)
-    found = search_open_set(annotations, predictions, gallery, 0.5)
+    found = search_open_set(Searches(annotations, predictions, [(gallery, [0.5])]))
     (listed,) = annotations.galleries.values()
     image = np.repeat(np.arange(annotations.num_images), np.diff(predictions.image_splits))
     for search, query in enumerate(gallery.queries):

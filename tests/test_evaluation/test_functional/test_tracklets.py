@@ -14,6 +14,7 @@ from mmps.evaluation.functional import (
     tracklets,
 )
 from mmps.evaluation.functional.galleries import make_gallery
+from mmps.evaluation.functional.search import Searches
 from mmps.evaluation.functional.tracklets import VideoFrames, rank_tracklets, tracklets_of
 
 PERSON = np.array([[100, 100, 150, 250]], np.float32)
@@ -132,7 +133,8 @@ def test_rankings_agree_with_brute_force(ties, gallery, monkeypatch):
         predictions = random_predictions(rng, annotations, ties=ties)
         for cross_camera in (False, True):
             one = make_gallery(annotations, gallery_size=gallery, cross_camera=cross_camera)
-            result = rank_tracklets(annotations, predictions, one, frames)
+            searches = Searches(annotations, predictions, [(one, ['adaptive'])])
+            result = rank_tracklets(searches, frames)
             expected = oracle(annotations, predictions, one, frames)
             columns = result.average_precision, result.first_rank, result.found, result.positives
             assert [*zip(*columns, strict=True)] == [pytest.approx(row) for row in expected]
