@@ -90,6 +90,14 @@ class BFloat16OptimWrapper(OptimWrapper):
 
     mmengine's ``AmpOptimWrapper`` refuses CPUs, and scales losses. bfloat16 has the range of
     float32, so that gradients do not vanish and nothing has to be scaled.
+
+    Example:
+        >>> model = nn.Linear(2, 1)
+        >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        >>> wrapper = OPTIM_WRAPPERS.build(dict(type='BFloat16OptimWrapper', optimizer=optimizer))
+        >>> with wrapper.optim_context(model):
+        ...     model(torch.ones(1, 2)).dtype
+        torch.bfloat16
     """
 
     @contextmanager

@@ -36,6 +36,17 @@ class DivergenceHook(Hook):
     All ranks stop in the same step, each knowing what any of them found. Costs one number exchanged
     per step between several ranks: mmengine has brought the loss to the host for its log.
 
+    Example:
+        >>> from unittest.mock import MagicMock  # in place of a runner
+        >>> hook = HOOKS.build(dict(type='DivergenceHook', explosion_factor=10.0))
+        >>> runner = MagicMock(iter=41, epoch=0, hooks=[], work_dir='')
+        >>> runner.message_hub.get_scalar().current.return_value = math.nan  # the loss
+        >>> try:
+        ...     hook.after_train_iter(runner, 0, outputs=dict(loss=math.nan))
+        ... except TrainingDivergedError as error:
+        ...     print(str(error).splitlines()[:2])
+        ['training stopped at iteration 42, epoch 1:', '  loss not finite']
+
     Args:
         explosion_factor: A loss above this many times the median of the last ``window`` ones (at
             least 1) has exploded. None: never.
@@ -201,6 +212,18 @@ class NumIdentitiesCheckHook(Hook):
 
     Too few rows crash in the loss without naming the cause; too many leave rows that attract no
     one.
+
+    Example:
+        >>> from unittest.mock import MagicMock  # in place of a runner
+        >>> runner = MagicMock()
+        >>> runner.model.num_ids, runner.model.num_ids_key = 482, 'model.roi_head.reid_head.num_ids'
+        >>> dataset = runner.train_dataloader.dataset
+        >>> dataset.num_ids, dataset.data_root = 483, 'data/PRW'
+        >>> HOOKS.build(dict(type='NumIdentitiesCheckHook')).before_train(runner)
+        Traceback (most recent call last):
+            ...
+        mmps.utils.errors.DataError: data/PRW: the training set has 483 identities, but the model
+        was configured for 482. Set model.roi_head.reid_head.num_ids=483.
     """
 
     def before_train(self, runner: Runner) -> None:
@@ -225,6 +248,14 @@ class MissingMetricHook(Hook):
 
     A test set in which no query has anybody to find has no ``search/mAP``, and mmengine would stop
     at the missing key, after a whole epoch. No checkpoint becomes the best then.
+
+    Example:
+        >>> from unittest.mock import MagicMock  # in place of a runner
+        >>> runner = MagicMock(hooks=[CheckpointHook(save_best='search/mAP', rule='greater')])
+        >>> metrics = {'det/AP': 0.8}
+        >>> HOOKS.build(dict(type='MissingMetricHook')).after_val_epoch(runner, metrics)
+        >>> metrics
+        {'det/AP': 0.8, 'search/mAP': None}
     """
 
     # after the metrics are logged, before the checkpoint hook looks for the best

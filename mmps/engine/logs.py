@@ -48,6 +48,16 @@ class DataTimeHook(Hook):
     Says once what to do where it is large. The first line of a run, in which workers start, is not
     judged.
 
+    Example:
+        >>> from unittest.mock import MagicMock  # in place of a runner
+        >>> from mmengine.logging import MessageHub
+        >>> hub = MessageHub('example')
+        >>> hub.update_scalars({'train/data_time': 0.6, 'train/time': 0.8})  # seconds of a step
+        >>> runner = MagicMock(message_hub=hub, hooks=[LoggerHook(interval=1)])
+        >>> HOOKS.build(dict(type='DataTimeHook', warn_above=0.5)).after_train_iter(runner, 0)
+        >>> float(hub.get_scalar('train/data_share').current().round(2))
+        0.75
+
     Args:
         warn_above: Share of the time from which on it warns, or None.
     """
@@ -85,6 +95,17 @@ class OIMStatisticsHook(Hook):
     """Adds to each line of the log how full OIM's tables are and how well they tell people apart.
 
     The names are ``oim/`` and the keys of :meth:`OIMStatistics.summarise`.
+
+    Example:
+        >>> from unittest.mock import MagicMock  # in place of a runner
+        >>> import torch
+        >>> from mmengine.logging import MessageHub
+        >>> hub, loss = MessageHub('example'), OIMLoss(num_ids=2, embed_dim=2, queue_size=4)
+        >>> _ = loss(torch.eye(2), torch.tensor([1, -1]))
+        >>> runner = MagicMock(message_hub=hub, hooks=[LoggerHook(interval=1)], model=loss)
+        >>> HOOKS.build(dict(type='OIMStatisticsHook')).after_train_iter(runner, 0)
+        >>> float(hub.get_scalar('train/oim/queue_filled').current())
+        0.25
     """
 
     priority = BEFORE_LOGGER
@@ -105,6 +126,13 @@ class ProgressHook(Hook):
     """Shows on a terminal how far an epoch, a validation or a test is, below the lines of the log.
 
     Configs do not name it: the tools add it. Output that is no terminal stays without.
+
+    Example:
+        >>> from unittest.mock import MagicMock  # in place of a runner
+        >>> hook = HOOKS.build(dict(type='ProgressHook'))
+        >>> hook.before_val_epoch(MagicMock(val_dataloader=range(3)))
+        >>> hook.after_val_iter()  # on a terminal: validation:  33%|███▎      | 1/3
+        >>> hook.after_val_epoch()
     """
 
     priority = 'VERY_LOW'
@@ -158,6 +186,10 @@ class RunRecordHook(Hook):
     commit and changes of the checkouts. The resolved config is beside it, in
     ``vis_data/config.py``; what was changed but not committed, in ``uncommitted_*.diff``. A resumed
     run has a folder of its own, so that the records of the earlier ones stay.
+
+    Example:
+        >>> HOOKS.build(dict(type='RunRecordHook')).get_triggered_stages()
+        ['before_test', 'before_train']
     """
 
     def before_train(self, runner: Runner) -> None:

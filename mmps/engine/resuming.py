@@ -26,6 +26,16 @@ class ResumeCheckHook(Hook):
 
     mmengine restores what it finds and starts the rest afresh: an optimizer without its momenta,
     or, where weights do not fit, a random layer.
+
+    Example:
+        >>> from unittest.mock import MagicMock  # in place of a runner
+        >>> runner = MagicMock(_resume=True, _load_from='published.pth', param_schedulers=None)
+        >>> hook = HOOKS.build(dict(type='ResumeCheckHook'))
+        >>> try:
+        ...     hook.after_load_checkpoint(runner, dict(meta={}, state_dict={}))
+        ... except CheckpointError as error:
+        ...     print(str(error).split(',')[0])
+        checkpoint published.pth cannot be resumed from: it has no message_hub
     """
 
     priority = 'HIGHEST'
@@ -60,6 +70,14 @@ class ResumedValidationHook(Hook):
     possibly the best checkpoint; after the last epoch nothing would make up for it. A checkpoint
     that turns out the best so far is written again with the results; any other one is as before its
     validation, which is therefore repeated even if it was done.
+
+    Example:
+        >>> from unittest.mock import MagicMock  # in place of a runner
+        >>> runner = MagicMock(hooks=[])
+        >>> runner.train_loop = MagicMock(iter=200, max_iters=300, val_begin=1, val_interval=100)
+        >>> HOOKS.build(dict(type='ResumedValidationHook')).before_train(runner)
+        >>> runner.val_loop.run.call_count
+        1
     """
 
     # after the checkpoint hook, which is told the result
@@ -97,6 +115,15 @@ class SeedIterationHook(Hook):
     Checkpoints do not hold the state of random generators. With this hook, and samples seeded by
     :class:`SeededSampler`, a resumed run draws the numbers that an uninterrupted one would have
     drawn.
+
+    Example:
+        >>> from unittest.mock import MagicMock  # in place of a runner
+        >>> hook, drawn = HOOKS.build(dict(type='SeedIterationHook')), []
+        >>> for iteration in (7, 8, 7):
+        ...     hook.before_train_iter(MagicMock(seed=0, iter=iteration), 0)
+        ...     drawn.append(random.random())
+        >>> drawn[2] == drawn[0] != drawn[1]
+        True
     """
 
     priority = 'VERY_HIGH'
@@ -120,6 +147,10 @@ class MeanStatisticsHook(Hook):
     evaluate different networks, and a checkpoint would hold rank 0's. mmengine's
     ``SyncBuffersHook`` averages the tables and counters of the model too, and forgets the copy
     that ``EMAHook`` keeps.
+
+    Example:
+        >>> HOOKS.build(dict(type='MeanStatisticsHook')).get_triggered_stages()
+        ['before_val_epoch', 'after_train_epoch']
     """
 
     def _average(self, runner: Runner) -> None:
@@ -138,6 +169,15 @@ class AtomicLocalBackend(LocalBackend):
 
     Select it with ``backend_args=dict(backend='AtomicLocalBackend')``, as the checkpoint hook of
     ``configs/_base_/default_runtime.py`` does.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from mmengine.fileio import get_file_backend
+        >>> backend = get_file_backend(backend_args=dict(backend='AtomicLocalBackend'))
+        >>> with TemporaryDirectory() as folder:
+        ...     backend.put(b'weights', f'{folder}/run/epoch_1.pth')
+        ...     os.listdir(f'{folder}/run')
+        ['epoch_1.pth']
     """
 
     def put(self, obj: bytes | memoryview, filepath: str | Path) -> None:
