@@ -1,7 +1,7 @@
 """Search with queries cut out of their scenes, as they are and as ``--box whole`` takes them."""
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -20,8 +20,7 @@ and the picture's width by its height."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_options(parser, 'config')
-    parser.add_argument('checkpoint', help='weights of the model')
+    add_options(parser, 'config', 'checkpoint')
     parser.add_argument('predictions', help='.npz file that tools/test.py --out wrote with them')
 
 
@@ -32,30 +31,6 @@ def run(arguments: argparse.Namespace) -> list[Measurement]:
     protocols = search_protocols(config, arguments.config)
     predictions = load_predictions(arguments.predictions)
     searcher = PersonSearcher(config, arguments.checkpoint, 'cpu')
-    cuts, near = [], []
-    for image, bbox in zip(annotations.query_images, annotations.query_bboxes, strict=True):
-        scene = read_image(root / annotations.image_names[image])
-        cuts.append(inside(scene, bbox))
-        near.append(near_by(scene, bbox))
-
-    def measure(
-        name: str, embed: Callable[..., np.ndarray], pictures: Sequence[tuple]
-    ) -> list[Measurement]:
-        rows = np.stack([embed(*picture) for picture in pictures])
-        return _measured(name, replace(predictions, query_embeddings=rows))
-
-    def _measured(name, found) -> list[Measurement]:
-        (result,) = rank_queries(
-            annotations,
-            found,
-            score_thr=protocols.score_thr,
-            cross_camera=protocols.cross_camera,
-            gallery_size=protocols.gallery_sizes[0],
-        )
-        ranks = result.answerable.first_rank.astype(float)
-        ranks[ranks == 0] = np.inf
-        numbers = result.metrics() | {'median rank of the first right scene': np.median(ranks)}
-        return [Measurement(key, float(value), '', name) for key, value in numbers.items()]
 
     def at_its_box(image: np.ndarray, bbox: Sequence[float]) -> np.ndarray:
         return searcher.embed(image, [bbox])[0]
@@ -63,14 +38,34 @@ def run(arguments: argparse.Namespace) -> list[Measurement]:
     def whole(image: np.ndarray, bbox: np.ndarray) -> np.ndarray:
         return searcher.query(inside(image, bbox), 'whole').embedding
 
-    boxed = [(cut, np.array([0, 0, *cut.shape[1::-1]])) for cut in cuts]
-    return [
-        *_measured('in its scene', predictions),
-        *measure('cut out', at_its_box, boxed),
-        *measure('cut out, --box whole', whole, boxed),
-        *measure('near by', at_its_box, near),
-        *measure('near by, cut out, --box whole', whole, near),
-    ]
+    found = {'in its scene': predictions.query_embeddings}
+    queries = zip(annotations.query_images, annotations.query_bboxes, strict=True)
+    for image, bbox in queries:
+        scene = read_image(root / annotations.image_names[image])
+        cut = inside(scene, bbox)
+        boxed = cut, np.array([0, 0, *cut.shape[1::-1]])
+        near = near_by(scene, bbox)
+        for name, row in {
+            'cut out': at_its_box(*boxed),
+            'cut out, --box whole': whole(*boxed),
+            'near by': at_its_box(*near),
+            'near by, cut out, --box whole': whole(*near),
+        }.items():
+            found.setdefault(name, []).append(row)
+    measured = []
+    for name, rows in found.items():
+        (result,) = rank_queries(
+            annotations,
+            replace(predictions, query_embeddings=np.stack(rows)),
+            score_thr=protocols.score_thr,
+            cross_camera=protocols.cross_camera,
+            gallery_size=protocols.gallery_sizes[0],
+        )
+        ranks = result.answerable.first_rank.astype(float)
+        ranks[ranks == 0] = np.inf
+        numbers = result.metrics() | {'median rank of the first right scene': np.median(ranks)}
+        measured += [Measurement(key, float(value), '', name) for key, value in numbers.items()]
+    return measured
 
 
 def near_by(scene: np.ndarray, bbox: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -12,13 +12,12 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
-from tqdm import tqdm
 
-from mmps.benchmark.measurement import Measurement, add_options, best_time, peak_memory
+from mmps.benchmark.measurement import Measurement, add_options, in_turn, peak_memory
 from mmps.benchmark.search_sets import SIZES, Size, product, random_test_set
 from mmps.evaluation.functional import (
     ContextMatching,
@@ -35,11 +34,8 @@ from mmps.formats.loading import FOLDER_VARIABLE, SETTLED_NS
 from mmps.formats.scene_index import Frame, Query, SceneIndex
 from mmps.utils.config import PROJECT
 from mmps.utils.errors import UserError
-from mmps.utils.files import whole_file
 
 NUMBERS = [field.name for field in fields(Size) if field.name != 'galleries']
-FACTORS = (0.25, 0.5, 1.0, 2.0)
-"""Of the queries and, independently, of everything that is searched, where growth is measured."""
 PRIMARY = 100
 """The gallery size that the field reports first."""
 
@@ -71,11 +67,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='also time eval_search.py from its start to its end, on files made for it',
     )
-    parser.add_argument(
-        '--growth',
-        metavar='PLOT.png',
-        help='instead time test sets from a fraction to twice the size, and draw the growth',
-    )
 
 
 def run(arguments: argparse.Namespace) -> list[Measurement]:
@@ -83,13 +74,9 @@ def run(arguments: argparse.Namespace) -> list[Measurement]:
     size = replace(
         SIZES[arguments.set], **{name: value for name, value in given.items() if value is not None}
     )
-    if arguments.growth:
-        return measure_growth(size, arguments.repeats, arguments.growth)
     case = random_test_set(size, np.random.default_rng(0))
-    measured = [
-        Measurement(name, best_time(function, arguments.repeats), 's')
-        for name, function in _tasks(*case).items()
-    ]
+    seconds = in_turn(_tasks(*case), arguments.repeats)
+    measured = [Measurement(name, float(own.min()), 's') for name, own in seconds.items()]
     measured.append(Measurement('peak memory of the process', peak_memory(), 'MiB'))
     if arguments.whole_process:
         measured += time_processes(*case, arguments.repeats)
@@ -100,71 +87,24 @@ def _tasks(
     annotations: SearchAnnotations, predictions: SearchPredictions
 ) -> dict[str, Callable[[], object]]:
     """What is timed, by name."""
-
-    def search(**options: object) -> Callable[[], object]:
-        return lambda: evaluate_search(annotations, predictions, **options)
+    search = partial(evaluate_search, annotations, predictions)
 
     def together(**options: object) -> Callable[[], object]:
-        return lambda: SearchProtocols(**options).search(annotations, predictions)
+        return partial(SearchProtocols(**options).search, annotations, predictions)
 
-    results = SearchProtocols().search(annotations, predictions)
-    tasks = {'matrix product': lambda: product(predictions), 'search': search()}
+    tasks = {'matrix product': partial(product, predictions), 'search': search}
     if annotations.galleries:
         sizes = tuple(annotations.galleries)
-        tasks[f'search, galleries of {max(sizes)}'] = search(gallery_size=max(sizes))
+        tasks[f'search, galleries of {max(sizes)}'] = partial(search, gallery_size=max(sizes))
         tasks[f'search, {len(sizes)} gallery sizes'] = together(gallery_sizes=sizes)
     else:
-        tasks['search, cross-camera'] = search(cross_camera=True)
+        tasks['search, cross-camera'] = partial(search, cross_camera=True)
         tasks['search, all camera rules'] = together(cross_camera=True, camera_pairs=True)
     return tasks | {
-        'search, context matching': search(context_matching=ContextMatching()),
-        'detection': lambda: evaluate_detection(annotations, predictions),
-        'bootstrap, 10,000 resamples': lambda: bootstrap_intervals(results),
+        'search, context matching': partial(search, context_matching=ContextMatching()),
+        'detection': partial(evaluate_detection, annotations, predictions),
+        'bootstrap, 10,000 resamples': partial(bootstrap_intervals, together()()),
     }
-
-
-def measure_growth(size: Size, repeats: int, path: str | os.PathLike) -> list[Measurement]:
-    """Time test sets from a fraction of ``size`` to a multiple, and draw the times.
-
-    Explicit galleries play no part. The time of a million similarities is that of a line through
-    the origin.
-    """
-    similarities, seconds = [], []
-    for searched in tqdm(FACTORS, desc='growth'):
-        for asked in FACTORS:
-            parts = ('images', 'boxes', 'labelled', 'detections')
-            scaled = {name: round(searched * getattr(size, name)) for name in parts}
-            queries = round(asked * size.queries)
-            scaled_size = replace(size, **scaled, queries=queries, galleries=())
-            case = random_test_set(scaled_size, np.random.default_rng(0))
-            similarities.append(len(case[1].query_embeddings) * len(case[1].scores))
-            tasks = (lambda c=case: evaluate_search(*c), lambda c=case: product(c[1]))
-            seconds.append([best_time(task, repeats) for task in tasks])
-    millions = np.array(similarities) / 1e6
-    figure = Figure(figsize=(8, 4.6), dpi=110, layout='constrained')
-    axes = figure.subplots()
-    measured, rates = [], []
-    for name, times in zip(
-        ('evaluation', 'matrix product alone'), np.transpose(seconds), strict=True
-    ):
-        rate = slope(millions, times)
-        measured += [
-            Measurement(f'{name}, {million:.1f} million', float(taken), 's')
-            for million, taken in sorted(zip(millions, times, strict=True))
-        ]
-        rates.append(Measurement(f'{name}, per million', 1e3 * rate, 'ms'))
-        (dots,) = axes.plot(millions, times, 'o', label=f'{name}, {1e3 * rate:.1f} ms per million')
-        axes.plot([0, millions.max()], [0, rate * millions.max()], color=dots.get_color())
-    axes.set(xlabel='queries x detections, million', ylabel='seconds')
-    axes.legend()
-    with whole_file(path) as temporary:
-        figure.savefig(temporary, format='png')
-    return measured + rates
-
-
-def slope(x: Sequence[float], y: Sequence[float]) -> float:
-    """The slope of the line through the origin that fits best."""
-    return float(np.dot(x, y) / np.dot(x, x))
 
 
 def time_processes(
@@ -194,16 +134,15 @@ def time_processes(
 
 def scene_index(annotations: SearchAnnotations) -> SceneIndex:
     """The index that the evaluation's arrays would come from."""
-    names, splits = annotations.image_names, annotations.box_splits
-    bboxes, ids = (np.split(a, splits[1:-1]) for a in (annotations.bboxes, annotations.person_ids))
+    a, splits = annotations, annotations.box_splits[1:-1]
+    people = zip(np.split(a.bboxes, splits), np.split(a.person_ids, splits), strict=True)
     frames = [
-        Frame(name, bboxes[i], ids[i], 'random', int(annotations.cameras[i]))
-        for i, name in enumerate(names)
+        Frame(name, bboxes, ids, 'random', int(camera))
+        for name, camera, (bboxes, ids) in zip(a.image_names, a.cameras, people, strict=True)
     ]
-    a = annotations
     asked = zip(a.query_images, a.query_bboxes, a.query_person_ids, strict=True)
-    queries = [Query(names[image], bbox, int(who), 'random') for image, bbox, who in asked]
-    return SceneIndex(frames, 0, queries, annotations.galleries)
+    queries = [Query(a.image_names[i], bbox, int(who), 'random') for i, bbox, who in asked]
+    return SceneIndex(frames, 0, queries, a.galleries)
 
 
 def _time_process(root: Path, sizes: Sequence[int | str]) -> tuple[float, float]:

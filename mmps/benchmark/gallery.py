@@ -7,13 +7,14 @@ all embeddings, and the best of each row of it, by whichever of NumPy and PyTorc
 import argparse
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from time import perf_counter
 
 import numpy as np
 import torch
 
-from mmps.benchmark.measurement import Measurement, best_time, peak_memory, seconds_of
+from mmps.benchmark.measurement import Measurement, in_turn, peak_memory, seconds_of
 from mmps.retrieval import Gallery, IndexedFrame, ModelTag, Where
 
 PEOPLE_PER_FRAME = 50
@@ -46,7 +47,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='FRAMES',
         help='so many frames in a row show the same people (default: %(default)s)',
     )
-    parser.add_argument('--engine', choices=('lance', 'memory'), default='lance')
     parser.add_argument('--batch', type=int, default=100, help='queries at once (default: 100)')
     parser.add_argument('--repeats', type=int, default=5, help='best of this many runs')
     parser.add_argument(
@@ -57,17 +57,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> list[Measurement]:
     model = ModelTag('random', arguments.dim, 'random')
     with tempfile.TemporaryDirectory() as folder:
-        address = 'memory:' if arguments.engine == 'memory' else f'{folder}/people.lance'
+        address = f'{folder}/people.lance'
         gallery = Gallery.open(address, model)
         start = perf_counter()
         embeddings = _Embeddings(arguments.dim, arguments.identities)
         for frames in _frames(arguments.people, embeddings, arguments.in_view):
             gallery.append(frames)
         measured = [Measurement('append everything', perf_counter() - start, 's')]
-        if arguments.engine == 'lance':
-            gallery.compact()
-            gallery, opening = _time_opening(address, embeddings)
-            measured += opening
+        gallery.compact()
+        gallery, opening = _time_opening(address, embeddings)
+        measured += opening
         for count in (1, arguments.batch):
             measured += _time_searches(gallery, embeddings.draw(count), arguments.repeats)
         if arguments.index:
@@ -142,48 +141,32 @@ def _time_opening(address: str, embeddings: _Embeddings) -> tuple[Gallery, list[
 
 def _time_searches(gallery: Gallery, queries: np.ndarray, repeats: int) -> list[Measurement]:
     matrix = gallery._engine.snapshot(embeddings=True).embeddings
-    tensor = _as_tensor(matrix)
-    floors = [
-        lambda: np.argpartition(queries @ matrix.T, -TOP_K, axis=1)[:, -TOP_K:],
-        lambda: (torch.from_numpy(queries) @ tensor.T).topk(TOP_K, dim=1),
-    ]
-    searches = {'search': lambda: gallery.search(queries, TOP_K)}
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', UserWarning)  # that writing to it would be undefined
+        tensor = torch.from_numpy(matrix)
+    floors = {
+        'NumPy': lambda: np.argpartition(queries @ matrix.T, -TOP_K, axis=1)[:, -TOP_K:],
+        'PyTorch': lambda: (torch.from_numpy(queries) @ tensor.T).topk(TOP_K, dim=1),
+    }
+    searches = {'search': partial(gallery.search, queries, TOP_K)}
     for name, where in FILTERS.items():
-        searches[f'search, {name}'] = lambda where=where: gallery.search(queries, TOP_K, where)
-    searches['appearances'] = lambda: gallery.appearances(queries, TOP_K)
-    times = _best_in_turns([*floors, *searches.values()], repeats)
-    floor = min(times[: len(floors)])
+        searches[f'search, {name}'] = partial(gallery.search, queries, TOP_K, where)
+    searches['appearances'] = partial(gallery.appearances, queries, TOP_K)
+    seconds = in_turn(floors | searches, repeats)
+    least = {name: float(own.min()) for name, own in seconds.items()}
+    floor = min(least[name] for name in floors)
     stage = 'one query' if len(queries) == 1 else f'{len(queries)} queries'
     measured = [Measurement('time', floor, 's', f'{stage}: product and top {TOP_K}')]
-    for name, seconds in zip(searches, times[len(floors) :], strict=True):
-        measured.append(Measurement('time', seconds, 's', f'{stage}: {name}'))
-        measured.append(Measurement('of the product', seconds / floor, 'x', f'{stage}: {name}'))
+    for name in searches:
+        measured.append(Measurement('time', least[name], 's', f'{stage}: {name}'))
+        measured.append(Measurement('of the product', least[name] / floor, 'x', f'{stage}: {name}'))
     return measured
 
 
 def _time_index(gallery: Gallery, query: np.ndarray, repeats: int) -> list[Measurement]:
     measured = [Measurement('make the index', seconds_of(gallery.build_index), 's')]
-    seconds = best_time(lambda: gallery.search(query, TOP_K, approximate=True), repeats)
-    measured.append(Measurement('one query, approximate', seconds, 's'))
+    name = 'one query, approximate'
+    search = partial(gallery.search, query, TOP_K, approximate=True)
+    measured.append(Measurement(name, float(in_turn({name: search}, repeats)[name].min()), 's'))
     recall = gallery.recall(20, TOP_K)
     return [*measured, Measurement('recall of approximate searches', recall, '')]
-
-
-def _best_in_turns(tasks: list[Callable[[], object]], repeats: int) -> list[float]:
-    """Least seconds of each task.
-
-    They take turns, so that all meet the same disturbances, each time in another order, for a
-    task is slower or faster by some per cent after another one.
-    """
-    best = [float('inf')] * len(tasks)
-    generator = np.random.default_rng(0)
-    for _ in range(repeats):
-        for number in generator.permutation(len(tasks)):
-            best[number] = min(best[number], seconds_of(tasks[number]))
-    return best
-
-
-def _as_tensor(matrix: np.ndarray) -> torch.Tensor:
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore', UserWarning)  # that writing to it would be undefined
-        return torch.from_numpy(matrix)

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 
 from mmps.benchmark import networks
-from mmps.benchmark.measurement import Measurement, add_options, seconds_of
+from mmps.benchmark.measurement import Measurement, add_options, in_turn
 from mmps.models.layers.fast import FORMS, plain_layers
 
 NOTHING, ALL = 'nothing', 'all'
@@ -23,33 +23,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> list[Measurement]:
     """Measure a step of training and one of prediction, the least of all repeats."""
-    batch = networks.scenes(arguments)
-    steps: dict[str, tuple[Callable[[], object], ...]] = {}
-    state = None
+    measured = []
+    for kind in ('training', 'prediction'):
+        steps = _steps(arguments, kind == 'training')
+        seconds = in_turn(steps, arguments.repeats, time.process_time)
+        least = {off: float(own.min()) for off, own in seconds.items()}
+        nothing = least.pop(NOTHING)
+        measured.append(Measurement(f'CPU time of a {kind} step', nothing, 's'))
+        measured += [
+            Measurement(f'{kind} step without', own / nothing, 'times', stage=off)
+            for off, own in least.items()
+        ]
+    return measured
+
+
+def _steps(arguments: argparse.Namespace, training: bool) -> dict[str, Callable[[], object]]:
+    batch, state, steps = networks.scenes(arguments), None, {}
     for off in (NOTHING, *arguments.forms):
         with _without(off):
             model, config = networks.load_model(arguments)
         state = state or model.state_dict()
         model.load_state_dict(state)
-        optimiser = networks.optimiser_of(model, config)
-        steps[off] = (
-            lambda model=model, optimiser=optimiser: model.train().train_step(batch, optimiser),
-            lambda model=model: model.eval().test_step(batch),
-        )
-    least: dict[tuple[str, str], float] = {}
-    for repeat in range(arguments.repeats + 1):  # the first one only warms up
-        for off, pair in steps.items():
-            for kind, step in zip(('training', 'prediction'), pair, strict=True):
-                with _without(off), torch.set_grad_enabled(kind == 'training'):
-                    seconds = seconds_of(step, time.process_time)
-                if repeat:
-                    least[kind, off] = min(seconds, least.get((kind, off), seconds))
-    return [
-        Measurement(f'{kind} step without', seconds / least[kind, NOTHING], 'times', stage=off)
-        if off != NOTHING
-        else Measurement(f'CPU time of a {kind} step', seconds, 's')
-        for (kind, off), seconds in least.items()
-    ]
+        model.train(training)
+        optimiser = networks.optimiser_of(model, config) if training else None
+
+        def step(off=off, model=model, optimiser=optimiser) -> None:
+            with _without(off), torch.set_grad_enabled(training):
+                model.train_step(batch, optimiser) if training else model.test_step(batch)
+
+        steps[off] = step
+    return steps
 
 
 def _without(off: str) -> AbstractContextManager:

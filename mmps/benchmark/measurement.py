@@ -4,11 +4,15 @@ import argparse
 import platform
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from mmps.cli.common import add_config_options
 from mmps.utils.collect_env import cpu_name
@@ -17,6 +21,7 @@ from mmps.utils.threads import usable_cores
 
 _OPTIONS: dict[str, dict[str, Any]] = {
     'config': {},
+    'checkpoint': dict(help='weights of the model'),
     '--size': dict(default='1500x900', help='width x height of the images'),
     '--batch': dict(type=int, default=1, help='images per batch'),
     '--device': dict(default='cpu'),
@@ -34,7 +39,7 @@ class Measurement:
         name: What was measured.
         value: The number.
         unit: Its unit, e.g. ``s``.
-        stage: The part of the whole that it is about; empty: the whole.
+        stage: The row of the table that it belongs to; empty: none.
     """
 
     name: str
@@ -60,9 +65,51 @@ def seconds_of(
     return clock() - start
 
 
-def best_time(function: Callable[[], Any], repeats: int) -> float:
-    """Least wall-clock seconds of ``repeats`` calls: other processes only ever add time."""
-    return min(seconds_of(function) for _ in range(repeats))
+def in_turn(
+    tasks: Mapping[str, Callable[[], Any]],
+    rounds: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, np.ndarray]:
+    """Seconds of each task in each of so many rounds, after one that only warms up.
+
+    They take turns, so that all meet the same disturbances, each time in another order: a task is
+    slower or faster by some per cent after another one.
+    """
+    generator, names = np.random.default_rng(0), list(tasks)
+    seconds = {name: np.empty(rounds) for name in names}
+    for task in tasks.values():
+        task()
+    for number in range(rounds):
+        for place in generator.permutation(len(names)):
+            name = names[place]
+            seconds[name][number] = seconds_of(tasks[name], clock)
+    return seconds
+
+
+def compared(
+    seconds: Mapping[str, np.ndarray], base: str, images: int = 1, when: str = ''
+) -> list[Measurement]:
+    """Seconds per image, and how many times as fast as ``base`` each is.
+
+    Ratios are taken round by round: what else a machine does changes from minute to minute.
+    """
+    measured = []
+    for name, own in seconds.items():
+        ratios = seconds[base] / own
+        stage = name + when
+        measured += [
+            Measurement('per image', float(np.median(own)) / images, 's', stage),
+            Measurement('as fast', float(np.median(ratios)), 'times', stage),
+            Measurement('least', float(ratios.min()), 'times', stage),
+            Measurement('most', float(ratios.max()), 'times', stage),
+        ]
+    return measured
+
+
+def alone(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What a function returns in a process that has done nothing before: memory is its own."""
+    with ProcessPoolExecutor(1, get_context('spawn')) as process:
+        return process.submit(function, *arguments).result()
 
 
 def peak_memory() -> float:

@@ -1,17 +1,12 @@
-"""Time models, as a whole and stage by stage, beside what the machine can do at best."""
+"""Time models, beside what the machine can do at best."""
 
 import argparse
-import statistics
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from operator import attrgetter
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
-from unittest.mock import patch
 
 import torch
 from mmengine.config import Config
@@ -21,7 +16,14 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmps.benchmark.measurement import Measurement, add_options, peak_memory, seconds_of
+from mmps.benchmark.measurement import (
+    Measurement,
+    add_options,
+    compared,
+    in_turn,
+    peak_memory,
+    seconds_of,
+)
 from mmps.engine.amp import cpu_has_bfloat16
 from mmps.models.layers.fast import plain_layers
 from mmps.registry import MODELS
@@ -31,33 +33,6 @@ from mmps.utils.memory import keep_freed_memory
 
 PEOPLE = [0, 1, 2, -1]
 """Ids in every scene; PRW has about three people in a frame."""
-
-OTHER = 'other'
-"""What no stage claims."""
-
-STAGES = (
-    ('normalise, pad', 'model.data_preprocessor.forward'),
-    ('stem', 'model.backbone.forward'),
-    ('neck', 'model.neck.forward'),
-    ('neck', 'model.neck.warp'),
-    ('RPN', 'model.rpn_head.predict'),
-    ('RPN', 'model.rpn_head.loss_and_predict'),
-    ('NMS', 'model.rpn_head._bbox_post_process'),
-    ('sampling', 'model.roi_head._sample'),
-    ('RoIAlign', 'model.roi_head.bbox_roi_extractor.forward'),
-    ('attention', 'model.roi_head.focus.forward'),
-    ('identification network', 'model.roi_head.shared_head.forward'),
-    ('identification network of re-ID', 'model.roi_head.reid_network.forward'),
-    ('heads', 'model.roi_head.bbox_head.forward'),
-    ('heads', 'model.roi_head.bbox_head.loss_and_target'),
-    ('heads', 'model.roi_head.reid_head.forward'),
-    ('NMS', 'model.roi_head.bbox_head.predict_by_feat'),
-    ('OIM', 'model.roi_head.reid_head.criterion.forward'),
-    ('backward', 'optim_wrapper.backward'),
-    ('optimiser', 'optim_wrapper.step'),
-    ('optimiser', 'optim_wrapper.zero_grad'),
-)
-"""Name of a stage, and the method that is the stage of a ``PersonSearch`` or an optimiser."""
 
 
 def add_infer_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,7 +52,7 @@ def infer(arguments: argparse.Namespace) -> list[Measurement]:
         with torch.autocast(device, dtype, enabled=arguments.amp is not None):
             model.test_step(batch)
 
-    return measure(step, model, arguments, images=arguments.batch, dtype=dtype)
+    return measure(step, model, arguments, arguments.batch, dtype)
 
 
 def add_runtimes_arguments(parser: argparse.ArgumentParser) -> None:
@@ -91,29 +66,14 @@ def runtimes(arguments: argparse.Namespace) -> list[Measurement]:
 
     PyTorch runs twice: the model as it is, whose layers have forms of their own for speed, and the
     network that is exported, whose layers are written plainly. Where the CPU has bfloat16, that is
-    measured too. Ratios are taken round by round: what else a machine does changes from minute to
-    minute.
+    measured too.
     """
     torch.set_num_threads(arguments.threads)
     model, config = load_model(arguments)
     with TemporaryDirectory() as folder:
         steps = _runtime_steps(arguments, model.eval(), config, Path(folder))
-        for step in steps.values():
-            step()
-        rounds = [
-            {name: seconds_of(step) / arguments.batch for name, step in steps.items()}
-            for _ in range(arguments.repeats)
-        ]
-    measured = []
-    for name in steps:
-        seconds = [one[name] for one in rounds]
-        ratio = statistics.median(one['PyTorch'] / one[name] for one in rounds)
-        measured += [
-            Measurement('time per image', statistics.median(seconds), 's', name),
-            Measurement('least', min(seconds), 's', name),
-            Measurement('times as fast as PyTorch', ratio, '', name),
-        ]
-    return measured
+        seconds = in_turn(steps, arguments.repeats)
+    return compared(seconds, 'PyTorch', arguments.batch)
 
 
 def _runtime_steps(
@@ -190,11 +150,10 @@ def measure(
     model: nn.Module,
     arguments: argparse.Namespace,
     images: int,
-    optim_wrapper: object = None,
     dtype: torch.dtype = torch.float32,
 ) -> list[Measurement]:
-    """Seconds and floating-point operations of a ``step`` of so many images, as a whole and stage
-    by stage; size and memory of the model.
+    """Seconds and floating-point operations of a ``step`` of so many images; size and memory of the
+    model.
 
     Args:
         dtype: What most of the step is computed in; its matrix product is the peak.
@@ -206,19 +165,11 @@ def measure(
             torch.cuda.synchronize(device)
         return time.perf_counter()
 
-    def by_stage(read: Callable[[], float]) -> dict[str, float]:
-        meter = StageMeter(read)
-        with metered(meter, SimpleNamespace(model=model, optim_wrapper=optim_wrapper)):
-            step()
-        return meter.stop()
-
+    # Operations of other threads are not counted.
     with plain_layers('workers'), FlopCounterMode(display=False) as counter:
-        operations = by_stage(counter.get_total_flops)
-    runs = [by_stage(clock) for _ in range(arguments.repeats)]
-    best = min(runs, key=lambda run: sum(run.values()))
-    wholes = [sum(run.values()) for run in runs]
-    if on_gpu:  # stages wait for the GPU one by one, a step does not
-        wholes = [seconds_of(step, clock) for _ in range(arguments.repeats)]
+        step()
+    flops = counter.get_total_flops() / images
+    seconds = [seconds_of(step, clock) / images for _ in range(arguments.repeats)]
     memory = _peak_memory(device)  # before the products, which take some of their own
     # PyTorch convolves float32 in TF32 on a GPU.
     tf32 = on_gpu and dtype == torch.float32 and torch.backends.cudnn.allow_tf32
@@ -230,28 +181,18 @@ def measure(
         rate = 2 * side**3 / min(seconds_of(lambda: matrix @ matrix, clock) for _ in range(5))
     finally:
         torch.backends.cuda.matmul.allow_tf32 = before
-    parameters = sum(p.numel() for p in model.parameters())
-    flops, least = sum(operations.values()) / images, min(wholes) / images
-    measured = [
-        Measurement('parameters', parameters / 1e6, 'M'),
+    least = min(seconds)
+    return [
+        Measurement('parameters', sum(p.numel() for p in model.parameters()) / 1e6, 'M'),
         Measurement('operations per image, without RoIAlign', flops / 1e9, 'GFLOP'),
         Measurement('time per image', least, 's'),
-        Measurement('slowest run', max(wholes) / images, 's'),
+        Measurement('slowest run', max(seconds), 's'),
         Measurement('images per second', 1 / least, '/s'),
         Measurement(f'peak: matrix product in {precision}', rate / 1e9, 'GFLOP/s'),
         Measurement('floor: operations over the rate of a matrix product', flops / rate, 's'),
         Measurement('share of the peak', 100 * flops / rate / least, '%'),
         *memory,
     ]
-    for name in sorted(best, key=best.get, reverse=True):
-        taken, count = best[name] / images, operations.get(name, 0.0) / images
-        measured += [
-            Measurement('time', taken, 's', name),
-            Measurement('share of time', 100 * best[name] / sum(best.values()), '%', name),
-            Measurement('operations', count / 1e9, 'GFLOP', name),
-            Measurement('share of the peak', 100 * count / rate / taken, '%', name),
-        ]
-    return measured
 
 
 def _peak_memory(device: str) -> list[Measurement]:
@@ -263,56 +204,3 @@ def _peak_memory(device: str) -> list[Measurement]:
         Measurement('peak memory', (total - free) / 2**20, 'MiB'),
         Measurement('of that, tensors', torch.cuda.max_memory_allocated(device) / 2**20, 'MiB'),
     ]
-
-
-class StageMeter:
-    """Divides what a meter counts among stages; a stage within another is not counted twice.
-
-    What ``read`` gives only grows: a clock, a counter of operations.
-    """
-
-    def __init__(self, read: Callable[[], float]) -> None:
-        self._read = read
-        self._amounts: dict[str, float] = defaultdict(float)
-        self._open = [OTHER]
-        self._last = read()
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """What the meter counts in this context belongs to ``name``."""
-        self._book()
-        self._open.append(name)
-        try:
-            yield
-        finally:
-            self._book()
-            self._open.pop()
-
-    def stop(self) -> dict[str, float]:
-        """The amount of each stage since the meter was made."""
-        self._book()
-        return dict(self._amounts)
-
-    def _book(self) -> None:
-        now = self._read()
-        self._amounts[self._open[-1]] += now - self._last
-        self._last = now
-
-
-@contextmanager
-def metered(meter: StageMeter, owner: Any, stages: tuple = STAGES) -> Iterator[None]:
-    """Within this context, calls of the methods of ``stages`` that ``owner`` has are measured."""
-    with ExitStack() as stack:
-        for name, path in stages:
-            place, _, method = path.rpartition('.')
-            try:
-                target = attrgetter(place)(owner)
-            except AttributeError:
-                continue
-            if method == 'forward' and getattr(target, '_compiled_call_impl', None) is not None:
-                # A meter inside what is compiled would break it into parts.
-                method = '_compiled_call_impl'
-            if hasattr(target, method):
-                counted = meter.stage(name)(getattr(target, method))
-                stack.enter_context(patch.object(target, method, counted))
-        yield

@@ -8,10 +8,10 @@ import re
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from mmps.benchmark.measurement import Measurement
 from mmps.utils.errors import UserError
@@ -42,20 +42,20 @@ def run(arguments: argparse.Namespace) -> list[Measurement]:
     start = time.perf_counter()
     try:
         with ThreadPoolExecutor(arguments.clients) as users:
-            seconds = np.array(list(users.map(use, range(arguments.clients))))
+            seconds = list(users.map(use, range(arguments.clients)))
     except (httpx.HTTPError, RuntimeError) as error:
         raise UserError(f'{arguments.address}: {type(error).__name__}: {error}') from error
     total = time.perf_counter() - start
     measured = [Measurement(f'{arguments.clients} users, everything', total, 's')]
-    for column, step in zip(seconds.T, _STEPS, strict=True):
-        if np.isfinite(column).any():
-            measured.append(Measurement('median', float(np.nanmedian(column)), 's', step))
-            measured.append(Measurement('slowest', float(np.nanmax(column)), 's', step))
+    for place, step in enumerate(_STEPS):
+        if taken := [user[place] for user in seconds if len(user) > place]:
+            measured.append(Measurement('median', median(taken), 's', step))
+            measured.append(Measurement('slowest', max(taken), 's', step))
     return measured
 
 
 def _use(address: str, picture: bytes) -> list[float]:
-    """Seconds of each step; NaN for those after a picture in which nobody was found."""
+    """Seconds of each step; none of those after a picture in which nobody was found."""
     import httpx
 
     times = [time.perf_counter()]
@@ -71,9 +71,7 @@ def _use(address: str, picture: bytes) -> list[float]:
             for crop in re.findall(r'src="(hit/\d+/crop.jpg)"', hits):
                 http.get(f'/{crop}').raise_for_status()
             times.append(time.perf_counter())
-    seconds = np.full(len(_STEPS), np.nan)
-    seconds[: len(times) - 1] = np.diff(times)
-    return seconds.tolist()
+    return [end - start for start, end in pairwise(times)]
 
 
 class PageClient:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -29,13 +28,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmps.benchmark import networks
-from mmps.benchmark.measurement import Measurement, add_options, seconds_of
+from mmps.benchmark.measurement import Measurement, add_options, compared, in_turn
 from mmps.engine.amp import cpu_has_bfloat16, set_amp
 from mmps.models.layers.fast import plain_layers
 from mmps.utils.errors import UserError
-
-FIRST = 10
-"""Proposals that are compared, best first."""
 
 CONVERTED = 'seqnet_r50_prw'
 """Our config of the program's network."""
@@ -101,7 +97,7 @@ def run(arguments: argparse.Namespace) -> list[Measurement]:
         original.ask('let_through', picture, SCORES, PEOPLE)
         original.ask('save', path)
         original.ask('set_threads', torch.get_num_threads())
-        steps[PROGRAM] = lambda: original.ask('seconds', *given)
+        steps[PROGRAM] = partial(original.ask, 'step', *given)
         operations[PROGRAM] = original.ask('operations', *given)
         for name in arguments.networks:
             checkpoint = path if name == CONVERTED else None
@@ -109,20 +105,16 @@ def run(arguments: argparse.Namespace) -> list[Measurement]:
                 key = f'{Path(name).stem}, {precision}'
                 with plain_layers('workers'), FlopCounterMode(display=False) as counter:
                     step()
-                steps[key] = lambda step=step: seconds_of(step)
-                operations[key] = counter.get_total_flops()
+                steps[key], operations[key] = step, counter.get_total_flops()
         measured = [
             Measurement('operations per image', count / 1e9, 'GFLOP', name)
             for name, count in operations.items()
         ]
         for load in arguments.loads:
+            when = f', beside {load} busy' if load else ''
             with busy(load):
-                for step in steps.values():  # the first one only warms up
-                    step()
-                rounds = [
-                    {name: step() for name, step in steps.items()} for _ in range(arguments.rounds)
-                ]
-            measured += _compared(rounds, f', beside {load} busy' if load else '')
+                seconds = in_turn(steps, arguments.rounds)
+            measured += compared(seconds, PROGRAM, when=when)
     return measured
 
 
@@ -172,45 +164,19 @@ def busy(count: int) -> Iterator[list[subprocess.Popen]]:
             process.wait()
 
 
-def _compared(rounds: list[dict[str, float]], when: str) -> list[Measurement]:
-    measured = []
-    for name in rounds[0]:
-        seconds = [one[name] for one in rounds]
-        ratios = [one[PROGRAM] / one[name] for one in rounds]
-        stage = name + when
-        measured += [
-            Measurement('per image', statistics.median(seconds), 's', stage),
-            Measurement('as fast', statistics.median(ratios), 'times', stage),
-            Measurement('least', min(ratios), 'times', stage),
-            Measurement('most', max(ratios), 'times', stage),
-        ]
-    return measured
-
-
 class TorchvisionNetwork:
     """A network that was built on torchvision's Faster R-CNN, as most published ones are.
 
+    Pictures are ``(h, w, 3)``, RGB uint8. With ``people``, their boxes ``(n, 4)`` and ids ``(n,)``,
+    a step is one of training.
+
     Args:
         model: The network, with the parts ``transform``, ``backbone``, ``rpn`` and ``roi_heads``.
-        embed: The function for the embeddings of given boxes; None: the network itself.
     """
 
-    def __init__(self, model: nn.Module, embed: Callable | None = None):
+    def __init__(self, model: nn.Module):
         self.model = model.eval()
-        self._embed = embed or model
         self._optimiser: torch.optim.Optimizer | None = None
-
-    def shapes(self) -> dict[str, tuple[tuple[int, ...], str]]:
-        """Shape of each array in the state dict, and the first name of its memory."""
-        first: dict[int, str] = {}
-        return {
-            name: (tuple(value.shape), first.setdefault(value.data_ptr(), name))
-            for name, value in self.model.state_dict().items()
-        }
-
-    def load(self, path: str) -> None:
-        """Take the weights of a file that :meth:`save` or somebody else wrote."""
-        self.model.load_state_dict(torch.load(path, weights_only=True)['model'])
 
     def keep_size(self, height: int, width: int) -> None:
         """Do not resize pictures of this size."""
@@ -221,36 +187,32 @@ class TorchvisionNetwork:
         """Let it compute on so many cores."""
         torch.set_num_threads(count)
 
-    def seconds(self, picture: np.ndarray, *people: np.ndarray) -> float:
-        """How long it takes for this picture ``(h, w, 3)``, RGB uint8; with ``people``, boxes
-        ``(n, 4)`` and ids ``(n,)``, a step of training with it.
-        """
-        return seconds_of(self._step(picture, *people))
+    def inputs(self, picture: np.ndarray) -> list[torch.Tensor]:
+        """A picture as the network takes it."""
+        return [torch.from_numpy(picture).permute(2, 0, 1).float().div(255)]
 
-    def operations(self, picture: np.ndarray, *people: np.ndarray) -> int:
-        """How many floating-point operations that takes."""
-        step = self._step(picture, *people)
-        with FlopCounterMode(display=False) as counter:
-            step()
-        return counter.get_total_flops()
-
-    def _step(self, picture: np.ndarray, *people: np.ndarray) -> Callable[[], object]:
+    def step(self, picture: np.ndarray, *people: np.ndarray) -> None:
+        """Find and embed the people in a picture, or train with them."""
         images = self.inputs(picture)
         self.model.train(bool(people))
         if not people:
-            return torch.no_grad()(partial(self.model, images))
+            with torch.no_grad():
+                self.model(images)
+            return
         if self._optimiser is None:  # as SeqNet has it, but for the rate
             trained = [p for p in self.model.parameters() if p.requires_grad]
             self._optimiser = torch.optim.SGD(trained, 1e-6, momentum=0.9, weight_decay=5e-4)
         boxes, ids = map(torch.from_numpy, people)
+        losses = self.model(images, [{'boxes': boxes, 'labels': ids}])
+        self._optimiser.zero_grad()
+        sum(losses.values()).backward()
+        self._optimiser.step()
 
-        def step() -> None:
-            losses = self.model(images, [{'boxes': boxes, 'labels': ids}])
-            self._optimiser.zero_grad()
-            sum(losses.values()).backward()
-            self._optimiser.step()
-
-        return step
+    def operations(self, picture: np.ndarray, *people: np.ndarray) -> int:
+        """How many floating-point operations a step takes."""
+        with FlopCounterMode(display=False) as counter:
+            self.step(picture, *people)
+        return counter.get_total_flops()
 
     def save(self, path: str) -> None:
         """Write the weights as published files hold them."""
@@ -258,8 +220,8 @@ class TorchvisionNetwork:
 
     @torch.no_grad()
     def settle(self, picture: np.ndarray) -> None:
-        """Give each batch norm the statistics of this picture ``(h, w, 3)``, RGB uint8, so that
-        weights nobody trained leave activations in bounds.
+        """Give each batch norm the statistics of this picture, so that weights nobody trained leave
+        activations in bounds.
         """
         threshold, self.model.roi_heads.score_thresh = self.model.roi_heads.score_thresh, -1.0
         norms = [part for part in self.model.modules() if isinstance(part, _BatchNorm)]
@@ -284,39 +246,6 @@ class TorchvisionNetwork:
         hook.remove()
         background = seen[0][:, :-1].sum(1)
         layer.bias[-1] -= (seen[0][:, -1] - background).quantile(1 - share)
-
-    @torch.no_grad()
-    def answer(self, picture: np.ndarray, queries: np.ndarray) -> dict[str, np.ndarray]:
-        """What the network finds, in pixels of the picture ``(h, w, 3)``, RGB uint8, its embeddings
-        of the boxes ``queries (q, 4)``, its map and its first proposals.
-        """
-        seen: dict[str, Any] = {}
-        hooks = [
-            getattr(self.model, part).register_forward_hook(
-                lambda *given, part=part: seen.setdefault(part, given[2])
-            )
-            for part in ('backbone', 'rpn')
-        ]
-        found = self.find(picture)
-        for hook in hooks:
-            hook.remove()
-        found['queries'] = self.embed(picture, torch.from_numpy(queries))
-        found['proposals'] = seen['rpn'][0][0][:FIRST]
-        found['map'] = next(iter(seen['backbone'].values()))[0]
-        return {name: value.numpy() for name, value in found.items()}
-
-    def inputs(self, picture: np.ndarray) -> list[torch.Tensor]:
-        """A picture as the network takes it."""
-        return [torch.from_numpy(picture).permute(2, 0, 1).float().div(255)]
-
-    def find(self, picture: np.ndarray) -> dict[str, torch.Tensor]:
-        """``boxes (n, 4)``, ``scores`` and ``embeddings`` of the people in a picture."""
-        (people,) = self.model(self.inputs(picture))
-        return {name: people[name] for name in ('boxes', 'scores', 'embeddings')}
-
-    def embed(self, picture: np.ndarray, boxes: torch.Tensor) -> torch.Tensor:
-        """Embeddings of boxes ``(q, 4)`` in a picture."""
-        return torch.cat(list(self._embed(self.inputs(picture), [{'boxes': boxes}])))
 
 
 def seqnet(checkout: str) -> TorchvisionNetwork:

@@ -2,23 +2,19 @@
 
 import argparse
 import itertools
-import json
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from pathlib import Path
 from unittest.mock import patch
 
 import torch
 from torch.profiler import ProfilerActivity, profile
+from tqdm import tqdm
 
-from mmps.benchmark.measurement import Measurement, add_options
+from mmps.benchmark.measurement import Measurement, add_options, alone
 from mmps.benchmark.networks import load_model, measure, optimiser_of, scenes
 from mmps.engine.amp import set_amp
 from mmps.models.layers import fast
-from mmps.utils.config import PROJECT
 from mmps.utils.errors import UserError
 
 CHECKPOINTING = {
@@ -26,9 +22,6 @@ CHECKPOINTING = {
     'model.roi_head.shared_head.with_cp': True,
 }
 """The keys that make activations be computed again in the backward pass instead of kept."""
-
-TOOL = PROJECT / 'tools/analysis_tools/benchmark.py'
-_KILLED = -9
 
 
 def add_train_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,14 +66,8 @@ def train(arguments: argparse.Namespace) -> list[Measurement]:
         with layers_of_a_gpu():
             peak = peak_of_tensors(step)
         return [Measurement('tensors alive at once, at most', held + peak, 'MiB')]
-    return measure(
-        step,
-        model,
-        arguments,
-        images=arguments.batch * arguments.accumulate,
-        optim_wrapper=optimiser,
-        dtype=getattr(torch, arguments.amp or 'float32'),
-    )
+    images = arguments.batch * arguments.accumulate
+    return measure(step, model, arguments, images, getattr(torch, arguments.amp or 'float32'))
 
 
 @contextmanager
@@ -105,9 +92,7 @@ def peak_of_tensors(step: Callable[[], object]) -> float:
 
 def add_sweep_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``sweep``; several values of an option are tried in turn."""
-    parser.add_argument('config')
-    add_options(parser, '--size', '--device', '--repeats')
-    parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE')
+    add_options(parser, 'config', '--size', '--device', '--repeats')
     parser.add_argument('--batches', type=int, nargs='+', default=[1, 2, 4], help='batch sizes')
     parser.add_argument(
         '--amp', nargs='+', default=['no'], choices=('no', 'float16', 'bfloat16'), help='precision'
@@ -121,48 +106,27 @@ def add_sweep_arguments(parser: argparse.ArgumentParser) -> None:
 def sweep(arguments: argparse.Namespace) -> list[Measurement]:
     """Tell memory and time of a training step for every combination of settings, as a table.
 
-    Each combination runs in a process of its own, whose memory is then its own too. A row is
-    printed as soon as it is known.
+    Each combination runs in a process of its own, whose memory is then its own too. What does not
+    fit into memory has no numbers.
     """
-    print('| batch | amp | with_cp | accumulate | peak memory, MiB | step, s | image, s |')
-    print('|---|---|---|---|---|---|---|', flush=True)
-    measured = []
-    for batch, amp, with_cp, accumulate in itertools.product(
-        arguments.batches, arguments.amp, arguments.with_cp, arguments.accumulate
-    ):
-        options = [f'--batch={batch}', f'--accumulate={accumulate}']
-        options += [] if amp == 'no' else [f'--amp={amp}']
-        options += ['--with-cp'] if with_cp == 'yes' else []
-        row = f'| {batch} | {amp} | {with_cp} | {accumulate} |'
-        numbers = _measured(arguments, options)
-        if numbers is None:
-            print(f'{row} out of memory | - | - |', flush=True)
-            continue
-        memory, seconds = numbers['peak memory'], numbers['time per image']
-        step = seconds * batch * accumulate
-        print(f'{row} {memory:.0f} | {step:.3g} | {seconds:.3g} |', flush=True)
-        name = ' '.join(options)
-        measured.append(Measurement(f'{name}: peak memory', memory, 'MiB'))
-        measured.append(Measurement(f'{name}: time per step', step, 's'))
-    if not measured:
+    measured, fits = [], False
+    settings = (arguments.batches, arguments.amp, arguments.with_cp, arguments.accumulate)
+    for batch, amp, with_cp, accumulate in tqdm(list(itertools.product(*settings)), 'settings'):
+        words = dict(batch=batch, amp=None if amp == 'no' else amp, with_cp=with_cp == 'yes')
+        words |= dict(accumulate=accumulate, gpu_memory=False)
+        try:
+            numbers = alone(train, argparse.Namespace(**{**vars(arguments), **words, 'run': None}))
+            found = {m.name: m.value for m in numbers}
+            fits = True
+        except (BrokenProcessPool, torch.OutOfMemoryError):  # the first: it was killed
+            found = dict.fromkeys(('peak memory', 'time per image'), float('nan'))
+        stage = f'batch {batch}, amp {amp}, with_cp {with_cp}, accumulate {accumulate}'
+        image = found['time per image']
+        measured += [
+            Measurement('peak memory', found['peak memory'], 'MiB', stage),
+            Measurement('step', image * batch * accumulate, 's', stage),
+            Measurement('image', image, 's', stage),
+        ]
+    if not fits:
         raise UserError('no combination fits into memory; try --batches 1 and --with-cp yes')
     return measured
-
-
-def _measured(arguments: argparse.Namespace, options: list[str]) -> dict[str, float] | None:
-    """What ``benchmark.py train`` measures, by name; None where memory did not suffice."""
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / 'numbers.json'
-        command = [sys.executable, str(TOOL), 'train', arguments.config, f'--out={out}', *options]
-        command += [
-            f'--{name}={getattr(arguments, name)}' for name in ('size', 'repeats', 'device')
-        ]
-        if arguments.cfg_options:
-            command += ['--cfg-options', *arguments.cfg_options]
-        result = subprocess.run(command, capture_output=True, text=True)
-        if result.returncode == 0:
-            content = json.loads(out.read_text())
-            return {m['name']: m['value'] for m in content['measurements']}
-    if result.returncode == _KILLED or 'OutOfMemoryError' in result.stderr:
-        return None
-    raise UserError(f'{" ".join(command)}: {result.stderr.strip()[-2000:]}')

@@ -2,14 +2,11 @@
 
 import argparse
 import time
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
-from mmps.benchmark.measurement import Measurement, add_options, peak_memory
+from mmps.benchmark.measurement import Measurement, add_options, alone, peak_memory
 from mmps.sources import video_info
 from mmps.utils.memory import keep_freed_memory
 
@@ -41,7 +38,7 @@ def run(arguments: argparse.Namespace) -> list[Measurement]:
     found: dict[str, list[dict]] = {reader: [] for reader in _READERS}
     for _ in range(arguments.repeats):
         for reader in _READERS:
-            found[reader].append(_alone(_read, reader, str(path), arguments.fps))
+            found[reader].append(alone(_read, reader, str(path), arguments.fps))
     frames = video_info(str(path)).frames
     measured = [Measurement('frames', frames, '')]
     for reader, runs in found.items():
@@ -56,7 +53,7 @@ def run(arguments: argparse.Namespace) -> list[Measurement]:
         ]
     if arguments.seeks:
         for reader in _READERS:
-            seeks = _alone(_seek, reader, str(path), arguments.seeks)
+            seeks = alone(_seek, reader, str(path), arguments.seeks)
             measured += [
                 Measurement('median', float(np.median(seeks['seconds'])), 's', f'{reader}, one'),
                 Measurement('worst', max(seeks['seconds']), 's', f'{reader}, one'),
@@ -91,12 +88,6 @@ def _write(path: Path, frames: int, rate: int, width: int, height: int) -> None:
                 again.pts, again.dts = packet.pts + shift, packet.dts + shift
                 again.is_keyframe = packet.is_keyframe
                 output.mux(again)
-
-
-def _alone(function: Callable[..., dict], *arguments: object) -> dict:
-    """What a function measures in a process that has done nothing before."""
-    with ProcessPoolExecutor(1, get_context('spawn')) as process:
-        return process.submit(function, *arguments).result()
 
 
 def _read(reader: str, path: str, fps: float) -> dict:

@@ -26,7 +26,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmps.benchmark.peer import FIRST, Original, TorchvisionNetwork, seqnet, untrained_resnet
+from mmps.benchmark.peer import Original, TorchvisionNetwork, untrained_resnet
+from mmps.benchmark.peer import seqnet as seqnet_of_peer
 from mmps.cli.common import run_tool
 
 BARS = {
@@ -37,6 +38,67 @@ BARS = {
     '1 - cosine of the scene': 1e-5,
 }
 """How far answers may be apart."""
+FIRST = 10
+"""Proposals that are compared, best first."""
+
+
+class AnsweringNetwork(TorchvisionNetwork):
+    """A network that is asked for weights and answers.
+
+    Args:
+        model: As of `TorchvisionNetwork`.
+        embed: The function for the embeddings of given boxes; None: the network itself.
+    """
+
+    def __init__(self, model: nn.Module, embed: Callable | None = None):
+        super().__init__(model)
+        self._embed = embed or model
+
+    def shapes(self) -> dict[str, tuple[tuple[int, ...], str]]:
+        """Shape of each array in the state dict, and the first name of its memory."""
+        first: dict[int, str] = {}
+        return {
+            name: (tuple(value.shape), first.setdefault(value.data_ptr(), name))
+            for name, value in self.model.state_dict().items()
+        }
+
+    def load(self, path: str) -> None:
+        """Take the weights of a file that :meth:`save` or somebody else wrote."""
+        self.model.load_state_dict(torch.load(path, weights_only=True)['model'])
+
+    @torch.no_grad()
+    def answer(self, picture: np.ndarray, queries: np.ndarray) -> dict[str, np.ndarray]:
+        """What the network finds, in pixels of the picture ``(h, w, 3)``, RGB uint8, its embeddings
+        of the boxes ``queries (q, 4)``, its map and its first proposals.
+        """
+        seen: dict[str, Any] = {}
+        hooks = [
+            getattr(self.model, part).register_forward_hook(
+                lambda *given, part=part: seen.setdefault(part, given[2])
+            )
+            for part in ('backbone', 'rpn')
+        ]
+        found = self.find(picture)
+        for hook in hooks:
+            hook.remove()
+        found['queries'] = self.embed(picture, torch.from_numpy(queries))
+        found['proposals'] = seen['rpn'][0][0][:FIRST]
+        found['map'] = next(iter(seen['backbone'].values()))[0]
+        return {name: value.numpy() for name, value in found.items()}
+
+    def find(self, picture: np.ndarray) -> dict[str, Tensor]:
+        """``boxes (n, 4)``, ``scores`` and ``embeddings`` of the people in a picture."""
+        (people,) = self.model(self.inputs(picture))
+        return {name: people[name] for name in ('boxes', 'scores', 'embeddings')}
+
+    def embed(self, picture: np.ndarray, boxes: Tensor) -> Tensor:
+        """Embeddings of boxes ``(q, 4)`` in a picture."""
+        return torch.cat(list(self._embed(self.inputs(picture), [{'boxes': boxes}])))
+
+
+def seqnet(checkout: str) -> AnsweringNetwork:
+    """github.com/serend1p1ty/SeqNet."""
+    return AnsweringNetwork(seqnet_of_peer(checkout).model)
 
 
 def configured(checkout: str) -> Any:
@@ -48,7 +110,7 @@ def configured(checkout: str) -> Any:
     return config
 
 
-def nae(checkout: str, cells: bool = False) -> TorchvisionNetwork:
+def nae(checkout: str, cells: bool = False) -> AnsweringNetwork:
     """github.com/DeanChan/NAE4PS, which is written in Python 2; NAE+ with ``cells``."""
     untrained_resnet()
     sys.modules['cPickle'] = pickle
@@ -67,26 +129,26 @@ def nae(checkout: str, cells: bool = False) -> TorchvisionNetwork:
     options.num_pids, options.num_cq_size = 482, 500
     build = per_cell.get_pixel_wise_norm_aware_model if cells else whole.get_norm_aware_model
     model = build(options, training=False, pretrained_backbone=False)
-    return TorchvisionNetwork(model, model.ex_feat)
+    return AnsweringNetwork(model, model.ex_feat)
 
 
-def coat(checkout: str) -> TorchvisionNetwork:
+def coat(checkout: str) -> AnsweringNetwork:
     """github.com/Kitware/COAT."""
     untrained_resnet()
     from models.coat import COAT
 
-    return TorchvisionNetwork(COAT(configured(checkout)))
+    return AnsweringNetwork(COAT(configured(checkout)))
 
 
-def glcnet(checkout: str) -> TorchvisionNetwork:
+def glcnet(checkout: str) -> AnsweringNetwork:
     """github.com/ZhengPeng7/GLCNet, at commit bfc5d80, which is that of its published files."""
     untrained_resnet()
     from models.seqnet import SeqNet
 
-    return TorchvisionNetwork(SeqNet(configured(checkout)))
+    return AnsweringNetwork(SeqNet(configured(checkout)))
 
 
-class SceneNetwork(TorchvisionNetwork):
+class SceneNetwork(AnsweringNetwork):
     """SeqNeXt with a gallery filter network, which takes pictures that others have resized."""
 
     def inputs(self, picture: np.ndarray) -> list[Tensor]:
@@ -163,7 +225,7 @@ def gfn(checkout: str, model: str, architecture: str) -> SceneNetwork:
     return SceneNetwork(SeqNeXt(config, oim_lut_size=483))
 
 
-def psarm(checkout: str) -> TorchvisionNetwork:
+def psarm(checkout: str) -> AnsweringNetwork:
     """github.com/mustansarfiaz/PS-ARM."""
     untrained_resnet()
     import torchvision.models.resnet as resnet
@@ -171,10 +233,10 @@ def psarm(checkout: str) -> TorchvisionNetwork:
     resnet.model_urls = {}
     from models.arm_net import ARMNet
 
-    return TorchvisionNetwork(ARMNet(configured(checkout)))
+    return AnsweringNetwork(ARMNet(configured(checkout)))
 
 
-def solider(checkout: str) -> TorchvisionNetwork:
+def solider(checkout: str) -> AnsweringNetwork:
     """github.com/tinyvision/SOLIDER-PersonSearch."""
     untrained_resnet()
     runner, utils = ModuleType('mmcv.runner'), ModuleType('torchvision.models.utils')
@@ -185,7 +247,7 @@ def solider(checkout: str) -> TorchvisionNetwork:
 
     config = configured(checkout)
     config.MODEL.BONE, config.MODEL.SEMANTIC_WEIGHT = 'swin_tiny', 0.6
-    return TorchvisionNetwork(SeqNet(config))
+    return AnsweringNetwork(SeqNet(config))
 
 
 SCORES = 'roi_heads.faster_rcnn_predictor.cls_score'
@@ -327,7 +389,6 @@ def main(argv: list[str] | None = None) -> None:
             original.ask('let_through', image, part, share)
         original.ask('save', path)
         theirs = original.ask('answer', image, QUERIES)
-        original.close()
         orders = our_answer(name, path), our_answer(name, path, same_order=True)
     print(f'{words.method}: {len(theirs["boxes"])} people there, {len(orders[0]["boxes"])} here')
     print(f'scores from {theirs["scores"].min():.3f} to {theirs["scores"].max():.3f}')

@@ -14,18 +14,16 @@ def measure(*options):
     return {(m.stage, m.name): m for m in gallery.run(parser.parse_args([*sizes, *options]))}
 
 
-@pytest.mark.parametrize('engine', ['memory', 'lance'])
-def test_searches_are_measured_beside_the_product(engine):
-    measured = measure(f'--engine={engine}', *(['--index'] if engine == 'lance' else []))
+def test_searches_are_measured_beside_the_product():
+    measured = measure('--index')
     for count in ('one query', '3 queries'):
         floor = measured[f'{count}: product and top 20', 'time'].value
         for name in ('', *(f', {name}' for name in gallery.FILTERS)):
             stage = f'{count}: search{name}'
             ratio = measured[stage, 'time'].value / floor
             assert measured[stage, 'of the product'].value == pytest.approx(ratio)
-    if engine == 'lance':
-        assert measured['', 'open'].value > 0
-        assert 0 < measured['', 'recall of approximate searches'].value <= 1
+    assert measured['', 'open'].value > 0
+    assert 0 < measured['', 'recall of approximate searches'].value <= 1
 
 
 def test_the_filters_let_pass_what_they_say():

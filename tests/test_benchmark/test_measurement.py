@@ -1,4 +1,7 @@
 import json
+from functools import partial
+
+import numpy as np
 
 from mmps.benchmark import measurement
 from mmps.benchmark.measurement import Measurement
@@ -11,12 +14,27 @@ def test_seconds_of_a_call():
     assert len(calls) == 1
 
 
-def test_best_time_is_the_least(monkeypatch):
-    seconds = iter([3.0, 2.0, 4.0])
-    monkeypatch.setattr(measurement, 'seconds_of', lambda function: function() or next(seconds))
-    calls = []
-    assert measurement.best_time(lambda: calls.append(1), 3) == 2.0
-    assert len(calls) == 3
+def test_tasks_take_turns_after_one_round_that_only_warms_up():
+    calls, now = [], [0.0]
+
+    def task(name, seconds):
+        calls.append(name)
+        now[0] += seconds * (100 if calls.count(name) == 1 else 1)
+
+    tasks = {name: partial(task, name, seconds) for name, seconds in (('a', 2.0), ('b', 3.0))}
+    found = measurement.in_turn(tasks, 9, lambda: now[0])
+    assert set(found['a']) == {2} and set(found['b']) == {3} and len(found['a']) == 9
+    rounds = [calls[start : start + 2] for start in range(0, 20, 2)]
+    assert [sorted(one) for one in rounds] == [['a', 'b']] * 10
+    assert ['b', 'a'] in rounds  # not always the same one before the other
+
+
+def test_ratios_are_taken_round_by_round():
+    """The machine is half as fast in the second round: 4 and 4 times, not 3 or 6."""
+    seconds = {'base': np.array([4.0, 8.0]), 'a': np.array([1.0, 2.0])}
+    found = {(m.stage, m.name): m.value for m in measurement.compared(seconds, 'base', 2, '!')}
+    assert found['a!', 'least'] == found['a!', 'as fast'] == found['a!', 'most'] == 4
+    assert found['a!', 'per image'] == 0.75 and found['base!', 'as fast'] == 1
 
 
 def test_report(tmp_path, capsys):

@@ -1,16 +1,12 @@
 import argparse
-from types import SimpleNamespace
 
 import pytest
 import torch
 
 from mmps.benchmark.networks import (
-    OTHER,
-    StageMeter,
     add_runtimes_arguments,
     infer,
     measure,
-    metered,
     runtimes,
 )
 from mmps.benchmark.training import add_train_arguments, train
@@ -27,16 +23,8 @@ def arguments(slim_config):
 
 @pytest.mark.parametrize('subcommand', [infer, train])
 def test_measures_the_model_of_the_config(subcommand, arguments):
-    measured = subcommand(arguments)
-    found = {m.name: m.value for m in measured if not m.stage}
+    found = {m.name: m.value for m in subcommand(arguments)}
     assert all(value > 0 for value in found.values())
-    times = {m.stage: m.value for m in measured if m.stage and m.name == 'time'}
-    assert sum(times.values()) == pytest.approx(found['time per image'])
-    expected = {'stem', 'neck', 'RPN', 'RoIAlign', 'attention', 'identification network', 'heads'}
-    own = {'NMS'} if subcommand is infer else {'sampling', 'OIM', 'backward', 'optimiser'}
-    assert expected | own <= times.keys()
-    operations = [m.value for m in measured if m.stage and m.unit == 'GFLOP']
-    assert sum(operations) == pytest.approx(found['operations per image, without RoIAlign'])
     assert found['time per image'] > found[next(name for name in found if name.startswith('floor'))]
 
 
@@ -76,60 +64,7 @@ def test_every_form_of_a_model_is_timed(slim_config):
         names += ['PyTorch, bfloat16', 'OpenVINO, bfloat16']
     assert list(dict.fromkeys(one.stage for one in measured)) == names
     found = {(one.stage, one.name): one.value for one in measured}
-    assert found['PyTorch', 'times as fast as PyTorch'] == 1
+    assert found['PyTorch', 'least'] == found['PyTorch', 'most'] == 1
     for name in names:
-        assert 0 < found[name, 'least'] <= found[name, 'time per image']
-        # no ratio of two rounds is larger than that of the slower to the faster half of them all
-        slowest = 2 * found['PyTorch', 'time per image'] / found[name, 'least']
-        assert 0 < found[name, 'times as fast as PyTorch'] <= slowest
-
-
-class Part:
-    def __init__(self, clock, seconds):
-        self.clock, self.seconds, self.inner = clock, seconds, None
-
-    def forward(self):
-        self.clock.now += self.seconds
-        return self.inner.forward() if self.inner else 7
-
-
-def test_a_stage_within_another_is_counted_once():
-    clock = SimpleNamespace(now=100.0)
-    model = SimpleNamespace(head=Part(clock, 2.0), stem=Part(clock, 5.0))
-    model.head.inner = Part(clock, 3.0)
-    meter = StageMeter(lambda: clock.now)
-    stages = (
-        ('stem', 'stem.forward'),
-        ('head', 'head.forward'),
-        ('inner', 'head.inner.forward'),
-        ('absent', 'neck.net.forward'),
-        ('absent', 'stem.predict'),
-    )
-    with metered(meter, model, stages):
-        assert model.stem.forward() == model.head.forward() == 7
-        clock.now += 1.0
-    assert meter.stop() == {OTHER: 1.0, 'stem': 5.0, 'head': 2.0, 'inner': 3.0}
-    model.stem.forward()
-    assert meter.stop()['stem'] == 5.0 and 'forward' not in vars(model.stem)
-
-
-def test_a_compiled_part_is_measured_from_outside():
-    clock = SimpleNamespace(now=0.0)
-    part = Part(clock, 2.0)
-    compiled = part._compiled_call_impl = part.forward
-    meter = StageMeter(lambda: clock.now)
-    with metered(meter, SimpleNamespace(stem=part), (('stem', 'stem.forward'),)):
-        assert part.forward == compiled
-        assert part._compiled_call_impl() == 7
-    assert meter.stop() == {'stem': 2.0, OTHER: 0.0}
-    assert part._compiled_call_impl == compiled
-
-
-def test_a_stage_that_fails_is_closed():
-    clock = SimpleNamespace(now=0.0)
-    meter = StageMeter(lambda: clock.now)
-    with pytest.raises(ValueError), meter.stage('broken'):
-        clock.now = 1.0
-        raise ValueError
-    clock.now = 3.0
-    assert meter.stop() == {OTHER: 2.0, 'broken': 1.0}
+        assert found[name, 'per image'] > 0
+        assert 0 < found[name, 'least'] <= found[name, 'as fast'] <= found[name, 'most']

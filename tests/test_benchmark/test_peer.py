@@ -88,14 +88,6 @@ def test_both_are_timed_in_turn(training, checkout, slim_config, monkeypatch):
         assert name not in (peer.PROGRAM, f'{peer.PROGRAM}, beside 1 busy') or row['most'] == 1
 
 
-def test_ratios_are_taken_round_by_round():
-    """The machine is half as fast in the second round: 4 and 4 times, not 3 or 6."""
-    rounds = [{peer.PROGRAM: 4.0, 'a': 1.0}, {peer.PROGRAM: 8.0, 'a': 2.0}]
-    found = {(m.stage, m.name): m.value for m in peer._compared(rounds, '')}
-    assert found['a', 'least'] == found['a', 'as fast'] == found['a', 'most'] == 4
-    assert found['a', 'per image'] == 1.5
-
-
 def test_the_load_ends_with_its_context():
     with peer.busy(2) as processes:
         assert [process.poll() for process in processes] == [None, None]

@@ -1,11 +1,12 @@
 import argparse
-import json
-import subprocess
-from types import SimpleNamespace
+import math
+from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 import torch
 
+from mmps.benchmark import training
+from mmps.benchmark.measurement import Measurement
 from mmps.benchmark.training import (
     add_sweep_arguments,
     add_train_arguments,
@@ -51,56 +52,56 @@ def test_it_is_an_option_of_the_benchmark(slim_config):
 
 @pytest.fixture
 def swept(monkeypatch):
-    """Run a sweep whose processes are replaced; returns measurements and command lines."""
+    """Run a sweep whose processes are replaced; returns measurements and what was asked."""
 
     def run(answer, *words):
-        commands = []
+        asked = []
 
-        def process(command, **_):
-            commands.append(command)
-            (out,) = (word.partition('=')[2] for word in command if word.startswith('--out='))
-            status, stderr, numbers = answer(command)
-            if status == 0:
-                rows = [dict(name=name, value=value) for name, value in numbers.items()]
-                with open(out, 'w') as file:
-                    json.dump(dict(measurements=rows), file)
-            return SimpleNamespace(returncode=status, stderr=stderr)
+        def process(function, arguments):
+            assert function is train
+            asked.append(arguments)
+            numbers = answer(arguments)
+            return [Measurement(name, value, '') for name, value in numbers.items()]
 
-        monkeypatch.setattr(subprocess, 'run', process)
+        monkeypatch.setattr(training, 'alone', process)
         parser = argparse.ArgumentParser()
         add_sweep_arguments(parser)
-        return sweep(parser.parse_args(['c.py', *words])), commands
+        return sweep(parser.parse_args(['c.py', *words])), asked
 
     return run
 
 
-def test_every_combination_is_a_row(swept, capsys):
-    def answer(command):
-        batch = int(next(word for word in command if word.startswith('--batch=')).split('=')[1])
-        if batch == 4:
-            return 1, 'torch.OutOfMemoryError: CUDA out of memory', {}
-        return 0, '', {'peak memory': 1000.0 * batch, 'time per image': 0.5}
+def test_every_combination_is_a_row(swept):
+    def answer(arguments):
+        if arguments.batch == 4:
+            raise torch.OutOfMemoryError('CUDA out of memory')
+        return {'peak memory': 1000.0 * arguments.batch, 'time per image': 0.5}
 
-    measured, commands = swept(
+    measured, asked = swept(
         answer, '--batches', '1', '4', '--amp', 'no', 'bfloat16', '--with-cp', 'no', 'yes',
         '--accumulate', '2', '--device=cuda', '--cfg-options', 'model.neck=None',
     )  # fmt: skip
-    assert len(commands) == 8
-    assert sum('--amp=bfloat16' in command for command in commands) == 4
-    assert sum('--with-cp' in command for command in commands) == 4
-    assert all(command[-2:] == ['--cfg-options', 'model.neck=None'] for command in commands)
-    assert all('--device=cuda' in command for command in commands)
-    rows = capsys.readouterr().out.splitlines()[2:]
-    assert rows[0] == '| 1 | no | no | 2 | 1000 | 1 | 0.5 |'
-    assert rows[-1] == '| 4 | bfloat16 | yes | 2 | out of memory | - | - |'
-    assert [m.value for m in measured] == [1000.0, 1.0] * 4
+    assert [(one.batch, one.amp, one.with_cp) for one in asked] == [
+        (batch, amp, cp) for batch in (1, 4) for amp in (None, 'bfloat16') for cp in (False, True)
+    ]
+    assert {(one.accumulate, one.device, one.size) for one in asked} == {(2, 'cuda', '1500x900')}
+    assert all(one.cfg_options == {'model.neck': None} for one in asked)
+    assert measured[0].stage == 'batch 1, amp no, with_cp no, accumulate 2'
+    assert [m.value for m in measured[:12]] == [1000.0, 1.0, 0.5] * 4
+    assert len(measured) == 24 and all(math.isnan(m.value) for m in measured[12:])
 
 
 def test_a_process_that_is_killed_ran_out_of_memory(swept):
+    def killed(arguments):
+        raise BrokenProcessPool
+
     with pytest.raises(UserError, match='no combination fits into memory'):
-        swept(lambda command: (-9, '', {}), '--batches', '1')
+        swept(killed, '--batches', '1')
 
 
-def test_other_failures_are_shown(swept):
-    with pytest.raises(UserError, match='train c.py .*KeyError: backbone'):
-        swept(lambda command: (1, 'KeyError: backbone', {}), '--batches', '1')
+def test_a_setting_runs_in_a_process_of_its_own(slim_config):
+    parser = argparse.ArgumentParser()
+    add_sweep_arguments(parser)
+    words = [slim_config, '--size=128x96', '--repeats=1', '--batches=1', '--with-cp=yes']
+    memory, step, image = sweep(parser.parse_args(words))
+    assert 100 < memory.value < 4000 and step.value == image.value > 0

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from helpers.originals import differences, picture
+from helpers.originals import differences, picture, seqnet
 
-from mmps.benchmark.peer import Original, seqnet
+from mmps.benchmark.peer import Original
 from mmps.utils.errors import UserError
 
 ANSWER = dict(
