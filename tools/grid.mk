@@ -6,8 +6,8 @@
 # final.pth links to the checkpoint of the last epoch. What a step leaves is whole or absent, and a step whose result is there is left out. The lock of
 # a run is let go when the last process ends that works on it, however that comes about.
 
-# Empty: wait for who works on a run, instead of leaving it to them.
-wait ?= -n
+# RUN leaves a run to whoever works on it; RUN.wait waits for them, and goes on where they stopped.
+name = $(@:.wait=)
 # Processes of a run on this machine, and the partition of a Slurm cluster to run on instead.
 gpus ?= 1
 partition ?=
@@ -17,8 +17,8 @@ trained := "$$run/final.pth"
 predicted := "$$run/predictions.npz"
 measured := "$$run/metrics.json"
 ifneq ($(partition),)
-  train = "$$tools/slurm_train.sh" $(partition) $@ $(config) "$$run/train"
-  test = "$$tools/slurm_test.sh" $(partition) $@ $(config) $(trained)
+  train = "$$tools/slurm_train.sh" $(partition) $(name) $(config) "$$run/train"
+  test = "$$tools/slurm_test.sh" $(partition) $(name) $(config) $(trained)
 else ifneq ($(gpus),1)
   train = "$$tools/dist_train.sh" $(config) $(gpus) --work-dir "$$run/train"
   test = "$$tools/dist_test.sh" $(config) $(trained) $(gpus)
@@ -29,15 +29,20 @@ endif
 
 .ONESHELL:
 .PHONY: $(MAKECMDGOALS)
+# What failed is not tried again.
+$(filter %.wait,$(MAKECMDGOALS)): %.wait: %
 $(MAKECMDGOALS):
-	@export PYTHON="$$python" run="$$folder/$@"
+	@export PYTHON="$$python" run="$$folder/$(name)"
 	exec 9>> "$$run/lock"
-	flock $(wait) 9 || { echo "$@: busy"; exit 0; }
+	flock $(if $(filter %.wait,$@),,-n) 9 || {
+		echo "$@: somebody else works on it; waiting for that when the others are done"
+		exit 0
+	}
 	cut -d ' ' -f 5 /proc/self/stat > "$$run/lock"  # the group of the run's processes
 	step() {
-		name=$$1 result=$$2 log=$$run/$$1.log
+		step=$$1 result=$$2 log=$$run/$$1.log
 		shift 2
-		echo "$@: $$name, log in $$log"
+		echo "$(name): $$step, log in $$log"
 		echo "$$ $$*" >> "$$log"
 		"$$@" >> "$$log" 2>&1 < /dev/null
 		status=$$?
@@ -46,7 +51,7 @@ $(MAKECMDGOALS):
 			status="0, without its result"
 		fi
 		echo "exit status $$status" >> "$$log"
-		echo "$@: FAILED"
+		echo "$(name): FAILED"
 		exit 1
 	}
 	if [ ! -e $(measured) ]; then
@@ -58,4 +63,4 @@ $(MAKECMDGOALS):
 		step evaluate $(measured) "$$python" "$$tools/analysis_tools/eval_search.py" \
 			$(config) $(predicted) --out $(measured)
 	fi
-	echo "$@: complete"
+	echo "$(name): complete"

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from pprint import pformat
 from statistics import mean, stdev
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 METRICS = ('det/AP', 'det/AP_iou75', 'search/mAP', 'search/mAP_iou75', 'search/top1')
 RESULTS = {'train': 'final.pth', 'test': 'predictions.npz', 'evaluate': 'metrics.json'}
 """The file that each step leaves in the folder of a run; the first is a link to a checkpoint."""
+
+
+Seeds = Annotated[tuple[int, ...], msgspec.Meta(min_length=1)]
 
 
 class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,7 +56,8 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         config: The config file, relative to the grid file.
-        name: Unique in the grid; folders are named after it. By default the config's.
+        name: Unique in the grid; folders are named after it: letters, digits, ".", "+", "-", "_".
+            By default the config's.
         options: Settings of the config to change, as for ``--cfg-options`` but nested if need be.
             The seed stands where a text has ``{seed}``.
         seeds: One run each; by default the grid's.
@@ -64,9 +68,9 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     config: str
-    name: str = ''
+    name: Annotated[str, msgspec.Meta(pattern=r'^(\w[\w.+-]*)?$')] = ''
     options: dict[str, Any] = {}
-    seeds: tuple[int, ...] | None = None
+    seeds: Seeds | None = None
     row: str | None = None
     column: str | None = None
     predictions: tuple[str, ...] = ()
@@ -85,9 +89,9 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         metrics: Keys to report of each experiment.
     """
 
-    experiments: tuple[Experiment, ...]
+    experiments: Annotated[tuple[Experiment, ...], msgspec.Meta(min_length=1)]
     options: dict[str, Any] = {}
-    seeds: tuple[int, ...] = (0,)
+    seeds: Seeds = (0,)
     prepare: tuple[tuple[str | int | float, ...], ...] = ()
     tables: tuple[Table, ...] = ()
     base: str | None = None
@@ -128,15 +132,11 @@ def load_grid(path: str | Path) -> Grid:
 def _problems(grid: Grid, experiments: Sequence[Experiment]) -> Iterator[str]:
     """What is wrong with a grid whose entries have the right types."""
     names = [row.name for row in experiments]
-    if not names:
-        yield 'experiments is empty; list at least one'
-    for name, seeds in [(row.name, row.seeds) for row in experiments]:
-        if names.count(name) > 1:
-            yield f'two experiments are named {name}; give each its name'
-        if not re.fullmatch(r'\w[\w.+-]*', name):
-            yield f'an experiment is named {name!r}; use letters, digits and ".", "+", "-", "_"'
-        if not seeds or len(set(seeds)) != len(seeds):
-            yield f'seeds of {name} is {seeds}; give different integers, at least one'
+    for row in experiments:
+        if names.count(row.name) > 1:
+            yield f'two experiments are named {row.name}; give each its name'
+        if len(set(row.seeds)) != len(row.seeds):
+            yield f'seeds of {row.name} is {row.seeds}; give different integers'
     if grid.base is not None and grid.base not in names:
         yield f'base is {grid.base!r}, which is no experiment: {names}'
     for table in grid.tables:
@@ -218,10 +218,8 @@ class Run:
         file = self.folder / 'config.py'
         if not file.exists() or not any(self.folder.glob('*.log')):
             return
-        begun, wanted = (
-            flattened(load_config(str(file), {}).to_dict()),
-            flattened(self.config.to_dict()),
-        )
+        configs = load_config(str(file), {}), self.config
+        begun, wanted = (flattened(config.to_dict()) for config in configs)
         different = [
             f'{key} was {begun.get(key, "absent")!r}, is {wanted.get(key, "absent")!r}'
             for key in sorted(begun.keys() | wanted.keys())
@@ -329,98 +327,81 @@ def work_through(
     for program in ('make', 'flock'):
         if shutil.which(program) is None:
             raise UserError(f'{program} is not installed (Debian: apt-get install make util-linux)')
-    left = [run for run in runs if run.next_step()]
-    named = {run.name: run for run in runs}
-    busy, failures, ended = set(), {}, len(runs) - len(left)
-    say(f'{ended} of {len(runs)} runs are complete already')
-    for run in left:
-        run.write_config()
-
-    def heard(line: str) -> None:
-        nonlocal ended
-        name, _, event = line.partition(': ')
-        ended += event in ('complete', 'FAILED')
-        if event == 'busy':
-            busy.add(name)
-            line = f'{name}: somebody else works on it; waiting for that when the others are done'
-        elif event == 'FAILED':
-            failures[name] = named[name].failure()
-        say(f'[{ended}/{len(runs)}] {line}')
-        if event == 'complete':
-            after_run()
-
+    left = [run.name for run in runs if run.next_step()]
+    ended = {run.name for run in runs} - set(left)
+    say(f'{len(ended)} of {len(runs)} runs are complete already')
+    if not left:
+        return []
+    for run in runs:
+        if run.name in left:
+            run.write_config()
     settings = dict(folder=runs[0].folder.parent, tools=tools, python=sys.executable)
     settings |= dict(gpus=gpus, partition=partition)
-    for wait in ('-n', ''):
-        if left:
-            command = ['make', '-ks', f'-j{jobs}', '-f', str(tools / 'grid.mk')]
-            _listen([*command, *(run.name for run in left)], heard, {**settings, 'wait': wait})
-        left = [run for run in left if run.name in busy]
-    return [failures.get(run.name) or run.failure() for run in runs if run.next_step()]
-
-
-def _listen(
-    command: Sequence[str], heard: Callable[[str], None], settings: Mapping[str, Any]
-) -> None:
-    """Run a command with settings in its environment, and hand on each line that it prints."""
     # Settings of a make around this process are not for this one.
     kept = {key: value for key, value in os.environ.items() if not key.startswith('MAKE')}
     with subprocess.Popen(
-        command,
+        ['make', '-ks', f'-j{jobs}', '-f', tools / 'grid.mk', *left, *(f'{n}.wait' for n in left)],
         stdout=subprocess.PIPE,
         text=True,
-        env={**kept, **{key: str(value) for key, value in settings.items()}},
+        env=kept | {key: str(value) for key, value in settings.items()},
         start_new_session=True,
     ) as process:
         try:
             for line in process.stdout:
-                heard(line.rstrip('\n'))
+                name, _, event = line.strip().partition(': ')
+                if name in ended:
+                    continue
+                if event in ('complete', 'FAILED'):
+                    ended.add(name)
+                say(f'[{len(ended)}/{len(runs)}] {name}: {event}')
+                if event == 'complete':
+                    after_run()
         except BaseException:
             # Stopped, it takes along what it started.
             os.killpg(process.pid, signal.SIGTERM)
             raise
+    return [run.failure() for run in runs if run.next_step()]
+
+
+Shown = tuple[str, dict[str, list[str]], str]
+"""A table for people: its title, its columns, and a line below it."""
 
 
 def write_report(grid: Grid, runs: Sequence[Run], folder: Path) -> str:
     """Write ``tables.json``, ``tables.md`` (given back) and ``tables.tex`` of what is complete."""
-    report = _report(grid, runs)
+    found = _summaries(grid, runs)
+    tables = list(_tables(grid, runs, found))
+    report = {
+        'runs': {run.name: run.metrics() or None for run in runs},
+        'experiments': {
+            row.name: {'seeds': list(row.seeds), 'metrics': found[row.name]}
+            for row in grid.experiments
+        },
+        'tables': [dict(title=title, columns=columns) for title, columns, _ in tables],
+    }
     write_json(folder / 'tables.json', report)
-    sections = list(_sections(grid, report))
-    text = '\n'.join(map(_markdown, sections))
-    for name, content in (('tables.md', text), ('tables.tex', '\n'.join(map(_latex, sections)))):
+    text = '\n'.join(_markdown(*table) for table in tables)
+    latex = '\n'.join(_latex(*table) for table in tables)
+    for name, content in (('tables.md', text), ('tables.tex', latex)):
         with whole_file(folder / name) as temporary:
             temporary.write_text(content, 'utf-8')
     return text
 
 
-def _report(grid: Grid, runs: Sequence[Run]) -> dict[str, Any]:
-    """What ``tables.json`` holds."""
+def _summaries(grid: Grid, runs: Sequence[Run]) -> dict[str, dict[str, dict[str, Any]]]:
+    """What each experiment has of each metric, over its seeds and beside the base."""
     values = {row.name: {} for row in grid.experiments}
     for run in runs:
         for key, value in run.metrics().items():
             values[run.experiment].setdefault(key, []).append(value)
-    experiments = {}
-    for row in grid.experiments:
-        metrics = {}
-        for key, numbers in values[row.name].items():
-            metrics[key] = {**_summary(numbers), 'values': numbers}
-            if row.name != grid.base and (base := values.get(grid.base, {}).get(key)):
-                metrics[key]['minus_base'] = _summary(numbers, base)
-        experiments[row.name] = {'seeds': list(row.seeds), 'metrics': metrics}
-    tables = []
-    for table in grid.tables:
-        paper = {row: dict(zip(table.columns, n, strict=True)) for row, n in table.rows.items()}
-        ours = {row: {} for row in table.rows}
-        for row in grid.experiments:
-            if row.row in ours and row.column:
-                found = experiments[row.name]['metrics'].get(table.metric)
-                ours[row.row].setdefault(row.column, found)
-        tables.append({'title': table.title, 'metric': table.metric, 'paper': paper, 'ours': ours})
-    return {
-        'runs': {run.name: run.metrics() or None for run in runs},
-        'experiments': experiments,
-        'tables': tables,
-    }
+    found = {}
+    for name, metrics in values.items():
+        found[name] = {}
+        for key, numbers in metrics.items():
+            found[name][key] = {**_summary(numbers), 'values': numbers}
+            if name != grid.base and (base := values.get(grid.base, {}).get(key)):
+                found[name][key]['minus_base'] = _summary(numbers, base)
+    return found
 
 
 def _summary(numbers: Sequence[float], base: Sequence[float] = ()) -> dict[str, float | None]:
@@ -437,94 +418,66 @@ def _summary(numbers: Sequence[float], base: Sequence[float] = ()) -> dict[str, 
     }
 
 
-class _Section(NamedTuple):
-    """A table: its title, the heads of its columns, its rows, and a line below it."""
-
-    title: str
-    head: Sequence[str]
-    lines: Sequence[Sequence[str]]
-    note: str = ''
-
-
-def _sections(grid: Grid, report: dict[str, Any]) -> Iterator[_Section]:
-    """What is written about a grid."""
-    for table, published in zip(report['tables'], grid.tables, strict=True):
-        found = {column for row in table['ours'].values() for column in row}
-        own = [row.column for row in grid.experiments if row.column in found]
-        head, lines = [''], [[row] for row in table['paper']]
-        for column in dict.fromkeys([*published.columns, *own]):
-            if column in published.columns:
-                head.append(f'{column}, paper')
-                for line in lines:
-                    line.append(f'{table["paper"][line[0]][column]:.3f}')
-            if column in found:
-                head.append(f'{column}, ours')
-                for line in lines:
-                    line.append(_cell(table['ours'][line[0]].get(column)))
-        yield _Section(table['title'], head, lines)
-    lines, differences = [], []
-    for name, row in report['experiments'].items():
-        complete = max((len(found['values']) for found in row['metrics'].values()), default=0)
-        found = [row['metrics'].get(key, {}) for key in grid.metrics]
-        lines.append([name, f'{complete}/{len(row["seeds"])}', *map(_cell, found)])
-        if name != grid.base:
-            differences.append([name, *(_cell(one.get('minus_base'), '+.3f') for one in found)])
-    done = sum(map(bool, report['runs'].values()))
-    title = f'All experiments: {done} of {len(report["runs"])} runs complete'
-    yield _Section(title, ['experiment', 'seeds', *grid.metrics], lines)
+def _tables(
+    grid: Grid, runs: Sequence[Run], found: Mapping[str, Mapping[str, Any]]
+) -> Iterator[Shown]:
+    for table in grid.tables:
+        ours = {(e.row, e.column): found[e.name].get(table.metric) for e in grid.experiments}
+        own = [column for row, column in ours if row in table.rows and column]
+        columns = {'': list(table.rows)}
+        for column in dict.fromkeys([*table.columns, *own]):
+            if column in table.columns:
+                numbers = [row[table.columns.index(column)] for row in table.rows.values()]
+                columns[f'{column}, paper'] = [f'{number:.3f}' for number in numbers]
+            if column in own:
+                columns[f'{column}, ours'] = [_cell(ours.get((row, column))) for row in table.rows]
+        yield table.title, columns, ''
+    complete = [run.experiment for run in runs if run.metrics()]
+    names = [row.name for row in grid.experiments]
+    columns = {
+        'experiment': names,
+        'seeds': [f'{complete.count(row.name)}/{len(row.seeds)}' for row in grid.experiments],
+    }
+    columns |= {key: [_cell(found[name].get(key)) for name in names] for key in grid.metrics}
+    yield f'All experiments: {len(complete)} of {len(runs)} runs complete', columns, ''
     if grid.base:
+        others = [name for name in names if name != grid.base]
+        columns = {'experiment': others}
+        for key in grid.metrics:
+            minus = [found[name].get(key, {}).get('minus_base') for name in others]
+            columns[key] = [_cell(one, '+.3f') for one in minus]
         note = (
             'After "±": standard deviation, over the seeds, of one run minus one run of the base.'
         )
-        head = ['experiment', *grid.metrics]
-        yield _Section(f'Difference to {grid.base}', head, differences, note)
+        yield f'Difference to {grid.base}', columns, note
 
 
-def _cell(summary: dict[str, Any] | None, form: str = '.3f') -> str:
+def _cell(summary: Mapping[str, Any] | None, form: str = '.3f') -> str:
     if not summary:
         return 'not run'
     text = f'{summary["mean"]:{form}}'
     return text if summary['spread'] is None else f'{text} ± {summary["spread"]:.3f}'
 
 
-def _markdown(section: _Section) -> str:
-    rows = [section.head, ['---'] * len(section.head), *section.lines]
+def _markdown(title: str, columns: Mapping[str, Sequence[str]], note: str) -> str:
+    rows = [list(columns), ['---'] * len(columns), *zip(*columns.values(), strict=True)]
     table = ''.join(f'| {" | ".join(row)} |\n' for row in rows)
-    return f'## {section.title}\n\n{table}' + (f'\n{section.note}\n' if section.note else '')
+    return f'## {title}\n\n{table}' + (f'\n{note}\n' if note else '')
 
 
-_TEX = str.maketrans(
-    {
-        **{letter: f'\\{letter}' for letter in '#$%&_{}'},
-        '<': '$<$',
-        '>': '$>$',
-        '±': '$\\pm$',
-        '~': r'\textasciitilde{}',
-        '^': r'\textasciicircum{}',
-        '\\': r'\textbackslash{}',
-    }
-)
-
-
-def _latex(section: _Section) -> str:
+def _latex(title: str, columns: Mapping[str, Sequence[str]], note: str) -> str:
     """A float with a table in the style of the package booktabs."""
+    import pandas as pd
 
-    def row(cells: Sequence[str]) -> str:
-        return ' & '.join(cell.translate(_TEX) for cell in cells) + r' \\'
-
-    return '\n'.join(
-        [
-            r'\begin{table}',
-            r'\centering',
-            rf'\caption{{{" ".join([section.title, section.note]).strip().translate(_TEX)}}}',
-            rf'\begin{{tabular}}{{l{"r" * (len(section.head) - 1)}}}',
-            r'\toprule',
-            row(section.head),
-            r'\midrule',
-            *map(row, section.lines),
-            r'\bottomrule',
-            r'\end{tabular}',
-            r'\end{table}',
-            '',
-        ]
+    caption = re.sub(r'([#$%&_{}])', r'\\\1', f'{title} {note}'.strip())
+    style = pd.DataFrame(columns).style.format(escape='latex').hide(axis='index')
+    return (
+        style.format_index(escape='latex', axis=1)
+        .to_latex(
+            hrules=True,
+            position_float='centering',
+            column_format='l' + 'r' * (len(columns) - 1),
+            caption=caption,
+        )
+        .replace('±', r'$\pm$')
     )

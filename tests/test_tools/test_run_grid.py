@@ -37,8 +37,9 @@ def test_it_ends_with_the_tables(run_grid, tmp_path, capfd):
     assert '| tiny | 0.250 | 0.' in said
     assert '| other | 0.500 | not run |' in said
     metrics = json.loads((tmp_path / 'tiny_seed0/metrics.json').read_text())
-    (table,) = json.loads((tmp_path / 'tables.json').read_text())['tables']
-    assert table['ours']['tiny']['PRW']['values'] == [metrics['search/mAP']]
+    report = json.loads((tmp_path / 'tables.json').read_text())
+    found = report['experiments']['tiny']['metrics']['search/mAP']
+    assert found['values'] == [metrics['search/mAP']]
     assert (tmp_path / 'tiny_seed0/final.pth').resolve().name == 'epoch_1.pth'
     run_grid('--list')
     assert capfd.readouterr().out == 'tiny_seed0: complete\n'
