@@ -9,14 +9,13 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from mmengine.runner import CheckpointLoader
 from torch import Tensor
 
-from mmps.published.families import FAMILIES, Change, Family, recognise
+from mmps.published.families import FAMILIES, Family, recognise
 from mmps.utils.checkpoint import (
     CheckpointError,
     check_state_dict,
@@ -63,7 +62,9 @@ def convert(weights: Mapping[str, Tensor], family: Family, path: str) -> dict[st
             name = re.sub(rule.pattern, rule.name, key, count=1)
             if name in converted:
                 twice.append(key)
-            converted[name] = _changed(value, rule.change)
+            value = value.float() if value.is_floating_point() else value
+            # Counters, which have no axis, are left as they are.
+            converted[name] = rule.change(value) if rule.change and value.ndim else value
     # Frozen norms count no batches.
     for name in [one for one in converted if one.endswith('.running_var')]:
         counter = f'{name.removesuffix("running_var")}num_batches_tracked'
@@ -84,12 +85,6 @@ def convert(weights: Mapping[str, Tensor], family: Family, path: str) -> dict[st
                 f'{", ".join(keys[:10])}{more}'
             )
     return converted
-
-
-def _changed(value: Tensor, change: Change | None) -> Tensor:
-    if value.is_floating_point():
-        value = value.float()
-    return change(value) if change is not None and value.ndim else value
 
 
 @CheckpointLoader.register_scheme('', force=True)
@@ -124,19 +119,14 @@ def check_method(model: Mapping[str, Any], state: Mapping[str, Tensor], path: st
         )
 
 
-@dataclass(frozen=True)
-class Converted:
-    """What was made of a published file.
-
-    Attributes:
-        name: Of the model, which is that of its config too.
-        weights: How many tensors it has.
-        message: What else is to be known; empty: nothing.
+class Converted(NamedTuple):
+    """Name of the model and its config that a file was made into, how many tensors it has, and what
+    else is to be known of it, if anything.
     """
 
     name: str
     weights: int
-    message: str = ''
+    message: str
 
 
 def convert_file(

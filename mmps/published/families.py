@@ -1,7 +1,13 @@
 """Where the weights of published files go: a table of names for each method.
 
-A :class:`Family` says for every key of its files what it is called here, that it holds what another
-key holds, or that nobody uses it.
+A line of a table says of keys of a file what they are called here::
+
+    THERE -> HERE            # or, with what is done to the tensor: THERE -> HERE, CHANGE
+    THERE = OTHER            # holds the same numbers as the published key OTHER
+    THERE                    # nobody uses it
+
+THERE is a regular expression for the beginning of a key, in which a dot is a dot; HERE and OTHER
+stand in its place, with ``\\1`` for groups as in ``re.sub``. The first line that fits counts.
 """
 
 import re
@@ -10,26 +16,17 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-Change = Callable[[Tensor], Tensor]
+IDENTITIES = {'prw': 482, 'cuhk-sysu': 5532}
+MAPS = ('feat_res4', 'feat_res5')
 
 
 @dataclass(frozen=True)
 class Rule:
-    """Where the keys go that a pattern matches.
-
-    Attributes:
-        pattern: A regular expression for the beginning of a key. The first rule that matches
-            counts.
-        name: What stands in place of what was matched, with ``\\1`` for groups as in ``re.sub``;
-            None: the weights are not used.
-        change: What is done to the tensor. Counters, which have no axis, are left as they are.
-        same_as: The published key, written as ``name`` is, that holds the same numbers; the two are
-            compared, and this one is left out.
-    """
+    """A line of a table."""
 
     pattern: str
     name: str | None = None
-    change: Change | None = None
+    change: Callable[[Tensor], Tensor] | None = None
     same_as: str | None = None
 
 
@@ -40,14 +37,13 @@ class Family:
     Attributes:
         method: As names of models begin.
         backbone: As they go on.
-        marks: Regular expressions; keys of these files match each of them. The first family that
-            fits counts.
+        marks: Expressions as in a table; keys of these files match each of them. The first family
+            that fits counts.
         rules: For all keys.
-        axes: Of tensors whose keys match an expression, how many axes they have.
-        per_cell: Whether the re-ID head of its configs embeds each cell, which no weight shows;
-            None: weights of no other method fit.
         identities: How many people each data set has, by its name: rows of ``lut_key``.
         lut_key: Published key of OIM's look-up table.
+        per_cell: Whether the re-ID head of its configs embeds each cell, which no weight shows;
+            None: weights of no other method fit.
     """
 
     method: str
@@ -55,9 +51,8 @@ class Family:
     marks: tuple[str, ...]
     rules: tuple[Rule, ...]
     identities: Mapping[str, int] = field(default_factory=lambda: IDENTITIES)
-    axes: Mapping[str, int] = field(default_factory=dict)
-    per_cell: bool | None = None
     lut_key: str = 'roi_heads.reid_loss.lut'
+    per_cell: bool | None = None
 
     def name_for(self, dataset: str) -> str:
         """Of the model and config for a data set."""
@@ -70,14 +65,17 @@ class Family:
 
     def fits(self, weights: Mapping[str, Tensor]) -> bool:
         """Whether these weights, under their published names, are of this family."""
-        if not all(any(re.match(mark, key) for key in weights) for mark in self.marks):
+        marks = map(_expression, self.marks)
+        if not all(any(re.match(mark, key) for key in weights) for mark in marks):
             return False
-        return all(
-            value.ndim == axes
-            for mark, axes in self.axes.items()
-            for key, value in weights.items()
-            if re.match(mark, key)
-        )
+        if self.per_cell is None or PROJECTION not in weights:
+            return True
+        # What embeds each cell is a 1 x 1 convolution.
+        return (weights[PROJECTION].ndim == 4) == self.per_cell
+
+
+def _expression(there: str) -> str:
+    return there.replace('.', r'\.')
 
 
 def person_rows(weights: Tensor) -> Tensor:
@@ -95,110 +93,135 @@ def as_linear(weights: Tensor) -> Tensor:
     return weights.flatten(1) if weights.ndim == 4 else weights
 
 
-RPN = (
-    Rule(r'rpn\.head\.conv\.(0\.0\.)?', 'rpn_head.rpn_conv.'),
-    Rule(r'rpn\.head\.cls_logits\.', 'rpn_head.rpn_cls.'),
-    Rule(r'rpn\.head\.bbox_pred\.', 'rpn_head.rpn_reg.'),
-)
-"""torchvision's proposal network, before and since 0.13."""
-
-
-def linear_norm(published: str, name: str, change: Change | None = None) -> tuple[Rule, ...]:
-    """A linear layer with batch norm behind it."""
-    return (
-        Rule(rf'{published}\.0\.', f'{name}.linear.', change),
-        Rule(rf'{published}\.1\.', f'{name}.norm.', change),
-    )
-
-
-MAPS = ('feat_res4', 'feat_res5')
-
-
-def embedding(stage: int, maps: Iterable[str] = MAPS, published: str = 'embedding_head') -> tuple:
-    """Norm-aware embedding of these maps, in a stage."""
-    head = f'roi_head.stages.{stage}.reid_head'
-    found: tuple[Rule, ...] = ()
-    for number, name in enumerate(maps):
-        there = rf'roi_heads\.{published}\.projectors\.{name}'
-        linear, norm = linear_norm(there, f'{head}.projections.{number}')
-        found += Rule(linear.pattern, linear.name, as_linear), norm
-    return *found, Rule(rf'roi_heads\.{published}\.rescaler\.', f'{head}.length_norm.')
-
-
-def tables(stage: int, published: str = 'reid_loss') -> tuple[Rule, ...]:
-    """OIM's tables of a stage."""
-    head = f'roi_head.stages.{stage}.reid_head.criterion'
-    return (
-        Rule(rf'roi_heads\.{published}\.lut$', f'{head}.lut'),
-        Rule(rf'roi_heads\.{published}\.cq$', f'{head}.queue'),
-    )
-
-
-def norm_aware_box(stage: int, published: str = 'box_predictor') -> tuple[Rule, ...]:
-    """Box regression with batch norm behind it, in a stage."""
-    name = f'roi_head.stages.{stage}.bbox_head.fc_reg'
-    return linear_norm(rf'roi_heads\.{published}\.bbox_pred', name, person_rows)
-
-
-def first_stage(published: str = 'faster_rcnn_predictor') -> tuple[Rule, ...]:
-    """torchvision's class and box predictor, in the first stage."""
-    head = 'roi_head.stages.0.bbox_head'
-    return (
-        Rule(rf'roi_heads\.{published}\.cls_score\.', f'{head}.fc_cls.', person_first),
-        Rule(rf'roi_heads\.{published}\.bbox_pred\.', f'{head}.fc_reg.', person_rows),
-    )
-
-
-def region(stage: int, published: str) -> Rule:
-    """The region network of a stage."""
-    return Rule(rf'roi_heads\.{published}\.', f'roi_head.stages.{stage}.shared_head.network.')
-
-
-BACKBONE = Rule(r'backbone\.(?=(conv1|bn1|layer[123])\.)', 'backbone.')
-IDENTITIES = {'prw': 482, 'cuhk-sysu': 5532}
-
-NAE = (
-    BACKBONE,
-    *RPN,
-    region(0, 'box_head'),
-    # Made, saved and never called.
-    Rule(r'roi_heads\.box_predictor\.cls_score\.'),
-    *norm_aware_box(0),
-    *embedding(0),
-    *tables(0),
-)
-NAE_MARKS = (r'roi_heads\.box_predictor\.cls_score\.', r'roi_heads\.embedding_head\.projectors\.')
-PROJECTION = r'roi_heads\.embedding_head\.projectors\.feat_res5\.0\.weight'
-
-
-def renamed(there: str, here: str, pairs: Iterable[tuple[str, str]]) -> tuple[Rule, ...]:
-    """Keys that begin with one expression, by how they go on there and here."""
-    return tuple(Rule(there + published, here + name) for published, name in pairs)
-
-
-def sequential(
-    regions: Callable[[int, str], Iterable[Rule]] = lambda *stage: (region(*stage),),
-    maps: Iterable[str] = MAPS,
-) -> tuple[Rule, ...]:
-    """What SeqNet and its forks have in common but the stem.
-
-    ``regions`` gives the rules of a stage's region network by its number and published name.
+def by_anchor(weights: Tensor) -> Tensor:
+    """Of the classes of nine anchors, all background before all persons, ``(18, ...)``: person and
+    background of each anchor.
     """
-    return (
-        *RPN,
-        *regions(0, 'box_head'),
-        *first_stage(),
-        *regions(1, 'reid_head'),
-        *norm_aware_box(1),
-        *embedding(1, maps),
-        *tables(1),
+    return weights.unflatten(0, (2, -1)).flip(0).transpose(0, 1).flatten(0, 1)
+
+
+CHANGES = {change.__name__: change for change in (person_rows, person_first, as_linear, by_anchor)}
+"""What is done to tensors. Counters, which have no axis, are left as they are."""
+
+
+def rules_of(table: str) -> tuple[Rule, ...]:
+    """The lines of a table."""
+    found = []
+    for line in filter(None, map(str.strip, table.splitlines())):
+        there, sign, here = re.fullmatch(r'(\S+)(?: (->|=) (.*))?', line).groups()
+        name, _, change = (here or '').partition(', ')
+        found.append(
+            Rule(
+                _expression(there),
+                name=name if sign == '->' else None,
+                change=CHANGES.get(change),
+                same_as=name if sign == '=' else None,
+            )
+        )
+    return tuple(found)
+
+
+def below(there: str, here: str, table: str) -> str:
+    """A table whose keys all begin with something else, there and here."""
+    lines = (line.strip().split(' -> ') for line in table.strip().splitlines())
+    return '\n'.join(f'{there}{one} -> {here}{other}' for one, other in lines)
+
+
+STAGE = 'roi_head.stages.{}.'
+BACKBONE = 'backbone.(?=(conv1|bn1|layer[123]).) -> backbone.'
+RPN = """
+    rpn.head.conv.(0.0.)? -> rpn_head.rpn_conv.
+    rpn.head.cls_logits. -> rpn_head.rpn_cls.
+    rpn.head.bbox_pred. -> rpn_head.rpn_reg.
+"""
+"""torchvision's proposal network, before and since 0.13."""
+PROJECTION = 'roi_heads.embedding_head.projectors.feat_res5.0.weight'
+
+
+def projections(there: str, here: str, maps: Iterable[str], change: str = '') -> str:
+    """Linear layers with batch norm behind them, which embed maps."""
+    lines = (
+        f'{name}.0. -> {i}.linear.{change}\n{name}.1. -> {i}.norm.' for i, name in enumerate(maps)
     )
+    return below(f'{there}.projectors.', f'{here}projections.', '\n'.join(lines))
 
 
-def _post_sum_resnet() -> Iterator[tuple[str, str]]:
+def region(stage: int, there: str) -> str:
+    """The region network of a stage."""
+    return f'roi_heads.{there}. -> {STAGE.format(stage)}shared_head.network.'
+
+
+def first_stage(there: str = 'faster_rcnn_predictor') -> str:
+    """torchvision's class and box predictor, in the first stage."""
+    return f"""
+        roi_heads.{there}.cls_score. -> {STAGE.format(0)}bbox_head.fc_cls., person_first
+        roi_heads.{there}.bbox_pred. -> {STAGE.format(0)}bbox_head.fc_reg., person_rows
+    """
+
+
+def norm_aware(
+    stage: int, maps: Iterable[str] = MAPS, suffix: str = '', rescaled: bool = True
+) -> str:
+    """Norm-aware embedding of these maps with OIM's tables, in a stage."""
+    head, here = f'roi_heads.embedding_head{suffix}', f'{STAGE.format(stage)}reid_head.'
+    return f"""
+        {projections(head, here, maps, ', as_linear')}
+        {f'{head}.rescaler. -> {here}length_norm.' if rescaled else ''}
+        roi_heads.reid_loss{suffix}.lut$ -> {here}criterion.lut
+        roi_heads.reid_loss{suffix}.cq$ -> {here}criterion.queue
+    """
+
+
+def norm_aware_box(stage: int, suffix: str = '') -> str:
+    """Box regression with batch norm behind it, in a stage."""
+    there, here = f'roi_heads.box_predictor{suffix}', f'{STAGE.format(stage)}bbox_head.fc_reg'
+    return f"""
+        {there}.bbox_pred.0. -> {here}.linear., person_rows
+        {there}.bbox_pred.1. -> {here}.norm., person_rows
+    """
+
+
+def sequential(first: str = '', second: str = '', maps: Iterable[str] = MAPS) -> str:
+    """What SeqNet and its forks have in common but the stem; ``first`` and ``second``: tables of
+    other region networks than ResNet's.
+    """
+    return f"""
+        {RPN}
+        {first or region(0, 'box_head')}
+        {first_stage()}
+        {second or region(1, 'reid_head')}
+        {norm_aware_box(1)}
+        {norm_aware(1, maps)}
+    """
+
+
+NAE = f"""
+    {BACKBONE}
+    {RPN}
+    {region(0, 'box_head')}
+    roi_heads.box_predictor.cls_score.
+    {norm_aware_box(0)}
+    {norm_aware(0)}
+"""
+"""The class predictor is made, saved and never called."""
+NAE_MARKS = ('roi_heads.box_predictor.cls_score.', 'roi_heads.embedding_head.projectors.')
+
+OIMNETPP = f"""
+    {BACKBONE}
+    {RPN}
+    {region(0, 'reid_head')}
+    roi_heads.(box_head|faster_rcnn_predictor).
+    roi_heads.box_predictor.bbox_cls. -> {STAGE.format(0)}bbox_head.fc_cls., person_first
+    roi_heads.box_predictor.bbox_pred. -> {STAGE.format(0)}bbox_head.fc_reg., person_rows
+    {norm_aware(0, ('feat_res5',), rescaled=False)}
+"""
+"""Two parts are made, saved and never called."""
+
+
+def _post_sum_resnet() -> Iterator[str]:
     """OIM numbers the layers of Caffe's ResNet-50 through, activations and sums among them."""
-    yield r'backbone\.SpatialConvolution_0\.', 'backbone.conv1.'
-    yield r'backbone\.BN_1\.', 'backbone.norm1.'
+    yield 'backbone.SpatialConvolution_0. -> backbone.conv1.'
+    yield 'backbone.BN_1. -> backbone.norm1.'
     number = 4
     stem, rest = ('backbone', 'backbone'), ('head', 'roi_head.shared_head')
     for (there, here), stage, blocks, widens in (
@@ -214,259 +237,196 @@ def _post_sum_resnet() -> Iterator[tuple[str, str]]:
             parts |= {7: 'shortcut', 9: 'norm3'} if shortcut else {8: 'norm3'}
             for place, part in parts.items():
                 kind = 'BN' if part.startswith('norm') else 'SpatialConvolution'
-                yield rf'{there}\.{kind}_{number + place}\.', f'{here}.{stage}.{block}.{part}.'
+                yield f'{there}.{kind}_{number + place}. -> {here}.{stage}.{block}.{part}.'
             number += 11 if shortcut else 10
 
 
-def _by_anchor(weights: Tensor) -> Tensor:
-    """Of the classes of nine anchors, all background before all persons, ``(18, ...)``: person and
-    background of each anchor.
-    """
-    return weights.unflatten(0, (2, -1)).flip(0).transpose(0, 1).flatten(0, 1)
-
-
 OIM_2017 = (
-    *renamed('', '', _post_sum_resnet()),
-    Rule(r'rpn\.rpn_conv\.', 'rpn_head.rpn_conv.'),
-    Rule(r'rpn\.rpn_cls_score\.', 'rpn_head.rpn_cls.', _by_anchor),
-    Rule(r'rpn\.rpn_bbox_pred\.', 'rpn_head.rpn_reg.'),
-    Rule(r'cls_score\.', 'roi_head.bbox_head.fc_cls.', person_first),
-    Rule(r'bbox_pred\.', 'roi_head.bbox_head.fc_reg.', person_rows),
-    Rule(r'feature\.', 'roi_head.reid_head.project.'),
-    Rule(r'labeled_matching_layer\.lookup_table$', 'roi_head.reid_head.criterion.lut'),
-    Rule(r'unlabeled_matching_layer\.queue$', 'roi_head.reid_head.criterion.queue'),
-    Rule(r'unlabeled_matching_layer\.tail$', 'roi_head.reid_head.criterion.queue_pointer'),
+    '\n'.join(_post_sum_resnet())
+    + """
+    rpn.rpn_conv. -> rpn_head.rpn_conv.
+    rpn.rpn_cls_score. -> rpn_head.rpn_cls., by_anchor
+    rpn.rpn_bbox_pred. -> rpn_head.rpn_reg.
+    cls_score. -> roi_head.bbox_head.fc_cls., person_first
+    bbox_pred. -> roi_head.bbox_head.fc_reg., person_rows
+    feature. -> roi_head.reid_head.project.
+    labeled_matching_layer.lookup_table$ -> roi_head.reid_head.criterion.lut
+    unlabeled_matching_layer.queue$ -> roi_head.reid_head.criterion.queue
+    unlabeled_matching_layer.tail$ -> roi_head.reid_head.criterion.queue_pointer
+"""
 )
 
 
-def _occluded_attention(stage: int, published: str) -> tuple[Rule, ...]:
-    there = rf'roi_heads\.{published}\.'
-    encoder = there + r'transformer_encoder\.'
-    here = f'roi_head.stages.{stage}.shared_head.network.'
-    rules = (
-        # The first stage has the convolution, too, and goes by it.
-        Rule(there + r'conv0\.', f'{here}skip.' if stage else None),
-        *renamed(there, here, ((r'conv1\.', 'reduce.'), (r'conv2\.', 'expand.'))),
-        # Made, saved and never called.
-        Rule(encoder + r'output_linear\.'),
-    )
-    for scale in (0, 1):
-        block = encoder + rf'blocks\.scale{scale + 1}\.0\.'
-        pairs = (
-            (r'patch2vec\.', 'to_tokens.'),
-            (r'vec2patch\.embedding\.', 'to_cells.'),
-            (r'transblock\.attention\.(query|key|value)_embedding\.', r'\1.'),
-            (r'transblock\.attention\.output_linear\.', 'out.'),
-            (r'transblock\.ffn\.conv\.0\.', 'ffn.0.'),
-            (r'transblock\.ffn\.conv\.3\.', 'ffn.2.'),
-            (r'transblock\.(norm[12])\.', r'\1.'),
-        )
-        rules += renamed(block, f'{here}scales.{scale}.', pairs)
-    return rules
+def _occluded_attention(stage: int) -> str:
+    there = f'roi_heads.box_head_{("1st", "2nd", "3rd")[stage]}.'
+    here = f'{STAGE.format(stage)}shared_head.network.'
+    encoder = f'{there}transformer_encoder.'
+    block = """
+        patch2vec. -> to_tokens.
+        vec2patch.embedding. -> to_cells.
+        transblock.attention.(query|key|value)_embedding. -> \\1.
+        transblock.attention.output_linear. -> out.
+        transblock.ffn.conv.0. -> ffn.0.
+        transblock.ffn.conv.3. -> ffn.2.
+        transblock.(norm[12]). -> \\1.
+    """
+    # The first stage has the convolution conv0, too, and goes by it; output_linear is never called.
+    return f"""
+        {there}conv0.{f' -> {here}skip.' if stage else ''}
+        {there}conv1. -> {here}reduce.
+        {there}conv2. -> {here}expand.
+        {encoder}output_linear.
+        {below(f'{encoder}blocks.scale1.0.', f'{here}scales.0.', block)}
+        {below(f'{encoder}blocks.scale2.0.', f'{here}scales.1.', block)}
+    """
 
 
 _COAT_MAPS = ('before_trans', 'after_trans')
-COAT = (
-    BACKBONE,
-    *RPN,
-    Rule(r'roi_heads\.box_head\.', same_as='roi_heads.box_head_1st.'),
-    Rule(r'roi_heads\.box_predictor\.', same_as='roi_heads.box_predictor_2nd.'),
-    Rule(
-        r'(roi_heads\.box_head_\w+\.transformer_encoder\.blocks\.\w+\.0\.)transformer\.0\.',
-        same_as=r'\1transblock.',
-    ),
-    *_occluded_attention(0, 'box_head_1st'),
-    *_occluded_attention(1, 'box_head_2nd'),
-    *_occluded_attention(2, 'box_head_3rd'),
-    *first_stage('box_predictor_1st'),
-    *norm_aware_box(1, 'box_predictor_2nd'),
-    *norm_aware_box(2, 'box_predictor_3rd'),
-    *embedding(1, _COAT_MAPS, 'embedding_head_2nd'),
-    *embedding(2, _COAT_MAPS, 'embedding_head_3rd'),
-    *tables(1, 'reid_loss_2nd'),
-    *tables(2, 'reid_loss_3rd'),
-)
+COAT = f"""
+    {BACKBONE}
+    {RPN}
+    roi_heads.box_head. = roi_heads.box_head_1st.
+    roi_heads.box_predictor. = roi_heads.box_predictor_2nd.
+    (roi_heads.box_head_\\w+.transformer_encoder.blocks.\\w+.0.)transformer.0. = \\1transblock.
+    {_occluded_attention(0)}
+    {_occluded_attention(1)}
+    {_occluded_attention(2)}
+    {first_stage('box_predictor_1st')}
+    {norm_aware_box(1, '_2nd')}
+    {norm_aware_box(2, '_3rd')}
+    {norm_aware(1, _COAT_MAPS, '_2nd')}
+    {norm_aware(2, _COAT_MAPS, '_3rd')}
+"""
 
 
-def _seqnext(stem: str, region: Iterable[tuple[str, str]]) -> tuple[Rule, ...]:
-    """Of SeqNeXt, with and without the gallery filter network.
-
-    ``region`` says how keys of a region network go on there and here.
+def _seqnext(stem: str, network: str) -> str:
+    """Of SeqNeXt, with and without the gallery filter network, whose parts that several modules
+    share are saved once for each; ``network`` is the table of a region network.
     """
-    stages = 'roi_head.stages.'
-    return (
-        Rule(r'backbone\.body\.', stem),
-        *RPN,
-        # Parts that several modules share are saved once for each.
-        Rule(r'roi_heads\.gfn\.', same_as='gfn.'),
-        Rule(r'gfn\.query_reid_head\.', same_as='roi_heads.reid_head.'),
-        Rule(r'gfn\.query_emb_head\.', same_as='roi_heads.embedding_head.'),
-        Rule(r'gfn\.reid_loss\.', same_as='roi_heads.reid_loss.'),
-        Rule(r'roi_heads\.box_head\.', same_as='roi_heads.reid_head.'),
-        *renamed(r'roi_heads\.prop_head\.head\.', f'{stages}0.shared_head.network.', region),
-        *first_stage(),
-        *renamed(r'roi_heads\.reid_head\.head\.', f'{stages}1.shared_head.network.', region),
-        Rule(r'roi_heads\.score_predictor\.cls_score\.', f'{stages}1.bbox_head.fc_cls.'),
-        Rule(r'roi_heads\.score_predictor\.bbox_pred\.', f'{stages}1.bbox_head.fc_reg.'),
-        *embedding(1)[:-1],
-        *tables(1),
-        *renamed(r'gfn\.head\.image_reid_head\.head\.', 'scene_head.shared_head.network.', region),
-        *(
-            rule
-            for i, name in enumerate(MAPS)
-            for rule in linear_norm(
-                rf'gfn\.head\.image_emb_head\.projectors\.{name}', f'scene_head.projections.{i}'
-            )
-        ),
-        Rule(r'gfn\.fuser\.norm\.norm\.', 'scene_head.norm.'),
-    )
+    first, second = (STAGE.format(stage) for stage in (0, 1))
+    return f"""
+        backbone.body. -> {stem}
+        {RPN}
+        roi_heads.gfn. = gfn.
+        gfn.query_reid_head. = roi_heads.reid_head.
+        gfn.query_emb_head. = roi_heads.embedding_head.
+        gfn.reid_loss. = roi_heads.reid_loss.
+        roi_heads.box_head. = roi_heads.reid_head.
+        {below('roi_heads.prop_head.head.', f'{first}shared_head.network.', network)}
+        {first_stage()}
+        {below('roi_heads.reid_head.head.', f'{second}shared_head.network.', network)}
+        roi_heads.score_predictor.cls_score. -> {second}bbox_head.fc_cls.
+        roi_heads.score_predictor.bbox_pred. -> {second}bbox_head.fc_reg.
+        {norm_aware(1, rescaled=False)}
+        {below('gfn.head.image_reid_head.head.', 'scene_head.shared_head.network.', network)}
+        {projections('gfn.head.image_emb_head', 'scene_head.', MAPS)}
+        gfn.fuser.norm.norm. -> scene_head.norm.
+    """
 
 
 SEQNEXT = {
-    'convnext-b': _seqnext(
-        'backbone.features.', ((r'0\.', 'features.6.'), (r'1\.', 'features.7.'))
-    ),
-    'r50': _seqnext('backbone.', ((r'(\d\.)', r'layer4.\1'),)),
+    'convnext-b': _seqnext('backbone.features.', '0. -> features.6.\n1. -> features.7.'),
+    'r50': _seqnext('backbone.', r'(\d.) -> layer4.\1'),
 }
-SEQNEXT_MARKS = {'convnext-b': r'backbone\.body\.0\.', 'r50': r'backbone\.body\.layer1\.'}
+SEQNEXT_MARKS = {'convnext-b': 'backbone.body.0.', 'r50': 'backbone.body.layer1.'}
 
 
-def _relation_mixer(stage: int, published: str) -> tuple[Rule, ...]:
-    there, mixers = rf'roi_heads\.{published}\.', r'mlP_model\.mixers\.'
-    pairs = (
-        (r'qconv1\.', 'reduce.'),
-        (r'qconv2\.', 'expand.'),
-        (r'layer4\.0\.', 'network.layer4.'),
-        (mixers + r'token_mixer\.norm\.', 'cell_norm.'),
-        (mixers + r'token_mixer\.mlp\.fc1\.', 'cell_mlp.0.'),
-        (mixers + r'token_mixer\.mlp\.fc2\.', 'cell_mlp.3.'),
-        (mixers + r'token_mixer\.spatial_att\.spatial\.conv\.', 'cell_gate.conv.'),
-        (mixers + r'token_mixer\.spatial_att\.spatial\.bn\.', 'cell_gate.norm.'),
-        (mixers + r'channel_mixer\.norm\.', 'channel_norm.'),
-        (mixers + r'channel_mixer\.mlp\.fc1\.', 'channel_mlp.0.'),
-        (mixers + r'channel_mixer\.mlp\.fc2\.', 'channel_mlp.3.'),
-        (mixers + r'channel_mixer\.channel_att\.mlp\.1\.', 'channel_gate.mlp.0.'),
-        (mixers + r'channel_mixer\.channel_att\.mlp\.3\.', 'channel_gate.mlp.2.'),
-    )
-    return renamed(there, f'roi_head.stages.{stage}.shared_head.network.', pairs)
+def _relation_mixer(stage: int, there: str) -> str:
+    table = """
+        qconv1. -> reduce.
+        qconv2. -> expand.
+        layer4.0. -> network.layer4.
+        mlP_model.mixers.token_mixer.norm. -> cell_norm.
+        mlP_model.mixers.token_mixer.mlp.fc1. -> cell_mlp.0.
+        mlP_model.mixers.token_mixer.mlp.fc2. -> cell_mlp.3.
+        mlP_model.mixers.token_mixer.spatial_att.spatial.conv. -> cell_gate.conv.
+        mlP_model.mixers.token_mixer.spatial_att.spatial.bn. -> cell_gate.norm.
+        mlP_model.mixers.channel_mixer.norm. -> channel_norm.
+        mlP_model.mixers.channel_mixer.mlp.fc1. -> channel_mlp.0.
+        mlP_model.mixers.channel_mixer.mlp.fc2. -> channel_mlp.3.
+        mlP_model.mixers.channel_mixer.channel_att.mlp.1. -> channel_gate.mlp.0.
+        mlP_model.mixers.channel_mixer.channel_att.mlp.3. -> channel_gate.mlp.2.
+    """
+    return below(f'roi_heads.{there}.', f'{STAGE.format(stage)}shared_head.network.', table)
 
 
-PSARM = (
-    Rule(r'backbone\.feature1\.0\.', 'backbone.conv1.'),
-    Rule(r'backbone\.feature1\.1\.', 'backbone.bn1.'),
-    Rule(r'backbone\.(layer[123])\.0\.', r'backbone.\1.'),
-    *sequential(_relation_mixer),
+PSARM = f"""
+    backbone.feature1.0. -> backbone.conv1.
+    backbone.feature1.1. -> backbone.bn1.
+    backbone.(layer[123]).0. -> backbone.\\1.
+    {sequential(_relation_mixer(0, 'box_head'), _relation_mixer(1, 'reid_head'))}
+"""
+
+_CONTEXT = 'cxt_feat_extractor_scenario.'
+_CONTEXT_LAYERS = '\n'.join(
+    f'{3 * i}. -> conv{i + 1}.\n{3 * i + 1}. -> norm{i + 1}.' for i in range(3)
 )
+GLCNET = f"""
+    backbone.bb. -> backbone.
+    roi_heads.{_CONTEXT} = {_CONTEXT}
+    {below(_CONTEXT, 'neck.layers.', _CONTEXT_LAYERS)}
+    {sequential(maps=(*MAPS, 'cxt_scenario'))}
+"""
 
-_CONTEXT = r'cxt_feat_extractor_scenario\.'
-GLCNET = (
-    Rule(r'backbone\.bb\.', 'backbone.'),
-    Rule(r'roi_heads\.' + _CONTEXT, same_as='cxt_feat_extractor_scenario.'),
-    *(
-        rule
-        for i in range(3)
-        for rule in renamed(
-            _CONTEXT,
-            'neck.layers.',
-            ((rf'{3 * i}\.', f'conv{i + 1}.'), (rf'{3 * i + 1}\.', f'norm{i + 1}.')),
-        )
-    ),
-    *sequential(maps=(*MAPS, 'cxt_scenario')),
-)
+_SWIN_REGION = """
+    stages.2.downsample. -> merge.merging.
+    semantic_embed_w.2. -> merge.scale.
+    semantic_embed_b.2. -> merge.shift.
+    stages.3. -> stage.
+    norm3. -> norm.
+"""
+_SWIN_STEM = """
+    stages.([01]).downsample. -> stages.\\1.downsample.merging.
+    semantic_embed_w.([01]). -> stages.\\1.downsample.scale.
+    semantic_embed_b.([01]). -> stages.\\1.downsample.shift.
+    (patch_embed|stages|norm2). -> \\1.
+"""
+_SWIN_NETWORKS = [f'{STAGE.format(stage)}shared_head.network.' for stage in (0, 1)]
+_SWIN_SECOND = f"""
+    {below('roi_heads.reid_head.swin.', _SWIN_NETWORKS[1], _SWIN_REGION)}
+    roi_heads.reid_head.swin.
+"""
+SOLIDER = f"""
+    {below('backbone.swin.', _SWIN_NETWORKS[0], _SWIN_REGION)}
+    {below('backbone.swin.', 'backbone.', _SWIN_STEM)}
+    backbone.swin.
+    {sequential('roi_heads.box_head.swin. = backbone.swin.', _SWIN_SECOND)}
+"""
+"""Each stage saves a whole network; that of the first is the stem's. Norms of maps that nobody
+takes, and what comes behind the last stage, are left out.
+"""
 
-_SWIN_REGION = (
-    (r'stages\.2\.downsample\.', 'merge.merging.'),
-    (r'semantic_embed_w\.2\.', 'merge.scale.'),
-    (r'semantic_embed_b\.2\.', 'merge.shift.'),
-    (r'stages\.3\.', 'stage.'),
-    (r'norm3\.', 'norm.'),
-)
-_SWIN_STEM = (
-    (r'stages\.([01])\.downsample\.', r'stages.\1.downsample.merging.'),
-    (r'semantic_embed_w\.([01])\.', r'stages.\1.downsample.scale.'),
-    (r'semantic_embed_b\.([01])\.', r'stages.\1.downsample.shift.'),
-    (r'(patch_embed|stages|norm2)\.', r'\1.'),
-)
-
-
-def _swin_region(stage: int, published: str) -> tuple[Rule, ...]:
-    """Each stage saves a whole network; that of the first is the stem's."""
-    here = f'roi_head.stages.{stage}.shared_head.network.'
-    if stage == 0:
-        return (Rule(rf'roi_heads\.{published}\.swin\.', same_as='backbone.swin.'),)
-    there = rf'roi_heads\.{published}\.swin\.'
-    return *renamed(there, here, _SWIN_REGION), Rule(there)
-
-
-SOLIDER = (
-    *renamed(r'backbone\.swin\.', 'roi_head.stages.0.shared_head.network.', _SWIN_REGION),
-    *renamed(r'backbone\.swin\.', 'backbone.', _SWIN_STEM),
-    # Norms of maps that nobody takes, and what comes behind the last stage.
-    Rule(r'backbone\.swin\.'),
-    *sequential(_swin_region),
-)
-
+SEQNET = f'{BACKBONE}\n{sequential()}'
+OLD_TABLE = 'labeled_matching_layer.lookup_table'
+GFN_IDENTITIES = {'prw': 483, 'cuhk-sysu': 5532}
+SEQNET_MARKS = ('roi_heads.faster_rcnn_predictor.', 'roi_heads.reid_head.layer4.')
 FAMILIES = (
     Family(
         'oim',
         'r50-2017',
-        (r'backbone\.SpatialConvolution_0\.',),
-        OIM_2017,
-        lut_key='labeled_matching_layer.lookup_table',
+        ('backbone.SpatialConvolution_0.',),
+        rules_of(OIM_2017),
+        lut_key=OLD_TABLE,
     ),
     Family(
         'coat',
         'r50',
-        (r'roi_heads\.box_head_3rd\.',),
-        COAT,
+        ('roi_heads.box_head_3rd.',),
+        rules_of(COAT),
         lut_key='roi_heads.reid_loss_2nd.lut',
     ),
     *(
-        Family(
-            method,
-            backbone,
-            (SEQNEXT_MARKS[backbone], *marks),
-            SEQNEXT[backbone],
-            identities={'prw': 483, 'cuhk-sysu': 5532},
-        )
-        for method, marks in (('gfn', (r'gfn\.fuser\.',)), ('seqnext', ()))
-        for backbone in SEQNEXT
+        Family(method, backbone, (SEQNEXT_MARKS[backbone], *marks), rules_of(table), GFN_IDENTITIES)
+        for method, marks in (('gfn', ('gfn.fuser.',)), ('seqnext', ()))
+        for backbone, table in SEQNEXT.items()
     ),
-    Family('psarm', 'r50', (r'backbone\.feature1\.',), PSARM),
-    Family('glcnet', 'r50', (r'backbone\.bb\.', _CONTEXT), GLCNET),
-    Family('solider', 'swin-t', (r'backbone\.swin\.',), SOLIDER),
-    Family(
-        'oimnetpp',
-        'r50',
-        (r'roi_heads\.box_predictor\.bbox_cls\.',),
-        (
-            BACKBONE,
-            *RPN,
-            region(0, 'reid_head'),
-            # Made, saved and never called.
-            Rule(r'roi_heads\.(box_head|faster_rcnn_predictor)\.'),
-            Rule(
-                r'roi_heads\.box_predictor\.bbox_cls\.',
-                'roi_head.stages.0.bbox_head.fc_cls.',
-                person_first,
-            ),
-            Rule(
-                r'roi_heads\.box_predictor\.bbox_pred\.',
-                'roi_head.stages.0.bbox_head.fc_reg.',
-                person_rows,
-            ),
-            *embedding(0, ('feat_res5',))[:-1],
-            *tables(0),
-        ),
-    ),
-    Family(
-        'seqnet',
-        'r50',
-        (r'roi_heads\.faster_rcnn_predictor\.', r'roi_heads\.reid_head\.layer4\.'),
-        (BACKBONE, *sequential()),
-    ),
-    Family('naeplus', 'r50', NAE_MARKS, NAE, axes={PROJECTION: 4}, per_cell=True),
-    Family('nae', 'r50', NAE_MARKS, NAE, axes={PROJECTION: 2}, per_cell=False),
+    Family('psarm', 'r50', ('backbone.feature1.',), rules_of(PSARM)),
+    Family('glcnet', 'r50', ('backbone.bb.', _CONTEXT), rules_of(GLCNET)),
+    Family('solider', 'swin-t', ('backbone.swin.',), rules_of(SOLIDER)),
+    Family('oimnetpp', 'r50', ('roi_heads.box_predictor.bbox_cls.',), rules_of(OIMNETPP)),
+    Family('seqnet', 'r50', SEQNET_MARKS, rules_of(SEQNET)),
+    Family('naeplus', 'r50', NAE_MARKS, rules_of(NAE), per_cell=True),
+    Family('nae', 'r50', NAE_MARKS, rules_of(NAE), per_cell=False),
 )
 """What is known, the more particular before the more general."""
 

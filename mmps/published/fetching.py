@@ -2,10 +2,9 @@
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 from tqdm import tqdm
 
 from mmps.utils.errors import UserError
@@ -19,39 +18,31 @@ PIECE = 1 << 14
 """Bytes; one that a cut connection leaves incomplete is fetched again."""
 
 
-@dataclass(frozen=True)
-class PublishedFile:
+class PublishedFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A file, and how it is told from another.
 
     Attributes:
-        name: On this machine.
         url: Where it is published; None: its authors hand it out by hand.
-        digests: Hexadecimal, by algorithm of :mod:`hashlib`. A file with one of them is accepted. A
+        sha256: Hexadecimal. A file with one of these, or one of the other digests, is accepted. A
             digest that is cut short is compared as far as it goes, which is how OpenMMLab names its
             files.
+        sha384: The same by another algorithm.
+        md5: The same by another algorithm.
     """
 
-    name: str
-    url: str | None
-    digests: Mapping[str, Sequence[str]]
+    url: str | None = None
+    sha256: str | tuple[str, ...] = ()
+    sha384: str | tuple[str, ...] = ()
+    md5: str | tuple[str, ...] = ()
 
     def fits(self, path: Path) -> bool:
         """Whether a file is this one."""
-        if not self.digests:
-            return True
-        for algorithm, accepted in self.digests.items():
-            digest = _digest(path, algorithm)
-            if any(digest.startswith(one) for one in accepted):
-                return True
-        return False
-
-
-def _digest(path: Path, algorithm: str) -> str:
-    digest = hashlib.new(algorithm)
-    with open(path, 'rb') as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
+        given = dict(sha256=self.sha256, sha384=self.sha384, md5=self.md5)
+        return not any(given.values()) or any(
+            hashlib.new(algorithm, path.read_bytes()).hexdigest().startswith(accepted)
+            for algorithm, accepted in given.items()
+            if accepted
+        )
 
 
 def model_folder() -> Path:
@@ -62,17 +53,18 @@ def model_folder() -> Path:
     return Path(cache, 'mmps', 'models')
 
 
-def local_file(file: PublishedFile, model: str) -> Path:
-    """The file, from the folder of ``MMPS_MODELS`` (at any depth), the cache, or the internet.
+def local_file(name: str, file: PublishedFile, model: str) -> Path:
+    """The file ``name``, from the folder of ``MMPS_MODELS`` (at any depth), the cache, or the
+    internet.
 
     Raises:
         UserError: It is nowhere, or another file has its name; the message says what to put where.
     """
     given = os.environ.get(MODELS_VARIABLE)
-    for path in sorted(Path(given).rglob(file.name)) if given else ():
+    for path in sorted(Path(given).rglob(name)) if given else ():
         if file.fits(path):
             return path
-    kept = model_folder() / model / file.name
+    kept = model_folder() / model / name
     if kept.is_file():
         if file.fits(kept):
             return kept
@@ -82,13 +74,15 @@ def local_file(file: PublishedFile, model: str) -> Path:
         )
     by_hand = f'get it by hand and put it at {kept}, or into a folder that {MODELS_VARIABLE} names'
     if file.url is None:
-        raise UserError(f'{file.name} of {model} has no address to fetch it from; {by_hand}')
+        raise UserError(f'{name} of {model} has no address to fetch it from; {by_hand}')
     try:
         _fetch(file, kept)
     except OSError as error:  # the base of what requests raises
+        # That of a failed connection is deep inside the exception.
+        cause = getattr(error.args[0] if error.args else None, 'reason', None) or error
         raise UserError(
-            f'{file.url} cannot be fetched ({_reason(error)}). Without internet {by_hand}. A proxy '
-            'is taken from the variable HTTPS_PROXY'
+            f'{file.url} cannot be fetched ({type(cause).__name__}: {cause}). Without internet '
+            f'{by_hand}. A proxy is taken from the variable HTTPS_PROXY'
         ) from error
     return kept
 
@@ -103,11 +97,9 @@ def _fetch(file: PublishedFile, target: Path) -> None:
         try:
             _continue(file, part)
             break
-        except (
-            requests.ConnectionError,
-            requests.Timeout,
-            requests.exceptions.ChunkedEncodingError,
-        ):
+        except requests.HTTPError:
+            raise
+        except requests.RequestException:
             if attempt + 1 == ATTEMPTS:
                 raise
     if not file.fits(part):
@@ -134,16 +126,8 @@ def _continue(file: PublishedFile, part: Path) -> None:
         total = have + int(length) if length else None
         with (
             open(part, 'ab' if goes_on else 'wb') as out,
-            tqdm(desc=file.name, total=total, initial=have, unit='B', unit_scale=True) as bar,
+            tqdm(desc=part.stem, total=total, initial=have, unit='B', unit_scale=True) as bar,
         ):
             for piece in answer.iter_content(PIECE):
                 out.write(piece)
                 bar.update(len(piece))
-        if total is not None and part.stat().st_size < total:
-            raise requests.ConnectionError(f'the connection ended before byte {total}')
-
-
-def _reason(error: OSError) -> str:
-    """The cause in a few words: that of a failed connection is deep inside the exception."""
-    cause = getattr(error.args[0] if error.args else None, 'reason', None) or error
-    return f'{type(cause).__name__}: {cause}'

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
+import msgspec
 
 from mmps.published.fetching import PublishedFile, local_file
 from mmps.utils.config import PROJECT, load_config, require_entries
@@ -21,13 +20,9 @@ CATALOGUE = Path(__file__).with_name('catalogue.yml')
 METAFILES = PROJECT / 'configs'
 """Where each folder of a published method has a ``metafile.yml``."""
 SUFFIXES = ('.yml', '.yaml')
-_LOADER = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)  # that of C, where PyYAML has it
-# What an entry may have besides the attributes that are documented below.
-_DIGESTS = ('sha256', 'sha384', 'md5')
 
 
-@dataclass(frozen=True)
-class PublishedModel:
+class PublishedModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A model by name: an entry of ``catalogue.yml``, or a file of the same form; or one of a
     method's ``metafile.yml``, whose weights its authors publish.
 
@@ -56,17 +51,17 @@ class PublishedModel:
         parity: How far it was compared with its authors' program, and what was not.
     """
 
-    name: str
     title: str
-    model: Mapping[str, Any] = field(default_factory=dict)
+    name: str = ''
+    model: dict[str, Any] = {}
     checkpoint: Path | None = None
-    files: Mapping[str, PublishedFile] = field(default_factory=dict)
+    files: dict[str, PublishedFile] = {}
     folder: Path | None = None
     config: str = ''
     weights: str = ''
     source: str = ''
     papers: tuple[str, ...] = ()
-    licence: Mapping[str, str] = field(default_factory=dict)
+    licence: dict[str, str] = {}
     score_thr: float = 0.5
     fingerprint: str | None = None
     stated: tuple[str, ...] = ()
@@ -85,13 +80,13 @@ class PublishedModel:
         Raises:
             UserError: A file is nowhere, or is damaged.
         """
-        paths = {name: str(self._path(file)) for name, file in self.files.items()}
+        paths = {name: str(self._path(name, file)) for name, file in self.files.items()}
         return _replaced(self.model, paths)
 
-    def _path(self, file: PublishedFile) -> Path:
+    def _path(self, name: str, file: PublishedFile) -> Path:
         if self.folder is None:
-            return local_file(file, self.name)
-        path = self.folder / file.name
+            return local_file(name, file, self.name)
+        path = self.folder / name
         if not path.is_file():
             raise UserError(f'{path}, which model {self.name} names, does not exist')
         if not file.fits(path):
@@ -185,41 +180,20 @@ def _of_metafile(entry: Mapping[str, Any], method: Mapping[str, Any]) -> Publish
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.load(path.read_text(encoding='utf-8'), _LOADER)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        return msgspec.yaml.decode(path.read_bytes(), type=dict[str, Any])
+    except msgspec.MsgspecError as error:
         raise UserError(f'model {path} cannot be read: {error}') from error
-    if not isinstance(content, dict):
-        raise UserError(f'model {path}: is no table of keys')
-    return content
 
 
 def _model(name: str, entry: Any, folder: Path | None, where: str) -> PublishedModel:
-    if not isinstance(entry, dict):
-        raise UserError(f'model {where}: is no table of keys')
-    entry = dict(entry)
-    for key in ('papers', 'stated', 'measured'):
-        entry[key] = tuple(entry.get(key, ()))
-    known = set(PublishedModel.__dataclass_fields__) - {'name', 'folder'}
-    unknown = sorted(set(entry) - known)
-    if unknown:
-        raise UserError(f'model {where}: unknown key {unknown[0]!r}; there are {sorted(known)}')
-    if 'checkpoint' in entry:
-        entry['checkpoint'] = (folder or CATALOGUE.parent) / str(entry['checkpoint'])
-        entry.setdefault('model', {})
-    for key, kind in (('title', str), ('model', dict)):
-        if not isinstance(entry.get(key), kind):
-            raise UserError(f'model {where}: needs the key {key!r}, a {kind.__name__}')
-    files = {file: _file(file, keys or {}, where) for file, keys in entry.pop('files', {}).items()}
-    return PublishedModel(name=name, folder=folder, files=files, **entry)
-
-
-def _file(name: str, keys: Mapping[str, Any], where: str) -> PublishedFile:
-    unknown = sorted(set(keys) - {'url', *_DIGESTS})
-    if unknown:
-        raise UserError(f'model {where}: {name} has the unknown key {unknown[0]!r}')
-    digests = {key: keys[key] for key in _DIGESTS if key in keys}
-    digests = {key: (one,) if isinstance(one, str) else tuple(one) for key, one in digests.items()}
-    return PublishedFile(name, keys.get('url'), digests)
+    try:
+        model = msgspec.convert(entry, PublishedModel, dec_hook=lambda kind, value: kind(value))
+    except msgspec.ValidationError as error:
+        raise UserError(f'model {where}: {error}') from error
+    checkpoint = model.checkpoint and (folder or CATALOGUE.parent) / model.checkpoint
+    if not model.model and not checkpoint:
+        raise UserError(f'model {where}: needs the key `model` or `checkpoint`')
+    return msgspec.structs.replace(model, name=name, folder=folder, checkpoint=checkpoint)
 
 
 def _replaced(entry: Any, paths: Mapping[str, str]) -> Any:

@@ -64,22 +64,23 @@ def server(monkeypatch, tmp_path):
 
 
 def file(url, **digests):
-    digests = digests or dict(sha384=[hashlib.sha384(CONTENT).hexdigest()])
-    return PublishedFile('weights.bin', url, digests)
+    return PublishedFile(url, **digests or dict(sha384=hashlib.sha384(CONTENT).hexdigest()))
 
 
 def test_fetched_once_and_kept(server):
     url, state = server
-    path = local_file(file(f'{url}/x'), 'a-model')
+    path = local_file('weights.bin', file(f'{url}/x'), 'a-model')
     assert path == model_folder() / 'a-model' / 'weights.bin' and path.read_bytes() == CONTENT
-    assert local_file(file(f'{url}/x'), 'a-model') == path and len(state['asked']) == 1
+    assert (
+        local_file('weights.bin', file(f'{url}/x'), 'a-model') == path and len(state['asked']) == 1
+    )
     assert [p.name for p in path.parent.iterdir()] == ['weights.bin']
 
 
 def test_a_connection_that_is_cut_is_taken_up_where_it_ended(server):
     url, state = server
     state['cuts'] = [100_000, 500_000]
-    assert local_file(file(f'{url}/x'), 'a-model').read_bytes() == CONTENT
+    assert local_file('weights.bin', file(f'{url}/x'), 'a-model').read_bytes() == CONTENT
     assert state['asked'][0] is None
     starts = [int(asked.strip('bytes=-')) for asked in state['asked'][1:]]
     ends = [100_000, starts[0] + 500_000]
@@ -90,29 +91,29 @@ def test_a_later_call_goes_on_too(server):
     url, state = server
     state['cuts'] = [50_000, 50_000, 50_000]
     with pytest.raises(UserError, match='cannot be fetched'):
-        local_file(file(f'{url}/x'), 'a-model')
-    assert local_file(file(f'{url}/x'), 'a-model').read_bytes() == CONTENT
+        local_file('weights.bin', file(f'{url}/x'), 'a-model')
+    assert local_file('weights.bin', file(f'{url}/x'), 'a-model').read_bytes() == CONTENT
     assert int(state['asked'][-1].strip('bytes=-')) >= 150_000 - 3 * PIECE
 
 
 def test_a_server_that_cannot_go_on_begins_again(server):
     url, state = server
     state.update(cuts=[100_000], no_ranges=True)
-    assert local_file(file(f'{url}/x'), 'a-model').read_bytes() == CONTENT
+    assert local_file('weights.bin', file(f'{url}/x'), 'a-model').read_bytes() == CONTENT
 
 
 def test_other_content_is_not_kept(server):
     url, _ = server
-    wrong = file(f'{url}/x', sha256=['00ff'])
+    wrong = file(f'{url}/x', sha256='00ff')
     with pytest.raises(UserError, match='has not the published checksum'):
-        local_file(wrong, 'a-model')
+        local_file('weights.bin', wrong, 'a-model')
     assert not list((model_folder() / 'a-model').iterdir())
 
 
 def test_any_accepted_checksum_and_the_first_digits_of_one_suffice(server):
     url, _ = server
     begin = hashlib.sha256(CONTENT).hexdigest()[:8]
-    assert local_file(file(f'{url}/x', sha256=['00ff', begin]), 'a-model').is_file()
+    assert local_file('weights.bin', file(f'{url}/x', sha256=('00ff', begin)), 'a-model').is_file()
 
 
 @pytest.mark.parametrize('path', ['/gone', None])
@@ -121,7 +122,7 @@ def test_no_file_and_no_server_say_what_to_put_where(server, path):
     address = f'{url}{path}' if path else 'http://127.0.0.1:9/x'
     place = model_folder() / 'a-model' / 'weights.bin'
     with pytest.raises(UserError, match='cannot be fetched') as raised:
-        local_file(file(address), 'a-model')
+        local_file('weights.bin', file(address), 'a-model')
     for word in (address, str(place), 'MMPS_MODELS', 'HTTPS_PROXY'):
         assert word in str(raised.value)
 
@@ -132,23 +133,23 @@ def test_files_put_there_by_hand(server, monkeypatch, tmp_path):
     by_hand.parent.mkdir(parents=True)
     by_hand.write_bytes(CONTENT)
     monkeypatch.setenv('MMPS_MODELS', str(tmp_path / 'zoo'))
-    assert local_file(file(f'{url}/x'), 'a-model') == by_hand
+    assert local_file('weights.bin', file(f'{url}/x'), 'a-model') == by_hand
     by_hand.write_bytes(b'another')  # is passed over
-    assert local_file(file(f'{url}/x'), 'a-model').is_relative_to(model_folder())
+    assert local_file('weights.bin', file(f'{url}/x'), 'a-model').is_relative_to(model_folder())
     assert len(state['asked']) == 1
 
 
 def test_a_damaged_file_in_the_cache_is_told(server):
     url, _ = server
-    path = local_file(file(f'{url}/x'), 'a-model')
+    path = local_file('weights.bin', file(f'{url}/x'), 'a-model')
     path.write_bytes(CONTENT[:-1])
     with pytest.raises(UserError, match='is damaged, or is another file'):
-        local_file(file(f'{url}/x'), 'a-model')
+        local_file('weights.bin', file(f'{url}/x'), 'a-model')
 
 
 def test_without_an_address(server):
     with pytest.raises(UserError, match='has no address'):
-        local_file(file(None), 'a-model')
+        local_file('weights.bin', file(None), 'a-model')
 
 
 @pytest.mark.parametrize('name', model_names())
@@ -160,9 +161,9 @@ def test_entries_of_the_catalogue_say_what_a_user_needs(name):
     else:
         assert model.source.startswith('https://') and model.stated and model.parity
     text = json.dumps(model.model)
-    for entry in model.files.values():
-        assert entry.url.startswith('https://') and entry.digests
-        assert entry.name in text or entry.name.endswith('.bin')
+    for file, entry in model.files.items():
+        assert entry.url.startswith('https://') and (entry.sha256 or entry.sha384)
+        assert file in text or file.endswith('.bin')
     assert name in list_models() and model.licence['weights'] in list_models()
 
 
@@ -176,11 +177,11 @@ def test_words_that_are_names(tmp_path):
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
-        ('title: x', "needs the key 'model'"),
-        ('model: {type: X}', "needs the key 'title'"),
-        ('title: x\nmodel: {type: X}\nlicense: y', "unknown key 'license'"),
-        ('title: x\nmodel: {type: X}\nfiles: {a.bin: {sha1: b}}', "unknown key 'sha1'"),
-        ('[1, 2]', 'no table of keys'),
+        ('title: x', 'needs the key `model`'),
+        ('model: {type: X}', 'missing required field `title`'),
+        ('title: x\nmodel: {type: X}\nlicense: y', 'unknown field `license`'),
+        ('title: x\nmodel: {type: X}\nfiles: {a.bin: {sha1: b}}', 'unknown field `sha1`.*files'),
+        ('[1, 2]', 'Expected `object`, got `array`'),
         ('a: [', 'cannot be read'),
     ],
 )
