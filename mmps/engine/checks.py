@@ -17,7 +17,6 @@ from mmps.utils.checkpoint import newest_checkpoint
 from mmps.utils.errors import DataError, UserError
 
 _IMAGES_NAMED = 16
-_BOXES_NAMED = 4
 
 
 class TrainingDivergedError(UserError, RuntimeError):
@@ -136,14 +135,14 @@ class DivergenceHook(Hook):
         raise TrainingDivergedError(message)
 
     def _report(self, problem: str, terms: dict[str, float], data_batch: dict | None) -> str:
-        rank = f'rank {get_rank()}: ' if get_world_size() > 1 else ''
-        lines = [f'{rank}{problem}']
+        lines = [f'rank {get_rank()}: {problem}' if get_world_size() > 1 else problem]
         if terms:
             lines.append(', '.join(f'{key} {value:.4g}' for key, value in terms.items()))
         steps = ('this step', 'the step before')
         for images, step in zip(reversed(self._images), steps, strict=False):
             lines.append(f'images of {step}: {", ".join(images) or "none"}')
-        lines += _smallest_boxes(data_batch)
+        if box := _smallest_box(data_batch):
+            lines.append(f'smallest box of this step, as the network saw it: {box}')
         return ''.join(f'  {line}\n' for line in lines)
 
 
@@ -169,28 +168,18 @@ def _image_paths(data_batch: dict | None) -> list[str]:
     return paths + ['...'] * (len(samples) > _IMAGES_NAMED)
 
 
-def _smallest_boxes(data_batch: dict | None) -> list[str]:
-    """A line for the annotated box that has the least inside its image: the likely cause.
-
-    All that are below a pixel, not finite included, are named up to a number.
-    """
+def _smallest_box(data_batch: dict | None) -> str:
+    """The annotated box that has the least inside its image: the likely cause."""
     found: list[tuple[float, str]] = []
     for sample in (data_batch or {}).get('data_samples', []):
-        instances = sample.get('gt_instances')
-        if instances is None or 'bboxes' not in instances or not len(instances.bboxes):
-            continue
-        bboxes = instances.bboxes.detach().cpu().float()
         height, width = (sample.metainfo.get('img_shape') or (math.inf, math.inf))[:2]
-        limits = torch.tensor([width, height, width, height], dtype=torch.float32)
-        inside = torch.minimum(bboxes.clamp(min=0), limits)
-        sides = (inside[:, 2:] - inside[:, :2]).amin(1).nan_to_num(nan=-math.inf)
-        path = sample.metainfo.get('img_path')
-        for side, bbox in zip(sides.tolist(), bboxes.tolist(), strict=True):
-            box = ', '.join(f'{value:.6g}' for value in bbox)
-            found.append((side, f'[{box}] of {width} x {height} pixels in {path}'))
-    found.sort(key=lambda pair: pair[0])
-    named = [text for side, text in found if side < 1][:_BOXES_NAMED] or [t for _, t in found[:1]]
-    return [f'smallest box of this step, as the network saw it: {text}' for text in named]
+        for bbox in getattr(sample.get('gt_instances'), 'bboxes', ()):
+            x1, y1, x2, y2 = values = bbox.tolist()
+            sides = min(x2, width) - max(x1, 0), min(y2, height) - max(y1, 0)
+            box = ', '.join(f'{value:.6g}' for value in values)
+            text = f'[{box}] of {width} x {height} pixels in {sample.metainfo.get("img_path")}'
+            found.append((min(sides) if all(map(math.isfinite, values)) else -math.inf, text))
+    return min(found, default=(0, ''))[1]
 
 
 def _advice(runner: Runner) -> str:

@@ -54,19 +54,14 @@ def diagnose() -> str:
     Returns:
         One message with every problem and its fix, or an empty string where there is none.
     """
-    problems = []
     modules: dict[str, ModuleType] = {}
-    for name, requirement in {**REQUIREMENTS, **MM_REQUIREMENTS}.items():
-        problem = _import_problem(name, requirement, modules)
-        if problem:
-            problems.append(problem)
+    requirements = {**REQUIREMENTS, **MM_REQUIREMENTS}
+    problems = [_import_problem(*requirement, modules) for requirement in requirements.items()]
     if 'torch' in modules:
-        problems += filter(None, [_torchvision_problem(modules['torch'])])
-    if 'torch' in modules and 'mmcv' in modules:
-        problems += filter(None, [_operators_problem(modules['torch'])])
-    if not problems:
-        return ''
-    return '\n'.join(['this environment cannot run mmps:', *(f'* {p}' for p in problems)])
+        problems.append(_torchvision_problem(modules['torch']))
+        problems.append(_operators_problem(modules['torch']) if 'mmcv' in modules else '')
+    found = [f'* {problem}' for problem in problems if problem]
+    return '\n'.join(['this environment cannot run mmps:', *found]) if found else ''
 
 
 def require_environment() -> None:
@@ -82,48 +77,38 @@ def version_tuple(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in match[0].split('.')) if match else ()
 
 
-def _import_problem(name: str, requirement: str, modules: dict[str, ModuleType]) -> str | None:
+def _import_problem(name: str, requirement: str, modules: dict[str, ModuleType]) -> str:
     """Import a module into ``modules``; what is wrong with it otherwise."""
+    fix = _BUILD_MMCV if name == 'mmcv' else f"pip install '{requirement}'"
     if importlib.util.find_spec(name) is None:
-        return f'{name} is not installed\n  fix: {_fix(name, requirement)}'
+        return f'{name} is not installed\n  fix: {fix}'
     try:
-        module = importlib.import_module(name)
+        module = modules[name] = importlib.import_module(name)
     except Exception as error:  # a broken package may raise anything at import
-        return _broken_import(name, requirement, error)
-    modules[name] = module
+        if name == 'cv2' and 'libGL' in str(error):
+            fix = 'install the system library it names (Debian, Ubuntu: apt-get install libgl1)'
+        elif name == 'cv2':
+            fix = (
+                'pip install --force-reinstall --no-deps opencv-python opencv-python-headless, of '
+                'one version (MMDetection brings both, and they write the same files)'
+            )
+        elif name in MM_REQUIREMENTS and isinstance(error, ModuleNotFoundError):
+            fix = f"pip install '{requirement}' again, with its dependencies: "
+            fix += f"'{error.name}' is missing"
+        else:
+            fix = f"pip install --force-reinstall '{requirement}'"
+        return f'{name} cannot be imported ({type(error).__name__}: {error})\n  fix: {fix}'
     minimum = requirement.partition('>=')[2]
     version = getattr(module, '__version__', '')
     if minimum and version_tuple(version) < version_tuple(minimum):
-        return (
-            f'{name} {version} is too old, {minimum} or newer is needed\n'
-            f'  fix: {_fix(name, requirement)}'
-        )
-    return None
+        return f'{name} {version} is too old, {minimum} or newer is needed\n  fix: {fix}'
+    return ''
 
 
-def _fix(name: str, requirement: str) -> str:
-    return _BUILD_MMCV if name == 'mmcv' else f"pip install '{requirement}'"
-
-
-def _broken_import(name: str, requirement: str, error: Exception) -> str:
-    if name == 'cv2' and 'libGL' in str(error):
-        fix = 'install the system library it names (on Debian or Ubuntu: apt-get install libgl1)'
-    elif name == 'cv2':
-        fix = (
-            'pip install --force-reinstall --no-deps opencv-python opencv-python-headless, of '
-            'one version (MMDetection brings both, and they write the same files)'
-        )
-    elif name in MM_REQUIREMENTS and isinstance(error, ModuleNotFoundError):
-        fix = f"pip install '{requirement}' again, with its dependencies: '{error.name}' is missing"
-    else:
-        fix = f"pip install --force-reinstall '{requirement}'"
-    return f'{name} cannot be imported ({type(error).__name__}: {error})\n  fix: {fix}'
-
-
-def _torchvision_problem(torch: ModuleType) -> str | None:
+def _torchvision_problem(torch: ModuleType) -> str:
     """mmps needs no torchvision, but mmengine imports one that is there and dies of its failure."""
     if importlib.util.find_spec('torchvision') is None:
-        return None
+        return ''
     try:
         importlib.import_module('torchvision')
     except Exception as error:  # RuntimeError, ImportError or OSError, by the kind of mismatch
@@ -132,10 +117,10 @@ def _torchvision_problem(torch: ModuleType) -> str | None:
             'stop at it\n  fix: pip uninstall --yes torchvision (mmps does not need it), or '
             'install the torchvision of the same release and the same index as torch'
         )
-    return None
+    return ''
 
 
-def _operators_problem(torch: ModuleType) -> str | None:
+def _operators_problem(torch: ModuleType) -> str:
     """Whether mmcv has its compiled operators, for this PyTorch and for the GPU if there is one."""
     try:
         operators = importlib.import_module('mmcv._ext')
@@ -154,4 +139,4 @@ def _operators_problem(torch: ModuleType) -> str | None:
             'there is a GPU, but the operators of mmcv were compiled for the CPU only\n'
             f'  fix: export FORCE_CUDA=1; {_BUILD_MMCV}'
         )
-    return None
+    return ''

@@ -24,6 +24,8 @@ import numpy as np
 if TYPE_CHECKING:
     from PIL import Image
 
+    _Description = tuple[tuple[int, int], Image.Exif, int]
+
 JPEG_SIGNATURE = b'\xff\xd8\xff'
 PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
 _TIFF_SIGNATURES = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
@@ -36,9 +38,9 @@ _JPEG_END, _JPEG_SCAN = 0xD9, 0xDA
 _JPEG_SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_EXIF, _JPEG_XMP = b'Exif\0\0', b'http://ns.adobe.com/xap/1.0/\0'
 _PNG_TEXTS = (b'Raw profile type exif\0', b'XML:com.adobe.xmp\0')
-_PNG_TAILS = 2**14, 2**17
+_PNG_TAIL = 2**17
 """How many bytes at the end of a PNG file are searched for what follows its pixels. The last chunk
-of pixels begins in the first number where libpng wrote the file, in the second where Pillow did."""
+of pixels begins there, whether libpng or Pillow wrote the file."""
 _HEVC = frozenset((b'heic', b'heix', b'heim', b'heis', b'hevc', b'hevx', b'hevm', b'hevs'))
 _EXIF_ORIENTATION, _EXIF_DETAILS = 0x0112, 0x8769
 _QUARTER_TURNS = range(5, 9)
@@ -149,11 +151,12 @@ def decode_upright(content: bytes) -> np.ndarray:
     except ValueError:  # whether it can be decoded all the same, its decoder knows
         header = None
     orientation = header.orientation if header else 1
+    tag = _tiff_tag(content) if kind == 'tiff' else None
     if kind == 'jpeg':
         image = _decoded_jpeg(content)
     elif kind == 'heic' and not heif_is_known():
         raise ValueError(_NEEDS_HEIF)
-    elif kind == 'heic' or (kind == 'tiff' and not _opencv_turns_alike(content, orientation)):
+    elif kind == 'heic' or tag not in (None, orientation):
         return _with_pillow(content)
     else:
         image = _with_opencv(content, deep=kind in _DEEP)
@@ -161,7 +164,7 @@ def decode_upright(content: bytes) -> np.ndarray:
             raise _undecodable(content)
         if image is None:
             return _with_pillow(content)
-        if kind == 'tiff' and _tiff_tag(content) is not None:
+        if tag is not None:
             orientation = 1  # OpenCV has turned it
     if orientation in _TURNS:
         image = np.ascontiguousarray(_TURNS[orientation](image))
@@ -192,7 +195,7 @@ def exif_of(path: Path) -> Image.Exif:
         ValueError: Not an image.
     """
     with open(path, 'rb') as file:
-        exif = _described(file, str(path)).exif
+        _, exif, _ = _described(file, str(path))
         exif.get_ifd(_EXIF_DETAILS)  # while the file is open
         return exif
 
@@ -243,31 +246,18 @@ def is_animation(path: Path) -> bool:
     return content[end : end + 3] == JPEG_SIGNATURE and b'MPF\0' not in content[:end]
 
 
-@dataclass(frozen=True)
-class _Description:
-    """What a file says: size as stored, EXIF entries and how many frames there are."""
-
-    size: tuple[int, int]
-    exif: Image.Exif
-    frames: int = 1
-
-
 def _header(file: BinaryIO, name: str) -> ImageHeader:
-    description = _described(file, name)
-    orientation = _orientation(description.exif)
-    width, height = description.size
-    if orientation in _QUARTER_TURNS:
-        width, height = height, width
-    return ImageHeader(width, height, orientation, description.frames)
-
-
-def _orientation(exif: Image.Exif) -> int:
+    (width, height), exif, frames = _described(file, name)
     # Pillow compares the entry with these, whatever type of number it has.
     said = exif.get(_EXIF_ORIENTATION, 1)
-    return next((number for number in range(2, 9) if said == number), 1)
+    orientation = next((number for number in range(2, 9) if said == number), 1)
+    if orientation in _QUARTER_TURNS:
+        width, height = height, width
+    return ImageHeader(width, height, orientation, frames)
 
 
 def _described(file: BinaryIO, name: str) -> _Description:
+    """What a file says: size as stored, EXIF entries and how many frames there are."""
     from PIL import UnidentifiedImageError
 
     file.seek(0)
@@ -299,7 +289,7 @@ def _any_other(file: BinaryIO) -> _Description:
 
     with Image.open(file) as image:
         frames = image.n_frames if image.format in ('GIF', 'WEBP', 'AVIF') else 1
-        return _Description(image.size, _exif_in(image), frames)
+        return image.size, _exif_in(image), frames
 
 
 def _tiff(file: BinaryIO) -> _Description:
@@ -311,12 +301,12 @@ def _tiff(file: BinaryIO) -> _Description:
     file.seek(0)
     try:
         with Image.open(file) as image:
-            return _Description(size, _exif_in(image))
+            return size, _exif_in(image), 1
     except UnidentifiedImageError:
         exif = Image.Exif()
         if _EXIF_ORIENTATION in tags:
             exif[_EXIF_ORIENTATION] = tags[_EXIF_ORIENTATION]
-        return _Description(size, exif)
+        return size, exif, 1
 
 
 def _tiff_tags(file: BinaryIO) -> Mapping[int, Any]:
@@ -378,7 +368,7 @@ def _jpeg(file: BinaryIO) -> _Description:
         file.seek(start + length)
     if size is None or not all(size):
         raise ValueError('it ends before its size' if size is None else 'its size is 0')
-    return _Description(size, _exif_from(info))
+    return size, _exif_from(info), 1
 
 
 def _jpeg_segments(file: BinaryIO) -> Iterator[tuple[int, int]]:
@@ -426,7 +416,7 @@ def _png(file: BinaryIO) -> _Description:
         _go_behind_pixels(file)
         for kind, length in _png_chunks(file):
             info |= _png_info(file, kind, length)
-    return _Description(size, _exif_from(info), frames)
+    return size, _exif_from(info), frames
 
 
 def _png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
@@ -470,15 +460,14 @@ def _png_info(file: BinaryIO, kind: bytes, length: int) -> dict[str, Any]:
 def _go_behind_pixels(file: BinaryIO) -> None:
     """Move to the chunk after the last one with pixels, most of which need not be read for it."""
     size = file.seek(0, 2)
-    for length in _PNG_TAILS:
-        start = file.seek(max(size - length, len(PNG_SIGNATURE)))
-        tail = file.read()
-        place = len(tail)
-        while (place := tail.rfind(b'IDAT', 0, place)) >= 4:
-            behind = place + 8 + int.from_bytes(tail[place - 4 : place], 'big')
-            if _leads_to_end(tail, behind):
-                file.seek(start + behind)
-                return
+    start = file.seek(max(size - _PNG_TAIL, len(PNG_SIGNATURE)))
+    tail = file.read()
+    place = len(tail)
+    while (place := tail.rfind(b'IDAT', 0, place)) >= 4:
+        behind = place + 8 + int.from_bytes(tail[place - 4 : place], 'big')
+        if _leads_to_end(tail, behind):
+            file.seek(start + behind)
+            return
     file.seek(len(PNG_SIGNATURE))
     behind = 0
     for kind, length in _png_chunks(file):
@@ -562,11 +551,6 @@ def _tiff_tag(content: bytes) -> object:
         return _tiff_tags(BytesIO(content)).get(_EXIF_ORIENTATION)
     except Exception:  # Pillow may raise anything on a damaged file
         return None
-
-
-def _opencv_turns_alike(content: bytes, orientation: int) -> bool:
-    tag = _tiff_tag(content)
-    return tag is None or tag == orientation
 
 
 def _with_pillow(content: bytes) -> np.ndarray:

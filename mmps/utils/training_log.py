@@ -10,7 +10,7 @@ from mmps.utils.errors import UserError
 RECORD = 'run.json'
 """What ``RunRecordHook`` writes about each run, beside its log."""
 _SCALARS = 'vis_data/scalars.json'
-_NOT_CURVES = {'epoch', 'iter', 'step'}
+_NO_CURVES = {'epoch', 'iter', 'step'}
 
 
 @dataclass
@@ -59,57 +59,52 @@ def read_training_log(work_dir: Path) -> TrainingLog:
         UserError: There is no log of a training in it, or one is damaged.
     """
     files = sorted(work_dir.glob(f'*/{_SCALARS}')) or sorted(work_dir.glob(_SCALARS))
-    runs = [run for run in map(_read_run, files) if run is not None]
+    runs = [(file, _rows(file)) for file in files]
+    runs = [(_start(*run), run[1]) for run in runs if any('iter' in row for row in run[1])]
     if not runs:
         raise UserError(f'{work_dir}: no log of a training (looked for */{_SCALARS})')
     log = TrainingLog(runs=len(runs))
-    for number, (start, rows) in enumerate(runs):
+    for number, (iteration, rows) in enumerate(runs):
         until = min((later for later, _ in runs[number + 1 :]), default=float('inf'))
-        _add(log, start, [(iteration, row) for iteration, row in rows if iteration <= until])
+        for row in rows:
+            steps = row.get('iter', iteration) - iteration
+            iteration += steps
+            if iteration > until:
+                break
+            no_curves = _NO_CURVES
+            if 'iter' in row:
+                log.steps += steps
+                log.seconds += steps * row.get('time', 0.0)
+                log.data_seconds += steps * row.get('data_time', 0.0)
+                log.epochs = max(log.epochs, row.get('epoch', 0))
+            else:
+                no_curves = _NO_CURVES | {'time', 'data_time'}
+            for key, value in row.items():
+                if key not in no_curves and isinstance(value, int | float):
+                    log.curves.setdefault(key, []).append((iteration, float(value)))
+                    if 'iter' not in row:
+                        log.validated.add(key)
     return log
 
 
-def _read_run(path: Path) -> tuple[int, list[tuple[int, dict[str, Any]]]] | None:
-    """The iteration that a run started at, and its lines with the iterations they were written
-    after; None of a run without training.
-    """
-    rows: list[tuple[int | None, dict[str, Any]]] = []
-    iteration, lines = None, path.read_text().splitlines()
+def _rows(path: Path) -> list[dict[str, Any]]:
+    rows, lines = [], path.read_text().splitlines()
     for number, line in enumerate(lines, 1):
         try:
-            row = json.loads(line)
+            rows.append(json.loads(line))
         except json.JSONDecodeError as error:
-            if number == len(lines):  # the last line of a killed run may be cut short
-                break
-            raise UserError(f'{path}, line {number}: not JSON ({error})') from error
-        iteration = row.get('iter', iteration)
-        rows.append((iteration, row))
-    trained = [number for number, row in rows if 'iter' in row]
-    if not trained:
-        return None
-    # Without a record the first line is taken to cover as many steps as the second.
-    start = max(trained[0] - (trained[1] - trained[0] if len(trained) > 1 else 1), 0)
+            if number < len(lines):  # the last line of a killed run may be cut short
+                raise UserError(f'{path}, line {number}: not JSON ({error})') from error
+    return rows
+
+
+def _start(path: Path, rows: list[dict[str, Any]]) -> int:
+    """The iteration that a run started at, by its record."""
     record = path.parents[1] / RECORD
     if record.is_file():
-        start = json.loads(record.read_text()).get('start_iteration', start)
-    return start, [(start if number is None else number, row) for number, row in rows]
-
-
-def _add(log: TrainingLog, start: int, rows: list[tuple[int, dict[str, Any]]]) -> None:
-    """Add the lines of a run, in the order in which they were written."""
-    for iteration, row in rows:
-        training = 'iter' in row
-        if training:
-            steps, start = iteration - start, iteration
-            log.steps += steps
-            log.seconds += steps * row.get('time', 0.0)
-            log.data_seconds += steps * row.get('data_time', 0.0)
-            log.epochs = max(log.epochs, row.get('epoch', 0))
-        for key, value in row.items():
-            if key in _NOT_CURVES or not isinstance(value, int | float):
-                continue
-            if not training:
-                if key in ('time', 'data_time'):
-                    continue
-                log.validated.add(key)
-            log.curves.setdefault(key, []).append((iteration, float(value)))
+        found = json.loads(record.read_text()).get('start_iteration')
+        if found is not None:
+            return found
+    # Without one the first line is taken to cover as many steps as the second.
+    trained = [row['iter'] for row in rows if 'iter' in row]
+    return max(2 * trained[0] - trained[1] if len(trained) > 1 else trained[0] - 1, 0)
