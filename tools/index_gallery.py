@@ -5,14 +5,13 @@ import signal
 import sys
 import threading
 
-from mmps.cli.common import run_tool
+from mmps.cli.common import run_tool, shard_of
 from mmps.cli.search import (
     a_pattern,
     a_time,
     an_entry,
     build_searcher,
     searcher_parser,
-    shard_of,
 )
 from mmps.sources import MAX_PIXELS, is_live
 from mmps.utils.errors import data_errors

@@ -10,6 +10,7 @@ import argparse
 import importlib.util
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -133,7 +134,6 @@ def load_run_config(arguments: argparse.Namespace, config: Config | None = None)
 
     The folder is that of ``--work-dir``, else the config's own, else named after the config file.
     """
-
     if config is None:
         config = load_config(arguments.config, arguments.cfg_options)
     else:
@@ -163,14 +163,12 @@ def _prepare_distributed(config: Config) -> None:
             'run on CPUs; leave it out, or fix batch norm with model.backbone.norm_eval=True '
             'model.roi_head.shared_head.norm_eval=True'
         )
-    if config.launcher == 'slurm':
-        _take_ranks_from_slurm()
-    missing = [name for name in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR') if name not in os.environ]
-    if missing:
-        raise UserError(
-            f'--launcher pytorch: {", ".join(missing)} not set; start the processes with torchrun '
-            '(tools/dist_train.sh, tools/dist_test.sh)'
-        )
+    shard_of(config.launcher)
+    if 'MASTER_ADDR' not in os.environ and (nodes := os.environ.get('SLURM_NODELIST')):
+        command = ['scontrol', 'show', 'hostnames', nodes]
+        hosts = subprocess.run(command, check=True, capture_output=True, text=True)
+        os.environ['MASTER_ADDR'] = hosts.stdout.split()[0]
+    os.environ.setdefault('MASTER_PORT', '29500')
     if not distributed.is_initialized():
         distributed.init_process_group('gloo')
     config.model_wrapper_cfg = dict(
@@ -181,41 +179,39 @@ def _prepare_distributed(config: Config) -> None:
     )
 
 
-def _take_ranks_from_slurm() -> None:
-    """Set what torchrun would set from what srun has set, as mmengine does on GPUs."""
-    import subprocess
-
-    try:
-        ranks = {
-            'RANK': os.environ['SLURM_PROCID'],
-            'LOCAL_RANK': os.environ['SLURM_LOCALID'],
-            'WORLD_SIZE': os.environ['SLURM_NTASKS'],
-        }
-        nodes = os.environ['SLURM_NODELIST']
-    except KeyError as error:
-        raise UserError(
-            f'--launcher slurm: {error.args[0]} not set; start the processes with srun '
-            '(tools/slurm_train.sh, tools/slurm_test.sh)'
-        ) from error
-    os.environ.update(ranks)
-    os.environ.setdefault('MASTER_PORT', '29500')
-    if 'MASTER_ADDR' not in os.environ:
-        hosts = subprocess.run(
-            ['scontrol', 'show', 'hostnames', nodes], check=True, capture_output=True, text=True
-        )
-        os.environ['MASTER_ADDR'] = hosts.stdout.split()[0]
-
-
-_PACKAGES = {
-    'TensorboardVisBackend': 'tensorboard',
-    'WandbVisBackend': 'wandb',
-    'MLflowVisBackend': 'mlflow',
-    'ClearMLVisBackend': 'clearml',
-    'NeptuneVisBackend': 'neptune',
-    'DVCLiveVisBackend': 'dvclive',
-    'AimVisBackend': 'aim',
+_RANKS = {
+    'none': {},
+    'pytorch': {name: name for name in ('RANK', 'WORLD_SIZE')},
+    'slurm': {
+        'RANK': 'SLURM_PROCID',
+        'LOCAL_RANK': 'SLURM_LOCALID',
+        'WORLD_SIZE': 'SLURM_NTASKS',
+    },
 }
-_BY_DEFAULT = 'TensorboardVisBackend'
+"""By launcher, the variable of torchrun's and that of the launcher's."""
+
+
+def shard_of(launcher: str) -> tuple[int, int]:
+    """Number of this process and how many there are, as their launcher tells. What torchrun would
+    have set is set then.
+
+    Raises:
+        UserError: The launcher did not start this process.
+    """
+    names = _RANKS[launcher]
+    missing = [name for name in names.values() if name not in os.environ]
+    if missing:
+        start = 'torchrun' if launcher == 'pytorch' else 'srun'
+        raise UserError(
+            f'--launcher {launcher}: {", ".join(missing)} not set; start the processes with {start}'
+            ' (for training and tests: tools/dist_*.sh, tools/slurm_*.sh)'
+        )
+    os.environ.update({name: os.environ[given] for name, given in names.items()})
+    return (int(os.environ['RANK']), int(os.environ['WORLD_SIZE'])) if names else (0, 1)
+
+
+_PACKAGES = ('tensorboard', 'wandb', 'mlflow', 'clearml', 'neptune', 'dvclive', 'aim')
+"""Of mmengine's visualisation backends, which are called after them."""
 
 
 def require_vis_backends(config: Config) -> None:
@@ -225,14 +221,15 @@ def require_vis_backends(config: Config) -> None:
     missing, and a line says so: the same curves are in ``vis_data/scalars.json``.
     """
     backends = config.get('visualizer', {}).get('vis_backends') or []
+    packages = {b.type: b.type.removesuffix('VisBackend').lower() for b in backends}
     missing = {
-        backend.type: _PACKAGES[backend.type]
-        for backend in backends
-        if backend.type in _PACKAGES and importlib.util.find_spec(_PACKAGES[backend.type]) is None
+        name: package
+        for name, package in packages.items()
+        if package in _PACKAGES and importlib.util.find_spec(package) is None
     }
-    if _BY_DEFAULT in missing:
-        print(f'no curves for TensorBoard: pip install {missing.pop(_BY_DEFAULT)}')
-        config.visualizer.vis_backends = [b for b in backends if b.type != _BY_DEFAULT]
+    if default := missing.pop('TensorboardVisBackend', None):
+        print(f'no curves for TensorBoard: pip install {default}')
+        config.visualizer.vis_backends = [b for b in backends if packages[b.type] != default]
     if missing:
         raise UserError(
             f'visualizer.vis_backends: {", ".join(missing)} needs a package that is not installed: '

@@ -206,21 +206,3 @@ def an_entry(text: str) -> tuple[str, str]:
     if not separator or not key:
         raise ValueError(f'{text!r} is not KEY=VALUE')
     return key, value
-
-
-def shard_of(launcher: str) -> tuple[int, int]:
-    """Number of this process and how many there are, as their launcher tells."""
-    names = {
-        'none': None,
-        'pytorch': ('RANK', 'WORLD_SIZE'),
-        'slurm': ('SLURM_PROCID', 'SLURM_NTASKS'),
-    }[launcher]
-    if names is None:
-        return 0, 1
-    missing = [name for name in names if name not in os.environ]
-    if missing:
-        start = 'torchrun' if launcher == 'pytorch' else 'srun'
-        raise UserError(
-            f'--launcher {launcher}: {", ".join(missing)} not set; start the processes with {start}'
-        )
-    return int(os.environ[names[0]]), int(os.environ[names[1]])

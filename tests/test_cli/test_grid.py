@@ -1,7 +1,4 @@
-"""Grids, with tools of a few lines each: they take no time and leave the files of the real ones.
-
-Runs are worked through in spite of failures, kills and others who work on them too.
-"""
+"""Grids, with tools of a few lines each: they take no time and leave the files of the real ones."""
 
 import json
 import math
@@ -113,8 +110,13 @@ def test_experiments_share_seeds_and_options(grid_file):
     assert (a.name, a.config, a.row, a.column) == ('a', f'{path.parent}/a.py', 'A', 'PRW')
     assert b.seeds == (3, 4)
     assert (c.name, c.config, c.seeds) == ('c', f'{path.parent}/a.py', (0,))
-    runs = make_runs(load_grid(path), path.parent, {})
+    runs = make_runs(load_grid(path), path.parent, {'stub.fails': 'test'})
     assert [run.config.stub.score for run in runs] == [0.1] * 4 + [0.2]
+    assert [run.folder.name for run in runs] == [
+        'a_seed3', 'a_seed4', 'b_seed3', 'b_seed4', 'c_seed0'
+    ]  # fmt: skip
+    assert [run.config.randomness.seed for run in runs] == [3, 4, 3, 4, 0]
+    assert all(run.config.stub.fails == 'test' for run in runs)
 
 
 @pytest.mark.parametrize(
@@ -122,10 +124,7 @@ def test_experiments_share_seeds_and_options(grid_file):
     [
         ('seeds = [0]', 'grid .*grid.py: .*missing required field `experiments`'),
         ('experiments = []', r'length >= 1 - at .*experiments'),
-        (
-            "experiments = [dict(name='a')]",
-            r'missing required field `config` - at .*experiments\[0\]',
-        ),
+        ("experiments = [dict(name='a')]", r'required field `config` - at .*experiments\[0\]'),
         ("experiments = [dict(config='a.py', seed=0)]", r'unknown field `seed` - at .*\[0\]'),
         ("experiments = [dict(config='a.py')]\nexperimnets = []", 'unknown field `experimnets`'),
         ("experiments = [dict(config='a.py'), dict(config='a.py')]", 'two experiments are named a'),
@@ -156,12 +155,6 @@ SEEDS = "experiments = [dict(config='a.py', seeds=[0, 7], options=dict(stub=dict
 @pytest.fixture
 def runs(grid_file, tmp_path):
     return make_runs(load_grid(grid_file(SEEDS)), tmp_path / 'out', {'stub.fails': 'test'})
-
-
-def test_one_run_per_seed_with_all_options(runs, tmp_path):
-    assert [run.folder for run in runs] == [tmp_path / 'out/a_seed0', tmp_path / 'out/a_seed7']
-    assert runs[1].config.randomness.seed == 7
-    assert runs[1].config.stub == dict(score=0.3, fails='test')
 
 
 def test_the_seed_stands_in_the_options(grid_file, tmp_path):
@@ -237,13 +230,10 @@ LINES = """$ python tools/train.py a.py --resume
 """
 
 
-def test_options_that_do_not_fit(grid_file, tmp_path):
+def test_configs_that_cannot_be_made(grid_file, tmp_path):
     grid = load_grid(grid_file("experiments = [dict(config='a.py')]"))
     with pytest.raises(UserError, match=r'do not fit config .*a.py \(experiment a\)'):
         make_runs(grid, tmp_path / 'out', {'train_cfg.max_epochs.unit': 3})
-
-
-def test_missing_config(grid_file, tmp_path):
     grid = load_grid(grid_file("experiments = [dict(config='none.py')]"))
     with pytest.raises(UserError, match='none.py does not exist'):
         make_runs(grid, tmp_path / 'out', {})
@@ -284,9 +274,8 @@ def silent(line):
 
 def start(runs, tools):
     """Work through runs in another process."""
-    process = get_context('fork').Process(
-        target=work_through, args=(runs, tools), kwargs=dict(say=silent)
-    )
+    options = dict(target=work_through, args=(runs, tools), kwargs=dict(say=silent))
+    process = get_context('fork').Process(**options)
     process.start()
     return process
 
@@ -318,63 +307,48 @@ def test_all_runs_end_with_metrics(make, stub_tools):
     assert again == ['2 of 2 runs are complete already']
 
 
-@pytest.fixture
-def commands(make, stub_tools, tmp_path):
-    """The command lines of a run, with short paths."""
-
-    def of(**options):
-        (run,) = make("experiments = [dict(config='a.py')]")
-        # Whatever is started ends well and leaves what comes of it.
-        for tool in ('train', 'test'):
-            for script in stub_tools.glob(f'*_{tool}.sh'):
-                text = HEAD.replace('sys.argv[1]', "next(a for a in sys.argv if a.endswith('.py'))")
-                text += {'train': SCRIPT, 'test': TEST}[tool]
-                script.unlink()
-                script.write_text(f'#!{sys.executable}\n{text}')
-                script.chmod(0o755)
-        assert work_through([run], stub_tools, say=silent, **options) == []
-        short = [(str(stub_tools), 'tools'), (str(run.folder), 'run'), (sys.executable, 'python')]
-        lines = []
-        for step in ('train', 'test', 'evaluate'):
-            line = (run.folder / f'{step}.log').read_text().splitlines()[0]
-            for long, name in short:
-                line = line.replace(long, name)
-            lines.append(line)
-        return lines
-
-    return of
-
-
-EVALUATED = (
-    '$ python tools/analysis_tools/eval_search.py run/config.py run/predictions.npz '
-    '--out run/metrics.json'
+@pytest.mark.parametrize(
+    ('options', 'train', 'test'),
+    [
+        (
+            {},
+            'python tools/train.py run/config.py --work-dir run/train',
+            'python tools/test.py run/config.py run/final.pth',
+        ),
+        (
+            dict(gpus=8),
+            'tools/dist_train.sh run/config.py 8 --work-dir run/train',
+            'tools/dist_test.sh run/config.py run/final.pth 8',
+        ),
+        (
+            dict(partition='p'),
+            'tools/slurm_train.sh p a_seed0 run/config.py run/train',
+            'tools/slurm_test.sh p a_seed0 run/config.py run/final.pth',
+        ),
+    ],
 )
-
-
-def test_on_this_machine(commands):
-    assert commands() == [
-        '$ python tools/train.py run/config.py --work-dir run/train --resume',
-        '$ python tools/test.py run/config.py run/final.pth --work-dir run/test '
-        '--out run/predictions.npz',
-        EVALUATED,
-    ]
-
-
-def test_on_several_gpus(commands):
-    assert commands(gpus=8) == [
-        '$ tools/dist_train.sh run/config.py 8 --work-dir run/train --resume',
-        '$ tools/dist_test.sh run/config.py run/final.pth 8 --work-dir run/test '
-        '--out run/predictions.npz',
-        EVALUATED,
-    ]
-
-
-def test_on_slurm(commands):
-    assert commands(partition='p') == [
-        '$ tools/slurm_train.sh p a_seed0 run/config.py run/train --resume',
-        '$ tools/slurm_test.sh p a_seed0 run/config.py run/final.pth --work-dir run/test '
-        '--out run/predictions.npz',
-        EVALUATED,
+def test_commands(make, stub_tools, options, train, test):
+    (run,) = make("experiments = [dict(config='a.py')]")
+    # Whatever is started ends well and leaves what comes of it.
+    for tool in ('train', 'test'):
+        for script in stub_tools.glob(f'*_{tool}.sh'):
+            text = HEAD.replace('sys.argv[1]', "next(a for a in sys.argv if a.endswith('.py'))")
+            text += {'train': SCRIPT, 'test': TEST}[tool]
+            script.unlink()
+            script.write_text(f'#!{sys.executable}\n{text}')
+            script.chmod(0o755)
+    assert work_through([run], stub_tools, say=silent, **options) == []
+    lines = []
+    for step in ('train', 'test', 'evaluate'):
+        line = (run.folder / f'{step}.log').read_text().splitlines()[0]
+        for long, name in (stub_tools, 'tools'), (run.folder, 'run'), (sys.executable, 'python'):
+            line = line.replace(str(long), name)
+        lines.append(line)
+    assert lines == [
+        f'$ {train} --resume',
+        f'$ {test} --work-dir run/test --out run/predictions.npz',
+        '$ python tools/analysis_tools/eval_search.py run/config.py run/predictions.npz '
+        '--out run/metrics.json',
     ]
 
 
@@ -502,18 +476,14 @@ experiments = [
 """
 
 
-def test_spread_is_the_sample_standard_deviation():
-    found = _summary([0.1, 0.2, 0.6])
-    assert found['mean'] == pytest.approx(0.3)
-    assert found['spread'] == pytest.approx(math.sqrt((0.04 + 0.01 + 0.09) / 2))
-    assert _summary([0.1])['spread'] is None
-
-
-def test_difference_of_two_means():
-    found = _summary([0.5, 0.7], [0.1, 0.3])
-    assert found['mean'] == pytest.approx(0.4)
-    assert found['spread'] == pytest.approx(math.sqrt(0.02 + 0.02))
-    assert _summary([0.5], [0.1, 0.3]) == {'mean': pytest.approx(0.3), 'spread': None}
+def test_mean_and_spread_of_runs_and_of_differences():
+    """The spread is the sample standard deviation."""
+    assert _summary([0.1, 0.2, 0.6]) == pytest.approx(
+        {'mean': 0.3, 'spread': math.sqrt((0.04 + 0.01 + 0.09) / 2)}
+    )
+    assert _summary([0.1]) == {'mean': 0.1, 'spread': None}
+    assert _summary([0.5, 0.7], [0.1, 0.3]) == pytest.approx({'mean': 0.4, 'spread': 0.2})
+    assert _summary([0.5], [0.1, 0.3])['spread'] is None
 
 
 @pytest.fixture
