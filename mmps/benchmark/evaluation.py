@@ -11,14 +11,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from mmps.benchmark.measurement import Measurement, add_options, in_turn, peak_memory
-from mmps.benchmark.search_sets import SIZES, Size, product, random_test_set
+from mmps.benchmark.search_sets import SIZES, product, random_test_set
 from mmps.evaluation.functional import (
     ContextMatching,
     SearchAnnotations,
@@ -35,7 +34,6 @@ from mmps.formats.scene_index import Frame, Query, SceneIndex
 from mmps.utils.config import PROJECT
 from mmps.utils.errors import UserError
 
-NUMBERS = [field.name for field in fields(Size) if field.name != 'galleries']
 PRIMARY = 100
 """The gallery size that the field reports first."""
 
@@ -59,8 +57,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--set', choices=SIZES, default='prw', help='size of the test set (default: %(default)s)'
     )
-    for name in NUMBERS:
-        parser.add_argument(f'--{name}', type=int, help='instead of that of the test set')
     add_options(parser, '--repeats')
     parser.add_argument(
         '--whole-process',
@@ -70,11 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> list[Measurement]:
-    given = {name: getattr(arguments, name) for name in NUMBERS}
-    size = replace(
-        SIZES[arguments.set], **{name: value for name, value in given.items() if value is not None}
-    )
-    case = random_test_set(size, np.random.default_rng(0))
+    case = random_test_set(SIZES[arguments.set], np.random.default_rng(0))
     seconds = in_turn(_tasks(*case), arguments.repeats)
     measured = [Measurement(name, float(own.min()), 's') for name, own in seconds.items()]
     measured.append(Measurement('peak memory of the process', peak_memory(), 'MiB'))

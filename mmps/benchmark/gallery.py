@@ -24,12 +24,7 @@ CAMERAS = 20
 TOP_K = 20
 ALIKE = 0.7
 """Similarity of two embeddings of one person, on average."""
-FILTERS = {
-    'all cameras but one': Where(cameras=[str(camera) for camera in range(1, CAMERAS)]),
-    'half of the cameras': Where(cameras=[str(camera) for camera in range(CAMERAS // 2)]),
-    'one camera': Where(cameras=['0']),
-    'any time': Where(since=0.0),
-}
+FILTERS = {'one camera': Where(cameras=['0']), 'any time': Where(since=0.0)}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,7 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from mmengine.runner import CheckpointLoader
@@ -119,22 +119,15 @@ def check_method(model: Mapping[str, Any], state: Mapping[str, Tensor], path: st
         )
 
 
-class Converted(NamedTuple):
-    """Name of the model and its config that a file was made into, how many tensors it has, and what
-    else is to be known of it, if anything.
-    """
-
-    name: str
-    weights: int
-    message: str
-
-
 def convert_file(
     path: str | os.PathLike, out: str | os.PathLike, dataset: str | None = None
-) -> Converted:
+) -> tuple[str, int]:
     """Write a published file as a checkpoint of mmps, which holds its config.
 
     Without ``dataset``, ``prw`` or ``cuhk-sysu``, the number of identities in the file says which.
+
+    Returns:
+        Name of the model, which is that of its config too, and how many tensors it has.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -156,8 +149,7 @@ def convert_file(
             'them apart'
         )
     state = convert(weights, family, str(path))
-    dataset, message = _dataset(family, weights, dataset, str(path))
-    name = family.name_for(dataset)
+    name = family.name_for(_dataset(family, weights, dataset, str(path)))
     config = load_config(name, {})
     init_default_scope('mmps')
     with torch.device('meta'):  # names and shapes are enough
@@ -173,29 +165,19 @@ def convert_file(
     )
     with whole_file(out) as temporary:
         torch.save(dict(meta=meta, state_dict=state), temporary)
-    return Converted(name, len(state), message)
+    return name, len(state)
 
 
-def _dataset(
-    family: Family, weights: Mapping[str, Tensor], dataset: str | None, path: str
-) -> tuple[str, str]:
-    """The data set of a file, and what is to be said of its table of identities."""
-    table = weights.get(family.lut_key)
-    people = None if table is None else len(table)
+def _dataset(family: Family, weights: Mapping[str, Tensor], dataset: str | None, path: str) -> str:
+    """The data set of a file, by its table of identities."""
     implied = family.dataset_of(weights)
+    people = f'{len(weights.get(family.lut_key, ())) or "no"} people'
     if dataset is None and implied is None:
+        known = ', '.join(f'{count} in {name}' for name, count in family.identities.items())
         raise CheckpointError(
-            f'{path} does not say of which data set it is: it knows '
-            f'{"nobody" if people is None else f"{people} people"}, and there are '
-            f'{", ".join(f"{n} in {name}" for name, n in family.identities.items())}. Say '
-            'which one (--dataset)'
+            f'{path} does not say of which data set it is: it knows {people}, and there are '
+            f'{known}. Say which one (--dataset)'
         )
     if dataset is not None and implied not in (None, dataset):
-        raise CheckpointError(f'{path} is of {implied}, not of {dataset}: it knows {people} people')
-    dataset = dataset or implied
-    if dataset == 'prw' and people == 482:
-        return dataset, (
-            'its table of identities has 482 rows, and mmps counts 483 people in PRW: searching '
-            'takes no notice, training on fills a new table'
-        )
-    return dataset, ''
+        raise CheckpointError(f'{path} is of {implied}, not of {dataset}: it knows {people}')
+    return dataset or implied

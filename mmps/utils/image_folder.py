@@ -26,7 +26,7 @@ class ImageFolder:
 
     def __init__(self, root: str | os.PathLike) -> None:
         self.root = Path(root)
-        self._listings: dict[str, dict[int, dict[str, list[str]]]] = {}
+        self._names: dict[tuple[str, int], dict[str, list[str]]] = {}
 
     def find(self, name: str) -> str | None:
         """The file that is listed as ``name``, as it is called below the folder, or None.
@@ -35,7 +35,7 @@ class ImageFolder:
             ``find('Hall\\\\1.png')`` gives ``'hall/1.png'`` if that is the only such file.
         """
         folder, file = os.path.split(os.path.join(self.root, name))
-        if file in self._listing(folder)[0]:
+        if file in self._names_in(folder, 0):
             return name
         if '..' in re.split(r'[/\\]', name):
             return None
@@ -102,35 +102,26 @@ class ImageFolder:
                     return
                 yield os.path.relpath(os.path.join(folder, file), self.root).replace(os.sep, '/')
 
-    def _listing(self, folder: str) -> dict[int, dict[str, list[str]]]:
-        """What is in a folder, by name as it is compared in each way."""
-        if folder not in self._listings:
+    def _names_in(self, folder: str, level: int) -> dict[str, list[str]]:
+        """What is in a folder, by name as it is compared in one of three ways."""
+        if (folder, level) not in self._names:
             try:
                 names = sorted(os.listdir(folder))
             except OSError:
                 names = []
-            listing: dict[int, dict[str, list[str]]] = {0: {name: [name] for name in names}}
-            self._listings[folder] = listing
-        return self._listings[folder]
-
-    def _called(self, folder: str, name: str) -> Iterator[list[str]]:
-        """The names in a folder that equal ``name``, for one way of comparing after the other."""
-        listing = self._listing(folder)
-        for level in range(3):
-            if level not in listing:
-                listing[level] = {}
-                for there in listing[0]:
-                    listing[level].setdefault(_fold(there, level), []).append(there)
-            yield listing[level].get(_fold(name, level), [])
+            found = self._names[folder, level] = {}
+            for name in names:
+                found.setdefault(_fold(name, level), []).append(name)
+        return self._names[folder, level]
 
     def _match(self, folder: str, parts: Sequence[str]) -> str | None:
         """The one file that the parts of a name lead to from ``folder``, relative to the root."""
         if not parts:
             return None
         place = os.path.join(self.root, folder) if folder else str(self.root)
-        for names in self._called(place, parts[0]):
+        for level in range(3):
             files = []
-            for name in names:
+            for name in self._names_in(place, level).get(_fold(parts[0], level), []):
                 below = f'{folder}/{name}' if folder else name
                 if len(parts) > 1:
                     files.append(self._match(below, parts[1:]))

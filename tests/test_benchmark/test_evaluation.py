@@ -78,15 +78,17 @@ def test_the_index_written_for_the_tool_is_the_test_set():
     assert again.galleries == annotations.galleries
 
 
-def measure(size, *options):
+@pytest.fixture
+def measure(monkeypatch):
+    monkeypatch.setitem(SIZES, 'prw', SMALL)
+    monkeypatch.setitem(SIZES, 'cuhk_sysu', LISTED)
     parser = argparse.ArgumentParser()
     evaluation.add_arguments(parser)
-    numbers = [f'--{name}={getattr(size, name)}' for name in evaluation.NUMBERS]
-    return evaluation.run(parser.parse_args([*numbers, '--repeats=1', *options]))
+    return lambda *words: evaluation.run(parser.parse_args([*words, '--repeats=1']))
 
 
-def test_the_subcommand_measures_evaluation_and_floor():
-    measurements = measure(SMALL)
+def test_the_subcommand_measures_evaluation_and_floor(measure):
+    measurements = measure()
     assert [m.name for m in measurements] == [
         'matrix product',
         'search',
@@ -100,9 +102,8 @@ def test_the_subcommand_measures_evaluation_and_floor():
     assert all(m.value > 0 for m in measurements)
 
 
-def test_the_subcommand_measures_galleries_and_whole_processes(monkeypatch):
-    monkeypatch.setitem(SIZES, 'cuhk_sysu', LISTED)
-    measurements = measure(LISTED, '--set=cuhk_sysu', '--whole-process')
+def test_the_subcommand_measures_galleries_and_whole_processes(measure):
+    measurements = measure('--set=cuhk_sysu', '--whole-process')
     names = [m.name for m in measurements]
     assert names[2:4] == ['search, galleries of 100', 'search, 2 gallery sizes']
     assert names[-4:] == [

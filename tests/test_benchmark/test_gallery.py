@@ -35,7 +35,7 @@ def test_the_filters_let_pass_what_they_say():
     shares = [
         len(made.search([1] + [0] * 7, 5000, where)[0]) / 5000 for where in gallery.FILTERS.values()
     ]
-    assert shares == [0.95, 0.5, 0.05, 1.0]
+    assert shares == [0.05, 1.0]
 
 
 def test_embeddings_of_one_person_are_alike():

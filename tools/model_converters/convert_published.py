@@ -27,10 +27,8 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parse_arguments(argv)
     from mmps.published.conversion import convert_file
 
-    made = convert_file(arguments.file, arguments.out, arguments.dataset)
-    print(f'{arguments.out}: {made.name}, {made.weights} tensors')
-    if made.message:
-        print(f'note: {made.message}')
+    name, tensors = convert_file(arguments.file, arguments.out, arguments.dataset)
+    print(f'{arguments.out}: {name}, {tensors} tensors')
 
 
 if __name__ == '__main__':
