@@ -90,7 +90,7 @@ def config_of_checkpoint(path: str | os.PathLike) -> Config:
         raise UserError(f'checkpoint {path} holds no config: give its config file too')
     try:
         entries = {
-            line.targets[0].id: _plain(line.value)
+            line.targets[0].id: ast.literal_eval(_AsLiterals().visit(line.value))
             for line in ast.parse(text).body
             if not isinstance(line, (ast.Import, ast.ImportFrom))
         }
@@ -103,25 +103,18 @@ def config_of_checkpoint(path: str | os.PathLike) -> Config:
     return Config(entries, cfg_text=text, filename=os.fspath(Path(path).with_suffix('.py')))
 
 
-def _plain(node: ast.expr) -> Any:
-    """The value of an expression made of literals and ``dict(...)``."""
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'dict':
-        if node.args or any(word.arg is None for word in node.keywords):
-            raise ValueError('dict() of something else than keywords')
-        return {word.arg: _plain(word.value) for word in node.keywords}
-    if isinstance(node, (ast.List, ast.Tuple)):
-        kind = list if isinstance(node, ast.List) else tuple
-        return kind(_plain(value) for value in node.elts)
-    if isinstance(node, ast.Dict):
-        keys = [_plain(key) for key in node.keys]
-        return dict(zip(keys, map(_plain, node.values), strict=True))
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and _is_inf(node.operand):
-        return float('-inf')
-    return float('inf') if _is_inf(node) else ast.literal_eval(node)
+class _AsLiterals(ast.NodeTransformer):
+    """``dict(...)`` and ``inf`` are literals too; everything else stays what it is."""
 
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        self.generic_visit(node)
+        names = [word.arg for word in node.keywords]
+        if getattr(node.func, 'id', '') != 'dict' or node.args or None in names:
+            return node
+        return ast.Dict(list(map(ast.Constant, names)), [word.value for word in node.keywords])
 
-def _is_inf(node: ast.expr) -> bool:
-    return isinstance(node, ast.Name) and node.id == 'inf'
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return ast.Constant(float('inf')) if node.id == 'inf' else node
 
 
 def set_options(config: Config, path: str, options: dict[str, Any]) -> None:

@@ -26,8 +26,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmps.benchmark.peer import Original, TorchvisionNetwork, untrained_resnet
-from mmps.benchmark.peer import seqnet as seqnet_of_peer
+from mmps.benchmark import original as programs
+from mmps.benchmark.original import Original, TorchvisionNetwork, untrained_resnet
 from mmps.cli.common import run_tool
 
 BARS = {
@@ -98,7 +98,7 @@ class AnsweringNetwork(TorchvisionNetwork):
 
 def seqnet(checkout: str) -> AnsweringNetwork:
     """github.com/serend1p1ty/SeqNet."""
-    return AnsweringNetwork(seqnet_of_peer(checkout).model)
+    return AnsweringNetwork(programs.seqnet(checkout).model)
 
 
 def configured(checkout: str) -> Any:

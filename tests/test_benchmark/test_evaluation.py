@@ -102,8 +102,16 @@ def test_the_subcommand_measures_evaluation_and_floor(measure):
     assert all(m.value > 0 for m in measurements)
 
 
-def test_the_subcommand_measures_galleries_and_whole_processes(measure):
+def test_the_subcommand_measures_galleries_and_whole_processes(measure, monkeypatch):
+    processes, time_process = [], evaluation._time_process
+
+    def real_once(*given):
+        processes.append(processes[0] if processes else time_process(*given))
+        return processes[0]
+
+    monkeypatch.setattr(evaluation, '_time_process', real_once)
     measurements = measure('--set=cuhk_sysu', '--whole-process')
+    assert len(processes) == 3
     names = [m.name for m in measurements]
     assert names[2:4] == ['search, galleries of 100', 'search, 2 gallery sizes']
     assert names[-4:] == [

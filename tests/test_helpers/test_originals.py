@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from helpers.originals import differences, picture, seqnet
 
-from mmps.benchmark.peer import Original
+from mmps.benchmark.original import Original
 from mmps.utils.errors import UserError
 
 ANSWER = dict(
