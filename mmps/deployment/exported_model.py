@@ -25,6 +25,17 @@ RUNTIMES = {'onnxruntime': OnnxRuntime, 'openvino': OpenVINORuntime}
 class ExportedPersonSearch(BaseModel):
     """What :class:`PersonSearch` predicts, by another runtime.
 
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from mmps.testing.exported import write_tiny_networks
+        >>> with TemporaryDirectory() as folder:
+        ...     write_tiny_networks(folder)
+        ...     config = dict(type='ExportedPersonSearch', path=f'{folder}/person_search.onnx')
+        ...     model = MODELS.build(config)
+        >>> (sample,) = model([torch.zeros(3, 96, 128, dtype=torch.uint8)], [DetDataSample()])
+        >>> sample.pred_instances.bboxes, sample.pred_instances.embeddings
+        (tensor([[10., 10., 20., 40.]]), tensor([[1., 0.]]))
+
     Args:
         path: The exported file.
         backend: ``onnxruntime`` or ``openvino``.
@@ -74,6 +85,16 @@ class ExportedDetector(nn.Module):
     """A detector in a file, as part of :class:`TwoStepPersonSearch`.
 
     Arguments are those of :class:`DetectorFile`.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from mmps.testing.exported import write_tiny_networks
+        >>> with TemporaryDirectory() as folder:
+        ...     write_tiny_networks(folder)
+        ...     config = dict(type='ExportedDetector', path=f'{folder}/detector.onnx')
+        ...     model = MODELS.build(dict(**config, input_size=(64, 48)))
+        >>> model.find([np.zeros((48, 64, 3), np.uint8)])
+        [(array([[10., 10., 20., 40.]], dtype=float32), array([0.75], dtype=float32))]
     """
 
     def __init__(self, **options) -> None:
@@ -87,6 +108,16 @@ class ExportedReID(nn.Module):
     """A re-ID network in a file, as part of :class:`TwoStepPersonSearch`.
 
     Arguments are those of :class:`ReIDFile`.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from mmps.testing.exported import write_tiny_networks
+        >>> with TemporaryDirectory() as folder:
+        ...     write_tiny_networks(folder)
+        ...     config = dict(type='ExportedReID', path=f'{folder}/reid.onnx', input_size=(8, 16))
+        ...     model = MODELS.build(config)
+        >>> model.embed_crops(np.full((1, 16, 8, 3), 255, np.uint8)).shape
+        (1, 3)
     """
 
     def __init__(self, **options) -> None:

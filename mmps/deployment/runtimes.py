@@ -27,6 +27,15 @@ KEY = 'mmps'
 class ModelFile:
     """How images have to come in, and which model it is.
 
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from mmps.testing.exported import write_tiny_networks
+        >>> with TemporaryDirectory() as folder:
+        ...     write_tiny_networks(folder)
+        ...     file = ModelFile.read(f'{folder}/person_search.onnx')
+        >>> file.tag.fingerprint, file.in_precision('int8').tag.fingerprint
+        ('f00d', 'f00d-int8')
+
     Attributes:
         tag: Which model made the embeddings.
         size_divisor: Height and width of ``images`` are multiples of it.
@@ -106,6 +115,15 @@ class Runtime(Protocol):
 class OnnxRuntime:
     """ONNX Runtime.
 
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from mmps.testing.exported import write_tiny_networks
+        >>> with TemporaryDirectory() as folder:
+        ...     write_tiny_networks(folder)
+        ...     run = OnnxRuntime(f'{folder}/reid.onnx', outputs=None)
+        >>> run({'crops': np.ones((1, 3, 16, 8), np.float32)})[0].tolist()
+        [[1.0, 1.0, 1.0]]
+
     Args:
         path: The exported file.
         device: ``auto``, ``cpu`` or ``cuda:N``, which needs the package ``onnxruntime-gpu``.
@@ -183,6 +201,15 @@ def _openvino_core():
 
 class OpenVINORuntime:
     """OpenVINO.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from mmps.testing.exported import write_tiny_networks
+        >>> with TemporaryDirectory() as folder:
+        ...     write_tiny_networks(folder)
+        ...     run = OpenVINORuntime(f'{folder}/reid.onnx', outputs=None)
+        >>> run.map([np.ones((1, 3, 16, 8), np.float32)])[0][0].tolist()
+        [[1.0, 1.0, 1.0]]
 
     Args:
         path: The exported file.

@@ -112,6 +112,15 @@ class NetworkFile:
 class DetectorFile(NetworkFile):
     """A detector that finds people.
 
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from mmps.testing.exported import write_tiny_networks
+        >>> with TemporaryDirectory() as folder:
+        ...     write_tiny_networks(folder)
+        ...     network = DetectorFile(f'{folder}/detector.onnx', input_size=(64, 48))
+        >>> network.find([np.zeros((96, 128, 3), np.uint8)])  # an image twice as large as the input
+        [(array([[20., 20., 40., 80.]], dtype=float32), array([0.75], dtype=float32))]
+
     Args:
         path: See :class:`NetworkFile`, also for further options.
         input_size: The same.
@@ -223,6 +232,16 @@ class DetectorFile(NetworkFile):
 class ReIDFile(NetworkFile):
     """A re-ID network: ``input_size`` is that of the crops, ``path`` and options as for
     :class:`NetworkFile`. Its first output is the embedding.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from mmps.testing.exported import write_tiny_networks
+        >>> with TemporaryDirectory() as folder:
+        ...     write_tiny_networks(folder)
+        ...     network = ReIDFile(f'{folder}/reid.onnx', input_size=(8, 16))
+        >>> white = np.full((1, 16, 8, 3), 255, np.uint8)
+        >>> network.embed_crops(white).round(3)
+        array([[0.577, 0.577, 0.577]], dtype=float32)
     """
 
     def cut(self, image: np.ndarray, boxes: np.ndarray) -> np.ndarray:

@@ -188,7 +188,7 @@ class RunRecordHook(Hook):
     run has a folder of its own, so that the records of the earlier ones stay.
 
     Example:
-        >>> HOOKS.build(dict(type='RunRecordHook')).get_triggered_stages()
+        >>> sorted(HOOKS.build(dict(type='RunRecordHook')).get_triggered_stages())
         ['before_test', 'before_train']
     """
 

@@ -149,8 +149,8 @@ class MeanStatisticsHook(Hook):
     that ``EMAHook`` keeps.
 
     Example:
-        >>> HOOKS.build(dict(type='MeanStatisticsHook')).get_triggered_stages()
-        ['before_val_epoch', 'after_train_epoch']
+        >>> sorted(HOOKS.build(dict(type='MeanStatisticsHook')).get_triggered_stages())
+        ['after_train_epoch', 'before_val_epoch']
     """
 
     def _average(self, runner: Runner) -> None:
