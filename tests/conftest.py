@@ -72,7 +72,7 @@ THREADS = {
     *('test_apis', 'test_deployment', 'test_retrieval', 'test_sources', 'test_web'),
     *('test_export_onnx.py', 'test_manage_gallery.py', 'test_picture_tools.py'),
     *('test_search_tools.py', 'test_gallery.py', 'test_page.py', 'test_networks.py'),
-    *('test_published', 'test_published_models.py'),
+    *('test_published', 'test_published_models.py', 'test_examples.py'),
 }
 """Folders and files that load engines and runtimes, whose threads a fork does not survive: they
 come behind all others.
