@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
@@ -12,7 +13,7 @@ from msgspec import Struct
 from mmps.formats.coco import Category, person_categories
 from mmps.formats.json_file import XYWH, Text, WholeNumber, read_json
 from mmps.utils.errors import did_you_mean
-from mmps.utils.image_folder import ImageFolder, same_name
+from mmps.utils.image_folder import same_name
 
 from .annotated_images import (
     ROTATED,
@@ -128,15 +129,12 @@ def _read_images(
     common, name = os.path.commonpath(roots), os.path.basename(root)
     if len(set(roots)) > 1:
         export_camera = name if root == common else Path(root).relative_to(common).as_posix()
-    # where the images may be below the folder of images, the likely places first
-    own = os.path.relpath(os.path.join(root, 'images'), os.path.abspath(annotations.image_root))
-    own = Path(own).as_posix()
-    places = [] if '..' in own.split('/') else [f'{own}/{subset}', own]
-    places += [f'{name}/images/{subset}', f'{name}/images', f'{name}/{subset}', name, subset, '']
     by_id: dict[int, AnnotatedImage] = {}
     for number, entry in enumerate(images):
         source = f'{path}: images[{number}]'
-        found, inner = _find(entry.file_name, places, annotations.folder)
+        places = (f'images/{subset}', 'images', subset, '')
+        ends = [annotations.folder.find_end(f'{root}/{p}/{entry.file_name}') for p in places]
+        found = max(filter(None, ends), key=lambda name: name.count('/'), default=None)
         if found is None:
             raise FileNotFoundError(
                 f'{source}.file_name: no image {entry.file_name!r} in {annotations.folder.root}; '
@@ -145,6 +143,8 @@ def _read_images(
         if entry.id in by_id:
             raise ValueError(f'{source}.id: the id {entry.id} occurs twice')
         if annotations.camera_pattern is None:
+            listed = re.split(r'[/\\]', entry.file_name)
+            inner = '/'.join(found.split('/')[-len(listed) :])
             first, _, rest = inner.partition('/')
             below = rest and subset and same_name(first) == same_name(subset)
             camera = annotations.camera_of(rest if below else inner) or export_camera
@@ -152,18 +152,6 @@ def _read_images(
             camera = annotations.camera_of(found)
         by_id[entry.id] = annotations.add_image(found, source, camera, split)
     return by_id
-
-
-def _find(path: str, places: Sequence[str], folder: ImageFolder) -> tuple[str | None, str]:
-    """The file that is listed as ``path``, and its name within the place where it is."""
-    if not path.startswith('/') and '..' not in PurePosixPath(path).parts:
-        for place in places:
-            name = folder.find(f'{place}/{path}'.lstrip('/'))
-            if name is not None:
-                parts = PurePosixPath(name).parts
-                return '/'.join(parts), '/'.join(parts[len(PurePosixPath(place).parts) :])
-    name = folder.find_end(path)
-    return name, name or ''
 
 
 def _box(entry: _Annotation, source: str, tally: Tally) -> Box:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -304,7 +305,6 @@ class TaskImages:
 
     def __init__(self, folder: ImageFolder) -> None:
         self._folder = folder
-        self._uploaded: dict[str, list[str]] | None = None
 
     def find(self, address: str) -> str | None:
         """The file that an address means, or None."""
@@ -314,21 +314,21 @@ class TaskImages:
                 name = self._folder.find_end(candidate)
                 if name is not None and (best is None or name.count('/') > best.count('/')):
                     best = name
-        return best or self._find_uploaded(address)
-
-    def _find_uploaded(self, address: str) -> str | None:
-        """The one file whose name would be this one after an upload."""
+        # Or the one file whose name would be this one after an upload.
         name = re.split(r'[/\\]', address)[-1]
-        if not _UPLOAD.match(name):
-            return None
-        if self._uploaded is None:
-            self._uploaded = {}
-            for file in self._folder.files():
-                # what Django's get_valid_filename makes of a name
-                kept = re.sub(r'[^-\w.]', '', file.rpartition('/')[2].strip().replace(' ', '_'))
-                self._uploaded.setdefault(kept, []).append(file)
-        files = self._uploaded.get(_UPLOAD.sub('', name), [])
-        return files[0] if len(files) == 1 else None
+        if best is None and _UPLOAD.match(name):
+            files = self._uploaded.get(_UPLOAD.sub('', name), [])
+            return files[0] if len(files) == 1 else None
+        return best
+
+    @functools.cached_property
+    def _uploaded(self) -> dict[str, list[str]]:
+        """The files by what Django's get_valid_filename makes of their names."""
+        uploaded: dict[str, list[str]] = {}
+        for file in self._folder.files():
+            kept = re.sub(r'[^-\w.]', '', file.rpartition('/')[2].strip().replace(' ', '_'))
+            uploaded.setdefault(kept, []).append(file)
+        return uploaded
 
 
 def _readings(address: str) -> Iterator[str]:
@@ -336,17 +336,17 @@ def _readings(address: str) -> Iterator[str]:
     path, mark, query = address.partition('?')
     values = re.split(r'(?:^|&)([^=&]*)=', query)[1:] if mark else []
     named = dict(zip(values[::2], values[1::2], strict=True))
+    texts: list[str] = []
     if 'd' in named and path.rstrip('/').endswith('local-files'):
         # A name may hold "&" and "#" itself, if whoever wrote the address escaped nothing.
-        yield from _decoded(re.split(r'(?:^|&)d=', query, maxsplit=1)[1])
-        yield from _decoded(named['d'])
-        yield from _decoded(named['d'].partition('#')[0])
+        rest = re.split(r'(?:^|&)d=', query, maxsplit=1)[1]
+        texts = [rest, named['d'], named['d'].partition('#')[0]]
     elif _WEB.match(address):
-        yield from _decoded(path.partition('#')[0])
-        yield from _decoded(path)
+        texts = [path.partition('#')[0], path]
+    for text in texts:
+        yield from _decoded(text)
     # Nothing is escaped in an upload, a path or the address of a file in cloud storage.
-    yield address
-    yield path
+    yield from (address, path)
     for text in (path, path.partition('#')[0], address, *named.values()):
         yield from _decoded(text)
     if 'fileuri' in named:
