@@ -134,16 +134,32 @@ class PersonSearchDataset(BaseDetDataset):
         self._num_ids = index.num_ids
         sizes = self._read_sizes(paths) if self.with_sizes or not self.test_mode else []
         if not self.test_mode:
-            index = self._without_boxes_outside(index, sizes)
+            frames, outside = drop_boxes_outside(index.frames, sizes)
+            index = replace(index, frames=frames)
+            if outside:
+                _warn(
+                    f'{type(self).__name__}: left out {len(outside)} boxes outside their image: '
+                    f'{"; ".join(outside[:_BOXES_NAMED])}{"; ..." * (len(outside) > _BOXES_NAMED)}'
+                )
         self._log_summary(index, removed)
-        entries = [self._entry(*pair) for pair in zip(index.frames, paths, strict=True)]
+        entries = {}
+        for frame, path in zip(index.frames, paths, strict=True):
+            people = zip(frame.bboxes.tolist(), frame.person_ids.tolist(), strict=True)
+            instances = [dict(bbox=b, bbox_label=i, ignore_flag=0) for b, i in people]
+            entries[frame.name] = dict(
+                img_path=path, img_name=frame.name, cam_id=frame.camera, instances=instances
+            )
         if self.with_sizes:
-            for entry, size in zip(entries, sizes, strict=True):
+            for entry, size in zip(entries.values(), sizes, strict=True):
                 entry['width'], entry['height'] = size or (0, 0)
         if self.test_mode:
             self._metainfo['search_annotations'] = to_search_annotations(index)
-            self._attach_queries(entries, index)
-        return entries
+            for entry in entries.values():
+                entry.update(query_ids=[], query_bboxes=[])
+            for row, query in enumerate(index.queries):
+                entries[query.image_name]['query_ids'].append(row)
+                entries[query.image_name]['query_bboxes'].append(query.bbox.tolist())
+        return list(entries.values())
 
     def filter_data(self) -> list[dict]:
         """Apply ``filter_cfg`` to a training split and number the images that stay."""
@@ -178,19 +194,6 @@ class PersonSearchDataset(BaseDetDataset):
                 _warn(f'Skipped a broken image, number {number} in this process: {error}')
             return None
 
-    @staticmethod
-    def _entry(frame: Frame, path: str) -> dict:
-        boxes, ids = frame.bboxes.tolist(), frame.person_ids.tolist()
-        return dict(
-            img_path=path,
-            img_name=frame.name,
-            cam_id=frame.camera,
-            instances=[
-                dict(bbox=box, bbox_label=person_id, ignore_flag=0)
-                for box, person_id in zip(boxes, ids, strict=True)
-            ],
-        )
-
     def _read_sizes(self, paths: Sequence[str]) -> list[tuple[int, int] | None]:
         """(width, height) of each image, None where its header cannot be read."""
         # Threads hide the latency of network file systems, where headers are slow to come.
@@ -201,26 +204,6 @@ class PersonSearchDataset(BaseDetDataset):
             if isinstance(header, Exception) and self.with_sizes and not self.skip_broken_images:
                 raise header
         return [None if isinstance(h, Exception) else (h.width, h.height) for h in headers]
-
-    def _without_boxes_outside(
-        self, index: SceneIndex, sizes: Sequence[tuple[int, int] | None]
-    ) -> SceneIndex:
-        frames, removed = drop_boxes_outside(index.frames, sizes)
-        if removed:
-            _warn(
-                f'{type(self).__name__}: left out {len(removed)} boxes outside their image: '
-                f'{"; ".join(removed[:_BOXES_NAMED])}{"; ..." * (len(removed) > _BOXES_NAMED)}'
-            )
-        return replace(index, frames=frames)
-
-    @staticmethod
-    def _attach_queries(entries: list[dict], index: SceneIndex) -> None:
-        by_name = {entry['img_name']: entry for entry in entries}
-        for entry in entries:
-            entry.update(query_ids=[], query_bboxes=[])
-        for row, query in enumerate(index.queries):
-            by_name[query.image_name]['query_ids'].append(row)
-            by_name[query.image_name]['query_bboxes'].append(query.bbox.tolist())
 
     def _find_images(self, frames: Sequence[Frame]) -> list[str]:
         """Where the image of each frame is; its name may be spelled in another way there."""

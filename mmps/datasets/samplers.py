@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,6 +13,7 @@ import torch
 from mmengine.dataset import DefaultSampler
 from torch.utils.data import BatchSampler
 
+from mmps.evaluation.functional.annotations import UNLABELLED
 from mmps.registry import DATA_SAMPLERS
 
 
@@ -142,7 +144,11 @@ class IdentityBalancedBatchSampler(BatchSampler):
                 f'train_dataloader.batch_size={batch_size}'
             )
         self.images_per_identity = images_per_identity
-        self.images = _images_by_identity(sampler.dataset)
+        self.images: dict[int, list[int]] = {}
+        for position in range(len(sampler.dataset)):
+            instances = sampler.dataset.get_data_info(position)['instances']
+            for identity in {instance['bbox_label'] for instance in instances} - {UNLABELLED}:
+                self.images.setdefault(identity, []).append(position)
         if not self.images:
             raise ValueError(
                 'IdentityBalancedBatchSampler: no image shows a labelled person; leave '
@@ -161,7 +167,7 @@ class IdentityBalancedBatchSampler(BatchSampler):
         groups = per_rank * self.sampler.world_size
         identities = _IdentityQueue(sorted(self.images), rng)
         turns = {identity: _Turns(images, rng) for identity, images in self.images.items()}
-        shown: dict[int, int] = {}
+        shown: Counter[int] = Counter()
         first = per_rank * self.sampler.rank
         for _ in range(len(self)):
             step: list[list[SeededIndex]] = []
@@ -169,25 +175,13 @@ class IdentityBalancedBatchSampler(BatchSampler):
             for identity in identities.take(groups):
                 images = turns[identity].take(self.images_per_identity, used)
                 used.update(images)
-                step.append([self._seeded(image, shown) for image in images])
+                step.append([])
+                for image in images:
+                    # An image that comes again is to look different.
+                    again = sample_seed(self.sampler.seed, self.sampler.epoch, image, shown[image])
+                    step[-1].append(SeededIndex(image, again))
+                    shown[image] += 1
             yield sum(step[first : first + per_rank], [])
-
-    def _seeded(self, image: int, shown: dict[int, int]) -> SeededIndex:
-        """Count how often an image has been shown in the epoch, for it is to look different."""
-        count = shown.get(image, 0)
-        shown[image] = count + 1
-        seed = sample_seed(self.sampler.seed, self.sampler.epoch, image, count)
-        return SeededIndex(image, seed)
-
-
-def _images_by_identity(dataset) -> dict[int, list[int]]:
-    images: dict[int, list[int]] = {}
-    for position in range(len(dataset)):
-        instances = dataset.get_data_info(position)['instances']
-        for identity in sorted({instance['bbox_label'] for instance in instances}):
-            if identity >= 0:
-                images.setdefault(identity, []).append(position)
-    return images
 
 
 class _IdentityQueue:

@@ -26,6 +26,7 @@ from .scene_index import (
     SceneFiles,
     SceneIndex,
     first_per_camera,
+    training_index,
 )
 
 SPLITS = ('train', 'test')
@@ -117,16 +118,6 @@ class _Scene:
     camera: int
     bboxes: list[tuple[float, ...]] = field(default_factory=list)
     ids: list[int] = field(default_factory=list)  # as the file numbers them, -1: unlabelled
-    numbers: list[int] = field(default_factory=list)  # of their annotations
-
-    def frame(self, path: Path, ids: Sequence[int]) -> Frame:
-        return Frame(
-            name=self.image.file_name,
-            bboxes=np.array(self.bboxes, np.float32).reshape(-1, 4),
-            person_ids=np.array(ids, np.int64),
-            source=f'{path}, image {self.image.file_name}',
-            camera=self.camera,
-        )
 
 
 @dataclass(frozen=True)
@@ -173,28 +164,24 @@ class CocoPersonSearchFiles(SceneFiles):
         document = read_json(self.path, _document_with(self.id_key))
         scenes, marked = self._read_scenes(document)
         chosen = [scene for scene in scenes.values() if self._is_of_split(scene.image)]
+        frames = [
+            Frame(
+                name=scene.image.file_name,
+                bboxes=np.array(scene.bboxes, np.float32).reshape(-1, 4),
+                person_ids=np.array(scene.ids, np.int64),
+                source=f'{self.path}, image {scene.image.file_name}',
+                camera=scene.camera,
+            )
+            for scene in chosen
+        ]
         if self.test_mode:
-            frames = [scene.frame(self.path, scene.ids) for scene in chosen]
             queries = self._read_queries(document, scenes, marked, frames)
             galleries = self._read_galleries(document, chosen, len(queries))
             return SceneIndex(frames, 0, queries, galleries)
         ids = document.train_ids
-        if ids is None:
-            ids = {person for scene in chosen for person in scene.ids} - {UNLABELLED}
-        if len(set(ids)) < len(ids):
+        if ids is not None and len(set(ids)) < len(ids):
             raise self._error('train_ids', 'list each id once')
-        ranks = {raw: rank for rank, raw in enumerate(sorted(ids))}
-        known = {UNLABELLED: UNLABELLED, **ranks}
-        for scene in chosen:
-            for person, number in zip(scene.ids, scene.numbers, strict=True):
-                if person not in known:
-                    raise self._error(
-                        f'annotations[{number}]',
-                        f'id {person} is not in train_ids; add it there or mark the person as '
-                        'unlabelled (-1)',
-                    )
-        frames = [scene.frame(self.path, [known[i] for i in scene.ids]) for scene in chosen]
-        return SceneIndex(frames, len(ranks), raw_ids=np.array(list(ranks), np.int64))
+        return training_index(frames, ids, 'train_ids')
 
     def _is_of_split(self, image: _Image) -> bool:
         return image.split in (None, self.split)
@@ -255,7 +242,6 @@ class CocoPersonSearchFiles(SceneFiles):
             person = self._person(entry, place)
             scene.bboxes.append(_corners(entry.bbox))
             scene.ids.append(person)
-            scene.numbers.append(number)
             if entry.is_query or entry.isquery:
                 if person == UNLABELLED:
                     raise self._error(place, 'a query of an unlabelled person; give its id')

@@ -17,7 +17,7 @@ from mmps.evaluation.functional.annotations import SearchGalleries
 from mmps.utils.files import whole_file, write_json
 
 from .mat import Mat73File, cell_array, read_mat, write_mat, write_mat73
-from .scene_index import Frame, Query, SceneFiles, SceneIndex
+from .scene_index import Frame, Query, SceneFiles, SceneIndex, training_index
 
 if TYPE_CHECKING:
     import h5py
@@ -432,8 +432,7 @@ class CUHK03Files(SceneFiles):
             people = np.array([1000 * c.pair + c.person for c in crops], np.int64)
             searched = [np.arange(len(crops))] * 2
         if not self.test_mode:
-            identities, ranks = np.unique(people, return_inverse=True)
-            return SceneIndex(self._frames(crops, ranks), len(identities), raw_ids=identities)
+            return training_index(self._frames(crops, people))
         frames = self._frames(crops, people)
         chosen = [(frames[q], int(people[q])) for q in searched[0]]
         queries = [Query(f.name, f.bboxes[0], person, f.source) for f, person in chosen]

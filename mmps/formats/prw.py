@@ -15,7 +15,7 @@ from mmps.evaluation.functional.annotations import UNLABELLED
 from mmps.utils.files import whole_file
 
 from .mat import cell_array, read_variable, write_mat
-from .scene_index import LARGEST_ID, Frame, Query, SceneFiles, SceneIndex
+from .scene_index import LARGEST_ID, Frame, Query, SceneFiles, SceneIndex, training_index
 
 BOX_KEYS = ('box_new', 'anno_file', 'anno_previous')
 """Keys an annotation file may hold its boxes under, the one to prefer first."""
@@ -45,14 +45,14 @@ class PRWFiles(SceneFiles):
     def read(self) -> SceneIndex:
         root, split = self.root, self.split
         names = read_frame_names(root / f'frame_{split}.mat', f'img_index_{split}')
-        ranks = None if self.test_mode else read_id_ranks(root / 'ID_train.mat')
+        ids = None if self.test_mode else read_ids(root / 'ID_train.mat')
         frames = [
-            read_frame(root / 'annotations', name, ranks)
+            read_frame(root / 'annotations', name, self.test_mode)
             for name in tqdm(names, f'Reading PRW {split} annotations', delay=2, leave=False)
         ]
-        if ranks is None:
+        if ids is None:
             return SceneIndex(frames, 0, read_queries(root / 'query_info.txt'))
-        return SceneIndex(frames, len(ranks), raw_ids=np.array(list(ranks), np.int64))
+        return training_index(frames, ids, 'ID_train.mat')
 
 
 def read_frame_names(path: Path, key: str) -> list[str]:
@@ -69,12 +69,12 @@ def read_frame_names(path: Path, key: str) -> list[str]:
     return names
 
 
-def read_id_ranks(path: Path) -> dict[int, int]:
-    """Raw training id -> rank among the sorted raw ids."""
+def read_ids(path: Path) -> np.ndarray:
+    """(N,) int64 training ids."""
     ids = np.ravel(read_variable(path, 'ID_train'))
     if ids.dtype.kind not in 'fiu' or not _are_ids(ids).all():
         raise ValueError(f'{path}: ID_train holds something else than ids, whole numbers from 0 on')
-    return {int(raw): rank for rank, raw in enumerate(np.unique(ids))}
+    return ids.astype(np.int64)
 
 
 def _are_ids(values: np.ndarray) -> np.ndarray:
@@ -82,8 +82,8 @@ def _are_ids(values: np.ndarray) -> np.ndarray:
     return (values >= 0) & (values <= LARGEST_ID) & (values == np.floor(values))
 
 
-def read_frame(folder: Path, name: str, ranks: dict[int, int] | None) -> Frame:
-    """Read the people of one image; ``ranks``: raw training id -> class index, None keeps ids."""
+def read_frame(folder: Path, name: str, test_mode: bool) -> Frame:
+    """Read the people of one image, with their ids as the file numbers them."""
     path = folder / f'{name}.mat'
     rows = read_variable(path, *BOX_KEYS)
     if rows.size == 0:
@@ -93,10 +93,17 @@ def read_frame(folder: Path, name: str, ranks: dict[int, int] | None) -> Frame:
             f'{path}: shape {rows.shape} of {rows.dtype}; rows of id, x, y, width, height expected'
         )
     rows = rows.astype(np.float64)
+    ids = rows[:, 0]
+    labelled = (ids != _AMBIGUOUS) & (ids != UNLABELLED)
+    for row in np.flatnonzero(labelled & ~_are_ids(ids)):
+        raise ValueError(
+            f'{path}: row {row} (counted from 0) has the id {ids[row]}; an id is a whole number '
+            f'up to {LARGEST_ID}, -2 for an unlabelled person'
+        )
     return Frame(
         name=name,
-        bboxes=frame_boxes(rows[:, 1:], keep_outside=ranks is not None),
-        person_ids=_person_ids(rows[:, 0], ranks, path),
+        bboxes=frame_boxes(rows[:, 1:], keep_outside=not test_mode),
+        person_ids=np.where(labelled, ids, UNLABELLED).astype(np.int64),
         source=str(path),
         camera=int(_NAME.match(name)[1]),
     )
@@ -126,29 +133,6 @@ def query_box(xywh: np.ndarray) -> np.ndarray:
     """Box of a query, (4,) xywh -> (4,) float32 xyxy: corners, then cut off, then clipped at 0."""
     corners = np.concatenate([xywh[:2], xywh[:2] + xywh[2:]])
     return np.trunc(corners, dtype=np.float32).clip(min=0)
-
-
-def _person_ids(raw: np.ndarray, ranks: dict[int, int] | None, path: Path) -> np.ndarray:
-    labelled = (raw != _AMBIGUOUS) & (raw != UNLABELLED)
-    bad = labelled & ~_are_ids(raw)
-    for row in np.flatnonzero(bad):
-        raise ValueError(
-            f'{path}: row {row} (counted from 0) has the id {raw[row]}; an id is a whole number '
-            f'up to {LARGEST_ID}, -2 for an unlabelled person'
-        )
-    ids = np.where(labelled, raw, UNLABELLED).astype(np.int64)
-    if ranks is None:
-        return ids
-    for row in np.flatnonzero(labelled).tolist():
-        person = int(ids[row])
-        if person not in ranks:
-            raise ValueError(
-                f'{path}: id {person} (row {row}, counted from 0) of a training frame is not '
-                f'among the {len(ranks)} ids of ID_train.mat; add it there or mark the person as '
-                'unlabelled (-2)'
-            )
-        ids[row] = ranks[person]
-    return ids
 
 
 def read_queries(path: Path) -> list[Query]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +114,32 @@ class SceneIndex:
 def has_area(bboxes: np.ndarray) -> np.ndarray:
     """(n,) bool: whether each xyxy box of ``bboxes`` (n, 4) is wider and higher than zero."""
     return (bboxes[:, 2:] > bboxes[:, :2]).all(1)
+
+
+def training_index(
+    frames: Sequence[Frame], listed: Iterable[int] | None = None, where: str = ''
+) -> SceneIndex:
+    """A training split of frames with the data set's own ids, which become ranks: 0..num_ids-1.
+
+    Args:
+        frames: The scene images.
+        listed: All ids. None: those that somebody has.
+        where: What lists them, for an error.
+    """
+    arrays = SceneIndex(frames, 0).arrays()
+    ids, splits = arrays['person_ids'], arrays['box_splits']
+    raw = np.unique(ids[ids != UNLABELLED] if listed is None else np.array([*listed], np.int64))
+    for place in np.flatnonzero((ids != UNLABELLED) & ~np.isin(ids, raw)):
+        number = np.searchsorted(splits, place, 'right') - 1
+        raise ValueError(
+            f'{frames[number].source}: row {place - splits[number]} (counted from 0) has the id '
+            f'{ids[place]}, which is not among the {len(raw)} of {where}; add it there or mark the '
+            'person as unlabelled'
+        )
+    ranks = np.where(ids == UNLABELLED, ids, np.searchsorted(raw, ids))
+    ranked = zip(frames, np.split(ranks, splits[1:-1]), strict=True) if frames else ()
+    frames = [replace(frame, person_ids=own) for frame, own in ranked]
+    return SceneIndex(frames, len(raw), raw_ids=raw)
 
 
 def to_search_annotations(index: SceneIndex) -> SearchAnnotations:

@@ -104,7 +104,7 @@ def test_listed_training_ids_count_even_if_nobody_shows_them(tmp_path):
     index = read(tmp_path, content, test_mode=False)
     assert index.num_ids == 3
     assert index.frames[0].person_ids.tolist() == [1, -1, 0]
-    message = r'annotations\[1\]: id 70 is not in train_ids; add it'
+    message = r'image .*: row \d .*has the id 70, which is not among the 1 of train_ids; add it'
     refuse(tmp_path, content | {'train_ids': [9]}, message, test_mode=False)
     refuse(tmp_path, content | {'train_ids': [9, 9]}, 'train_ids: list each', test_mode=False)
     refuse(tmp_path, content | {'train_ids': [9, -7]}, r'train_ids\[1\]: Exp', test_mode=False)

@@ -10,9 +10,10 @@ from mmps.formats.prw import (
     query_box,
     read_frame,
     read_frame_names,
-    read_id_ranks,
+    read_ids,
     read_queries,
 )
+from mmps.formats.scene_index import training_index
 
 NAME = 'c3s2_000151.jpg'
 
@@ -33,35 +34,28 @@ def test_train_ids_are_ranks_in_sorted_id_train(tmp_path):
     # The official ids: 1..483 without 479, and 932. They must fill 0..482 without a gap.
     raw = [932, *(i for i in range(483, 0, -1) if i != 479)]
     savemat(tmp_path / 'ID_train.mat', {'ID_train': np.array([raw], np.float64)})
-    ranks = read_id_ranks(tmp_path / 'ID_train.mat')
-    assert sorted(ranks.values()) == list(range(483))
-    folder = write_rows(
-        tmp_path / 'annotations', [[i, 1, 2, 3, 4] for i in (1, 478, 480, 483, 932)]
-    )
-    assert read_frame(folder, NAME, ranks).person_ids.tolist() == [0, 477, 478, 481, 482]
-
-
-def test_unlabelled_people_get_minus_one(tmp_path):
-    folder = write_rows(tmp_path, [[-2, 1, 2, 3, 4], [7, 1, 2, 3, 4], [-1, 1, 2, 3, 4]])
-    assert read_frame(folder, NAME, {7: 0}).person_ids.tolist() == [-1, 0, -1]
+    ids = read_ids(tmp_path / 'ID_train.mat')
+    rows = [[i, 1, 2, 3, 4] for i in (1, 478, -2, 480, 483, 932, -1)]
+    folder = write_rows(tmp_path / 'annotations', rows)
+    index = training_index([read_frame(folder, NAME, False)], ids, 'ID_train.mat')
+    assert index.frames[0].person_ids.tolist() == [0, 477, -1, 478, 481, 482, -1]
+    assert (index.num_ids, index.raw_ids.tolist()) == (483, sorted(raw))
+    with pytest.raises(
+        ValueError, match=rf'{NAME}\.mat: row 3 .* the id 480, .*3 of ID_train\.mat; add'
+    ):
+        training_index([read_frame(folder, NAME, False)], [1, 478, 932], 'ID_train.mat')
 
 
 def test_test_ids_stay_raw(tmp_path):
     folder = write_rows(tmp_path, [[-2, 1, 2, 3, 4], [932, 1, 2, 3, 4], [484, 1, 2, 3, 4]])
-    assert read_frame(folder, NAME, None).person_ids.tolist() == [-1, 932, 484]
-
-
-def test_id_outside_id_train_is_refused(tmp_path):
-    folder = write_rows(tmp_path, [[1, 1, 2, 3, 4], [479, 1, 2, 3, 4]])
-    with pytest.raises(ValueError, match=rf'{NAME}\.mat: id 479 \(row 1.*ID_train\.mat'):
-        read_frame(folder, NAME, {1: 0})
+    assert read_frame(folder, NAME, True).person_ids.tolist() == [-1, 932, 484]
 
 
 @pytest.mark.parametrize('bad', [3.5, -3, np.nan])
 def test_id_that_is_no_id_is_refused(tmp_path, bad):
     folder = write_rows(tmp_path, [[bad, 1, 2, 3, 4]])
     with pytest.raises(ValueError, match=rf'{NAME}\.mat: row 0 .* has the id'):
-        read_frame(folder, NAME, None)
+        read_frame(folder, NAME, True)
 
 
 def test_key_order(tmp_path):
@@ -73,19 +67,19 @@ def test_key_order(tmp_path):
         (dict(anno_previous=older), 6),
     ]:
         savemat(tmp_path / f'{NAME}.mat', keys)
-        assert read_frame(tmp_path, NAME, None).person_ids.tolist() == [wanted]
+        assert read_frame(tmp_path, NAME, True).person_ids.tolist() == [wanted]
 
 
 def test_no_known_key_names_what_is_there(tmp_path):
     savemat(tmp_path / f'{NAME}.mat', {'boxes': np.zeros((1, 5)), 'other': np.zeros(1)})
     with pytest.raises(ValueError, match=rf'{NAME}\.mat: no key box_new or .* but boxes, other'):
-        read_frame(tmp_path, NAME, None)
+        read_frame(tmp_path, NAME, True)
 
 
 @pytest.mark.parametrize('shape', [(0, 0), (0, 5)])
 def test_frame_without_people_is_valid(tmp_path, shape):
     savemat(tmp_path / f'{NAME}.mat', {'box_new': np.zeros(shape)})
-    frame = read_frame(tmp_path, NAME, None)
+    frame = read_frame(tmp_path, NAME, True)
     assert frame.bboxes.shape == (0, 4)
     assert frame.person_ids.shape == (0,)
     assert frame.camera == 3
@@ -94,7 +88,7 @@ def test_frame_without_people_is_valid(tmp_path, shape):
 def test_rows_of_another_shape_are_refused(tmp_path):
     savemat(tmp_path / f'{NAME}.mat', {'box_new': np.zeros((2, 4))})
     with pytest.raises(ValueError, match=rf'{NAME}\.mat: shape \(2, 4\)'):
-        read_frame(tmp_path, NAME, None)
+        read_frame(tmp_path, NAME, True)
 
 
 def test_frame_boxes_clip_then_add_then_cut():
@@ -158,12 +152,12 @@ def test_every_truncation_of_a_mat_file_is_a_clear_error(tmp_path):
     for length in range(0, len(content), 7):
         path.write_bytes(content[:length])
         with pytest.raises(ValueError, match=rf'{NAME}\.mat: (cannot be read|no key)'):
-            read_frame(tmp_path, NAME, None)
+            read_frame(tmp_path, NAME, True)
 
 
 def test_missing_files_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match='ID_train.mat: .*data_root'):
-        read_id_ranks(tmp_path / 'ID_train.mat')
+        read_ids(tmp_path / 'ID_train.mat')
     with pytest.raises(FileNotFoundError, match='query_info.txt'):
         read_queries(tmp_path / 'query_info.txt')
 
@@ -191,7 +185,7 @@ def test_spaces_around_frame_names_are_left_out(tmp_path):
 def test_training_ids_that_are_none_are_refused(tmp_path, ids):
     savemat(tmp_path / 'ID_train.mat', {'ID_train': ids})
     with pytest.raises(ValueError, match=r'ID_train\.mat: ID_train holds something else than ids'):
-        read_id_ranks(tmp_path / 'ID_train.mat')
+        read_ids(tmp_path / 'ID_train.mat')
 
 
 def test_queries_that_are_no_text(tmp_path):
