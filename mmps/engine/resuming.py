@@ -167,8 +167,7 @@ class AtomicLocalBackend(LocalBackend):
     """Local files that are either complete or absent, also when the process is killed while
     writing.
 
-    Select it with ``backend_args=dict(backend='AtomicLocalBackend')``, as the checkpoint hook of
-    ``configs/_base_/default_runtime.py`` does.
+    The checkpoint hook of ``configs/_base_/default_runtime.py`` writes through it.
 
     Example:
         >>> from tempfile import TemporaryDirectory

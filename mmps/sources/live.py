@@ -56,8 +56,7 @@ class LiveSource:
 
     Attributes:
         address: What to open, passwords included; it is shown to nobody.
-        name: What it is called: the address without user, password and all but short numbers of
-            the query.
+        name: What it is called: the address without user, password and query, but for channels.
         last: Number of the last frame so far. The number of a frame is that of milliseconds since
             the epoch when it arrived, or the next one that is free.
         lost: How often the connection was lost, or could not be made.

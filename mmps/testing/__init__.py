@@ -1,1 +1,1 @@
-"""What tests, here and downstream, need: random scenes, tiny models, tiny data sets."""
+"""What tests, here and downstream, and examples need: scenes, tiny models, galleries, test sets."""

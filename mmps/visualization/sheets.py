@@ -159,7 +159,7 @@ def save_ranking_sheets(
     rows_per_sheet: int = 8,
     **options,
 ) -> list[Path]:
-    """Draw rankings of some queries, several to a sheet.
+    """Draw rankings of some queries, several to a sheet, and list the files.
 
     Each row shows the query and its most similar detections, cut out of their scenes with some
     surroundings: green where the metric counts the detection as right, red where not, amber where
@@ -209,7 +209,10 @@ def draw_ranking_sheet(
     image_paths: Mapping[str, str | os.PathLike],
     top_k: int,
 ) -> np.ndarray:
-    """Draw one sheet, (h, w, 3) uint8 BGR; arguments as of :func:`save_ranking_sheets`."""
+    """Draw one sheet, (h, w, 3) uint8 BGR, of rankings that
+    :func:`~mmps.evaluation.functional.search.top_matches` found; arguments as of
+    :func:`save_ranking_sheets`.
+    """
     title = 'Most similar people in the gallery'
     sheet = _empty_sheet(len(queries) * RANKING_ROW, top_k, title)
     _draw_legend(sheet)

@@ -306,9 +306,12 @@ class Calibration:
 def calibrate_pairs(
     pairs: StrangerPairs, source: str, same: np.ndarray | None = None
 ) -> Calibration:
-    """Count how similar pictures of different people are, as some ``source`` says that they are.
+    """Count how similar pictures of different people are.
 
-    ``same`` (m,) are the similarities of pictures of the same person, if that is known.
+    Args:
+        pairs: From :func:`pairs_by_label`, :func:`pairs_in_scenes` or :func:`pairs_in_frames`.
+        source: Who says that they are different, for people to read.
+        same: (m,) similarities of pictures of the same person, if that is known.
 
     Raises:
         ValueError: There are too few people, or pairs.
