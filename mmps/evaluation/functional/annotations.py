@@ -91,16 +91,15 @@ class SearchGalleries:
     queries only, and CUHK03's classic protocol searches every query several times.
 
     Example:
+        >>> from dataclasses import replace
         >>> from mmps.evaluation.functional import evaluate_search
         >>> from mmps.testing.search import tiny_test_set
         >>> annotations, predictions = tiny_test_set()
         >>> box = annotations.query_bboxes[:1]
-        >>> gallery = SearchGalleries(  # the first query in its second image, which shows them
+        >>> gallery = SearchGalleries(  # the first query in the second image, which shows them
         ...     splits=np.array([0, 1]), images=np.array([1]), positives=np.array([0]), bboxes=box
         ... )
-        >>> len(gallery), gallery.queries.tolist()
-        (1, [0])
-        >>> annotations.galleries['second'] = gallery
+        >>> annotations = replace(annotations, galleries={'second': gallery})
         >>> evaluate_search(annotations, predictions, gallery_size='second')['mAP']
         1.0
 
