@@ -1,9 +1,10 @@
 import re
+from collections.abc import Sequence
 
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from mmps.utils.checkpoint import load_state_dict
+from mmps.utils.checkpoint import CheckpointError, differences, load_state_dict
 
 # What the published classification networks have beyond stem and identification network.
 _CLASSIFIER = ('classifier.', 'fc.', 'aux1.', 'aux2.')
@@ -13,54 +14,53 @@ _OLD_SPELLING = re.compile(r'(denselayer\d+\.(?:norm|relu|conv))\.([12])\.')
 
 
 def load_imagenet_weights(
-    stem: nn.Module, identification: nn.Module | None, checkpoint: str
+    stem: nn.Module, identification: Sequence[nn.Module], checkpoint: str
 ) -> None:
-    """Load a classification network published by torchvision into stem and identification network.
+    """Load a classification network published by torchvision into stem and identification networks.
 
-    The two together must take every weight of the file but the classifier's, and get every one of
-    theirs: a partial load trains without a word and ends worse.
+    Stem and identification network must together take every weight of the file but the
+    classifier's, and get every one of theirs: a partial load trains without a word and ends worse.
 
     Args:
         stem: The network up to the region features.
-        identification: The network behind them; None: it is of another kind, and the stem alone
-            takes its weights.
+        identification: The networks behind them, which all take the same weights; none: they are
+            of another kind, and the stem alone takes its weights.
         checkpoint: Path or address of the file.
 
     Raises:
         OSError: If the file can be neither found nor fetched.
-        CheckpointError: If it is damaged or would have to run code to be read.
-        ValueError: If keys or shapes do not match one to one; the message lists them.
+        CheckpointError: If it is damaged, would have to run code to be read, or does not match one
+            to one.
+        ValueError: The identification networks are not built alike.
     """
     weights = _read(checkpoint)
-    modules = {'stem': stem, 'identification network': identification}
-    if identification is None:
-        modules.popitem()
-        weights = {key: value for key, value in weights.items() if key in stem.state_dict()}
-    wanted = {name: module.state_dict() for name, module in modules.items()}
-    shapes = {key: value.shape for part in wanted.values() for key, value in part.items()}
-    problems = {
-        # Files older than torch 0.4 lack the counters of batch norm.
-        'missing from the file': {
-            key for key in shapes.keys() - weights.keys() if not key.endswith('num_batches_tracked')
-        },
-        'not in the model': weights.keys() - shapes.keys(),
-        'of another shape': {k for k in weights.keys() & shapes if weights[k].shape != shapes[k]},
-    }
-    if any(problems.values()):
-        found = '; '.join(
-            f'{len(keys)} {what}: {", ".join(sorted(keys)[:3])}'
-            for what, keys in problems.items()
-            if keys
+    wanted = stem.state_dict()
+    if identification:
+        wanted |= identification[0].state_dict()
+    else:
+        weights = {key: value for key, value in weights.items() if key in wanted}
+    # Files older than torch 0.4 lack the counters of batch norm.
+    counters = {key for key in wanted.keys() - weights.keys() if key.endswith('_batches_tracked')}
+    expected = {key: value for key, value in wanted.items() if key not in counters}
+    if wrong := differences(expected, weights):
+        names = ' and '.join(type(network).__name__ for network in (stem, *identification[:1]))
+        raise CheckpointError(
+            f'{checkpoint}: these ImageNet weights are not of {names}: {wrong}. Set '
+            'model.pretrained to the file of that network, or to None.'
         )
-        raise ValueError(
-            f'{checkpoint}: these ImageNet weights are not of {type(stem).__name__} and '
-            f'{type(identification).__name__} ({found}). Set model.pretrained to the file of that '
-            'network, or to None.'
+    for network in (stem, *identification[:1]):
+        network.load_state_dict(
+            {k: weights[k] for k in network.state_dict() if k in weights}, False
         )
-    for name, module in modules.items():
-        part = {key: weights[key] for key in wanted[name] if key in weights}
-        module.load_state_dict(part, strict=False)
-        print_log(f'{name}: {len(part)} tensors from {checkpoint}', logger='current')
+    for other in identification[1:]:
+        first = identification[0].state_dict()
+        if wrong := differences(other.state_dict(), first):
+            raise ValueError(
+                'roi_head.reid_network.network takes the pretrained weights of '
+                f'roi_head.shared_head and has to be built like it: {wrong}'
+            )
+        other.load_state_dict(first)
+    print_log(f'{len(weights)} tensors from {checkpoint}', logger='current')
 
 
 def load_detector(model: nn.Module, checkpoint: str) -> None:
@@ -73,21 +73,17 @@ def load_detector(model: nn.Module, checkpoint: str) -> None:
 
     Raises:
         FileNotFoundError: There is no such file.
-        CheckpointError: It is damaged or would have to run code to be read.
-        ValueError: If the parts that detect do not match one to one; the message names some.
+        CheckpointError: It is damaged, would have to run code to be read, or the parts that detect
+            do not match one to one.
     """
     weights, wanted = (
         {key: value for key, value in state.items() if not key.startswith(_REID)}
         for state in (load_state_dict(checkpoint), model.state_dict())
     )
-    wrong = weights.keys() ^ wanted.keys()
-    wrong |= {k for k in weights.keys() & wanted if weights[k].shape != wanted[k].shape}
-    if wrong:
-        raise ValueError(
-            f'{checkpoint}: the network that it is of detects otherwise than this one: '
-            f'{", ".join(sorted(wrong)[:3])} ({len(wrong)} tensors) are missing there, missing '
-            'here or of another shape. Set model.detector_from to a checkpoint of the same stem, '
-            'neck, rpn_head and detection.'
+    if wrong := differences(wanted, weights):
+        raise CheckpointError(
+            f'{checkpoint}: the network that it is of detects otherwise than this one: {wrong}. '
+            'Set model.detector_from to a checkpoint of the same stem, neck, proposals and heads.'
         )
     model.load_state_dict(weights, strict=False)
     print_log(f'detection: {len(weights)} tensors from {checkpoint}', logger='current')

@@ -1,12 +1,13 @@
-"""Conventions of py-faster-rcnn, in which OIM of 2017 was published.
-
-A box has the pixels of both its corners: it is ``x2 - x1 + 1`` wide.
+"""Conventions of other programs: torchvision's anchors, and py-faster-rcnn, in which OIM of 2017
+was published. There a box has the pixels of both its corners: it is ``x2 - x1 + 1`` wide.
 """
 
 import math
 from collections.abc import Sequence
+from itertools import product
 
 import torch
+import torch.nn.functional as F
 from mmdet.models.dense_heads import RPNHead
 from mmdet.models.roi_heads.bbox_heads import BBoxHead
 from mmdet.models.task_modules.coders import DeltaXYWHBBoxCoder
@@ -20,6 +21,21 @@ from mmps.registry import MODELS, TASK_UTILS
 
 
 @TASK_UTILS.register_module()
+class RoundedAnchorGenerator(AnchorGenerator):
+    """mmdet's anchors with corners rounded to whole pixels, half to even, as torchvision's are.
+
+    Example:
+        >>> RoundedAnchorGenerator(strides=[16], ratios=[0.5], scales=[2.0]).base_anchors
+        [tensor([[-23., -11.,  23.,  11.]])]
+    """
+
+    def gen_single_level_base_anchors(
+        self, base_size: float, scales: Tensor, ratios: Tensor, center: tuple | None = None
+    ) -> Tensor:
+        return torch.round(super().gen_single_level_base_anchors(base_size, scales, ratios, center))
+
+
+@TASK_UTILS.register_module()
 class PyFasterRCNNAnchorGenerator(AnchorGenerator):
     """Anchors around a window of 16 pixels, whose sides are rounded before they are scaled.
 
@@ -30,13 +46,8 @@ class PyFasterRCNNAnchorGenerator(AnchorGenerator):
     """
 
     def gen_single_level_base_anchors(
-        self,
-        base_size: float,
-        scales: Tensor,
-        ratios: Tensor,
-        center: tuple[float, float] | None = None,
+        self, base_size: float, scales: Tensor, ratios: Tensor, center: None = None
     ) -> Tensor:
-        """Anchors ``(ratios * scales, 4)`` of the first cell, all scales of a ratio together."""
         widths = (base_size**2 / ratios).sqrt().round()
         heights = (widths * ratios).round()
         sides = torch.stack([widths, heights], 1)[:, None] * scales[:, None]
@@ -94,9 +105,7 @@ class PyFasterRCNNRPNHead(RPNHead):
         >>> found.bboxes.tolist()  # of 32 pixels, 16 in the original image
         [[0.0, 0.0, 31.0, 31.0]]
 
-    Args:
-        min_size: Least width and height of a proposal, in pixels of the original image.
-        kwargs: See mmdet's ``RPNHead``.
+    ``min_size`` is the least width and height of a proposal, in pixels of the original image.
     """
 
     def __init__(self, *, min_size: float = 16, **kwargs):
@@ -131,9 +140,8 @@ class PyFasterRCNNRPNHead(RPNHead):
 
 @MODELS.register_module()
 class PyFasterRCNNBBoxHead(BBoxHead):
-    """mmdet's head, which moves boxes in pixels of the original image.
-
-    It matters where a box is ``x2 - x1 + 1`` wide, for a pixel there is another width here.
+    """mmdet's head, which moves boxes in pixels of the original image: it matters where a box is
+    ``x2 - x1 + 1`` wide.
 
     Example:
         >>> coder = dict(type='PyFasterRCNNBBoxCoder')
@@ -181,10 +189,7 @@ class QuantisedRoIPool(BaseModule):
         tensor([[[[ 5.,  6.],
                   [ 9., 10.]]]])
 
-    Args:
-        output_size: Bins along each side.
-        out_channels: Channels of the map.
-        featmap_strides: Stride of the map.
+    ``output_size`` is the number of bins along each side; the map has ``out_channels``.
     """
 
     num_inputs = 1
@@ -205,18 +210,18 @@ class QuantisedRoIPool(BaseModule):
         corners = torch.where(corners < 0, (corners - 0.5).ceil(), (corners + 0.5).floor())
         y = self._bins(corners[:, 1], corners[:, 3], h)
         x_ = self._bins(corners[:, 0], corners[:, 2], w)
-        # A bin is covered by four windows whose sides are powers of two: ``levels`` by ``levels``
-        # maps hold the largest value of the window that begins at each cell.
-        tables = _window_maxima(x, _levels(y), _levels(x_))
-        rows = torch.stack([torch.stack(line) for line in tables]).permute(0, 1, 2, 4, 5, 3)
+        # A bin is covered by four windows whose sides are powers of two; of each such window a map
+        # holds the largest value, where it begins.
+        sides = [range(_levels(bins)) for bins in (y, x_)]
+        maps = torch.stack([_window_maxima(x, 2**i, 2**j) for i, j in product(*sides)])
+        rows = maps.permute(0, 1, 3, 4, 2).reshape(-1, c)
         image = rois[:, 0].long().view(-1, 1, 1)
         found = None
-        for y_level, y_at in _windows(y):
-            for x_level, x_at in _windows(x_):
-                index = y_level[:, :, None] * rows.shape[1] + x_level[:, None, :]
-                index = ((index * b + image) * h + y_at[:, :, None]) * w + x_at[:, None, :]
-                value = rows.reshape(-1, c)[index]
-                found = value if found is None else torch.maximum(found, value)
+        for (y_level, y_at), (x_level, x_at) in product(_windows(y), _windows(x_)):
+            index = y_level[:, :, None] * len(sides[1]) + x_level[:, None, :]
+            index = ((index * b + image) * h + y_at[:, :, None]) * w + x_at[:, None, :]
+            value = rows[index]
+            found = value if found is None else torch.maximum(found, value)
         filled = (y[1] > y[0])[:, :, None] & (x_[1] > x_[0])[:, None, :]
         return (found * filled[..., None]).permute(0, 3, 1, 2)
 
@@ -234,24 +239,10 @@ def _levels(bins: tuple[Tensor, Tensor]) -> int:
     return max(longest, 1).bit_length()
 
 
-def _window_maxima(x: Tensor, y_levels: int, x_levels: int) -> list[list[Tensor]]:
-    """Maps of the largest value in windows of ``2 ** i`` by ``2 ** j`` cells."""
-    tables = []
-    for i in range(y_levels):
-        line = [x if i == 0 else _doubled(tables[-1][0], 2 ** (i - 1), dim=2)]
-        for j in range(1, x_levels):
-            line.append(_doubled(line[-1], 2 ** (j - 1), dim=3))
-        tables.append(line)
-    return tables
-
-
-def _doubled(x: Tensor, step: int, dim: int) -> Tensor:
-    """The larger of each cell and the one ``step`` further on, which may be beyond the map."""
-    if step >= x.shape[dim]:
-        return x
-    further = x.narrow(dim, step, x.shape[dim] - step)
-    near = torch.maximum(x.narrow(dim, 0, further.shape[dim]), further)
-    return torch.cat([near, x.narrow(dim, further.shape[dim], step)], dim)
+def _window_maxima(x: Tensor, height: int, width: int) -> Tensor:
+    """The largest value in the window that begins at each cell; it may end beyond the map."""
+    padded = F.pad(x, [0, width - 1, 0, height - 1], value=-torch.inf)
+    return F.max_pool2d(padded, (height, width), stride=1)
 
 
 def _windows(bins: tuple[Tensor, Tensor]) -> list[tuple[Tensor, Tensor]]:

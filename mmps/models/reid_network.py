@@ -29,8 +29,7 @@ class ReIDNetwork(BaseModel):
         backbone: Config of any backbone that mmdet or mmps knows, or of :class:`TIMMBackbone`.
         head: Config of :class:`ReIDHead`, which can be trained, or of :class:`LinearEmbedding`;
             None: the map is averaged over places.
-        mean: Of the channels, in the network's order, on the scale 0..255.
-        std: The same.
+        mean, std: Of the channels, in the network's order, on the scale 0..255.
         bgr_to_rgb: Whether the network takes RGB.
     """
 
@@ -66,10 +65,8 @@ class ReIDNetwork(BaseModel):
         return getattr(self.head, 'num_ids', None)
 
     def loss(self, inputs: Tensor, person_ids: Tensor) -> dict[str, Tensor]:
-        """``loss_reid`` of normalised crops ``(n, 3, h, w)`` with ids ``(n,)``, -1 if unlabelled.
-
-        Raises:
-            TypeError: The head has no loss.
+        """``loss_reid`` of normalised crops ``(n, 3, h, w)`` with ids ``(n,)``, -1 if unlabelled;
+        `TypeError` where the head has no loss.
         """
         if not hasattr(self.head, 'loss'):
             raise TypeError(
@@ -83,15 +80,14 @@ class ReIDNetwork(BaseModel):
 class LinearEmbedding(BaseModule):
     """Average pooling, hidden layers with batch norm and ReLU, and a linear layer.
 
-    The parts have the names that OpenMMLab's published re-ID networks give them, so that their
-    weights load: ``fcs.N.fc``, ``fcs.N.bn``, ``fc_out``.
+    ``hidden`` are the widths of the hidden layers. The parts have the names that OpenMMLab's
+    published re-ID networks give them, so that their weights load: ``fcs.N.fc``, ``fcs.N.bn``,
+    ``fc_out``.
 
     Example:
         >>> import torch
         >>> LinearEmbedding(8, 4, hidden=(16,))(torch.rand(2, 8, 7, 3)).shape
         torch.Size([2, 4])
-
-    ``hidden`` are the widths of the hidden layers.
     """
 
     def __init__(self, in_channels: int, out_channels: int, hidden: Sequence[int] = ()) -> None:
@@ -138,10 +134,8 @@ class TIMMBackbone(BaseModule):
         )
 
     def forward(self, x: Tensor) -> tuple[Tensor]:
-        """Images ``(n, 3, h, w)`` to one map ``(n, c, h', w')``.
-
-        Raises:
-            ValueError: The network gives no map, as most transformers do.
+        """Images ``(n, 3, h, w)`` to one map ``(n, c, h', w')``; `ValueError` where the network
+        gives none, as most transformers do.
         """
         x = self.network(x)
         if x.dim() != 4:

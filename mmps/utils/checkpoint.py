@@ -182,26 +182,35 @@ def check_state_dict(
     ``with_losses``: what belongs to a loss is compared too, as resuming needs.
     """
     ignored = () if with_losses else loss_prefixes(model)
-    wanted, spare = model.state_dict(), getattr(model, 'spare_weights', ())
-    shapes, given = (
-        {name: value.shape for name, value in weights.items() if not name.startswith(ignored)}
-        for weights in (wanted, state)
+    wanted, given = (
+        {name: value for name, value in weights.items() if not name.startswith(ignored)}
+        for weights in (model.state_dict(), state)
     )
-    problems = {
-        'missing': shapes.keys() - given.keys(),
-        'unexpected': [name for name in given.keys() - shapes.keys() if not name.startswith(spare)],
-        'of another shape': [n for n in shapes.keys() & given.keys() if shapes[n] != given[n]],
-    }
-    if any(problems.values()):
-        counts = ', '.join(
-            f'{len(names)} {what} ({", ".join(names[:3])}{", ..." if len(names) > 3 else ""})'
-            for what, names in zip(problems, map(sorted, problems.values()), strict=True)
-            if names
-        )
+    if wrong := differences(wanted, given, getattr(model, 'spare_weights', ())):
         raise CheckpointError(
-            f'checkpoint {path} is of another model than the config: of {len(wanted)} weights, '
-            f'{counts}{whose(state)}'
+            f'checkpoint {path} is of another model than the config: of {len(model.state_dict())} '
+            f'weights, {wrong}{whose(state)}'
         )
+
+
+def differences(
+    wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], spare: tuple[str, ...] = ()
+) -> str:
+    """What is wrong with given weights, for an error; empty: nothing.
+
+    Those whose names begin as one of ``spare`` may be there for nothing.
+    """
+    common = wanted.keys() & given.keys()
+    problems = {
+        'missing': wanted.keys() - given.keys(),
+        'unexpected': [name for name in given.keys() - wanted.keys() if not name.startswith(spare)],
+        'of another shape': [n for n in common if wanted[n].shape != given[n].shape],
+    }
+    return ', '.join(
+        f'{len(names)} {what} ({", ".join(names[:3])}{", ..." if len(names) > 3 else ""})'
+        for what, names in zip(problems, map(sorted, problems.values()), strict=True)
+        if names
+    )
 
 
 def whose(state: Mapping[str, Tensor]) -> str:

@@ -36,29 +36,39 @@ RUNNING = dict(
     model__backbone__norm_eval=True,
     model__roi_head__shared_head__norm_eval=True,
 )
-GOOGLENET = dict(
-    model__backbone=dict(type='GoogLeNet', norm_eval=True, _delete_=True),
-    model__roi_head__shared_head=dict(type='GoogLeNetIdentification', _delete_=True),
-    model__neck__in_channels=832,
-    model__rpn_head__in_channels=832,
-    model__roi_head__bbox_roi_extractor__out_channels=832,
-    model__roi_head__bbox_head__in_channels=1024,
+
+
+def of_width(channels, stem, network, width):
+    """Parts of a model whose stem and identification network have so many channels."""
+    return dict(
+        model__backbone=dict(stem, _delete_=True),
+        model__roi_head__shared_head=dict(network, _delete_=True),
+        model__neck__in_channels=channels,
+        model__rpn_head__in_channels=channels,
+        model__roi_head__bbox_roi_extractor__out_channels=channels,
+        model__roi_head__bbox_head__in_channels=width,
+    )
+
+
+GOOGLENET = of_width(
+    104,
+    dict(type='GoogLeNet', width=0.125, norm_eval=True),
+    dict(type='GoogLeNetIdentification', in_channels=104, width=0.125),
+    128,
 )
-RESNET = dict(
-    model__backbone=dict(
+RESNET = of_width(
+    64,
+    dict(
         type='ResNet',
         depth=18,
+        base_channels=16,
         num_stages=3,
         strides=(1, 2, 2),
         dilations=(1, 1, 1),
         out_indices=(2,),
-        _delete_=True,
     ),
-    model__roi_head__shared_head=dict(type='ResLayer', depth=18, stride=1, _delete_=True),
-    model__neck__in_channels=256,
-    model__rpn_head__in_channels=256,
-    model__roi_head__bbox_roi_extractor__out_channels=256,
-    model__roi_head__bbox_head__in_channels=512,
+    dict(type='ResLayer', depth=18, stage=1, stride=1),
+    128,
 )
 NETWORKS = {
     'statistics of the batch': {},

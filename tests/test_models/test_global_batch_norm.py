@@ -5,7 +5,7 @@ import torch
 from helpers.ranks import run_ranks
 from torch import distributed, nn
 
-from mmps.models.roi_heads.reid_head import GlobalBatchNorm
+from mmps.models.layers import GlobalBatchNorm
 
 STEPS = 3
 

@@ -120,7 +120,7 @@ def test_embeddings_of_several_stages_side_by_side(scene):
     model, x, samples, proposals = scene
     model = build(model__roi_head__embed_from=[0, 1])
     head, boxes = model.roi_head, [given.bboxes for given in proposals]
-    assert model.embed_dim == 32 and len(head.reid_parts()) == 2
+    assert model.embed_dim == 32 and len(head.reid_heads) == 2
     rois = bbox2roi(boxes)
     each = [stage.reid_head(head._maps(stage, x, rois)) for stage in head.stages]
     expected = F.normalize(torch.cat(each, 1))
@@ -193,9 +193,9 @@ def test_the_second_stage_learns_from_moved_boxes_and_the_people(monkeypatch):
     head, seen = model.roi_head, []
     sample = head._sample
 
-    def watched(stage, boxes, people):
+    def watched(boxes, people, assigner):
         seen.append(boxes)
-        return sample(stage, boxes, people)
+        return sample(boxes, people, assigner)
 
     monkeypatch.setattr(head, '_sample', watched)
     data = model.data_preprocessor(random_scenes(SCENES), True)

@@ -170,8 +170,7 @@ def test_weights_of_a_part_are_taken_and_checked(tmp_path, model):
         torch.save(dict(state_dict=state), tmp_path / f'{part}.pth')
     paths = {f'{part}_checkpoint': str(tmp_path / f'{part}.pth') for part in states}
     loaded = MODELS.build(two_step_model(**paths))
-    for key, value in model.state_dict().items():
-        torch.testing.assert_close(loaded.state_dict()[key], value)
+    torch.testing.assert_close(loaded.state_dict(), model.state_dict())
     with pytest.raises(CheckpointError, match='reid_checkpoint .*detector.pth.* another model'):
         MODELS.build(two_step_model(reid_checkpoint=paths['detector_checkpoint']))
 

@@ -142,7 +142,7 @@ def malicious(tmp_path):
 
 
 def imagenet(path):
-    load_imagenet_weights(DenseNet(), DenseNetIdentification(), path)
+    load_imagenet_weights(DenseNet(), [DenseNetIdentification()], path)
 
 
 READERS = {

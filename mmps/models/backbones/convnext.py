@@ -43,7 +43,7 @@ class ConvNeXt(StagedModule):
         **kwargs: Any,
     ):
         super().__init__(init_cfg=init_cfg, **kwargs)
-        first = nn.Sequential(nn.Conv2d(3, widths[0], 4, 4), ChannelNorm(widths[0]))
+        first = nn.Sequential(nn.Conv2d(3, widths[0], 4, 4), _ChannelNorm(widths[0]))
         features = [first]
         rates = np.linspace(*drop_path_rates, sum(depths))
         rates = np.split(rates, np.cumsum(depths)[:-1])
@@ -65,18 +65,13 @@ class ConvNeXt(StagedModule):
 
 @MODELS.register_module()
 class ConvNeXtIdentification(StagedModule):
-    """The last stage of ConvNeXt on regions, at half their size.
+    """The last stage of ConvNeXt on regions, at half their size, with ``depth`` blocks.
 
-    Parameter names are torchvision's.
+    It has one stage; rates and the names of parameters are as of the stem.
 
     Example:
         >>> ConvNeXtIdentification(8, 16, depth=1)(torch.rand(2, 8, 14, 14)).shape
         torch.Size([2, 16, 7, 7])
-
-    Args:
-        depth: Blocks.
-        drop_path_rates: As of the stem.
-        kwargs: Of :class:`StagedModule`; one stage.
     """
 
     def __init__(
@@ -100,13 +95,8 @@ class ConvNeXtIdentification(StagedModule):
         return [list(self.features.values())]
 
 
-class ChannelNorm(nn.LayerNorm):
-    """Layer norm of the channels of each cell of a map ``(n, c, h, w)``.
-
-    Example:
-        >>> ChannelNorm(2)(torch.tensor([1.0, 3.0]).view(1, 2, 1, 1)).flatten().round().tolist()
-        [-1.0, 1.0]
-    """
+class _ChannelNorm(nn.LayerNorm):
+    """Layer norm of the channels of each cell of a map ``(n, c, h, w)``."""
 
     def __init__(self, channels: int):
         super().__init__(channels, eps=1e-6)
@@ -124,9 +114,8 @@ class ConvNeXtBlock(nn.Module):
         >>> bool((block(x) - x).abs().max() < 1e-4)  # it starts near the identity
         True
 
-    Args:
-        channels: Channels of the map ``(n, channels, h, w)``, which keeps its shape.
-        drop_path: How often the block is left out in training.
+    A map ``(n, channels, h, w)`` keeps its shape; ``drop_path`` is how often the block is left out
+    in training.
     """
 
     def __init__(self, channels: int, drop_path: float = 0.0):
@@ -149,7 +138,7 @@ class ConvNeXtBlock(nn.Module):
 
 
 def _halve(in_channels: int, out_channels: int) -> nn.Sequential:
-    return nn.Sequential(ChannelNorm(in_channels), nn.Conv2d(in_channels, out_channels, 2, 2))
+    return nn.Sequential(_ChannelNorm(in_channels), nn.Conv2d(in_channels, out_channels, 2, 2))
 
 
 def _blocks(width: int, rates: np.ndarray) -> nn.Sequential:

@@ -38,12 +38,11 @@ class DenseNet(StagedModule):
         compression: Share of the channels that a transition keeps. One number, or one for each.
         init_channels: Channels of the first convolution.
         fine_block: Number of the block whose output is returned as a second map, or None.
-        kwargs: Of :class:`StagedModule`; stage 1 is the
-            first convolution, stage 2 the first block with its transition, and so on.
+        kwargs: Of :class:`StagedModule`; stage 1 is the first convolution, stage 2 the first block
+            with its transition, and so on.
 
     Raises:
-        ValueError: There is no such ``fine_block``, or there are fewer stages than
-            ``frozen_stages``.
+        ValueError: There is no such ``fine_block``.
     """
 
     def __init__(
@@ -105,9 +104,8 @@ class DenseNet(StagedModule):
 class DenseNetIdentification(StagedModule):
     """DenseNet's last dense block, norm and ReLU, on region features.
 
-    ``(n, in_channels, h, w)`` -> ``(n, in_channels + num_layers * growth_rate, h, w)``;
-    DenseNet-121: 512 -> 1024 (paper, section III, "Local features"). Parameter names are
-    torchvision's.
+    It maps regions as a :class:`DenseBlock` does; DenseNet-121: 512 -> 1024 channels (paper,
+    section III, "Local features").
 
     Example:
         >>> network = DenseNetIdentification(in_channels=4, num_layers=2, growth_rate=4)
@@ -159,7 +157,7 @@ class DenseBlock(nn.ModuleDict):
     def __init__(self, in_channels: int, num_layers: int, growth_rate: int):
         super().__init__(
             {
-                f'denselayer{i + 1}': DenseLayer(in_channels + i * growth_rate, growth_rate)
+                f'denselayer{i + 1}': _DenseLayer(in_channels + i * growth_rate, growth_rate)
                 for i in range(num_layers)
             }
         )
@@ -173,13 +171,8 @@ class DenseBlock(nn.ModuleDict):
         return x
 
 
-class DenseLayer(nn.Module):
-    """Norm-ReLU-conv twice (1 x 1 bottleneck, 3 x 3), the unit of a dense block.
-
-    Example:
-        >>> DenseLayer(in_channels=8, growth_rate=4)(torch.rand(2, 8, 5, 7)).shape
-        torch.Size([2, 4, 5, 7])
-    """
+class _DenseLayer(nn.Module):
+    """Norm-ReLU-conv twice (1 x 1 bottleneck, 3 x 3), the unit of a dense block."""
 
     def __init__(self, in_channels: int, growth_rate: int):
         super().__init__()

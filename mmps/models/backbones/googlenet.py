@@ -22,10 +22,8 @@ class GoogLeNet(StagedModule):
         >>> x.shape
         torch.Size([1, 832, 4, 2])
 
-    Args:
-        width: Share of the published channels; at 0.25 the map has 208.
-        kwargs: Of :class:`StagedModule`; stages: the
-            convolutions before inception 3a, inception 3, inception 4.
+    ``width`` is the share of the published channels; at 0.25 the map has 208. The stages of
+    :class:`StagedModule` are the convolutions before inception 3a, inception 3, inception 4.
     """
 
     def __init__(self, width: float = 1.0, **kwargs: Any):
@@ -64,16 +62,11 @@ class GoogLeNet(StagedModule):
 class GoogLeNetIdentification(StagedModule):
     """Inception 5a and 5b on region features: ``(n, in_channels, h, w)`` -> ``(n, 1024, h, w)``.
 
-    Parameter names are torchvision's.
+    It has one stage; ``width`` and the names of parameters are as of the stem.
 
     Example:
         >>> GoogLeNetIdentification()(torch.rand(2, 832, 7, 7)).shape
         torch.Size([2, 1024, 7, 7])
-
-    Args:
-        in_channels: Channels of the input.
-        width: Share of the published channels; at 0.25 there are 256 in the end.
-        kwargs: Of :class:`StagedModule`; one stage.
     """
 
     def __init__(self, in_channels: int = 832, width: float = 1.0, **kwargs: Any):
@@ -99,10 +92,8 @@ class Inception(nn.Module):
         >>> Inception(16, widths=(8, 4, 8, 2, 4, 4))(torch.rand(2, 16, 5, 7)).shape
         torch.Size([2, 24, 5, 7])
 
-    Args:
-        in_channels: Channels of the input.
-        widths: Output channels of: 1 x 1; reduction and 3 x 3; reduction and second 3 x 3; pooled
-            1 x 1.
+    ``widths`` are the output channels of: 1 x 1; reduction and 3 x 3; reduction and second 3 x 3;
+    pooled 1 x 1.
     """
 
     def __init__(self, in_channels: int, widths: Sequence[int]):

@@ -5,26 +5,13 @@ from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmps.models.layers.staged import StagedModule
 from mmps.registry import MODELS
 
 
-class _PostSumNetwork(StagedModule):
-    """With ``norm_eval`` scale and shift of the norms are not trained either."""
-
-    def train(self, mode: bool = True) -> '_PostSumNetwork':
-        super().train(mode)
-        if self.norm_eval:
-            for module in self.modules():
-                if isinstance(module, _BatchNorm):
-                    module.requires_grad_(False)
-        return self
-
-
 @MODELS.register_module()
-class PostSumResNet(_PostSumNetwork):
+class PostSumResNet(StagedModule):
     """Its stem: up to the third of the six blocks of conv4, ``(n, 3, h, w)`` to one map of stride
     16 with 16 times ``base_channels``.
 
@@ -37,10 +24,11 @@ class PostSumResNet(_PostSumNetwork):
         >>> x.shape
         torch.Size([1, 32, 4, 6])
 
-    Args:
-        base_channels: Channels of the first convolution.
-        kwargs: Of :class:`StagedModule`; stages: conv1, conv2, conv3, conv4.
+    ``base_channels`` are those of the first convolution; the stages of :class:`StagedModule` are
+    conv1, conv2, conv3 and conv4.
     """
+
+    norm_eval_freezes = True
 
     def __init__(self, base_channels: int = 64, **kwargs: Any):
         super().__init__(**kwargs)
@@ -64,7 +52,7 @@ class PostSumResNet(_PostSumNetwork):
 
 
 @MODELS.register_module()
-class PostSumResNetIdentification(_PostSumNetwork):
+class PostSumResNetIdentification(StagedModule):
     """The rest of it, on regions: three blocks of conv4, then conv5 at half the size.
 
     Example:
@@ -72,10 +60,10 @@ class PostSumResNetIdentification(_PostSumNetwork):
         >>> PostSumResNetIdentification(base_channels=2)(torch.rand(3, 32, 14, 14)).shape
         torch.Size([3, 64, 7, 7])
 
-    Args:
-        base_channels: As of the stem.
-        kwargs: Of :class:`StagedModule`; stages: conv4, conv5.
+    Its stages are conv4 and conv5.
     """
+
+    norm_eval_freezes = True
 
     def __init__(self, base_channels: int = 64, **kwargs: Any):
         super().__init__(**kwargs)
@@ -97,10 +85,8 @@ class PostSumBlock(nn.Module):
         >>> PostSumBlock(4, 2, stride=2)(torch.rand(1, 4, 6, 6)).shape
         torch.Size([1, 8, 3, 3])
 
-    Args:
-        in_channels: Channels of the input.
-        width: Channels inside; the output has four times as many.
-        stride: Of the 3 x 3 convolution and the shortcut.
+    The output has four times ``width`` channels; ``stride`` is that of the 3 x 3 convolution and
+    the shortcut.
     """
 
     def __init__(self, in_channels: int, width: int, stride: int):

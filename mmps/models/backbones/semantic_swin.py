@@ -60,17 +60,14 @@ class SemanticSwin(SwinTransformer):
 
 @MODELS.register_module()
 class SemanticSwinIdentification(BaseModule):
-    """Its last stage on regions, at half their size.
+    """Its last stage on regions, at half their size, with ``depth`` blocks.
+
+    ``drop_path_rates`` say how often each block is left out in training; the rest is as of the
+    stem.
 
     Example:
         >>> SemanticSwinIdentification(12, depth=1, num_heads=2)(torch.rand(2, 12, 14, 14)).shape
         torch.Size([2, 24, 7, 7])
-
-    Args:
-        depth: Blocks.
-        num_heads: Of the attention.
-        semantic_weight: As of the stem.
-        drop_path_rates: How often each block is left out in training.
     """
 
     def __init__(

@@ -19,10 +19,9 @@ class PersonSearch(TwoStageDetector):
     """Stem, spatial transformer, proposals, and a RoI head that detects and embeds (paper, figure
     2).
 
-    Of mmdet's methods it replaces ``loss`` and ``predict``, because everything after the spatial
-    transformer lives in a warped frame: annotated boxes are taken there, detections are taken back;
-    and because annotated people (``gt_instances``) and queries (``query_instances``) are embedded
-    in the same pass over the image.
+    Everything after the spatial transformer lives in a warped frame: annotated boxes are taken
+    there, detections are taken back. Annotated people (``gt_instances``) and queries
+    (``query_instances``) are embedded in the same pass over the image.
 
     Example:
         >>> from mmps.testing.scenes import random_scenes
@@ -48,16 +47,16 @@ class PersonSearch(TwoStageDetector):
             from it, batch norm in evaluation mode; re-ID alone is trained, on annotated boxes and
             their jittered copies.
         scene_head: Config of a :class:`SceneHead`, which weighs scenes; None: all alike.
-        kwargs: See mmdet's ``TwoStageDetector``.
-
-    ``test_cfg.rpn.score_thr`` (mmdet has no such key for proposals) is the objectness, 0 to 1,
-    above which a proposal enters the identification network. The best one of an image always does,
-    and without the key all do.
+        kwargs: See mmdet's ``TwoStageDetector``. A further key, ``test_cfg.rpn.score_thr``, is the
+            objectness, 0 to 1, above which a proposal enters the identification network. The best
+            one of an image always does, and without the key all do.
 
     Attributes:
-        embeds_given_boxes: Always true: any box of the map can be embedded.
+        embeds_given_boxes: Always true: any box can be embedded.
         embedding_weights: How the names of the weights begin that decide what an embedding is.
         num_ids_key: Where the config has :attr:`num_ids`.
+        spare_weights: How the names of weights begin that a checkpoint may have for nothing: one of
+            the same network with a scene head serves without.
 
     Raises:
         ValueError: ``detector_from`` without a re-ID network of its own.
@@ -83,6 +82,7 @@ class PersonSearch(TwoStageDetector):
         if type(conv) is nn.Conv2d:
             self.rpn_head.rpn_conv = _ProposalConv.of(conv)
         self.scene_head = scene_head and MODELS.build(scene_head)
+        self.spare_weights = () if scene_head else ('scene_head.',)
         for name, parameter in self.named_parameters():
             if name.startswith(tuple(frozen)):
                 parameter.requires_grad_(False)
@@ -92,55 +92,45 @@ class PersonSearch(TwoStageDetector):
             if self.roi_head.reid_network is None:
                 raise ValueError('PersonSearch: detector_from needs a roi_head.reid_network')
             self.requires_grad_(False)
-            for part in self.roi_head.reid_parts():
-                part.requires_grad_(True)
+            self.roi_head.reid_network.requires_grad_(True)
+            self.roi_head.reid_head.requires_grad_(True)
         if channels_last and fast.is_on('channels_last'):
             self.to(memory_format=torch.channels_last)
         if compile_networks:
             for network in (self.backbone, *self.roi_head.region_networks()):
                 if compile_networks == 'graphs':
-                    # Some cut regions out and pool them around the network itself.
-                    fast.compile_for_graphs(getattr(network, 'network', network))
+                    fast.compile_for_graphs(network)
                 else:
                     network.compile()
 
     def init_weights(self) -> None:
         super().init_weights()
         if self.pretrained:
-            first = next(iter(self.roi_head.region_networks()), None)
-            load_imagenet_weights(self.backbone, first, self.pretrained)
-            self.roi_head.share_pretrained()
+            networks = self.roi_head.region_networks()
             if self.scene_head is not None:
-                self.scene_head.shared_head.network.load_state_dict(first.state_dict())
+                networks.append(self.scene_head.shared_head.network)
+            load_imagenet_weights(self.backbone, networks, self.pretrained)
         if self.detector_from:
             load_detector(self, self.detector_from)
 
     def train(self, mode: bool = True) -> 'PersonSearch':
         super().train(mode)
         if mode and self.detector_from:
-            for part in (self.backbone, self.neck, self.rpn_head, self.roi_head):
-                if part is not None:
-                    part.eval()
-            for part in self.roi_head.reid_parts():
-                part.train()
+            for part in self.children():
+                part.eval()
+            self.roi_head.reid_network.train()
+            self.roi_head.reid_head.train()
         return self
 
     @property
     def embed_dim(self) -> int:
         """D, the length of an embedding."""
-        return self.roi_head.embed_dim
-
-    @property
-    def spare_weights(self) -> tuple[str, ...]:
-        """How the names of weights begin that a checkpoint may have for nothing: one of the same
-        network with a scene head serves without.
-        """
-        return ('scene_head.',) if self.scene_head is None else ()
+        return sum(head.embed_dim for head in self.roi_head.reid_heads)
 
     @property
     def num_ids(self) -> int | None:
         """Identities that re-ID is trained with."""
-        return self.roi_head.num_ids
+        return self.roi_head.reid_heads[-1].num_ids
 
     def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
         return self.extract_frame(batch_inputs)[0]
@@ -187,14 +177,9 @@ class PersonSearch(TwoStageDetector):
     def predict(
         self, batch_inputs: Tensor, batch_data_samples: SampleList, rescale: bool = True
     ) -> SampleList:
-        """Adds ``pred_instances`` (with embeddings) and the embeddings of annotated people and
-        queries.
-
-        Args:
-            batch_inputs: Images ``(b, 3, h, w)``.
-            batch_data_samples: One per image; boxes of ``gt_instances`` and ``query_instances``,
-                where present, are in pixels of the original image.
-            rescale: Detections in pixels of the original image, else of the network's input.
+        """Adds ``pred_instances`` (with embeddings) to the data samples of images ``(b, 3, h, w)``,
+        and the embeddings of annotated people and queries, whose boxes are in pixels of the
+        original image; so are detections, unless ``rescale`` is false.
         """
         x, frame = self.extract_frame(batch_inputs)
         with self._for_proposals(x) as maps:
@@ -212,9 +197,7 @@ class PersonSearch(TwoStageDetector):
         return self.add_pred_to_datasample(batch_data_samples, results)
 
     def embed(self, batch_inputs: Tensor, batch_data_samples: SampleList) -> SampleList:
-        """Adds the embeddings of annotated people and queries, as :meth:`predict` does, and looks
-        for nobody else.
-        """
+        """As :meth:`predict`, but looks for nobody."""
         x, frame = self.extract_frame(batch_inputs)
         self._embed_annotated(x, frame, batch_data_samples)
         self._describe_scenes(x, batch_data_samples)
@@ -233,17 +216,14 @@ class PersonSearch(TwoStageDetector):
     def _embed_annotated(
         self, x: tuple[Tensor], frame: AffineFrame | None, samples: SampleList
     ) -> None:
-        for key in ('gt_instances', 'query_instances'):
-            if not any(key in sample for sample in samples):
-                continue
-            boxes = []
-            for i, sample in enumerate(samples):
-                original = sample.get(key).bboxes if key in sample else x[0].new_zeros(0, 4)
-                scaled = original * scale_of(sample, original)
-                boxes.append(scaled if frame is None else frame.to_warped(scaled, i))
-            for sample, rows in zip(samples, self.roi_head.embed(x, boxes), strict=True):
-                if key in sample:
-                    sample.get(key).embeddings = rows
+        for key in ANNOTATED:
+            boxes = [x[0].new_zeros(0, 4)] * len(samples)
+            people = annotated(samples, key)
+            for i, _, own in people:
+                boxes[i] = own if frame is None else frame.to_warped(own, i)
+            rows = self.roi_head.embed(x, boxes) if people else ()
+            for i, instances, _ in people:
+                instances.embeddings = rows[i]
 
     def _describe_scenes(self, x: tuple[Tensor], samples: SampleList) -> None:
         """Sets ``scene_embedding`` (D,) and, of queries, ``scene_filters`` (q, 3 * D + 2)."""
@@ -280,6 +260,21 @@ def _probable(proposals: InstanceData, score_thr: float) -> InstanceData:
     kept = proposals.scores > score_thr
     kept[:1] = True  # mmdet orders them, best first
     return proposals[kept]
+
+
+ANNOTATED = ('gt_instances', 'query_instances')
+
+
+def annotated(samples: SampleList, *keys: str) -> list[tuple[int, InstanceData, Tensor]]:
+    """What of ``keys`` there is in the data samples: the number of the sample, the instances, and
+    their boxes ``(n, 4)`` in pixels of the input.
+    """
+    found = ((i, sample, sample.get(k)) for i, sample in enumerate(samples) for k in keys)
+    return [
+        (i, instances, instances.bboxes * scale_of(sample, instances.bboxes))
+        for i, sample, instances in found
+        if instances is not None
+    ]
 
 
 def scale_of(sample: DetDataSample, boxes: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -15,12 +15,10 @@ from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from mmps.models.detectors.person_search import scale_of
+from mmps.models.detectors.person_search import ANNOTATED, annotated, scale_of
 from mmps.registry import MODELS
-from mmps.utils.checkpoint import CheckpointError, load_state_dict
+from mmps.utils.checkpoint import CheckpointError, differences, load_state_dict
 from mmps.utils.crops import cut_people
-
-ANNOTATED = ('gt_instances', 'query_instances')
 
 
 @MODELS.register_module()
@@ -56,10 +54,7 @@ class TwoStepPersonSearch(BaseDetector):
         reid_checkpoint: The same for the re-ID network. Weights that only its training needs, such
             as a classifier of identities, are left out.
 
-    Attributes:
-        embeds_given_boxes: Always true: any box can be cut out.
-        embedding_weights: How the names of the weights begin that decide what an embedding is.
-        num_ids_key: Where the config has :attr:`num_ids`.
+    Its attributes are those of :class:`PersonSearch`.
 
     Raises:
         CheckpointError: Weights do not fit.
@@ -131,9 +126,7 @@ class TwoStepPersonSearch(BaseDetector):
         return batch_data_samples
 
     def embed(self, batch_inputs: Sequence[Tensor], batch_data_samples: SampleList) -> SampleList:
-        """Adds the embeddings of annotated people and queries, as :meth:`predict` does, and looks
-        for nobody else.
-        """
+        """As :meth:`predict`, but looks for nobody."""
         images = [_as_array(image) for image in batch_inputs]
         self._embed_annotated(images, batch_data_samples)
         return batch_data_samples
@@ -141,14 +134,10 @@ class TwoStepPersonSearch(BaseDetector):
     def loss(
         self, batch_inputs: Sequence[Tensor], batch_data_samples: SampleList
     ) -> dict[str, Tensor]:
-        """Losses of the detector (``detector.*``) and of re-ID on the annotated boxes.
+        """Losses of the detector (``detector.*``) and of re-ID on the annotated boxes, in pixels of
+        the input, of images as :meth:`predict` takes them.
 
         An exported part learns nothing; a re-ID network without ``loss`` neither.
-
-        Args:
-            batch_inputs: Images ``(3, h, w)`` uint8 BGR, of any sizes.
-            batch_data_samples: One per image, ``gt_instances`` with ``bboxes`` in pixels of the
-                input and ``person_ids``.
 
         Raises:
             TypeError: Neither part can be trained.
@@ -225,20 +214,14 @@ class TwoStepPersonSearch(BaseDetector):
 
     def _embed_annotated(self, images: list[np.ndarray], samples: SampleList) -> None:
         for key in ANNOTATED:
-            rows = [(i, sample) for i, sample in enumerate(samples) if key in sample]
-            people = [sample.get(key) for _, sample in rows]
-            boxes = [
-                own.bboxes * scale_of(sample, own.bboxes)
-                for own, (_, sample) in zip(people, rows, strict=True)
-            ]
-            self._embed_instances([images[i] for i, _ in rows], people, boxes)
+            if found := annotated(samples, key):
+                numbers, people, boxes = zip(*found, strict=True)
+                self._embed_instances([images[i] for i in numbers], people, boxes)
 
     def _embed_instances(
-        self, images: list[np.ndarray], people: list[InstanceData], boxes: list[Tensor]
+        self, images: list[np.ndarray], people: Sequence[InstanceData], boxes: Sequence[Tensor]
     ) -> None:
         """Adds ``embeddings`` to people with boxes in pixels of the input."""
-        if not people:
-            return
         crops = [self._cut(image, own) for image, own in zip(images, boxes, strict=True)]
         rows = self._embed_crops(np.concatenate(crops)).split([len(one) for one in crops])
         for one, own in zip(people, rows, strict=True):
@@ -251,16 +234,15 @@ class TwoStepPersonSearch(BaseDetector):
         """Embeddings ``(n, d)`` of unit norm of crops ``(n, h, w, 3)`` uint8 BGR."""
         if not len(crops):
             return torch.zeros(0, self.embed_dim)
-        return torch.cat([F.normalize(rows) for rows in self._embed_batches(crops)])
+        size = self.crops_per_batch
+        parts = (crops[start : start + size] for start in range(0, len(crops), size))
+        return torch.cat([F.normalize(self._embed_batch(part)) for part in parts])
 
-    def _embed_batches(self, crops: np.ndarray) -> Iterator[Tensor]:
-        for start in range(0, len(crops), self.crops_per_batch):
-            batch = crops[start : start + self.crops_per_batch]
-            if isinstance(self.reid, nn.Module) and hasattr(self.reid, 'embed_crops'):
-                yield torch.from_numpy(self.reid.embed_crops(batch))
-            else:
-                rows = self.reid(self._reid_inputs(batch))
-                yield (rows[-1] if isinstance(rows, (tuple, list)) else rows).float()
+    def _embed_batch(self, crops: np.ndarray) -> Tensor:
+        if hasattr(self.reid, 'embed_crops'):
+            return torch.from_numpy(self.reid.embed_crops(crops))
+        rows = self.reid(self._reid_inputs(crops))
+        return (rows[-1] if isinstance(rows, (tuple, list)) else rows).float()
 
     def _reid_inputs(self, crops: np.ndarray) -> Tensor:
         preprocessor = self.reid.data_preprocessor
@@ -276,16 +258,13 @@ class _UnchangedImages(BaseDataPreprocessor):
 
 
 def _load_part(part: nn.Module, name: str, path: str) -> None:
-    state, wanted = load_state_dict(path), part.state_dict()
-    missing = [
-        key for key, value in wanted.items() if key not in state or state[key].shape != value.shape
-    ]
-    if missing:
+    state = {key: value for key, value in load_state_dict(path).items() if key in part.state_dict()}
+    if wrong := differences(part.state_dict(), state):
         raise CheckpointError(
-            f'{name}_checkpoint {path} is of another model: {len(missing)} of {len(wanted)} '
-            f'weights are missing or of another shape ({", ".join(missing[:3])}, ...)'
+            f'{name}_checkpoint {path} is of another model: of {len(part.state_dict())} weights, '
+            f'{wrong}'
         )
-    part.load_state_dict({key: state[key] for key in wanted})
+    part.load_state_dict(state)
 
 
 def _as_array(image: Tensor) -> np.ndarray:

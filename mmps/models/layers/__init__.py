@@ -1,5 +1,5 @@
 """What several networks are built with."""
 
-from .prototype_norm import PrototypeNorm
+from .norms import GlobalBatchNorm, PrototypeNorm
 
-__all__ = ['PrototypeNorm']
+__all__ = ['GlobalBatchNorm', 'PrototypeNorm']

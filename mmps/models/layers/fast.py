@@ -1,9 +1,8 @@
 """Fast forms of layers, and the one switch that turns them off.
 
 Each form computes what plain PyTorch or mmcv computes, up to rounding, and the plain form stands
-where the fast one is called. ``MMPS_PLAIN_LAYERS=1`` in the environment lets all networks take
-their plain forms; names of :data:`FORMS` instead of the 1, separated by commas, turn off these
-alone. docs/fast_layers.md says what each gains.
+where the fast one is called. docs/fast_layers.md says what they are, what each gains, and how
+``MMPS_PLAIN_LAYERS`` in the environment turns them off.
 """
 
 import os
@@ -25,26 +24,19 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._pytree import tree_map
 
-FORMS = {
-    'dense_block': 'dense blocks without copies of their maps, on CPUs',
-    'folding': 'batch norm folded into the convolution beside it, and pooling before it',
-    'region_align': 'RoIAlign as an embedding bag, on CPUs',
-    'channels_last': 'convolutions in channels-last memory format',
-    'region_conv': "a region network's first 1 x 1 convolutions on the whole map, on CPUs",
-    'parts': 'few regions at once through an identification network',
-    'workers': 'these parts in threads of their own, on CPUs',
-}
-"""The fast forms by name."""
+FORMS = (
+    *('dense_block', 'folding', 'region_align', 'channels_last', 'region_conv'),
+    *('parts', 'workers'),
+)
 
 Result = TypeVar('Result')
 
 
 def _forms(names: str) -> frozenset[str]:
-    """Those that ``MMPS_PLAIN_LAYERS=names`` turns off."""
     if names in ('', '0', '1'):
         return frozenset(FORMS if names == '1' else ())
     chosen = frozenset(name.strip() for name in names.split(','))
-    if chosen - FORMS.keys():
+    if chosen - set(FORMS):
         raise ValueError(
             f'MMPS_PLAIN_LAYERS={names}: 1, 0 or some of {", ".join(FORMS)} expected, separated '
             'by commas'
@@ -80,8 +72,8 @@ def plain_layers(*forms: str) -> Iterator[None]:
 # Batch norm with running statistics, folded into the convolution beside it. It happens in each
 # call, on weights that are small beside the maps: nothing is prepared, kept in step or undone.
 
+# A norm that scales a channel by less gives a constant: no activation is large enough.
 _DEAD = 1e-20
-"""A norm that scales a channel by less gives a constant: no activation is large enough."""
 
 
 def uses_running_statistics(*modules: nn.Module) -> bool:
@@ -158,12 +150,10 @@ def _fold_before(scale: Tensor, shift: Tensor, weight: Tensor) -> tuple[Tensor, 
 
 # Dense blocks without copies of their activations.
 
-_PER_LAYER = 6
-"""Scale and shift of the first norm, first weight; the same of the second."""
-
+_PER_LAYER = 6  # scale and shift of the first norm, first weight; the same of the second
+# Positions of the map that go through a 1 x 1 convolution together: their activations stay in the
+# cache.
 _ROWS_AT_ONCE = 1600
-"""Positions of the map that go through a 1 x 1 convolution together: their activations stay in the
-cache."""
 
 
 def can_fuse(x: Tensor, block: nn.ModuleDict) -> bool:
@@ -258,11 +248,8 @@ def _layer_backward(
     x: Tensor, grad_x: Tensor, middle: Tensor, grad_new: Tensor, layer: tuple[Tensor, ...]
 ) -> list[Tensor]:
     """Gradients of a layer's parameters; that of its input ``x (n, h, w, c)`` is added to
-    ``grad_x``.
-
-    Args:
-        middle: Input of the 3 x 3 convolution, ``(n, width, h, w)``.
-        grad_new: Gradient of the layer's output, ``(n, h, w, growth)``.
+    ``grad_x``. ``middle (n, width, h, w)`` went into the 3 x 3 convolution, and ``grad_new (n, h,
+    w, growth)`` is the gradient of what came out.
     """
     scale1, shift1, weight1, scale2, _, weight2 = layer
     grad_middle, grad_weight2, _ = torch.ops.aten.convolution_backward(
@@ -290,30 +277,25 @@ def _layer_backward(
 
 # Regions of a map.
 
+# Regions that go through an identification network together, by type of device: on CPUs few
+# enough for little memory, and enough that weights which no cache holds are read seldom; elsewhere
+# 512, whose layers take a GPU longer than it takes to launch them.
 REGIONS_AT_ONCE = {'cpu': 64}
-"""Regions that go through an identification network together, by type of device: on CPUs few
-enough for little memory, and enough that weights which no cache holds are read seldom; elsewhere
-512, whose layers take a GPU longer than it takes to launch them."""
-RECOMPUTED_AT_ONCE = 128
-"""The same, at most, with activation checkpointing, which computes their activations again at
-once."""
-
-
+# The same, at most, where activations are computed again in the backward pass, all at once.
+_RECOMPUTED_AT_ONCE = 128
+# Regions that are worth a thread of their own; with fewer for each all threads share them.
 LEAST_FOR_A_WORKER = 32
-"""Regions that are worth a thread of their own; with fewer for each all threads share them."""
 
 
 def in_parts(rois: Tensor, recomputed: bool = False) -> tuple[Tensor, ...]:
-    """RoIs ``(n, 5)`` in as many at a time as are fast.
-
-    Args:
-        recomputed: Whether the network computes its activations again in the backward pass.
+    """RoIs ``(n, 5)`` in as many at a time as are fast; ``recomputed``: with activation
+    checkpointing.
     """
     if not is_on('parts'):
         return (rois,)
     count = REGIONS_AT_ONCE.get(rois.device.type, 512)
     if torch.is_grad_enabled() and recomputed:
-        count = min(count, RECOMPUTED_AT_ONCE)
+        count = min(count, _RECOMPUTED_AT_ONCE)
     return rois.split(count)
 
 
@@ -347,18 +329,15 @@ def of_parts(
 @cache
 def _workers(count: int, process: int) -> ThreadPoolExecutor:
     """Threads whose operations run in one thread each; a process that was forked needs its own."""
-    ready = Barrier(count + 1)
-    workers = ThreadPoolExecutor(count, f'regions of {process}')
 
     def begin() -> None:
         torch.set_num_threads(1)
         # Only now, and once, a thread takes the number that was set last.
         torch.get_num_threads()
-        ready.wait()
 
-    for _ in range(count):
-        workers.submit(begin)
-    ready.wait()
+    workers = ThreadPoolExecutor(count, f'regions of {process}', begin)
+    ready = Barrier(count)
+    list(workers.map(lambda _: ready.wait(), range(count)))  # until all have begun
     torch.set_num_threads(count)
     return workers
 
@@ -386,16 +365,14 @@ def compile_for_graphs(network: nn.Module) -> None:
 
 
 def memory_format(x: Tensor) -> torch.memory_format:
-    """That of a map ``(n, c, h, w)``: channels-last, or contiguous."""
+    """Channels-last, or contiguous, as a map ``(n, c, h, w)`` is."""
     if x.is_contiguous(memory_format=torch.channels_last):
         return torch.channels_last
     return torch.contiguous_format
 
 
 def align_regions(extractor: nn.Module) -> nn.Module:
-    """Make the RoI layers of mmdet's RoI extractors in ``extractor`` :class:`RegionAlign`; returns
-    it.
-    """
+    """``extractor`` with a :class:`RegionAlign` around each RoI layer of mmdet's in it."""
     for part in list(extractor.modules()):
         if isinstance(part, BaseRoIExtractor):
             part.roi_layers = nn.ModuleList(map(RegionAlign, part.roi_layers))
@@ -428,9 +405,8 @@ class RegionAlign(nn.Module):
         >>> torch.allclose(RegionAlign(layer)(x, rois), layer(x, rois), atol=1e-5)
         True
 
-    Args:
-        layer: A RoI layer of mmcv; all but average RoIAlign with a fixed number of samples, in
-            float32 on a CPU, is left to it.
+    ``layer`` is a RoI layer of mmcv; all but average RoIAlign with a fixed number of samples, in
+    float32 on a CPU, is left to it.
     """
 
     def __init__(self, layer: nn.Module):
@@ -515,10 +491,8 @@ class RegionsOfMap:
         >>> regions.shape, torch.allclose(regions, plain, rtol=1e-3, atol=1e-4)
         (torch.Size([2, 2048, 7, 7]), True)
 
-    Args:
-        extractor: The RoI extractor, for which :meth:`serves` was true.
-        network: The region network.
-        x: Maps; it takes the first, ``(b, c, h, w)``.
+    It takes an extractor and a network for which :meth:`serves` was true, and the first of the maps
+    ``x``, ``(b, c, h, w)``.
     """
 
     def __init__(self, extractor: SingleRoIExtractor, network: ResLayer, x: tuple[Tensor, ...]):
@@ -538,8 +512,10 @@ class RegionsOfMap:
             return False
         if type(extractor) is not SingleRoIExtractor or type(network) is not ResLayer:
             return False
-        (layer, *more), block = extractor.roi_layers, next(iter(_res_layer(network)))
-        if more or not layer.as_rows or x.device.type != 'cpu' or not _is_plain(block):
+        (layer, *more), block = extractor.roi_layers, _res_layer(network)[0]
+        if more or not layer.as_rows or x.device.type != 'cpu':
+            return False
+        if type(block) is not Bottleneck or block.conv1.stride != (1, 1):
             return False
         inner, beside = block.conv1.out_channels, block.downsample[0].out_channels
         rows, columns = layer.output_size
@@ -565,12 +541,3 @@ class RegionsOfMap:
 
 def _res_layer(network: ResLayer) -> nn.Sequential:
     return getattr(network, f'layer{network.stage + 1}')
-
-
-def _is_plain(block: nn.Module) -> bool:
-    """Whether a block and its shortcut begin with plain 1 x 1 convolutions."""
-    if type(block) is not Bottleneck or block.with_plugins or len(block.downsample or ()) != 2:
-        return False
-    convs = block.conv1, block.downsample[0]
-    plain = all(type(conv) is nn.Conv2d and conv.kernel_size == (1, 1) for conv in convs)
-    return plain and block.conv1.stride == (1, 1)

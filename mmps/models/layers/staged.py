@@ -1,7 +1,7 @@
 """Networks whose stages can be frozen, or computed twice to save memory."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 
 import torch
 from mmengine.model import BaseModule
@@ -33,7 +33,12 @@ class StagedModule(BaseModule):
             need that.
         with_cp: Activation checkpointing of each stage. Less memory, more time, the same gradients.
         init_cfg: mmengine initialisation; default Kaiming for convolutions.
+
+    Attributes:
+        norm_eval_freezes: Whether scale and shift of these norms are not trained either.
     """
+
+    norm_eval_freezes = False
 
     def __init__(
         self,
@@ -58,11 +63,7 @@ class StagedModule(BaseModule):
         raise NotImplementedError
 
     def freeze_stages(self) -> None:
-        """Freeze the first of them; call at the end of a subclass's constructor.
-
-        Raises:
-            ValueError: If more stages are to be frozen than there are.
-        """
+        """Freeze the first of them; call at the end of a subclass's constructor."""
         if not 0 <= self.frozen_stages <= len(self.stages()):
             raise ValueError(
                 f'{type(self).__name__}: frozen_stages={self.frozen_stages}, '
@@ -90,6 +91,8 @@ class StagedModule(BaseModule):
             for module in self.modules():
                 if isinstance(module, _BatchNorm):
                     module.eval()
+                    if self.norm_eval_freezes:
+                        module.requires_grad_(False)
         return self
 
 
@@ -101,11 +104,9 @@ def recomputed(module: nn.Module, x: Tensor) -> Tensor:
     """
     if not torch.is_grad_enabled():
         return module(x)
-
-    def contexts() -> tuple[AbstractContextManager, AbstractContextManager]:
-        return nullcontext(), _statistics_kept(module)
-
-    return checkpoint(module, x, use_reentrant=False, context_fn=contexts)
+    return checkpoint(
+        module, x, use_reentrant=False, context_fn=lambda: (nullcontext(), _statistics_kept(module))
+    )
 
 
 @contextmanager

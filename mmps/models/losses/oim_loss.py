@@ -110,10 +110,12 @@ class OIMLoss(nn.Module):
             table = torch.cat([self.lut, self.queue])
             logits = self.scalar * embeddings @ table.T
             if self.mask_unfilled:
-                logits = self._masked(logits, table, own)
+                # The product with a row of zeros is zero.
+                logits = self._assumed(logits, table, own, -torch.inf, 0.0)
             similar = logits.detach() / self.scalar
             if self.unfilled_similarity is not None:
-                logits = self._assumed(logits, table, own)
+                others = self.scalar * self.unfilled_similarity
+                logits = self._assumed(logits, table, own, others, self.scalar)
             total = F.cross_entropy(logits, person_ids, ignore_index=-1, reduction='sum')
             counted = labelled if self.mean_over == 'labelled' else torch.ones_like(labelled)
             count = reduce_mean(counted.sum().float())
@@ -125,18 +127,12 @@ class OIMLoss(nn.Module):
         return loss
 
     @staticmethod
-    def _masked(logits: Tensor, table: Tensor, person_ids: Tensor) -> Tensor:
-        """Logits ``(n, rows)`` without unfilled rows, other than a person's own."""
-        hidden = (table == 0).all(1).expand_as(logits).clone()
-        hidden.scatter_(1, person_ids[:, None], False)
-        return logits.masked_fill(hidden, -torch.inf)
-
-    def _assumed(self, logits: Tensor, table: Tensor, person_ids: Tensor) -> Tensor:
-        """Logits ``(n, rows)`` with an assumed similarity to unfilled rows."""
-        unfilled = (table == 0).all(1)
-        assumed = torch.full_like(logits, self.scalar * self.unfilled_similarity)
-        assumed.scatter_(1, person_ids[:, None], self.scalar)
-        return torch.where(unfilled, assumed, logits)
+    def _assumed(
+        logits: Tensor, table: Tensor, person_ids: Tensor, others: float, own: float
+    ) -> Tensor:
+        """Logits ``(n, rows)``, of unfilled rows those of a person's own and of others."""
+        assumed = torch.full_like(logits, others).scatter_(1, person_ids[:, None], own)
+        return torch.where((table == 0).all(1), assumed, logits)
 
     def _shares(self, person_ids: Tensor, overlaps: Tensor | None) -> Tensor:
         """Weight of the old LUT row for each person ``(n,)`` float64."""
@@ -188,8 +184,7 @@ class OIMLoss(nn.Module):
 class OIMStatistics:
     """How well OIM tells people apart, over the steps since it was last asked.
 
-    The sums stay on the device of the loss until :meth:`summarise`, so that watching costs no
-    synchronisation.
+    The sums stay on the device until :meth:`summarise`, so that watching costs no synchronisation.
 
     Example:
         >>> statistics = OIMStatistics()
@@ -210,9 +205,8 @@ class OIMStatistics:
         """Take in one step, before it changes the tables.
 
         Args:
-            similarities: ``(n, num_ids)``, cosines of people to the rows of the look-up
-                table. That to a row nobody has filled yet is exactly 0 (the row is all zeros) or,
-                where such rows are masked, -inf.
+            similarities: ``(n, num_ids)``, cosines of people to the rows of the look-up table; to
+                a row nobody has filled yet 0 or -inf.
             person_ids: ``(n,)`` int64, 0..num_ids-1, or -1 for people who do not count.
         """
         labelled = person_ids[:, None] >= 0
@@ -228,15 +222,11 @@ class OIMStatistics:
     def summarise(self, lut: Tensor, queue: Tensor) -> dict[str, float]:
         """The statistics since the last call, over all ranks; every rank must call it.
 
-        Args:
-            lut: Look-up table ``(num_ids, D)``.
-            queue: ``(queue_size, D)``.
-
         Returns:
-            ``lut_filled``, ``queue_filled``: share of the rows that somebody has filled.
-            ``labelled_people``: labelled regions in a step of all ranks. ``own_similarity``,
-            ``other_similarity``: mean cosine of a labelled person to the own row and to the nearest
-            other row of the look-up table; absent where no such row was filled.
+            ``lut_filled``, ``queue_filled``: share of the rows of look-up table ``(num_ids, D)``
+            and queue that somebody has filled. ``labelled_people``: labelled regions in a step of
+            all ranks. ``own_similarity``, ``other_similarity``: mean cosine of a labelled person to
+            the own row and to the nearest other row of the table; absent where none was filled.
         """
         sums = lut.new_zeros(5) if self._sums is None else self._sums
         # Every rank counts every step.

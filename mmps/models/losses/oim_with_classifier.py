@@ -4,8 +4,8 @@ import torch.nn.functional as F
 from mmdet.utils import reduce_mean
 from torch import Tensor, nn
 
+from mmps.models.layers import GlobalBatchNorm
 from mmps.models.losses.oim_loss import OIMLoss
-from mmps.models.roi_heads.reid_head import GlobalBatchNorm
 from mmps.registry import MODELS
 
 
@@ -14,14 +14,14 @@ class OIMWithClassifier(OIMLoss):
     """Online instance matching, and the cross entropy of a linear classifier of identities behind
     a batch norm without shift (Yu et al., CVPR 2022).
 
+    ``classifier_weight`` is that of the cross entropy beside OIM's.
+
     Example:
         >>> import torch
         >>> loss, alone = OIMWithClassifier(num_ids=2, embed_dim=2), OIMLoss(2, 2)
         >>> people = torch.eye(2), torch.tensor([1, -1])
         >>> bool(loss(*people) > alone(*people))
         True
-
-    ``classifier_weight`` is that of the cross entropy beside OIM's.
     """
 
     def __init__(

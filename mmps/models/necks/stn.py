@@ -13,7 +13,7 @@ from mmps.registry import MODELS
 
 @MODELS.register_module()
 class STN(BaseModule):
-    """Spatial transformer between stem and proposal network: one affine warp per image.
+    """A :class:`SpatialTransformer` between stem and proposal network: one affine warp per image.
 
     :class:`PersonSearch` takes the warps from :meth:`warp` and moves boxes with them
     (:class:`AffineFrame`), so that the warp never shifts a box silently.
@@ -65,7 +65,7 @@ class SpatialTransformer(nn.Module):
         max_shift: Largest shift, as a share of half the map's width or height.
 
     Raises:
-        ValueError: If ``max_linear`` is not in [0, 0.5), where the warp is always invertible.
+        ValueError: ``max_linear`` is not in [0, 0.5), where the warp is always invertible.
     """
 
     def __init__(
@@ -100,12 +100,11 @@ class SpatialTransformer(nn.Module):
         return identity + self.bounds * residual.tanh()
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns the warped maps and the warps."""
+        """The warped maps, and the warps."""
         theta = self.theta(x)
         return self.warp(x, theta), theta
 
     def warp(self, x: Tensor, theta: Tensor) -> Tensor:
-        """See :func:`warp`."""
         return warp(x, theta)
 
 

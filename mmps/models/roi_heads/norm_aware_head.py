@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmps.models.layers.prototype_norm import PrototypeNorm
-from mmps.models.roi_heads.reid_head import EmbeddingHead, GlobalBatchNorm
+from mmps.models.layers import GlobalBatchNorm, PrototypeNorm
+from mmps.models.roi_heads.reid_head import EmbeddingHead
 from mmps.registry import MODELS
 
 BATCH_NORM = dict(type='GlobalBatchNorm')
@@ -24,9 +24,7 @@ class LinearNorm(nn.Sequential):
         >>> LinearNorm(8, 4)(torch.rand(5, 8)).shape
         torch.Size([5, 4])
 
-    Args:
-        bias: Of the linear layer.
-        norm: Config of the norm, which also gets ``num_features``; None: there is none.
+    ``norm`` is the config of the norm, which also gets ``num_features``; None: there is none.
     """
 
     def __init__(
@@ -47,7 +45,7 @@ class LinearNorm(nn.Sequential):
                 nn.init.normal_(self.norm.weight, std=0.01)
 
     def forward(self, x: Tensor, person_ids: Tensor | None = None) -> Tensor:
-        """Rows ``(n, out_features)``; a norm that asks whose they are is told."""
+        """``(n, out_features)``; a norm that asks whose the rows are is told."""
         if not isinstance(self[-1], PrototypeNorm):
             return super().forward(x)
         return self.norm(self.linear(x), person_ids)
@@ -67,8 +65,12 @@ class OneLogit(nn.Linear):
         super().__init__(in_features, out_features - 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        logit = super().forward(x)
-        return torch.cat([logit, torch.zeros_like(logit)], 1)
+        return two_classes(super().forward(x).squeeze(1))
+
+
+def two_classes(logit: Tensor) -> Tensor:
+    """Person and background ``(n, 2)``, whose softmax is the sigmoid of one logit ``(n,)``."""
+    return torch.stack([logit, torch.zeros_like(logit)], 1)
 
 
 @MODELS.register_module()
@@ -86,7 +88,7 @@ class NormAwareHead(EmbeddingHead):
         (torch.Size([3, 8]), torch.Size([3]))
 
     Args:
-        num_ids: Labelled identities of the training set.
+        num_ids: See :class:`EmbeddingHead`, also for further options.
         in_channels: Channels of each map.
         embed_dims: What each adds to the width of the embedding.
         bias: Of the linear layers.
@@ -95,7 +97,6 @@ class NormAwareHead(EmbeddingHead):
             background.
         per_cell: Embed each cell of maps that are not pooled, and let the mean of all cells,
             weighted by how sure each is a person's, be the embedding.
-        kwargs: See :class:`EmbeddingHead`.
     """
 
     def __init__(
@@ -118,16 +119,14 @@ class NormAwareHead(EmbeddingHead):
         self.length_norm = GlobalBatchNorm(1) if logit else None
 
     def unscaled(self, feats: Sequence[Tensor], person_ids: Tensor | None = None) -> Tensor:
-        """Embeddings of the length they come with, float32.
+        """Embeddings ``(n, embed_dim)`` of the length they come with, float32; of cells ``(n,
+        embed_dim, h, w)`` with the size of the last map.
 
         Args:
             feats: Maps ``(n, in_channels[i], h, w)``, pooled to one cell unless ``per_cell``; the
                 last of those that are given.
             person_ids: In training, whose each region is: ``(n,)``, -1 for an unlabelled person,
                 -2 for background.
-
-        Returns:
-            ``(n, embed_dim)``; of cells ``(n, embed_dim, h, w)`` with the size of the last map.
         """
         projected = zip(self.projections, feats[-len(self.projections) :], strict=True)
         if not self.per_cell:
@@ -141,10 +140,9 @@ class NormAwareHead(EmbeddingHead):
         """How surely each of the :meth:`unscaled` embeddings is a person's: ``(n,)``, or ``(n, h,
         w)`` of cells.
         """
-        length = unscaled.norm(dim=1, keepdim=True)
-        if self.per_cell:
-            return _on_cells(self.length_norm, length).squeeze(1)
-        return self.length_norm(length).squeeze(1)
+        if not self.per_cell:
+            return super().person_logit(unscaled)
+        return _on_cells(self.length_norm, unscaled.norm(dim=1, keepdim=True)).squeeze(1)
 
     def person_scores(self, unscaled: Tensor) -> Tensor:
         """The same in [0, 1], ``(n,)``: of cells their mean."""
@@ -152,11 +150,9 @@ class NormAwareHead(EmbeddingHead):
         return scores.mean((1, 2)) if self.per_cell else scores
 
     def embeddings(self, unscaled: Tensor, logit: Tensor | None = None) -> Tensor:
-        """Embeddings ``(n, embed_dim)`` of unit norm, of those that come :meth:`unscaled`; in
-        training with the :meth:`person_logit` that they had among all regions.
-        """
+        """See :class:`EmbeddingHead`; in training the logit is the one among all regions."""
         if not self.per_cell:
-            return F.normalize(unscaled)
+            return super().embeddings(unscaled)
         weights = (self.person_logit(unscaled) if logit is None else logit).sigmoid().unsqueeze(1)
         return F.normalize((F.normalize(unscaled) * weights).mean((2, 3)))
 
@@ -169,18 +165,10 @@ def _on_cells(layer: nn.Module, x: Tensor) -> Tensor:
 
 
 def footprints(regions: Tensor, people: Tensor, size: tuple[int, int]) -> Tensor:
-    """How much of each cell of a region its person covers.
+    """How much of each cell of a region its person covers, ``(n, *size)`` in [0, 1].
 
-    The whole pixels of the region that the person's box touches, as a mask, resized to the cells
-    bilinearly (NAE+).
-
-    Args:
-        regions: ``(n, 4)`` xyxy.
-        people: ``(n, 4)``, the person in each.
-        size: Cells down and across.
-
-    Returns:
-        ``(n, *size)`` in [0, 1].
+    The whole pixels of the regions ``(n, 4)`` xyxy that the boxes ``(n, 4)`` of their people touch,
+    as masks, resized bilinearly to the cells, ``size`` down and across (NAE+).
     """
     start, end = regions[:, :2], regions[:, 2:]
     pixels = (end - start).ceil().clamp(min=1)

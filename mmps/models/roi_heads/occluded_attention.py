@@ -26,12 +26,9 @@ class OccludedAttention(BaseModule):
         heads: Of the attention at each scale.
         exchange: Whether stripes are exchanged in training; the first result is then not the
             regions, but a convolution of them, so that exchanged cells do not pass it by.
-
-    Attributes:
-        takes_pretrained: No network of ImageNet has such weights.
     """
 
-    takes_pretrained = False
+    takes_pretrained = False  # no network of ImageNet has such weights
 
     def __init__(
         self,
@@ -76,8 +73,7 @@ class StripeExchange:
         >>> swap(torch.arange(8.0).view(2, 1, 2, 2))[:, 0].tolist()
         [[[4.0, 5.0], [2.0, 3.0]], [[0.0, 1.0], [6.0, 7.0]]]
 
-    Args:
-        regions: ``(n, c, h, w)``; draws a stripe and an order for regions of this number and size.
+    It draws a stripe and an order for regions ``(n, c, h, w)`` of this number and size.
     """
 
     def __init__(self, regions: Tensor):
@@ -99,9 +95,7 @@ class TokenAttention(nn.Module):
         >>> TokenAttention(channels=4, hidden=8, kernel=3, heads=2)(torch.rand(2, 4, 6, 5)).shape
         torch.Size([2, 4, 6, 5])
 
-    Args:
-        hidden: Width of a token.
-        kernel: Side of a token in cells; tokens are a cell apart.
+    Tokens are ``hidden`` wide, ``kernel`` cells long on each side, and a cell apart.
     """
 
     def __init__(self, channels: int, hidden: int, kernel: int, heads: int):

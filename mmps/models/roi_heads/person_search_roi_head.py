@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from mmps.models.layers import fast
 from mmps.models.layers.fast import Result, align_regions, extract
 from mmps.models.necks.stn import SpatialTransformer
+from mmps.models.roi_heads.norm_aware_head import two_classes
 from mmps.registry import MODELS
 
 MODES = ('spatial', 'channel', 'both')
@@ -53,16 +55,51 @@ class BoxJitter:
         return torch.cat([centre - half, centre + half], 1)
 
 
+class _RegionEmbedding:
+    """What RoI heads that embed people share.
+
+    Attributes:
+        reid_heads: From which an embedding comes, side by side.
+    """
+
+    reid_heads: Sequence[nn.Module]
+
+    def embed(self, x: tuple[Tensor, ...], boxes: list[Tensor]) -> list[Tensor]:
+        """Embeddings ``(m, D)`` of boxes ``(m, 4)`` per image, xyxy in the frame of the features.
+
+        The one way to an embedding, for detections, annotated boxes and queries alike.
+        """
+        rois = bbox2roi(boxes)
+        if len(rois):
+            rows = self.embed_rois(x, rois)
+        else:
+            rows = rois.new_zeros(0, sum(head.embed_dim for head in self.reid_heads))
+        return list(rows.split([len(own) for own in boxes]))
+
+    def embed_rois(self, x: tuple[Tensor, ...], rois: Tensor) -> Tensor:
+        """The same of at least one RoI ``(n, 5)`` (image index, xyxy), ``(n, D)``."""
+        raise NotImplementedError
+
+    def _sample(self, boxes: Tensor, people: InstanceData, assigner: Any) -> SamplingResult:
+        candidates = InstanceData(priors=boxes)
+        assigned = assigner.assign(candidates, people)
+        return self.bbox_sampler.sample(assigned, candidates, people)
+
+    @staticmethod
+    def _learning_parts(network: nn.Module, rois: Tensor) -> Sequence[Tensor]:
+        """RoIs as they go through a network in training."""
+        # Statistics of a part would not be those of the batch.
+        if not fast.uses_running_statistics(network):
+            return [rois]
+        return fast.in_parts(rois, recomputed=getattr(network, 'with_cp', False))
+
+
 @MODELS.register_module()
-class PersonSearchRoIHead(StandardRoIHead):
+class PersonSearchRoIHead(_RegionEmbedding, StandardRoIHead):
     """Class, box and embedding of every region, from one identification network.
 
     RoIAlign -> (spatial transformer) -> (attention) -> identification network (``shared_head``) ->
-    class and box (``bbox_head``, mmdet's), embedding (``reid_head``).
-
-    Of mmdet's methods it replaces ``loss`` (person ids and features of the sampled regions are
-    needed), ``_bbox_forward`` (attention, few regions at once) and ``predict`` (embeddings of the
-    final boxes), and extends ``init_bbox_head`` (:class:`RegionAlign`). Boxes stay in the frame of
+    class and box (``bbox_head``, mmdet's), embedding (``reid_head``). Boxes stay in the frame of
     the features; :class:`PersonSearch` takes them to image pixels.
 
     Example:
@@ -105,7 +142,7 @@ class PersonSearchRoIHead(StandardRoIHead):
         self.reid_iou = reid_iou
         self.repool = repool
         self.reid_jitter = reid_jitter and BoxJitter(**reid_jitter)
-        self.focus = RegionFocus(
+        self.focus = _RegionFocus(
             self.bbox_roi_extractor.out_channels, attention, region_transformer
         )
         self.reid_network = reid_network and MODELS.build({'type': 'RegionNetwork', **reid_network})
@@ -127,23 +164,13 @@ class PersonSearchRoIHead(StandardRoIHead):
         align_regions(self.bbox_roi_extractor)
 
     @property
-    def embed_dim(self) -> int:
-        """Width of an embedding."""
-        return self.reid_head.embed_dim
-
-    @property
-    def num_ids(self) -> int | None:
-        """Identities that re-ID is trained with."""
-        return self.reid_head.num_ids
+    def reid_heads(self) -> list[nn.Module]:
+        return [self.reid_head]
 
     def region_networks(self) -> list[nn.Module]:
-        """The networks behind the stem that take its pretrained weights."""
-        return [part for part in (self.shared_head, self.reid_network) if part is not None]
-
-    def share_pretrained(self) -> None:
-        """Give all region networks the weights of the first."""
-        if self.reid_network is not None:
-            self.reid_network.start_from(self.shared_head)
+        """The networks behind the stem that take its pretrained weights, detection's first."""
+        own = [] if self.reid_network is None else [self.reid_network.network]
+        return [self.shared_head, *own]
 
     def extract_regions(self, x: tuple[Tensor], rois: Tensor) -> Tensor:
         """RoIs ``(n, 5)`` (image index, xyxy) to identification features ``(n, c, h, w)``."""
@@ -160,61 +187,58 @@ class PersonSearchRoIHead(StandardRoIHead):
         if self.norm_aware:
             results['unscaled'] = self.reid_head.unscaled(feats)
             logit = self.reid_head.person_logit(results['unscaled'])
-            # The sigmoid of one logit is the softmax of it and zero.
-            results['cls_score'] = torch.stack([logit, torch.zeros_like(logit)], 1)
+            results['cls_score'] = two_classes(logit)
         return results
 
     def loss(
         self, x: tuple[Tensor], rpn_results_list: InstanceList, batch_data_samples: SampleList
     ) -> dict[str, Tensor]:
-        """Detection losses of the sampled regions, re-ID loss of those that hold a person.
-
-        Args:
-            x: Maps ``(b, c, h, w)``; detection takes the first.
-            rpn_results_list: ``bboxes (m, 4)`` per image.
-            batch_data_samples: ``gt_instances`` with bboxes, labels and person_ids.
+        """Detection losses of the regions that are sampled from proposals ``bboxes (m, 4)`` per
+        image, re-ID loss of those that hold a person of ``gt_instances``, with bboxes, labels and
+        person_ids. Detection takes the first map ``(b, c, h, w)``.
         """
+        people = [sample.gt_instances for sample in batch_data_samples]
         samples = [
-            self._sample(proposals, sample.gt_instances)
-            for proposals, sample in zip(rpn_results_list, batch_data_samples, strict=True)
+            self._sample(proposals.bboxes, own, self.bbox_assigner)
+            for proposals, own in zip(rpn_results_list, people, strict=True)
         ]
         rois = bbox2roi([sampled.priors for sampled in samples])
-        # Statistics of a part would not be those of the batch.
-        in_parts = fast.uses_running_statistics(self.shared_head)
-        parts = fast.in_parts(rois, self._recomputed) if in_parts else [rois]
+        parts = self._learning_parts(self.shared_head, rois)
         feats = torch.cat([self.extract_regions(x, some) for some in parts])
         results = self._heads(feats)
         losses = self.bbox_head.loss_and_target(
             results['cls_score'], results['bbox_pred'], rois, samples, self.train_cfg
         )
-        people = zip(samples, batch_data_samples, strict=True)
-        taught, person_ids = zip(
-            *(self._identities(s, sample.gt_instances) for s, sample in people), strict=True
-        )
-        taught, person_ids = torch.cat(taught), torch.cat(person_ids)
+        identities = zip(*map(self._identities, samples, people), strict=True)
+        taught, person_ids = map(torch.cat, identities)
         if self.norm_aware:
             embeddings = F.normalize(results['unscaled'][taught])
             loss_reid = self.reid_head.loss_by_feat(embeddings, person_ids)
         elif self.reid_network is None:
             loss_reid = self.reid_head.loss(feats[taught], person_ids)
         else:
-            rois, person_ids = self._with_jittered(rois[taught], person_ids, batch_data_samples)
-            loss_reid = self.reid_head.loss(self.reid_network(x, rois), person_ids)
+            loss_reid = self._own_loss(x, rois[taught], person_ids, people)
         return {**losses['loss_bbox'], **loss_reid}
 
-    def reid_parts(self) -> list[nn.Module]:
-        """The modules that serve re-ID alone."""
-        return [part for part in (self.reid_network, self.reid_head) if part is not None]
-
     def reid_loss(self, x: tuple[Tensor, ...], batch_data_samples: SampleList) -> dict[str, Tensor]:
-        """``loss_reid`` of the annotated people and their jittered copies, without detection.
-
-        Needs a ``reid_network``; arguments as for :meth:`loss`.
+        """``loss_reid`` of the annotated people and their jittered copies, without detection, for
+        which there has to be a ``reid_network``.
         """
         people = [sample.gt_instances for sample in batch_data_samples]
         rois = bbox2roi([some.bboxes for some in people])
-        person_ids = torch.cat([some.person_ids for some in people])
-        rois, person_ids = self._with_jittered(rois, person_ids, batch_data_samples)
+        return self._own_loss(x, rois, torch.cat([some.person_ids for some in people]), people)
+
+    def _own_loss(
+        self, x: tuple[Tensor, ...], rois: Tensor, person_ids: Tensor, people: InstanceList
+    ) -> dict[str, Tensor]:
+        """``loss_reid`` by the re-ID network of RoIs ``(n, 5)``, followed by the jittered copies of
+        the labelled people.
+        """
+        if self.reid_jitter is not None:
+            known = [some[some.person_ids >= 0] for some in people]
+            rois = torch.cat([rois, bbox2roi([self.reid_jitter(some.bboxes) for some in known])])
+            copies = [some.person_ids.repeat(self.reid_jitter.copies) for some in known]
+            person_ids = torch.cat([person_ids, *copies])
         return self.reid_head.loss(self.reid_network(x, rois), person_ids)
 
     def _identities(
@@ -222,30 +246,11 @@ class PersonSearchRoIHead(StandardRoIHead):
     ) -> tuple[Tensor, Tensor]:
         """Which of an image's sampled regions ``(n,)`` train re-ID, and the ids of their people."""
         people = sampled.pos_assigned_gt_inds
-        overlaps = bbox_overlaps(
-            sampled.pos_priors, gt_instances.bboxes[people].view(-1, 4), is_aligned=True
-        )
+        held = gt_instances.bboxes[people].view(-1, 4)
+        tight = bbox_overlaps(sampled.pos_priors, held, is_aligned=True) >= self.reid_iou
         # mmdet orders the regions: those that hold a person, then background.
-        taught = torch.zeros(len(sampled.priors), dtype=torch.bool, device=people.device)
-        taught[: len(people)] = overlaps >= self.reid_iou
-        return taught, gt_instances.person_ids[people][overlaps >= self.reid_iou]
-
-    def _with_jittered(
-        self, rois: Tensor, person_ids: Tensor, batch_data_samples: SampleList
-    ) -> tuple[Tensor, Tensor]:
-        """RoIs ``(n, 5)`` and their ids, followed by the jittered copies and theirs."""
-        if self.reid_jitter is None:
-            return rois, person_ids
-        people = [sample.gt_instances for sample in batch_data_samples]
-        people = [some[some.person_ids >= 0] for some in people]
-        copies = bbox2roi([self.reid_jitter(some.bboxes) for some in people])
-        ids = [some.person_ids.repeat(self.reid_jitter.copies) for some in people]
-        return torch.cat([rois, copies]), torch.cat([person_ids, *ids])
-
-    def _sample(self, proposals: InstanceData, gt_instances: InstanceData) -> SamplingResult:
-        candidates = InstanceData(priors=proposals.bboxes)
-        assigned = self.bbox_assigner.assign(candidates, gt_instances)
-        return self.bbox_sampler.sample(assigned, candidates, gt_instances)
+        taught = F.pad(tight, [0, len(sampled.priors) - len(people)])
+        return taught, gt_instances.person_ids[people][tight]
 
     def predict(
         self,
@@ -262,49 +267,36 @@ class PersonSearchRoIHead(StandardRoIHead):
             embedded = [result.bboxes for result in results]
         else:
             every = self.predict_bbox(x, metas, rpn_results_list, None)
-            results, kept = zip(*map(self._suppressed, every), strict=True)
-            proposals = zip(rpn_results_list, kept, strict=True)
-            embedded = [proposed.bboxes[index] for proposed, index in proposals]
-        embeddings = self.embed(x, embedded)
-        for result, rows in zip(results, embeddings, strict=True):
+            pairs = [*map(self._suppressed, every, rpn_results_list)]
+            results, embedded = map(list, zip(*pairs, strict=True))
+        for result, rows in zip(results, self.embed(x, embedded), strict=True):
             result.embeddings = rows
-        return list(results)
+        return results
 
-    def _suppressed(self, every: InstanceData) -> tuple[InstanceData, Tensor]:
-        """What mmdet keeps of the boxes of all proposals, and the number of the proposal of each.
-
-        There is one class, so that a number of mmdet's is that of a proposal.
-        """
+    def _suppressed(
+        self, every: InstanceData, proposals: InstanceData
+    ) -> tuple[InstanceData, Tensor]:
+        """What mmdet keeps of the boxes of all proposals, and the boxes of the proposals."""
         cfg = self.test_cfg
         rows, labels, kept = multiclass_nms(
             every.bboxes, every.scores, cfg.score_thr, cfg.nms, cfg.max_per_img, return_inds=True
         )
-        return InstanceData(bboxes=rows[:, :4], scores=rows[:, 4], labels=labels), kept
+        # There is one class, so that a number of mmdet's is that of a proposal.
+        found = InstanceData(bboxes=rows[:, :4], scores=rows[:, 4], labels=labels)
+        return found, proposals.bboxes[kept]
 
-    def embed(self, x: tuple[Tensor], boxes: list[Tensor]) -> list[Tensor]:
-        """Embeddings ``(m, D)`` of boxes ``(m, 4)`` per image, xyxy in the frame of the features.
-
-        The one way to an embedding, for detections, annotated boxes and queries alike.
-        """
-        rois = bbox2roi(boxes)
-        if len(rois) == 0:
-            return [rois.new_zeros(0, self.reid_head.embed_dim) for _ in boxes]
+    def embed_rois(self, x: tuple[Tensor, ...], rois: Tensor) -> Tensor:
         regions = self.reid_network or self.extract_regions
-        embeddings = self._of_parts(lambda some: self.reid_head(regions(x, some)), rois)
-        return list(torch.cat(embeddings).split([len(b) for b in boxes]))
+        return torch.cat(self._of_parts(lambda some: self.reid_head(regions(x, some)), rois))
 
     def _of_parts(self, function: Callable[[Tensor], Result], rois: Tensor) -> list[Result]:
-        return fast.of_parts(function, rois, recomputed=self._recomputed)
-
-    @property
-    def _recomputed(self) -> bool:
-        return getattr(self.shared_head, 'with_cp', False)
+        recomputed = getattr(self.shared_head, 'with_cp', False)
+        return fast.of_parts(function, rois, recomputed=recomputed)
 
 
 def scores_and_boxes(head: nn.Module, feats: Tensor) -> tuple[Tensor | None, Tensor]:
-    """What a box head says of features; where nothing is learnt in float32, under autocast too.
-
-    In bfloat16 edges of boxes are rounded by pixels, and scores in one of a few steps.
+    """What a box head says of features; where nothing is learnt in float32, under autocast too: in
+    bfloat16 edges of boxes are rounded by pixels.
     """
     kind = feats.device.type
     if head.training or not torch.is_autocast_enabled(kind):
@@ -317,10 +309,9 @@ def scores_and_boxes(head: nn.Module, feats: Tensor) -> tuple[Tensor | None, Ten
 class RegionNetwork(BaseModule):
     """Regions of the maps to identification features, for re-ID alone.
 
-    RoIAlign -> (spatial transformer) -> (attention) -> identification network. Detection and re-ID
-    want different things of a region: what all people have in common, and what they have not. With
-    a network of its own, re-ID can also look at finer maps and larger regions, at little cost: it
-    sees people only, while detection sees every proposal.
+    Detection and re-ID want different things of a region: what all people have in common, and what
+    they have not. With a network of its own, re-ID can also look at finer maps and larger regions,
+    at little cost: it sees people only, while detection sees every proposal.
 
     Example:
         >>> network = RegionNetwork(
@@ -354,22 +345,8 @@ class RegionNetwork(BaseModule):
         super().__init__(init_cfg)
         self.roi_extractor = align_regions(MODELS.build(roi_extractor))
         channels = self.roi_extractor.out_channels
-        self.focus = RegionFocus(channels, attention, region_transformer)
+        self.focus = _RegionFocus(channels, attention, region_transformer)
         self.network = MODELS.build(network, default_args=dict(in_channels=channels))
-
-    def start_from(self, network: nn.Module) -> None:
-        """Take the weights of another identification network.
-
-        Raises:
-            ValueError: If it is built differently.
-        """
-        try:
-            self.network.load_state_dict(network.state_dict())
-        except RuntimeError as error:
-            raise ValueError(
-                'roi_head.reid_network.network takes the pretrained weights of '
-                f'roi_head.shared_head and has to be built like it: {error}'
-            ) from error
 
     def forward(self, x: tuple[Tensor, ...], rois: Tensor) -> Tensor:
         """Maps ``(b, c, h, w)`` and RoIs ``(n, 5)`` (image index, xyxy) to ``(n, c', h', w')``."""
@@ -380,9 +357,8 @@ class RegionNetwork(BaseModule):
 class FineRoIExtractor(BaseModule):
     """Regions of the stem's map with the detail of a finer one.
 
-    At stride 16 a person of 80 pixels is five cells tall. Regions of the finer map are added to
-    those of the first through a 1 x 1 convolution, which starts at zero: pretrained weights behind
-    it see what they know.
+    Regions of the finer map are added to those of the first through a 1 x 1 convolution, which
+    starts at zero: pretrained weights behind it see what they know.
 
     Example:
         >>> layer = dict(type='RoIAlign', output_size=(16, 8), sampling_ratio=1)
@@ -423,17 +399,8 @@ class FineRoIExtractor(BaseModule):
         return self.coarse(feats[:1], rois) + self.lateral(self.fine(feats[1:], rois))
 
 
-class RegionFocus(nn.Module):
-    """What happens to regions before an identification network sees them: both steps are optional.
-
-    Example:
-        >>> focus = RegionFocus(8, attention=dict(type='SoftAttention'), region_transformer={})
-        >>> focus(torch.rand(5, 8, 14, 14)).shape
-        torch.Size([5, 8, 14, 14])
-
-    Regions ``(n, channels, h, w)`` keep their shape; arguments are those of a
-    :class:`RegionNetwork`.
-    """
+class _RegionFocus(nn.Module):
+    """What happens to regions before an identification network sees them."""
 
     def __init__(
         self, channels: int, attention: dict | None = None, region_transformer: dict | None = None
@@ -475,7 +442,7 @@ class SoftAttention(nn.Module):
             weights see features close to those they know while the sigmoid still has a gradient.
 
     Raises:
-        ValueError: If ``mode`` is not one of the three.
+        ValueError: There is no such mode.
     """
 
     def __init__(

@@ -4,11 +4,10 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from mmengine.dist import all_reduce, get_world_size
 from mmengine.model import BaseModule
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
 
+from mmps.models.layers import GlobalBatchNorm
 from mmps.registry import MODELS
 
 
@@ -23,7 +22,7 @@ class EmbeddingHead(BaseModule):
         tensor([1., 1., 1.])
 
     Args:
-        num_ids: Labelled identities of the training set.
+        num_ids: Labelled identities of the training set, or ``'auto'``, see :class:`OIMLoss`.
         embed_dim: Width of the embedding.
         loss: Config of the loss, which also gets ``num_ids`` and ``embed_dim``.
         loss_weight: Weight of the loss.
@@ -39,7 +38,7 @@ class EmbeddingHead(BaseModule):
 
     def __init__(
         self,
-        num_ids: int,
+        num_ids: int | Literal['auto'],
         embed_dim: int,
         loss: dict | None = None,
         loss_weight: float = 1.0,
@@ -66,8 +65,8 @@ class EmbeddingHead(BaseModule):
         raise NotImplementedError
 
     def embeddings(self, unscaled: Tensor, logit: Tensor | None = None) -> Tensor:
-        """Those of unit norm ``(n, embed_dim)``, of :meth:`unscaled` ones; their
-        :meth:`person_logit`, if it is known, for heads that need it.
+        """Those of unit norm ``(n, embed_dim)``, of :meth:`unscaled` ones and, for heads that need
+        it and where it is known, their :meth:`person_logit`.
         """
         return F.normalize(unscaled)
 
@@ -82,12 +81,8 @@ class EmbeddingHead(BaseModule):
     def loss_by_feat(
         self, embeddings: Tensor, person_ids: Tensor, overlaps: Tensor | None = None
     ) -> dict[str, Tensor]:
-        """``loss_reid`` of embeddings ``(n, embed_dim)`` of unit norm.
-
-        Args:
-            embeddings: Of regions that hold people.
-            person_ids: ``(n,)``, -1 if unlabelled.
-            overlaps: IoU of each region with its person, for a loss that asks for it.
+        """The same of embeddings ``(n, embed_dim)`` of unit norm; ``overlaps (n,)``, the IoU of
+        each region with its person, for a loss that asks for it.
         """
         weight = self.loss_weight
         if self.loss_warmup:
@@ -113,7 +108,7 @@ class ReIDHead(EmbeddingHead):
 
     Args:
         in_channels: Channels of the region features.
-        num_ids: Labelled identities of the training set, or ``'auto'``, see :class:`OIMLoss`.
+        num_ids: See :class:`EmbeddingHead`.
         embed_dim: Width of the embedding; 2,048 in the paper.
         stripes: Horizontal stripes pooled separately, head to feet; 1 is the paper's global
             pooling.
@@ -151,80 +146,8 @@ class ReIDHead(EmbeddingHead):
         self.length_norm = GlobalBatchNorm(1) if norm_aware else None
 
     def unscaled(self, feats: Tensor) -> Tensor:
-        """Embeddings ``(n, embed_dim)`` of the length they come with, float32."""
         x = self.project(self.pool(feats).flatten(1))
         return (x if self.norm is None else self.norm(x)).float()
-
-
-@MODELS.register_module()
-class GlobalBatchNorm(_NormBase):
-    """Batch norm of rows ``(n, num_features)``, with the statistics of the rows of all ranks.
-
-    Unlike torch's ``SyncBatchNorm`` it runs on CPUs too, and a rank may have any number of rows, 0
-    included. A single row over all ranks has no statistics, and is normalised with the running
-    ones. Statistics are computed in float32.
-
-    It is not one of torch's ``_BatchNorm``, so that mmengine's ``sync_bn`` leaves it alone.
-    Parameters and buffers have the names of ``BatchNorm1d``.
-
-    Example:
-        >>> norm = GlobalBatchNorm(2)
-        >>> norm(torch.tensor([[1.0, 0.0], [3.0, 4.0]])).round(decimals=3).tolist()
-        [[-1.0, -1.0], [1.0, 1.0]]
-
-    Args:
-        num_features, eps, momentum: As for torch's ``BatchNorm1d``.
-    """
-
-    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1):
-        super().__init__(num_features, eps, momentum)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalised rows, of the type of ``x``. In training mode every rank must call it."""
-        if self.training and get_world_size() > 1:
-            return self._with_global(x)
-        return self._with_local(x, own=self.training and len(x) > 1)
-
-    def _with_local(self, x: Tensor, own: bool) -> Tensor:
-        """With the statistics of the rows, or with the running ones."""
-        if own:
-            self.num_batches_tracked.add_(1)
-        running = self.running_mean, self.running_var
-        return F.batch_norm(x, *running, self.weight, self.bias, own, self.momentum, self.eps)
-
-    def _with_global(self, x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):
-            rows = x.float()
-            sums = _SumOverRanks.apply(torch.cat([rows.sum(0), rows.new_tensor([len(rows)])]))
-            count = sums[-1].detach()
-            if count < 2:
-                return self._with_local(x, own=False)
-            mean = sums[:-1] / count
-            centred = rows - mean
-            variance = _SumOverRanks.apply(centred.square().sum(0)) / count
-            self.num_batches_tracked.add_(1)
-            self.running_mean.lerp_(mean.detach(), self.momentum)
-            unbiased = variance.detach() * count / (count - 1)
-            self.running_var.lerp_(unbiased, self.momentum)
-            normalised = centred * (variance + self.eps).rsqrt()
-            return (normalised * self.weight + self.bias).to(x.dtype)
-
-
-class _SumOverRanks(torch.autograd.Function):
-    """The sum over all ranks, on each of them; gradients are summed likewise.
-
-    Every rank must call it, and run backward through it.
-    """
-
-    @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:
-        total = x.clone()
-        all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> Tensor:
-        return _SumOverRanks.forward(ctx, grad)
 
 
 class AttentiveStripePool(nn.Module):
@@ -239,9 +162,8 @@ class AttentiveStripePool(nn.Module):
         >>> torch.allclose(pool(x), F.adaptive_avg_pool2d(x, (3, 1)))
         True
 
-    Args:
-        stripes: Stripes of equal height, head to feet.
-        reduction: The hidden layer has ``channels / reduction`` channels, at least 8.
+    ``stripes`` are of equal height, head to feet; the hidden layer has ``channels / reduction``
+    channels, at least 8.
     """
 
     def __init__(self, channels: int, stripes: int, reduction: int = 4):

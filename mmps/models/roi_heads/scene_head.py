@@ -5,7 +5,7 @@ Filter Network for Person Search, WACV 2023).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -16,19 +16,13 @@ from mmps.models.roi_heads.norm_aware_head import LinearNorm
 from mmps.registry import MODELS
 
 
-@dataclass(frozen=True)
-class _Scene:
+class _Scene(NamedTuple):
     """An earlier scene (D,), the embeddings (n, D) of its people and their ids (n,), on the CPU."""
 
     scene: Tensor
     people: Tensor
     ids: Tensor
-    held: frozenset[int]
-
-    @classmethod
-    def of(cls, scene: Tensor, people: Tensor, ids: Tensor) -> _Scene:
-        held = frozenset(ids[ids >= 0].tolist())
-        return cls(*(rows.detach().to('cpu', copy=True) for rows in (scene, people, ids)), held)
+    held: set[int]
 
 
 @MODELS.register_module()
@@ -112,9 +106,10 @@ class SceneHead(BaseModule):
         scenes = self(x)
         if self.earlier_scenes and images is not None:
             drawn = self._draw(ids, images)
-            for one in zip(images, scenes.detach(), people, ids, strict=True):
+            for image, *one in zip(images, scenes, people, ids, strict=True):
                 if len(one[-1]):
-                    self._earlier[one[0]] = _Scene.of(*one[1:])
+                    rows = (part.detach().to('cpu', copy=True) for part in one)
+                    self._earlier[image] = _Scene(*rows, _known(one[-1]))
             scenes = torch.cat([scenes, *(one.scene.to(scenes)[None] for one in drawn)])
             people = [*people, *(one.people.to(scenes) for one in drawn)]
             ids = [*ids, *(one.ids.to(scenes.device) for one in drawn)]
@@ -141,39 +136,30 @@ class SceneHead(BaseModule):
         """Earlier scenes for a batch: for as many of its labelled people as it has images, one
         with the person, and one without, but with somebody else of the person's image.
         """
-        held = [set(some[some >= 0].tolist()) for some in ids]
+        held = [_known(some) for some in ids]
         known = sorted(set().union(*held))
         # In one random order for all of the batch.
-        keys = [*self._earlier]
-        order = [keys[place] for place in torch.randperm(len(keys)).tolist()]
-        left = [key for key in order if key not in set(images)]
+        scenes = [*self._earlier.items()]
+        order = [scenes[place] for place in torch.randperm(len(scenes)).tolist()]
+        left = [scene for key, scene in order if key not in images]
         drawn = []
         for place in torch.randperm(len(known))[: len(images)].tolist():
             person = known[place]
             others = next(some for some in held if person in some)
-            for wanted in (
-                lambda some, person=person: person in some,
-                lambda some, person=person, others=others: (
-                    person not in some and not others.isdisjoint(some)
-                ),
-            ):
-                key = next((key for key in left if wanted(self._earlier[key].held)), None)
-                if key is not None:
-                    left.remove(key)
-                    drawn.append(self._earlier[key])
+            for shown in (True, False):
+                for i, scene in enumerate(left):
+                    if (person in scene.held) == shown and not others.isdisjoint(scene.held):
+                        drawn.append(left.pop(i))
+                        break
         return drawn
 
     def filters(self, people: Tensor, scenes: Tensor) -> Tensor:
-        """What :func:`~mmps.evaluation.functional.scene_factors` needs of each person.
+        """What :func:`~mmps.evaluation.functional.scene_factors` needs of each person, ``(q, 3 * D
+        + 2)``, of embeddings ``(q, D)`` of unit norm and those of the scenes that they come from.
 
-        Args:
-            people: Embeddings ``(q, D)`` of unit norm.
-            scenes: Embeddings ``(q, D)`` of the scenes that they come from.
-
-        Returns:
-            ``(q, 3 * D + 2)``. A weighted scene is linear in the scene's embedding, so that its
-            product with the person's own and the square of its length are products with vectors of
-            the person, and a constant each.
+        A weighted scene is linear in the scene's embedding, so that its product with the person's
+        own and the square of its length are products with vectors of the person, and a constant
+        each.
         """
         gate = (people / self.temperature).sigmoid()
         scale = self.norm.weight * torch.rsqrt(self.norm.running_var + self.norm.eps)
@@ -183,3 +169,7 @@ class SceneHead(BaseModule):
         constants = [own @ shift, (shift @ shift).expand(len(own))]
         vectors = [weights * own, weights.square(), 2 * weights * shift]
         return torch.cat([*vectors, torch.stack(constants, 1)], 1)
+
+
+def _known(ids: Tensor) -> set[int]:
+    return set(ids[ids >= 0].tolist())

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from mmps.models.layers import fast
 from mmps.models.layers.fast import RegionsOfMap, Result, align_regions, extract
-from mmps.models.roi_heads.norm_aware_head import footprints
-from mmps.models.roi_heads.person_search_roi_head import scores_and_boxes
+from mmps.models.roi_heads.norm_aware_head import footprints, two_classes
+from mmps.models.roi_heads.person_search_roi_head import _RegionEmbedding, scores_and_boxes
 from mmps.registry import MODELS, TASK_UTILS
 
 BACKGROUND = -2
@@ -63,25 +63,9 @@ class PooledRegion(BaseModule):
         return tuple(self.POOLS[self.pool](x, 1) for x in maps)
 
 
-class RoIStage(BaseModule):
-    """One stage: maps of regions, their box head, and the re-ID head if it has one.
-
-    Example:
-        >>> network = dict(type='DenseNetIdentification', in_channels=4, num_layers=1)
-        >>> box_head = dict(type='BBoxHead', in_channels=36, roi_feat_size=1, num_classes=1)
-        >>> region = dict(type='PooledRegion', network=network)
-        >>> stage = RoIStage(region, box_head, None, None, dict(iou_threshold=0.4))
-        >>> results = stage(stage.maps(torch.rand(3, 4, 6, 6)))
-        >>> results['cls_score'].shape, results['bbox_pred'].shape
-        (torch.Size([3, 2]), torch.Size([3, 4]))
-
-    Args:
-        shared_head: Config of the region network: regions ``(n, c, h, w)`` to one map or several.
-        bbox_head: Config of mmdet's box head, which takes the second map, or the only one. Without
-            classes (``with_cls=False``) the re-ID head tells people apart from background.
-        reid_head: Config of the re-ID head, which takes all maps; None: there is none.
-        assigner: Config of the assigner of regions to people, for training.
-        nms_cfg: Of the detections that this stage hands on.
+class _RoIStage(BaseModule):
+    """One stage: a region network, its box head, its re-ID head if it has one, and how its regions
+    are assigned to people in training.
     """
 
     def __init__(
@@ -134,7 +118,7 @@ class RoIStage(BaseModule):
 
 
 @MODELS.register_module()
-class SequentialRoIHead(BaseModule):
+class SequentialRoIHead(_RegionEmbedding, BaseModule):
     """Stages one behind the other: proposals, then boxes that the first has moved, and so on.
 
     Each stage has a region network and heads of its own, and suppresses overlapping boxes before
@@ -153,11 +137,14 @@ class SequentialRoIHead(BaseModule):
 
     Args:
         bbox_roi_extractor: Config of the RoI extractor that all stages take regions with.
-        stages: For each ``shared_head`` and ``bbox_head`` (see :class:`RoIStage`) and, where they
-            differ from ``train_cfg`` and ``test_cfg``, ``iou_thr``, the overlap with a person from
-            which on a region is a person in training, and ``nms_thr``, the overlap from which on
-            the less certain of two detections is dropped.
-        reid_head: Config of the re-ID head.
+        stages: For each ``shared_head``, which makes one map or several of regions ``(n, c, h,
+            w)``; ``bbox_head``, mmdet's, which takes the second of them or the only one, and
+            without classes (``with_cls=False``) leaves it to the re-ID head to tell people apart
+            from background; and, where they differ from ``train_cfg`` and ``test_cfg``,
+            ``iou_thr``, the overlap with a person from which on a region is a person in training,
+            and ``nms_thr``, the overlap from which on the less certain of two detections is
+            dropped.
+        reid_head: Config of the re-ID head, which takes all maps.
         embed_from: Numbers of the stages that have one, ascending; their embeddings side by side
             are that of a person. None: the last alone.
         score: ``'first'``: a detection keeps the score of the first stage; ``'last'``: it gets that
@@ -198,7 +185,7 @@ class SequentialRoIHead(BaseModule):
         )
         self.bbox_sampler = train_cfg and TASK_UTILS.build(train_cfg['sampler'])
 
-    def _stage(self, stage: Mapping[str, Any], reid_head: dict | None) -> RoIStage:
+    def _stage(self, stage: Mapping[str, Any], reid_head: dict | None) -> _RoIStage:
         stage = dict(stage)
         iou_thr, nms_thr = stage.pop('iou_thr', None), stage.pop('nms_thr', None)
         assigner, suppression = self.train_cfg and self.train_cfg['assigner'], self.test_cfg['nms']
@@ -207,42 +194,23 @@ class SequentialRoIHead(BaseModule):
             assigner = {**assigner, **dict.fromkeys(same, iou_thr)}
         if nms_thr is not None:
             suppression = {**suppression, 'iou_threshold': nms_thr}
-        return RoIStage(**stage, reid_head=reid_head, assigner=assigner, nms_cfg=suppression)
+        return _RoIStage(**stage, reid_head=reid_head, assigner=assigner, nms_cfg=suppression)
 
     @property
-    def embed_dim(self) -> int:
-        """Width of an embedding."""
-        return sum(head.embed_dim for head in self.reid_parts())
-
-    @property
-    def num_ids(self) -> int:
-        """Identities that re-ID is trained with."""
-        return self.reid_parts()[-1].num_ids
-
-    def reid_parts(self) -> list[nn.Module]:
-        """The modules that serve re-ID alone."""
+    def reid_heads(self) -> list[nn.Module]:
         return [self.stages[number].reid_head for number in self.embed_from]
 
     def region_networks(self) -> list[nn.Module]:
         """The networks behind the stem that take its pretrained weights."""
-        found = []
-        for stage in self.stages:
-            network = stage.shared_head
+        networks = [stage.shared_head for stage in self.stages]
+        for i, network in enumerate(networks):
             while hasattr(network, 'network'):
-                network = network.network
-            if getattr(network, 'takes_pretrained', True):
-                found.append(network)
-        return found
-
-    def share_pretrained(self) -> None:
-        """Give all region networks the weights of the first."""
-        networks = self.region_networks()
-        for other in networks[1:]:
-            other.load_state_dict(networks[0].state_dict())
+                networks[i] = network = network.network
+        return [one for one in networks if getattr(one, 'takes_pretrained', True)]
 
     def _maps(
         self,
-        stage: RoIStage,
+        stage: _RoIStage,
         x: tuple[Tensor, ...],
         rois: Tensor,
         of_map: RegionsOfMap | None = None,
@@ -262,7 +230,7 @@ class SequentialRoIHead(BaseModule):
     def _of_parts(
         self,
         function: Callable[[tuple[Tensor, ...]], Result],
-        stage: RoIStage,
+        stage: _RoIStage,
         x: tuple[Tensor, ...],
         rois: Tensor,
     ) -> list[Result]:
@@ -277,12 +245,8 @@ class SequentialRoIHead(BaseModule):
     def loss(
         self, x: tuple[Tensor, ...], rpn_results_list: InstanceList, batch_data_samples: SampleList
     ) -> dict[str, Tensor]:
-        """Losses of all stages; of several, ``s0.``, ``s1.`` and so on say of which.
-
-        Args:
-            x: Maps ``(b, c, h, w)``.
-            rpn_results_list: ``bboxes (m, 4)`` per image.
-            batch_data_samples: ``gt_instances`` with bboxes, labels and person_ids.
+        """Losses of all stages, of what :class:`PersonSearchRoIHead` takes; of several, ``s0.``,
+        ``s1.`` and so on say of which.
         """
         boxes = [proposals.bboxes for proposals in rpn_results_list]
         losses = {}
@@ -293,15 +257,14 @@ class SequentialRoIHead(BaseModule):
         return losses
 
     def _stage_loss(
-        self, stage: RoIStage, x: tuple[Tensor, ...], boxes: list[Tensor], samples: SampleList
+        self, stage: _RoIStage, x: tuple[Tensor, ...], boxes: list[Tensor], samples: SampleList
     ) -> tuple[dict[str, Tensor], list[Tensor]]:
         """Losses of a stage, and the sampled boxes as it moves them."""
         people = [sample.gt_instances for sample in samples]
-        sampled = [self._sample(stage, *pair) for pair in zip(boxes, people, strict=True)]
+        pairs = zip(boxes, people, strict=True)
+        sampled = [self._sample(*pair, stage.assigner) for pair in pairs]
         rois = bbox2roi([one.priors for one in sampled])
-        # Statistics of a part would not be those of the batch.
-        in_parts = fast.uses_running_statistics(stage.shared_head)
-        parts = fast.in_parts(rois) if in_parts else [rois]
+        parts = self._learning_parts(stage.shared_head, rois)
         parts = [self._maps(stage, x, some) for some in parts]
         ids, held = zip(*map(_people_of, sampled, people), strict=True)
         ids, held = torch.cat(ids), torch.cat(held)
@@ -316,11 +279,6 @@ class SequentialRoIHead(BaseModule):
             for one, deltas, sample in zip(sampled, split, samples, strict=True)
         ]
         return losses | head['loss_bbox'], moved
-
-    def _sample(self, stage: RoIStage, boxes: Tensor, people: InstanceData) -> SamplingResult:
-        candidates = InstanceData(priors=boxes)
-        assigned = stage.assigner.assign(candidates, people)
-        return self.bbox_sampler.sample(assigned, candidates, people)
 
     def predict(
         self,
@@ -338,8 +296,9 @@ class SequentialRoIHead(BaseModule):
             last = stage is self.stages[-1]
             given = [people.bboxes for people in found]
             results = self._results(stage, x, given, embed=last)
-            if last:
-                self._embed(x, given, results)
+            if last and not all('embeddings' in own for own in results):
+                for own, rows in zip(results, self.embed(x, given), strict=True):
+                    own.embeddings = rows
             found = [
                 self._suppressed(stage, own, people, sample)
                 for own, people, sample in zip(results, found, batch_data_samples, strict=True)
@@ -349,10 +308,10 @@ class SequentialRoIHead(BaseModule):
         return found
 
     def _results(
-        self, stage: RoIStage, x: tuple[Tensor, ...], boxes: list[Tensor], embed: bool
+        self, stage: _RoIStage, x: tuple[Tensor, ...], boxes: list[Tensor], embed: bool
     ) -> list[InstanceData]:
-        """For the boxes of each image ``bbox_pred`` and ``scores``; ``embeddings`` too, if the
-        stage has them and they are wanted.
+        """For the boxes of each image ``bbox_pred`` and ``scores``; ``embeddings`` too, if they
+        are wanted and from this stage alone.
         """
         rois = bbox2roi(boxes)
         if len(rois) == 0:
@@ -362,7 +321,7 @@ class SequentialRoIHead(BaseModule):
         def judged(maps: tuple[Tensor, ...]) -> dict[str, Tensor]:
             results = stage(maps)
             part = dict(bbox_pred=results['bbox_pred'].float(), scores=stage.scores(results))
-            if embed and stage.reid_head is not None:
+            if embed and self.reid_heads == [stage.reid_head]:
                 part['embeddings'] = stage.reid_head.embeddings(results['unscaled'])
             return part
 
@@ -372,17 +331,8 @@ class SequentialRoIHead(BaseModule):
         starts = [0, *ends[:-1]]
         return [joined[start:end] for start, end in zip(starts, ends, strict=True)]
 
-    def _embed(
-        self, x: tuple[Tensor, ...], boxes: list[Tensor], results: list[InstanceData]
-    ) -> None:
-        """Sets the ``embeddings`` of boxes, of which the last stage's may be there."""
-        if self.embed_from == [len(self.stages) - 1] and all('embeddings' in r for r in results):
-            return
-        for own, rows in zip(results, self.embed(x, boxes), strict=True):
-            own.embeddings = rows
-
     def _suppressed(
-        self, stage: RoIStage, results: InstanceData, people: InstanceData, sample: Any
+        self, stage: _RoIStage, results: InstanceData, people: InstanceData, sample: Any
     ) -> InstanceData:
         """Boxes as the stage moves them, and what is kept of them, best first."""
         cfg = self.test_cfg
@@ -403,20 +353,12 @@ class SequentialRoIHead(BaseModule):
             found.embeddings = results.embeddings[kept]
         return found
 
-    def embed(self, x: tuple[Tensor, ...], boxes: list[Tensor]) -> list[Tensor]:
-        """Embeddings ``(m, D)`` of boxes ``(m, 4)`` per image, xyxy in the frame of the features.
-
-        The one way to an embedding, for detections, annotated boxes and queries alike.
-        """
-        rois = bbox2roi(boxes)
-        if len(rois) == 0:
-            return [rois.new_zeros(0, self.embed_dim) for _ in boxes]
+    def embed_rois(self, x: tuple[Tensor, ...], rois: Tensor) -> Tensor:
         rows = [
             torch.cat(self._of_parts(stage.reid_head, stage, x, rois))
             for stage in (self.stages[number] for number in self.embed_from)
         ]
-        embeddings = rows[0] if len(rows) == 1 else F.normalize(torch.cat(rows, 1))
-        return list(embeddings.split([len(own) for own in boxes]))
+        return rows[0] if len(rows) == 1 else F.normalize(torch.cat(rows, 1))
 
 
 def _people_of(sampled: SamplingResult, people: InstanceData) -> tuple[Tensor, Tensor]:
@@ -430,15 +372,13 @@ def _people_of(sampled: SamplingResult, people: InstanceData) -> tuple[Tensor, T
 
 
 def _reid_loss(
-    stage: RoIStage, results: dict[str, Tensor], rois: Tensor, ids: Tensor, held: Tensor
+    stage: _RoIStage, results: dict[str, Tensor], rois: Tensor, ids: Tensor, held: Tensor
 ) -> dict[str, Tensor]:
     """Of the regions that hold people; where re-ID tells people apart from background, also of
     that, or the class that the box head's loss is to take, in ``results``.
 
-    Args:
-        rois: All regions ``(n, 5)``.
-        ids: Theirs ``(n,)``.
-        held: Boxes of the people in those that hold one ``(m, 4)``.
+    All regions ``rois (n, 5)`` have ``ids (n,)``; ``held (m, 4)`` are the boxes of the people in
+    those that hold one.
     """
     head, unscaled = stage.reid_head, results['unscaled']
     taught = ids != BACKGROUND
@@ -450,8 +390,7 @@ def _reid_loss(
             covered[taught] = footprints(rois[taught, 1:], held, logit.shape[1:])
             losses['loss_cls'] = F.binary_cross_entropy_with_logits(logit, covered)
         else:
-            # The sigmoid of one logit is the softmax of it and zero.
-            results['cls_score'] = torch.stack([logit, torch.zeros_like(logit)], 1)
+            results['cls_score'] = two_classes(logit)
     overlaps = bbox_overlaps(rois[taught, 1:], held, is_aligned=True)
     embeddings = head.embeddings(unscaled[taught], None if logit is None else logit[taught])
     return losses | head.loss_by_feat(embeddings, ids[taught], overlaps)
