@@ -81,9 +81,8 @@ def _runtime_steps(
 ) -> dict[str, Callable[[], object]]:
     from mmps.apis.network import Preprocessing
     from mmps.apis.preprocessing import model_file
-    from mmps.deployment import ExportedPersonSearch, write_onnx
-    from mmps.deployment.export import ExportablePersonSearch, write_int8
-    from mmps.deployment.exported_model import network_inputs
+    from mmps.deployment.export import ExportablePersonSearch, write_int8, write_onnx
+    from mmps.deployment.exported_model import ExportedPersonSearch, network_inputs
     from mmps.deployment.runtimes import INPUTS
 
     batch = scenes(arguments)

@@ -5,7 +5,7 @@ import logging
 import math
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -21,9 +21,8 @@ from tqdm import tqdm
 
 from mmps.deployment.exported_model import Preprocess, network_inputs
 from mmps.deployment.runtimes import INPUTS, OUTPUTS, ModelFile
-from mmps.models.backbones.densenet import DenseBlock
 from mmps.models.detectors import PersonSearch
-from mmps.models.layers.fast import RegionAlign
+from mmps.models.layers.fast import RegionAlign, plain_layers
 from mmps.models.necks.stn import SpatialTransformer
 from mmps.models.roi_heads import SequentialRoIHead
 from mmps.utils.errors import UserError, require_extra
@@ -40,17 +39,9 @@ def suppress(
     iou_threshold: float,
     score_threshold: float,
 ) -> Tensor:
-    """Non-maximum suppression as ONNX defines it.
-
-    Args:
-        boxes: ``(b, n, 4)`` xyxy.
-        scores: ``(b, c, n)``; only those above ``score_threshold`` count.
-        max_per_class: ``()`` int64, the best so many are kept.
-        iou_threshold: A box that overlaps a better one of its class by more is dropped.
-        score_threshold: See ``scores``.
-
-    Returns:
-        ``(k, 3)`` int64: batch, class, box; the best first within batch and class.
+    """Non-maximum suppression as ONNX defines it, of boxes ``(b, n, 4)`` xyxy with scores ``(b, c,
+    n)``: at most ``max_per_class ()`` int64 stay, ``(k, 3)`` int64: batch, class, box; the best
+    first within batch and class.
     """
     kept = [torch.empty(0, 3, dtype=torch.int64, device=boxes.device)]
     for batch, classes in enumerate(scores):
@@ -114,8 +105,7 @@ def register_onnx_forms() -> None:
 def traceable(model: nn.Module) -> nn.Module:
     """The model with traceable forms, which share its weights, for what cannot be traced; in place.
 
-    Raises:
-        UserError: There is no such form; the message names the key of the config.
+    Raises `UserError` where there is none; the message names the key of the config.
     """
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
@@ -140,36 +130,6 @@ class _Align(nn.Module):
 
     def forward(self, x: Tensor, rois: Tensor) -> Tensor:
         return torch.ops.mmps.align(x, rois, *self.output_size, *self.how)
-
-
-class _SingleRoIExtractor(nn.Module):
-    """mmdet's extractor from one map, which asks whether there are regions."""
-
-    def __init__(self, extractor: SingleRoIExtractor):
-        super().__init__()
-        if extractor.num_inputs != 1:
-            raise UserError(
-                f'featmap_strides of {extractor.num_inputs} maps cannot be exported, only RoI '
-                'extractors of one map can'
-            )
-        self.num_inputs = 1
-        self.roi_layers = extractor.roi_layers
-
-    def forward(self, maps: Sequence[Tensor], rois: Tensor) -> Tensor:
-        return self.roi_layers[0](maps[0], rois)
-
-
-class _DenseBlock(nn.Module):
-    """:class:`DenseBlock` layer after layer."""
-
-    def __init__(self, block: DenseBlock):
-        super().__init__()
-        self.layers = nn.ModuleList(block.values())
-
-    def forward(self, x: Tensor) -> Tensor:
-        for layer in self.layers:
-            x = torch.cat([x, layer(x)], 1)
-        return x
 
 
 class _AdaptiveAvgPool(nn.Module):
@@ -197,13 +157,14 @@ class _AdaptiveAvgPool(nn.Module):
 
 
 def _in_float32(transformer: SpatialTransformer) -> SpatialTransformer:
-    """Few runtimes sample in float64."""
     transformer.warp = _warp
     return transformer
 
 
 def _warp(x: Tensor, theta: Tensor) -> Tensor:
-    """As :func:`mmps.models.necks.stn.warp`, positions in float64 as there."""
+    """As :func:`mmps.models.necks.stn.warp`, with positions, but not values, in float64: few
+    runtimes sample in that.
+    """
     across, down = (
         (torch.arange(length, device=x.device, dtype=torch.float64) * 2 + 1) / length - 1
         for length in (x.shape[3], x.shape[2])
@@ -214,9 +175,7 @@ def _warp(x: Tensor, theta: Tensor) -> Tensor:
 
 
 _TRACEABLE: dict[type[nn.Module], Callable[[nn.Module], nn.Module]] = {
-    SingleRoIExtractor: _SingleRoIExtractor,
     RegionAlign: _Align,
-    DenseBlock: _DenseBlock,
     nn.AdaptiveAvgPool2d: _AdaptiveAvgPool,
     SpatialTransformer: _in_float32,
 }
@@ -227,10 +186,7 @@ class ExportablePersonSearch(nn.Module):
 
     Everything with weights is the model's own. What stands between is written for whole batches,
     without decisions that depend on the data, which a trace would freeze. The model is left as it
-    is.
-
-    Raises:
-        UserError: The model has a part that cannot be exported; the message names its key.
+    is. Raises `UserError` where a part cannot be exported; the message names its key.
     """
 
     def __init__(self, model: PersonSearch):
@@ -264,8 +220,8 @@ class ExportablePersonSearch(nn.Module):
         find = self._detect_in_stages if in_stages else self._detect
         found, scores, embedded = find(x, proposals, limits, detect)
         boxes_in_frame = boxes if frame is None else frame.to_warped(boxes, box_images)
-        wanted = torch.cat([embedded, _rois(box_images, boxes_in_frame)])
-        embeddings = self._embed(x, wanted)
+        wanted = _one_more(torch.cat([embedded, _rois(box_images, boxes_in_frame)]))
+        embeddings = self.model.roi_head.embed_rois(x, wanted)[:-1]
         index, people = found[:, 0].to(torch.int64), found[:, 1:]
         if frame is not None:
             people = frame.to_image(people, index)
@@ -317,38 +273,14 @@ class ExportablePersonSearch(nn.Module):
         """RoIs ``(n, 5)`` in the frame of the features, their scores, and the RoIs to embed, the
         same: ``predict_bbox`` of mmdet with its ``multiclass_nms``.
         """
-        head, test_cfg = self.model.roi_head, self.model.roi_head.test_cfg
+        head = self.model.roi_head
         results = head._heads(head.extract_regions(x, rois))
-        scores = results['cls_score'].softmax(1)[:, 0]
-        images = rois[:, 0].to(torch.int64)
-        boxes = _decoded(
-            head.bbox_head.bbox_coder, rois[:, 1:], results['bbox_pred'], limits[images]
+        scores, deltas = results['cls_score'].softmax(1)[:, 0], results['bbox_pred']
+        threshold = head.test_cfg.nms.iou_threshold
+        moved, scores, _ = self._moved(
+            head.bbox_head, rois, deltas, scores, limits, detect, threshold
         )
-        kept = self._suppressed(boxes, scores, images, limits, detect, test_cfg.nms.iou_threshold)
-        found = _rois(kept[:, 1], boxes[kept[:, 2]])
-        return found, scores[kept[:, 2]], found
-
-    def _suppressed(
-        self,
-        boxes: Tensor,
-        scores: Tensor,
-        images: Tensor,
-        limits: Tensor,
-        detect: Tensor,
-        iou_threshold: float,
-    ) -> Tensor:
-        """Which of ``boxes (n, 4)`` stay, as :func:`suppress` says it, images in place of classes,
-        among which boxes do not suppress each other.
-        """
-        test_cfg = self.model.roi_head.test_cfg
-        own = detect & (images == torch.arange(limits.shape[0], device=images.device)[:, None])
-        return torch.ops.mmps.suppress(
-            boxes[None],
-            torch.where(own, scores, -1.0)[None],
-            images.new_full((), test_cfg.max_per_img),
-            iou_threshold,
-            test_cfg.score_thr,
-        )
+        return moved, scores, moved
 
     def _detect_in_stages(
         self, x: tuple[Tensor, ...], rois: Tensor, limits: Tensor, detect: Tensor
@@ -357,31 +289,46 @@ class ExportablePersonSearch(nn.Module):
         and the RoIs that it saw.
         """
         head = self.model.roi_head
-        least = head.test_cfg.get('min_box_size', 0)
-        kept_scores = None
+        seen = scores = None
         for stage in head.stages:
             results = stage(head._maps(stage, x, _one_more(rois)))
-            own, deltas = stage.scores(results)[:-1], results['bbox_pred'][:-1]
-            carried = kept_scores is not None and head.score == 'first'
-            scores = kept_scores if carried else own
-            images = rois[:, 0].to(torch.int64)
-            boxes = _decoded(stage.bbox_head.bbox_coder, rois[:, 1:], deltas, limits[images])
-            large = (boxes[:, 2:] - boxes[:, :2] >= least).all(1)
-            shown = torch.where(large, scores, -1.0)
-            kept = self._suppressed(boxes, shown, images, limits, detect, stage.iou_threshold)
-            seen = rois[kept[:, 2]]
-            rois, kept_scores = _rois(kept[:, 1], boxes[kept[:, 2]]), scores[kept[:, 2]]
-        return rois, kept_scores, seen
+            if scores is None or head.score == 'last':
+                scores = stage.scores(results)[:-1]
+            deltas = results['bbox_pred'][:-1]
+            rois, scores, seen = self._moved(
+                stage.bbox_head, rois, deltas, scores, limits, detect, stage.iou_threshold
+            )
+        return rois, scores, seen
 
-    def _embed(self, x: tuple[Tensor, ...], rois: Tensor) -> Tensor:
-        """As the RoI head's ``embed``."""
-        head, rois = self.model.roi_head, _one_more(rois)
-        if isinstance(head, SequentialRoIHead):
-            stages = [head.stages[number] for number in head.embed_from]
-            rows = [stage.reid_head(head._maps(stage, x, rois)) for stage in stages]
-            return (rows[0] if len(rows) == 1 else F.normalize(torch.cat(rows, 1)))[:-1]
-        regions = head.reid_network or head.extract_regions
-        return head.reid_head(regions(x, rois))[:-1]
+    def _moved(
+        self,
+        bbox_head: nn.Module,
+        rois: Tensor,
+        deltas: Tensor,
+        scores: Tensor,
+        limits: Tensor,
+        detect: Tensor,
+        iou_threshold: float,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What stays of RoIs ``(n, 5)`` as ``deltas (n, 4)`` move them, with their scores and what
+        they were before. Images stand in place of classes, among which boxes do not suppress each
+        other.
+        """
+        test_cfg = self.model.roi_head.test_cfg
+        images = rois[:, 0].to(torch.int64)
+        boxes = _decoded(bbox_head.bbox_coder, rois[:, 1:], deltas, limits[images])
+        own = detect & (images == torch.arange(limits.shape[0], device=images.device)[:, None])
+        if 'min_box_size' in test_cfg:
+            own = own & (boxes[:, 2:] - boxes[:, :2] >= test_cfg.min_box_size).all(1)
+        kept = torch.ops.mmps.suppress(
+            boxes[None],
+            torch.where(own, scores, -1.0)[None],
+            images.new_full((), test_cfg.max_per_img),
+            iou_threshold,
+            test_cfg.score_thr,
+        )
+        which = kept[:, 2]
+        return _rois(kept[:, 1], boxes[which]), scores[which], rois[which]
 
 
 def _require_exportable(model: PersonSearch) -> None:
@@ -394,6 +341,12 @@ def _require_exportable(model: PersonSearch) -> None:
         )
     if type(model.rpn_head) is not RPNHead:
         raise UserError(f'rpn_head={type(model.rpn_head).__name__} cannot be exported')
+    for part in model.modules():
+        if isinstance(part, SingleRoIExtractor) and part.num_inputs != 1:
+            raise UserError(
+                f'featmap_strides of {part.num_inputs} maps cannot be exported, only RoI '
+                'extractors of one map can'
+            )
     if not isinstance(head, SequentialRoIHead):
         if not head.repool:
             raise UserError('model.roi_head.repool=False cannot be exported')
@@ -449,8 +402,7 @@ def write_onnx(model: PersonSearch, path: str | os.PathLike, file: ModelFile) ->
     for the smallest model of the tests, where tracing takes 2 s. The model is on the CPU; ``file``
     is what the file says about itself.
 
-    Raises:
-        UserError: The model has a part that cannot be exported, or onnx is not installed.
+    Raises `UserError` where a part cannot be exported, or onnx is not installed.
     """
     network = ExportablePersonSearch(model)
     trace(network, _example(file), path, INPUTS, OUTPUTS, DYNAMIC)
@@ -465,14 +417,14 @@ def trace(
     outputs: Iterable[str],
     dynamic: Mapping[str, Mapping[int, str]],
 ) -> None:
-    """Write a :func:`traceable` network as ONNX, as it computes an example.
-
-    Raises:
-        UserError: It cannot be exported, or onnx is not installed.
+    """Write a :func:`traceable` network as ONNX, as it computes an example; see
+    :func:`write_onnx`.
     """
     require_extra('onnx', 'export')
     register_onnx_forms()
-    with warnings.catch_warnings(), torch.no_grad():
+    # What a trace would freeze: how many regions go in at once, and on what they begin.
+    plain = plain_layers('dense_block', 'parts', 'region_conv')
+    with warnings.catch_warnings(), torch.no_grad(), plain:
         # Of its being the older exporter, and of shapes that are fixed, as those of regions are.
         warnings.simplefilter('ignore')
         try:
@@ -516,9 +468,8 @@ def write_int8(
 ) -> None:
     """Write the int8 form of an exported file, its convolutions quantised statically.
 
-    Weights get 7 bits: the products of 8 saturate on CPUs without VNNI.
-
-    Ranges of the activations are those in ``images``, (h, w, 3) uint8 BGR.
+    Ranges of the activations are those in ``images``, (h, w, 3) uint8 BGR. Weights get 7 bits: the
+    products of 8 saturate on CPUs without VNNI.
     """
     require_extra('onnxruntime', 'export')
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
@@ -527,8 +478,7 @@ def write_int8(
 
     class Reader(CalibrationDataReader):
         def __init__(self) -> None:
-            bar = tqdm(images, 'Calibrating int8', delay=2, leave=False, disable=None)
-            self._left: Iterator[np.ndarray] = iter(bar)
+            self._left = iter(tqdm(images, 'Calibrating int8', delay=2, leave=False, disable=None))
 
         def get_next(self) -> dict[str, np.ndarray] | None:
             image = next(self._left, None)

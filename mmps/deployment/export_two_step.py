@@ -17,17 +17,11 @@ from mmps.utils.files import whole_file
 
 
 class ExportableDetector(nn.Module):
-    """A single-stage detector of mmdet's in tensors: what its ``predict`` finds of people.
+    """A single-stage detector of mmdet's in tensors: what its ``predict`` finds of people, with
+    that label and at least that score.
 
-    ``max_per_img`` counts people alone, where mmdet counts all classes.
-
-    Args:
-        detector: With a head that predicts at every place of its maps, such as RTMDet's.
-        label: Of people.
-        score_thr: Least score.
-
-    Raises:
-        UserError: The detector is of another kind.
+    ``max_per_img`` counts people alone, where mmdet counts all classes. Raises `UserError` unless
+    the head predicts at every place of its maps, as RTMDet's does.
     """
 
     def __init__(self, detector: nn.Module, label: int, score_thr: float) -> None:
@@ -84,12 +78,9 @@ def write_two_step(
 ) -> list[Path]:
     """Write ``NAME.detector.onnx``, ``NAME.reid.onnx`` and ``NAME.yml``, which names both.
 
-    The last stands where the name of a published model stands (:mod:`mmps.published`).
-
-    The model is on the CPU, neither part exported already; ``out`` is ``NAME.yml``.
-
-    Raises:
-        UserError: A part cannot be exported; the message names it. Or onnx is not installed.
+    The last stands where the name of a published model stands (:mod:`mmps.published`). The model is
+    on the CPU, neither part exported already; ``out`` is ``NAME.yml``. Raises `UserError` where a
+    part cannot be exported, which the message names, or onnx is not installed.
     """
     detector_file, reid_file = (out.with_suffix(f'.{part}.onnx') for part in ('detector', 'reid'))
     how = _detector_input(model)
@@ -132,26 +123,20 @@ def write_two_step(
 
 def _detector_input(model: TwoStepPersonSearch) -> dict[str, Any]:
     """How an image becomes the detector's input, as :class:`DetectorFile` takes it."""
-    steps = model.detector_pipeline
-    kinds = [step['type'] for step in steps]
-    resize = steps[0] if steps else {}
+    kinds = [step['type'] for step in model.detector_pipeline]
+    resize, pad = [*model.detector_pipeline, {}, {}][:2]
     keep_ratio = bool(resize.get('keep_ratio'))
-    if kinds not in (['Resize'], ['Resize', 'Pad'][: 1 + keep_ratio]) or 'scale' not in resize:
+    sized = 'scale' in resize and ('size' in pad or not keep_ratio)
+    if kinds != ['Resize', 'Pad'][: 1 + keep_ratio] or not sized:
         raise UserError(
             f'model.detector_pipeline={kinds} cannot be exported, only Resize to a scale, and with '
-            'keep_ratio=True Pad to a size behind it'
+            "keep_ratio=True dict(type='Pad', size=(WIDTH, HEIGHT), pad_val=dict(img=(114, 114, "
+            '114))) behind it'
         )
-    size = list(resize['scale'])
+    size = list(pad['size'] if keep_ratio else resize['scale'])
     how: dict[str, Any] = dict(keep_ratio=keep_ratio)
     if keep_ratio:
-        how['scale'] = size
-        pad = steps[1] if len(steps) == 2 else {}
-        if 'size' not in pad:
-            raise UserError(
-                'model.detector_pipeline: Resize with keep_ratio=True can only be exported with '
-                "dict(type='Pad', size=(WIDTH, HEIGHT), pad_val=dict(img=(114, 114, 114))) behind"
-            )
-        size = list(pad['size'])
+        how['scale'] = list(resize['scale'])
         value = pad.get('pad_val', 0)
         value = value.get('img', 0) if isinstance(value, Mapping) else value
         how['pad_value'] = float(value[0] if isinstance(value, (list, tuple)) else value)

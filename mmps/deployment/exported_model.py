@@ -5,14 +5,14 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from mmdet.structures import DetDataSample, SampleList
+from mmdet.structures import SampleList
 from mmengine.model import BaseModel, stack_batch
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from mmps.deployment.runtimes import ModelFile, OnnxRuntime, OpenVINORuntime, Runtime
+from mmps.deployment.runtimes import ModelFile, OnnxRuntime, OpenVINORuntime
 from mmps.deployment.two_files import DetectorFile, ReIDFile
-from mmps.models.detectors.person_search import scale_of
+from mmps.models.detectors.person_search import ANNOTATED, annotated, scale_of
 from mmps.registry import MODELS
 
 Preprocess = Callable[[Sequence[np.ndarray], Sequence[np.ndarray]], dict[str, list]]
@@ -27,6 +27,7 @@ class ExportedPersonSearch(BaseModel):
 
     Example:
         >>> from tempfile import TemporaryDirectory
+        >>> from mmdet.structures import DetDataSample
         >>> from mmps.testing.exported import write_tiny_networks
         >>> with TemporaryDirectory() as folder:
         ...     write_tiny_networks(folder)
@@ -39,7 +40,7 @@ class ExportedPersonSearch(BaseModel):
     Args:
         path: The exported file.
         backend: ``onnxruntime`` or ``openvino``.
-        options: Of the :class:`Runtime`: device, threads, precision.
+        options: Of the runtime: device, threads, precision.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class ExportedPersonSearch(BaseModel):
     ) -> None:
         super().__init__()
         self.file = ModelFile.read(path)
-        self._run: Runtime = RUNTIMES[backend](path, **options)
+        self._run = RUNTIMES[backend](path, **options)
         self.precision = self._run.precision
 
     def forward(
@@ -63,7 +64,7 @@ class ExportedPersonSearch(BaseModel):
         return self._predict(inputs, data_samples, detect=False)
 
     def _predict(self, inputs: list[Tensor], samples: SampleList, detect: bool) -> SampleList:
-        given = [part for sample in samples for part in _annotated(sample)]
+        given = [instances for _, instances, _ in annotated(samples, *ANNOTATED)]
         arrays = network_inputs(inputs, samples, self.file.size_divisor, detect)
         index, *people, embeddings = map(torch.from_numpy, map(np.array, self._run(arrays)))
         rows = embeddings.split([len(part.bboxes) for part in given])
@@ -82,9 +83,7 @@ class ExportedPersonSearch(BaseModel):
 
 @MODELS.register_module()
 class ExportedDetector(nn.Module):
-    """A detector in a file, as part of :class:`TwoStepPersonSearch`.
-
-    Arguments are those of :class:`DetectorFile`.
+    """A :class:`DetectorFile` as part of :class:`TwoStepPersonSearch`.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -105,9 +104,7 @@ class ExportedDetector(nn.Module):
 
 @MODELS.register_module()
 class ExportedReID(nn.Module):
-    """A re-ID network in a file, as part of :class:`TwoStepPersonSearch`.
-
-    Arguments are those of :class:`ReIDFile`.
+    """A :class:`ReIDFile` as part of :class:`TwoStepPersonSearch`.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -130,17 +127,12 @@ def network_inputs(
     inputs: list[Tensor], data_samples: SampleList, size_divisor: int, detect: bool = True
 ) -> dict[str, np.ndarray]:
     """What the graph of :class:`ExportablePersonSearch` takes; see there."""
-    given = [(i, part) for i, sample in enumerate(data_samples) for part in _annotated(sample)]
-    boxes = [part.bboxes * scale_of(data_samples[i], part.bboxes) for i, part in given]
-    images = np.repeat([i for i, _ in given], [len(rows) for rows in boxes])
+    given = annotated(data_samples, *ANNOTATED)
+    images = np.repeat([i for i, _, _ in given], [len(boxes) for _, _, boxes in given])
     return dict(
         images=stack_batch(inputs, size_divisor).permute(0, 2, 3, 1).contiguous().numpy(),
         sizes=np.array([image.shape[-2:] for image in inputs], np.int64),
-        boxes=torch.cat([torch.zeros(0, 4), *boxes]).numpy(),
+        boxes=torch.cat([torch.zeros(0, 4), *(boxes for _, _, boxes in given)]).numpy(),
         box_images=images.astype(np.int64),
         detect=np.array(detect),
     )
-
-
-def _annotated(sample: DetDataSample) -> list[InstanceData]:
-    return [sample.get(key) for key in ('gt_instances', 'query_instances') if key in sample]

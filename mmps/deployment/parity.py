@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import cycle, islice
 
 import numpy as np
 import torch
@@ -23,21 +24,14 @@ GIVEN = ((0.1, 0.1, 0.4, 0.9), (0.5, 0.2, 0.8, 1.0))
 
 @dataclass(frozen=True)
 class Parity:
-    """The largest differences from PyTorch.
-
-    Attributes:
-        images: Images compared.
-        people: People found in them by PyTorch.
-        unmatched: People of either whom the other has not, box by box within :data:`NEAR` pixels.
-        pixels: Of a corner of a box, in pixels of the original image.
-        score: Of a score.
-        cosine: Least cosine of the embeddings of a person.
-        given_cosine: The same for given boxes.
+    """The largest differences from PyTorch: ``pixels`` of the original image between corners of a
+    box, and of a ``score``; the least ``cosine`` of the embeddings of a person, and of those of
+    given boxes.
     """
 
     images: int
-    people: int
-    unmatched: int
+    people: int  # found by PyTorch
+    unmatched: int  # found by one alone, box by box within NEAR pixels
     pixels: float
     score: float
     cosine: float
@@ -98,27 +92,25 @@ def compare(
 
 
 def _batches(images: Sequence[np.ndarray]) -> Iterator[list[np.ndarray]]:
-    start = turn = 0
-    while start < len(images):
-        batch = []
-        for offset, image in enumerate(images[start : start + BATCHES[turn % len(BATCHES)]]):
-            width, height = SHARES[(start + offset) % len(SHARES)]
-            rows, columns = round(image.shape[0] * height), round(image.shape[1] * width)
-            batch.append(np.ascontiguousarray(image[:rows, :columns]))
+    """Parts of the images of other sizes, in batches of other sizes."""
+    parts = iter(
+        np.ascontiguousarray(image[: round(len(image) * high), : round(image.shape[1] * wide)])
+        for image, (wide, high) in zip(images, cycle(SHARES), strict=False)
+    )
+    for size in cycle(BATCHES):
+        if not (batch := list(islice(parts, size))):
+            return
         yield batch
-        start, turn = start + len(batch), turn + 1
 
 
 def _matched(one: InstanceData, other: InstanceData) -> Iterator[tuple[float, float, float]]:
     """Differences in pixels, score and cosine of people found by both."""
     apart = (one.bboxes[:, None] - other.bboxes).abs().amax(2)
-    for i, j in zip(*linear_sum_assignment(apart.numpy()), strict=True):
-        if apart[i, j] <= NEAR:
-            yield (
-                apart[i, j].item(),
-                (one.scores[i] - other.scores[j]).abs().item(),
-                _cosines(one.embeddings[i], other.embeddings[j]).item(),
-            )
+    cosines = _cosines(one.embeddings[:, None], other.embeddings)
+    for pair in zip(*linear_sum_assignment(apart.numpy()), strict=True):
+        if apart[pair] <= NEAR:
+            score = one.scores[pair[0]] - other.scores[pair[1]]
+            yield apart[pair].item(), score.abs().item(), cosines[pair].item()
 
 
 def _cosines(one: Tensor, other: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -92,28 +92,12 @@ PRECISIONS = {'float32': 'f32', 'bfloat16': 'bf16'}
 """What OpenVINO can compute in, and its names for that."""
 
 
-class Runtime(Protocol):
-    """Runs a graph; unless other outputs are named, that of :class:`ExportablePersonSearch`.
+class OnnxRuntime:
+    """ONNX Runtime: called with inputs by name, it gives the outputs.
 
     Attributes:
         batch: How many inputs go in at once, for a file that fixes it; None: any number.
         precision: In what it computes, ``float32`` or ``bfloat16``.
-    """
-
-    batch: int | None
-    precision: str = 'float32'
-
-    def __call__(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        """The outputs for inputs by name."""
-
-    def map(self, arrays: Iterable[np.ndarray]) -> list[list[np.ndarray]]:
-        """The outputs for each value of the first input, in order; several values may be in work at
-        a time.
-        """
-
-
-class OnnxRuntime:
-    """ONNX Runtime.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -129,7 +113,8 @@ class OnnxRuntime:
         device: ``auto``, ``cpu`` or ``cuda:N``, which needs the package ``onnxruntime-gpu``.
         threads: CPU threads; 0: as many as there are cores.
         precision: ``float32``, or ``auto``, which is the same here.
-        outputs: Which to compute; None: all, in the order of the file.
+        outputs: Which to compute, by default what :class:`ExportablePersonSearch` gives; None: all,
+            in the order of the file.
 
     Raises:
         UserError: The device or the precision is not there, or the file cannot be run.
@@ -165,11 +150,10 @@ class OnnxRuntime:
         self.batch = first.shape[0] if first.shape and isinstance(first.shape[0], int) else None
 
     def __call__(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        """See :class:`Runtime`."""
         return self._session.run(self._outputs, dict(inputs))
 
     def map(self, arrays: Iterable[np.ndarray]) -> list[list[np.ndarray]]:
-        """See :class:`Runtime`."""
+        """The outputs for each value of the first input, in order."""
         return [self({self._first: array}) for array in arrays]
 
 
@@ -200,7 +184,7 @@ def _openvino_core():
 
 
 class OpenVINORuntime:
-    """OpenVINO.
+    """The same by OpenVINO.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -212,12 +196,11 @@ class OpenVINORuntime:
         [[1.0, 1.0, 1.0]]
 
     Args:
-        path: The exported file.
+        path, outputs: See :class:`OnnxRuntime`.
         device: ``auto`` or ``cpu``, else a name of OpenVINO's, such as ``GPU`` (Intel's).
         threads: CPU threads; 0: as many as OpenVINO thinks best.
         precision: ``float32``; ``bfloat16``, for CPUs that have it; or ``auto``, the latter where
             it is there.
-        outputs: Which to compute; None: all, in the order of the file.
         batch: How many inputs go in at once where the file fixes another number; -1: any number.
         parallel: Have :meth:`map`, which several threads may call then, run several values at a
             time, which takes longer for each and less for all.
@@ -277,12 +260,10 @@ class OpenVINORuntime:
         self._free: deque = deque()
 
     def __call__(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        """See :class:`Runtime`."""
         results = self._model(dict(inputs))
         return [results[i] for i in self._outputs]
 
     def map(self, arrays: Iterable[np.ndarray]) -> list[list[np.ndarray]]:
-        """See :class:`Runtime`."""
         running, found = deque(), []
 
         def finish() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mmps.deployment.runtimes import OnnxRuntime, OpenVINORuntime, Runtime
+from mmps.deployment.runtimes import OnnxRuntime, OpenVINORuntime
 from mmps.utils.crops import cut_people
 from mmps.utils.errors import UserError
 
@@ -29,8 +29,7 @@ class NetworkFile:
         mean: Taken off each channel, in the network's order, on the scale 0..255.
         std: By which each is divided then.
         backend: ``onnxruntime`` or ``openvino``; None: the latter for IR.
-        device: See :class:`OnnxRuntime` and :class:`OpenVINORuntime`.
-        threads: The same.
+        device, threads: See :class:`OnnxRuntime` and :class:`OpenVINORuntime`.
         precision: ``float32``; or ``auto``: by OpenVINO in bfloat16 on CPUs that have it, which is
             about twice as fast.
 
@@ -65,19 +64,14 @@ class NetworkFile:
         self.width, self.height = (int(side) for side in input_size)
         self._channels = channels
         self._mean, self._std = np.float32(mean), np.float32(std)
-        self._plain = not self._mean.any() and bool((self._std == 1).all())
-        files = [self.path]
-        if self.path.suffix == '.xml':
-            files.append(self.path.with_suffix('.bin'))
-        for file in files:
-            if not file.is_file():
-                raise UserError(f'model {file} does not exist')
-        self.digest = self._digest(files)
+        self.digest = self._digest()
         self._run = self._runtime(backend, device, threads, precision)
         self.precision = self._run.precision
         self.parallel = isinstance(self._run, OpenVINORuntime)
 
-    def _runtime(self, backend: str | None, device: str, threads: int, precision: str) -> Runtime:
+    def _runtime(
+        self, backend: str | None, device: str, threads: int, precision: str
+    ) -> OnnxRuntime | OpenVINORuntime:
         if backend is None:
             backend = 'openvino' if self.path.suffix == '.xml' else 'onnxruntime'
         if backend == 'openvino':
@@ -89,22 +83,24 @@ class NetworkFile:
             raise UserError(f'{self.path}: only OpenVINO runs its IR; take backend openvino')
         return OnnxRuntime(self.path, device, threads, precision, outputs=None)
 
-    def _digest(self, files: Sequence[Path]) -> str:
+    def _digest(self) -> str:
         digest = hashlib.sha256()
-        for file in files:
+        for suffix in ('.xml', '.bin') if self.path.suffix == '.xml' else (self.path.suffix,):
+            file = self.path.with_suffix(suffix)
+            if not file.is_file():
+                raise UserError(f'model {file} does not exist')
             digest.update(hashlib.sha256(file.read_bytes()).digest())
         how = (self.width, self.height, self._channels, self._mean.tolist(), self._std.tolist())
         digest.update(repr(how).encode())
         return digest.hexdigest()
 
     def _input(self, images: np.ndarray) -> np.ndarray:
-        """Images ``(n, h, w, 3)`` uint8 BGR to ``(n, 3, h, w)`` float32 as the network takes
-        them.
-        """
+        """Images ``(n, h, w, 3)`` uint8 BGR as the network takes them, ``(n, 3, h, w)`` float32."""
         # Several times as fast as transposing in NumPy.
         values = cv2.dnn.blobFromImages(images, swapRB=self._channels == 'rgb')
-        if not self._plain:
+        if self._mean.any():
             values -= self._mean[:, None, None]
+        if (self._std != 1).any():
             values /= self._std[:, None, None]
         return values
 
@@ -122,8 +118,7 @@ class DetectorFile(NetworkFile):
         [(array([[20., 20., 40., 80.]], dtype=float32), array([0.75], dtype=float32))]
 
     Args:
-        path: See :class:`NetworkFile`, also for further options.
-        input_size: The same.
+        path, input_size: See :class:`NetworkFile`, also for further options.
         output: ``ssd``: one output of rows (image, label, score, x1, y1, x2, y2), corners in shares
             of width and height, as of OpenVINO's ``DetectionOutput``. ``dets``: ``dets`` (1, n, 5),
             corners in pixels of the input and score, and ``labels`` (1, n), as MMDeploy and
@@ -205,28 +200,25 @@ class DetectorFile(NetworkFile):
             rows = outputs[0].reshape(-1, 7)
             labels, scores = rows[:, 1], rows[:, 2]
             boxes = rows[:, 3:] * np.float32([width, height] * 2)
-            usable = rows[:, 0] >= 0  # the first row of another image ends the list
+            labels = np.where(rows[:, 0] < 0, -1, labels)  # of another image: this ends the list
         else:
             dets, labels = self._dets(outputs)
             scores, boxes = dets[:, 4], dets[:, :4] / np.tile(scale, 2)
-            usable = np.ones(len(dets), bool)
         boxes = boxes.clip(0, [width, height] * 2).astype(np.float32)
-        usable &= (labels == self._person_label) & (scores >= self._score_thr)
+        usable = (labels == self._person_label) & (scores >= self._score_thr)
         usable &= (boxes[:, 2:] > boxes[:, :2]).all(1)
         order = np.flatnonzero(usable)[np.argsort(-scores[usable], kind='stable')]
         return boxes[order], scores[order].astype(np.float32)
 
     def _dets(self, outputs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        dets = [one for one in outputs if one.ndim == 3 and one.shape[2] == 5]
-        labels = [
-            one for one in outputs if one.ndim == 2 and len(dets) and one.shape == dets[0].shape[:2]
-        ]
-        if not (dets and labels):
-            shapes = ', '.join(str(one.shape) for one in outputs)
-            raise UserError(
-                f'{self.path}: output=dets needs outputs (1, n, 5) and (1, n), there are {shapes}'
-            )
-        return dets[0][0], labels[0][0]
+        dets = next((one for one in outputs if one.ndim == 3 and one.shape[2] == 5), None)
+        labels = (one for one in outputs if dets is not None and one.shape == dets.shape[:2])
+        for found in labels:
+            return dets[0], found[0]
+        shapes = ', '.join(str(one.shape) for one in outputs)
+        raise UserError(
+            f'{self.path}: output=dets needs outputs (1, n, 5) and (1, n), there are {shapes}'
+        )
 
 
 class ReIDFile(NetworkFile):

@@ -1,8 +1,8 @@
 """The grids that come with the project name configs that exist, and every one of them."""
 
+import functools
 from pathlib import Path
 
-import pytest
 import torch
 from mmengine.config import Config
 
@@ -15,13 +15,15 @@ from mmps.testing.tiny_models import CONFIGS
 GRIDS = CONFIGS / 'grids'
 
 
-def runs_of(name, tmp_path):
+@functools.cache
+def runs_of(name):
     grid = load_grid(GRIDS / name)
-    return grid, make_runs(grid, tmp_path, {})
+    # Some start from what others leave in the folder that is the default.
+    return grid, make_runs(grid, Path('work_dirs/grids', name).with_suffix(''), {})
 
 
-def test_every_cell_of_the_papers_tables_has_its_run(tmp_path):
-    grid, runs = runs_of('paper_tables.py', tmp_path)
+def test_every_cell_of_the_papers_tables_has_its_run():
+    grid, runs = runs_of('paper_tables.py')
     detection, search = grid.tables
     cells = {(e.row, e.column) for e in grid.experiments}
     assert len(runs) == len(cells) == 18
@@ -36,8 +38,8 @@ def test_every_cell_of_the_papers_tables_has_its_run(tmp_path):
     }
 
 
-def test_every_ablation_runs(tmp_path):
-    grid, runs = runs_of('ablations.py', tmp_path)
+def test_every_ablation_runs():
+    grid, runs = runs_of('ablations.py')
     ablations = {path.stem for path in (CONFIGS / 'ablations').glob('*.py')}
     assert {e.name for e in grid.experiments} == {grid.base} | ablations
     assert len(runs) == 3 * len(grid.experiments)
@@ -50,8 +52,8 @@ def test_grids_are_found_from_any_folder(tmp_path, monkeypatch):
         assert {row.config for row in load_grid(name).experiments} == {there}
 
 
-def test_each_classic_split_of_cuhk03_is_trained_and_tested_on_itself(tmp_path):
-    _, runs = runs_of('cuhk03_classic.py', tmp_path)
+def test_each_classic_split_of_cuhk03_is_trained_and_tested_on_itself():
+    _, runs = runs_of('cuhk03_classic.py')
     assert [run.name for run in runs] == [f'split{n}_seed0' for n in range(20)]
     for split, run in enumerate(runs):
         for part in ('train', 'val', 'test'):
@@ -61,8 +63,8 @@ def test_each_classic_split_of_cuhk03_is_trained_and_tested_on_itself(tmp_path):
             assert run.config[f'{part}_evaluator'].gallery_sizes == CLASSIC_GALLERIES
 
 
-def test_every_ablation_of_the_quick_start_changes_something_of_its_base(tmp_path):
-    grid, runs = runs_of('synthetic_ablations.py', tmp_path)
+def test_every_ablation_of_the_quick_start_changes_something_of_its_base():
+    grid, runs = runs_of('synthetic_ablations.py')
     base = next(run.config for run in runs if run.experiment == grid.base)
     ours = Config.fromfile(CONFIGS / 'quick_start/ps_densenet_slim_att_synthetic.py')
     assert base.model == ours.model
@@ -84,8 +86,8 @@ def test_every_ablation_of_the_quick_start_changes_something_of_its_base(tmp_pat
     assert [step for step in steps if step not in theirs] == ours.train_pipeline
 
 
-def test_methods_are_compared_on_the_same_stem_images_and_steps(tmp_path):
-    grid, runs = runs_of('synthetic_methods.py', tmp_path)
+def test_methods_are_compared_on_the_same_stem_images_and_steps():
+    grid, runs = runs_of('synthetic_methods.py')
     base = next(run.config for run in runs if run.experiment == grid.base)
     for run in runs:
         ours, theirs = run.config, base
@@ -98,19 +100,17 @@ def test_methods_are_compared_on_the_same_stem_images_and_steps(tmp_path):
     assert stages == {'base': 1, 'nae': 1, 'seqnet': 2, 'coat': 3, 'seqnet-cells': 2}
 
 
-@pytest.mark.parametrize('index', range(6))
-def test_synthetic_networks_can_be_built(index, tmp_path):
-    grid, runs = runs_of('synthetic.py', tmp_path)
+def test_synthetic_networks_can_be_built():
+    grid, runs = runs_of('synthetic.py')
     assert len(runs) == 6
-    assert grid.experiments[index].row in grid.tables[1].rows
-    model = MODELS.build(runs[index].config.model)
-    assert all(parameter.requires_grad for parameter in model.parameters())
+    for experiment, run in zip(grid.experiments, runs, strict=True):
+        assert experiment.row in grid.tables[1].rows
+        model = MODELS.build(run.config.model)
+        assert all(parameter.requires_grad for parameter in model.parameters())
 
 
 def test_runs_on_real_people_start_from_what_ran_before_them():
-    grid = load_grid(GRIDS / 'real_people.py')
-    # Their paths are those of the folder that is the default.
-    runs = make_runs(grid, Path('work_dirs/grids/real_people'), {})
+    _, runs = runs_of('real_people.py')
     done, started = set(), 0
     for run in runs:
         sources = [run.config.get('load_from'), run.config.model.get('detector_from')]
@@ -122,7 +122,7 @@ def test_runs_on_real_people_start_from_what_ran_before_them():
 
 
 def test_networks_compared_on_one_detector_differ_in_re_id_alone():
-    grid = load_grid(GRIDS / 'real_people.py')
+    grid, _ = runs_of('real_people.py')
     base, other = (
         next(e for e in grid.experiments if e.name == name)
         for name in ('reid_alone_no-att', 'reid_alone')
@@ -135,9 +135,9 @@ def test_networks_compared_on_one_detector_differ_in_re_id_alone():
     assert models[0] == models[1]
 
 
-def test_the_papers_networks_on_real_people(tmp_path):
+def test_the_papers_networks_on_real_people():
     """Two of each stem, with about as many weights; all have the channels that they are given."""
-    _, runs = runs_of('real_people_networks.py', tmp_path)
+    _, runs = runs_of('real_people_networks.py')
     attention = {run.experiment: run.config.model.roi_head.attention is not None for run in runs}
     models = {run.experiment: MODELS.build(run.config.model) for run in runs}
     assert len(models) == 6

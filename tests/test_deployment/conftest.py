@@ -10,7 +10,7 @@ def exported(tmp_path_factory):
     from mmengine.registry import init_default_scope
 
     from mmps.apis.preprocessing import model_file
-    from mmps.deployment import write_onnx
+    from mmps.deployment.export import write_onnx
     from mmps.registry import MODELS
 
     init_default_scope('mmps')

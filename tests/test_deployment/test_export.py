@@ -7,7 +7,8 @@ from helpers.exports import decided, exportable_config, pictures
 
 from mmps.apis.network import Preprocessing
 from mmps.apis.preprocessing import model_file
-from mmps.deployment import ExportedPersonSearch, write_onnx
+from mmps.deployment.export import write_onnx
+from mmps.deployment.exported_model import ExportedPersonSearch
 from mmps.deployment.parity import compare
 from mmps.deployment.runtimes import INPUTS, OUTPUTS
 from mmps.registry import MODELS
@@ -32,10 +33,12 @@ RESNET = dict(
     model__roi_head__bbox_head__in_channels=36,
 )
 GOOGLENET = dict(
-    model__backbone=dict(type='GoogLeNet', _delete_=True),
+    model__backbone=dict(type='GoogLeNet', width=0.125, _delete_=True),
     model__data_preprocessor=dict(mean=[127.5] * 3, std=[127.5] * 3),
-    model__roi_head__shared_head=dict(type='GoogLeNetIdentification', _delete_=True),
-    model__roi_head__bbox_head__in_channels=1024,
+    model__roi_head__shared_head=dict(
+        type='GoogLeNetIdentification', in_channels=104, width=0.125, _delete_=True
+    ),
+    model__roi_head__bbox_head__in_channels=128,
 )
 
 
@@ -54,7 +57,7 @@ FAMILIES = {
     ),
     'plus': PLUS,
     'resnet': stem_of(32, RESNET),
-    'googlenet': stem_of(832, GOOGLENET),
+    'googlenet': stem_of(104, GOOGLENET),
     'warp of regions': dict(
         model__neck=None,
         model__roi_head__region_transformer=dict(),

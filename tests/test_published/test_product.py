@@ -15,7 +15,8 @@ from mmengine.registry import init_default_scope
 from mmps.apis import PersonSearcher
 from mmps.apis.network import Preprocessing
 from mmps.apis.preprocessing import model_file
-from mmps.deployment import ExportedPersonSearch, write_onnx
+from mmps.deployment.export import write_onnx
+from mmps.deployment.exported_model import ExportedPersonSearch
 from mmps.deployment.parity import compare
 from mmps.registry import MODELS
 from mmps.retrieval import Gallery

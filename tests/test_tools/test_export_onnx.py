@@ -10,7 +10,7 @@ from mmengine.config import Config
 
 from mmps.apis.network import build_model
 from mmps.apis.preprocessing import model_file
-from mmps.deployment import write_onnx
+from mmps.deployment.export import write_onnx
 from mmps.evaluation.functional import load_predictions
 from mmps.registry import MODELS
 from mmps.utils.errors import UserError

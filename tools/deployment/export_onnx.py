@@ -103,7 +103,8 @@ def main(argv: list[str] | None = None) -> None:
 
     from mmps.apis.network import Preprocessing, build_model
     from mmps.apis.preprocessing import model_file
-    from mmps.deployment import ExportedPersonSearch, write_onnx
+    from mmps.deployment.export import write_onnx
+    from mmps.deployment.exported_model import ExportedPersonSearch
     from mmps.deployment.parity import compare
     from mmps.models.detectors import TwoStepPersonSearch
     from mmps.utils.files import whole_file
