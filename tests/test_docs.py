@@ -38,9 +38,7 @@ def without_blocks(text: str) -> str:
 
 def anchors(text: str) -> set[str]:
     """The anchors that GitHub gives to the headings of a page."""
-    headings = re.findall(
-        r'^#+ (.*)$', re.sub(r'```.*?```', '', text, flags=re.DOTALL), re.MULTILINE
-    )
+    headings = re.findall(r'^#+ (.*)$', without_blocks(text), re.MULTILINE)
     plain = (re.sub(r'\[([^]]*)\]\([^)]*\)', r'\1', heading) for heading in headings)
     return {re.sub(r'[^\w\- ]', '', heading).strip().lower().replace(' ', '-') for heading in plain}
 
@@ -100,6 +98,14 @@ def test_links_lead_somewhere(page):
         if not file.exists() or (anchor and anchor not in anchors(file.read_text())):
             dead.append(target)
     assert not dead
+
+
+@pytest.mark.parametrize('page', LINKED, ids=lambda page: str(page.relative_to(ROOT)))
+def test_tables_are_whole(page):
+    for table in re.findall(r'(?:^\|.*\n)+', without_blocks(page.read_text()), re.MULTILINE):
+        head, line, *rows = table.splitlines()
+        assert set(line) <= set('| -'), table
+        assert {row.count('|') for row in rows} == {head.count('|')}, table
 
 
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
