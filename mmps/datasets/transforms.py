@@ -61,26 +61,17 @@ class LoadSceneImage(LoadImageFromFile):
     """
 
     def transform(self, results: dict) -> dict | None:
+        path = results['img_path']
         try:
-            image = self._load(results['img_path'])
-        except BrokenImageError:
+            image = self._decode(fileio.get(path, backend_args=self.backend_args))
+        except (cv2.error, OSError, ValueError) as error:
             if self.ignore_empty:
                 return None
-            raise
+            message = f'{path}: {error}; fetch or unpack the file again'
+            raise BrokenImageError(message, path) from error
         results['img'] = image.astype(np.float32) if self.to_float32 else image
         results['img_shape'] = results['ori_shape'] = image.shape[:2]
         return results
-
-    def _load(self, path: str) -> np.ndarray:
-        try:
-            content = fileio.get(path, backend_args=self.backend_args)
-        except OSError as error:
-            raise BrokenImageError(f'{path}: the file cannot be read ({error})', path) from error
-        try:
-            return self._decode(content)
-        except (cv2.error, OSError, ValueError) as error:
-            message = f'{path}: {error}; fetch or unpack the file again'
-            raise BrokenImageError(message, path) from error
 
     def _decode(self, content: bytes) -> np.ndarray:
         if self.color_type == 'color' and self.imdecode_backend in (None, 'cv2'):
@@ -240,17 +231,17 @@ class ResizeToFit(Resize):
         **kwargs,
     ) -> None:
         super().__init__(scale, keep_ratio=True, backend=backend, **kwargs)
-        if backend not in ('torch', 'cv2'):
-            raise ValueError(f"ResizeToFit: backend={backend!r}; there are 'torch' and 'cv2'")
-        if sample_by not in ('size', 'scale') or (sample_by, backend) == ('scale', 'torch'):
-            raise ValueError(
-                f'ResizeToFit: sample_by={sample_by!r} with backend={backend!r}; there is '
-                "'size', and with 'cv2' 'scale'"
-            )
-        if rounding not in ROUNDINGS:
-            raise ValueError(
-                f'ResizeToFit: rounding={rounding!r}; there are {", ".join(ROUNDINGS)}'
-            )
+        sampled = ('size', 'scale') if backend == 'cv2' else ('size',)
+        for name, given, known in (
+            ('backend', backend, ('torch', 'cv2')),
+            ('sample_by', sample_by, sampled),
+            ('rounding', rounding, ROUNDINGS),
+        ):
+            if given not in known:
+                raise ValueError(
+                    f'ResizeToFit: {name}={given!r} with backend={backend!r}; there are '
+                    f'{", ".join(known)}'
+                )
         self.rounding = rounding
         self.scale_dtype = scale_dtype
         self.sample_by = sample_by
@@ -332,7 +323,15 @@ class _RandomWarp(_MovesBoxes):
     @autocast_box_type()
     def transform(self, results: dict) -> dict:
         height, width = results['img'].shape[:2]
-        warp_scene(results, self.draw_matrix(width, height), self.min_visible, self.pad_val)
+        matrix = self.draw_matrix(width, height)
+        # cv2 puts the origin in the middle of the first pixel, boxes put it at that pixel's corner.
+        pixel_matrix = np.linalg.inv(_HALF_PIXEL) @ matrix @ _HALF_PIXEL
+        options = dict(dsize=(width, height), flags=cv2.INTER_LINEAR, borderValue=self.pad_val)
+        if np.allclose(matrix[2], (0, 0, 1)):
+            results['img'] = cv2.warpAffine(results['img'], pixel_matrix[:2], **options)
+        else:
+            results['img'] = cv2.warpPerspective(results['img'], pixel_matrix, **options)
+        move_boxes(results, matrix, (width, height), self.min_visible)
         return results
 
 
@@ -558,18 +557,3 @@ def move_boxes(
     for key in ('gt_bboxes_labels', 'gt_ignore_flags'):
         if key in results:
             results[key] = results[key][keep]
-
-
-def warp_scene(
-    results: dict, matrix: np.ndarray, min_visible: float, pad_val: Sequence[float]
-) -> None:
-    """Warp image and boxes of ``results`` by a homography, keeping the image's size."""
-    height, width = results['img'].shape[:2]
-    # cv2 puts the origin in the middle of the first pixel, boxes put it at that pixel's corner.
-    pixel_matrix = np.linalg.inv(_HALF_PIXEL) @ matrix @ _HALF_PIXEL
-    options = dict(dsize=(width, height), flags=cv2.INTER_LINEAR, borderValue=tuple(pad_val))
-    if np.allclose(matrix[2], (0, 0, 1)):
-        results['img'] = cv2.warpAffine(results['img'], pixel_matrix[:2], **options)
-    else:
-        results['img'] = cv2.warpPerspective(results['img'], pixel_matrix, **options)
-    move_boxes(results, matrix, (width, height), min_visible)

@@ -19,7 +19,6 @@ from mmps.datasets.transforms import (
     RandomSceneAffine,
     move_boxes,
     project_boxes,
-    warp_scene,
 )
 from mmps.registry import TRANSFORMS
 
@@ -225,6 +224,12 @@ def test_nothing_to_move():
         assert set(transform(dict(bare))) <= {'img', 'img_shape'}
 
 
+def warp(results, matrix, pad_val):
+    transform = RandomPerspective(min_visible=0.3, pad_val=pad_val)
+    transform.draw_matrix = lambda width, height: matrix
+    transform(results)
+
+
 @pytest.mark.parametrize(
     'matrix',
     [
@@ -238,14 +243,14 @@ def test_pixels_and_boxes_agree_to_the_pixel(matrix):
     # Box coordinates start at the corner of a pixel, cv2's in its middle; mixing them up would show
     # as half a pixel here.
     results = paint(scene([[8, 10, 28, 24]]))
-    warp_scene(results, np.array(matrix, float), 0.3, (0, 0, 0))
+    warp(results, np.array(matrix, float), (0, 0, 0))
     box = results['gt_bboxes'].numpy()[0]
     assert np.abs(np.array(extent(results['img'])) - box).max() <= (0 if matrix[2][1] == 0 else 1)
 
 
 def test_border_is_filled():
     results = scene([])
-    warp_scene(results, SHIFT, 0.3, (1, 2, 3))
+    warp(results, SHIFT, (1, 2, 3))
     assert results['img'][:, :10].reshape(-1, 3).tolist() == [[1, 2, 3]] * 600
     assert results['img'][:, 11].max() == 3  # the rows shifted out at the top come in at the bottom
     assert results['img'][:-5, 11:].max() == 0
