@@ -1,13 +1,16 @@
-"""The page with its pictures as one web application."""
+"""The page with its pictures as one web application, and what guards it from the network."""
 
+import functools
 import gc
 import ipaddress
 import socket
 import sys
 import threading
 import webbrowser
-from collections.abc import Callable
-from urllib.parse import unquote, urlsplit
+from collections.abc import Awaitable, Callable, MutableMapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
 
 import gradio as gr
 import uvicorn
@@ -17,10 +20,8 @@ from fastapi.responses import FileResponse, PlainTextResponse
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from mmps.utils.errors import UserError
-from mmps.web.guards import Guards, is_closed
-from mmps.web.handlers import Handlers
 from mmps.web.kept import Kept
-from mmps.web.page import build_page, head, theme
+from mmps.web.page import Handlers, build_page, head, theme
 from mmps.web.scenes import GoneError
 from mmps.web.service import SearchService
 
@@ -30,7 +31,40 @@ MAX_BYTES = 20 * 2**20
 _HELD, _SECONDS = 8, 300
 """Pictures of the largest size that are held until they are looked at, and for how long."""
 
-_HEADERS = {'Cache-Control': 'private, max-age=300'}
+_CACHED = {'Cache-Control': 'private, max-age=300'}
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+# 'unsafe-eval': Gradio builds what it shows from templates.
+_POLICY = '; '.join(
+    (
+        "default-src 'self'",
+        "img-src 'self' data: blob:",
+        "script-src 'self' 'unsafe-inline' 'unsafe-eval'",
+        "style-src 'self' 'unsafe-inline'",
+        "font-src 'self' data:",
+        "connect-src 'self' data:",
+        "object-src 'none'",
+        "base-uri 'self'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    )
+)
+_GUARDING = [
+    (b'content-security-policy', _POLICY.encode()),
+    (b'x-content-type-options', b'nosniff'),
+    (b'referrer-policy', b'no-referrer'),
+]
+
+_OPEN = frozenset(
+    ('', 'assets', 'config', 'favicon.ico', 'manifest.json', 'robots.txt', 'static', 'theme.css')
+)
+_OPEN_OURS = frozenset(('case', 'frame', 'hit', 'picture'))
+_OPEN_EVENTS = frozenset(('app_id', 'cancel', 'heartbeat', 'queue', 'reset', 'startup-events'))
+"""First steps of paths that the page needs, the last ones below ``gradio_api``. Gradio's other ways
+to and from files, other servers and its own tools stay shut."""
 
 
 def build_app(
@@ -120,39 +154,115 @@ def _add_routes(app: FastAPI, service: SearchService, uploads: Kept[bytes]) -> N
     async def case(request: Request) -> Response:
         return PlainTextResponse(uploads.keep(await request.body()))
 
-    @app.get('/hit/{hit_id}/crop.jpg')
-    def crop(hit_id: int) -> Response:
-        return _jpeg(lambda: scenes.crop(hit_id))
+    kept = {
+        '/hit/{hit_id}/crop.jpg': scenes.crop,
+        '/hit/{hit_id}/thumbnail.jpg': scenes.thumbnail,
+        '/hit/{hit_id}/scene.jpg': scenes.scene,
+        '/hit/{hit_id}/video': scenes.source,
+        '/frame/{key}.jpg': scenes.frame_thumbnail,
+    }
+    for path, find in kept.items():
+        app.get(path, response_model=None)(_served(find))
 
-    @app.get('/hit/{hit_id}/thumbnail.jpg')
-    def thumbnail(hit_id: int) -> Response:
-        return _jpeg(lambda: scenes.thumbnail(hit_id))
 
-    @app.get('/hit/{hit_id}/scene.jpg')
-    def scene(hit_id: int, shift: float = 0.0) -> Response:
-        return _jpeg(lambda: scenes.scene(hit_id, shift))
+def _served(find: Callable[..., bytes | Path]) -> Callable[..., Response]:
+    """What answers with a JPEG or a file of the gallery."""
 
-    @app.get('/hit/{hit_id}/video')
-    def video(hit_id: int) -> Response:
+    @functools.wraps(find)  # FastAPI reads the parameters
+    def answer(**parameters: Any) -> Response:
         try:
-            return FileResponse(scenes.source(hit_id), headers=_HEADERS)
+            found = find(**parameters)
         except (KeyError, OverflowError, GoneError):
-            return _missing()
+            return PlainTextResponse('Not in the gallery any more.', 404)
+        if isinstance(found, Path):
+            return FileResponse(found, headers=_CACHED)
+        return Response(found, media_type='image/jpeg', headers=_CACHED)
 
-    @app.get('/frame/{frame_id}.jpg')
-    def frame(frame_id: int) -> Response:
-        return _jpeg(lambda: scenes.frame_thumbnail(frame_id))
-
-
-def _jpeg(make: Callable[[], bytes]) -> Response:
-    try:
-        return Response(make(), media_type='image/jpeg', headers=_HEADERS)
-    except (KeyError, OverflowError, GoneError):
-        return _missing()
+    return answer
 
 
-def _missing() -> Response:
-    return PlainTextResponse('Not in the gallery any more.', 404)
+class Guards:
+    """Refuses what no page of ours sends, and tells browsers to load from nowhere else.
+
+    Args:
+        max_bytes: Of a request's body.
+        prefix: What a proxy may leave in front of the path, such as ``/people``.
+    """
+
+    def __init__(self, app: Callable, max_bytes: int, prefix: str = '') -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+        self._prefix = prefix
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        if scope['type'] != 'http':
+            await self._app(scope, receive, send)
+            return
+
+        async def send_guarded(message: Message) -> None:
+            if message['type'] == 'http.response.start':
+                message['headers'] = [*message.get('headers', []), *_GUARDING]
+            await send(message)
+
+        scope = self._without_prefix(scope)
+        if is_closed(scope['path']):
+            await _refuse(send_guarded, 404, 'Not found.')
+            return
+        body = await self._read(receive)
+        if body is None:
+            limit = self._max_bytes / 2**20
+            await _refuse(send_guarded, 413, f'larger than the limit of {limit:.0f} MiB')
+            return
+        await self._app(scope, _replayed(body, receive), send_guarded)
+
+    def _without_prefix(self, scope: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        path = scope['path']
+        if not self._prefix or not f'{path}/'.startswith(f'{self._prefix}/'):
+            return scope
+        path = path.removeprefix(self._prefix) or '/'
+        return {**scope, 'path': path, 'raw_path': quote(path).encode()}
+
+    async def _read(self, receive: Receive) -> bytes | None:
+        """The body; None if it is too large, of which no more than the limit is kept."""
+        body, size = bytearray(), 0
+        while True:
+            message = await receive()
+            chunk = message.get('body', b'')
+            size += len(chunk)
+            if size <= self._max_bytes:
+                body += chunk
+            if size > 4 * self._max_bytes:
+                return None  # whoever sends that much is cut off
+            if not message.get('more_body', False):
+                return bytes(body) if size <= self._max_bytes else None
+
+
+def is_closed(path: str) -> bool:
+    """Whether the page needs nothing at this path."""
+    first, _, rest = path.removeprefix('/').partition('/')
+    if first == 'gradio_api':
+        return rest.partition('/')[0] not in _OPEN_EVENTS
+    return first not in _OPEN | _OPEN_OURS
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """Gives the body that was read already, then whatever follows."""
+    given = False
+
+    async def replay() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {'type': 'http.request', 'body': body, 'more_body': False}
+
+    return replay
+
+
+async def _refuse(send: Send, status: int, text: str) -> None:
+    headers = [(b'content-type', b'text/plain; charset=utf-8'), (b'connection', b'close')]
+    await send({'type': 'http.response.start', 'status': status, 'headers': headers})
+    await send({'type': 'http.response.body', 'body': text.encode()})
 
 
 def is_local(host: str) -> bool:

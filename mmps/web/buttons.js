@@ -1,5 +1,5 @@
-// Tells the server which button with data-... attributes was clicked.
+// Tells the server which button with data-... attributes was clicked, or which way to turn.
 element.addEventListener('click', (event) => {
-  const button = event.target.closest('button');
-  if (button && Object.keys(button.dataset).length) trigger('act', {...button.dataset});
+  const {dataset} = event.target.closest('button') ?? {};
+  if (dataset && Object.keys(dataset).length) trigger(dataset.turn ? 'turn' : 'act', {...dataset});
 });

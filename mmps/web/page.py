@@ -1,29 +1,306 @@
-"""The page: what is where, and which event goes to which handler."""
+"""The page: what is where, and what happens when something on it is clicked."""
 
+import functools
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import gradio as gr
+from markupsafe import escape
 
-from mmps.retrieval import COLOURS
-from mmps.web import markup
-from mmps.web.handlers import (
-    ADD,
-    CLOSE_UP,
-    MOST_HITS,
-    TIMELINE,
-    UNLIKE,
-    WHOLE_SCENE,
-    Handlers,
-)
-from mmps.web.session import Case, Session
+from mmps.retrieval import COLOURS, Where, why_nobody
+from mmps.sources import format_time, parse_time
+from mmps.utils.errors import UserError
+from mmps.web.kept import Kept
+from mmps.web.markup import parts
+from mmps.web.scenes import GoneError
+from mmps.web.service import SearchService
+from mmps.web.session import Case, Edges, Session
+from mmps.web.timeline import timeline
 
+FRAMES_PER_PAGE = 12
+MOST_HITS = 100
+CLOSE_UP, WHOLE_SCENE, TIMELINE = 'Close-up', 'Whole scene', 'Timeline'
+ADD, UNLIKE = 'adds to the search', 'must not match'
+SEARCHES, _SECONDS = 500, 4 * 3600
+"""Searches whose addresses can be opened, and for how long after they were last."""
 QUEUED, SESSIONS = 128, 256
 """Events that wait at most, and users whose searches are kept."""
-
+_FORGOTTEN = (
+    'The search of this address is not kept any more. Choose a person; a search that is saved as a '
+    'case can always be opened again.'
+)
+_LONGEST = 200
+"""Letters of what a browser tells and gets back."""
 _IDLE_SECONDS = 4 * 3600
 _HERE = Path(__file__).parent
-_SEARCHES = 4
+_PARALLEL_SEARCHES = 4
+
+
+class Controls(NamedTuple):
+    """Values of the page's form, in the order in which events hand them over."""
+
+    cameras: list[str] | None
+    since: str | None
+    until: str | None
+    upper: list[str] | None
+    lower: list[str] | None
+    top_k: float
+    view: str
+    click: str
+
+    @property
+    def role(self) -> tuple[bool, bool]:
+        """Whether a picture is added to others, and whether it is of somebody else."""
+        return self.click in (ADD, UNLIKE), self.click == UNLIKE
+
+    def applied_to(self, session: Session) -> Session:
+        """The session with the filter that the form shows, or with what is wrong with it."""
+        session = replace(session, top_k=int(max(1, min(MOST_HITS, self.top_k))))
+        try:
+            where = Where(
+                cameras=[str(camera) for camera in self.cameras] if self.cameras else None,
+                since=_time('From', self.since),
+                until=_time('Before', self.until),
+                upper=self.upper or None,
+                lower=self.lower or None,
+            )
+            if where.since is not None and where.until is not None and where.until <= where.since:
+                raise ValueError('Before: this is not later than From')
+        except ValueError as error:
+            return replace(session, where=Where(), problem=f'{error}.')
+        return replace(session, where=where, problem='')
+
+
+def _time(label: str, text: str | None) -> float | None:
+    try:
+        return parse_time(text.strip()) if text and text.strip() else None
+    except ValueError as error:
+        raise ValueError(f'{label}: {error}') from error
+
+
+class Handlers:
+    """One method per event.
+
+    Those for :meth:`changing` take the event, the session with the filter of the form, and the
+    form; they give what the session becomes. ``uploads`` are the pictures that browsers have sent.
+    """
+
+    def __init__(self, service: SearchService, uploads: Kept[bytes]) -> None:
+        self.service = service
+        self._uploads = uploads
+        self._searches: Kept[tuple[Session, Controls]] = Kept(SEARCHES, _SECONDS)
+
+    def changing(self, handle: Callable[[gr.EventData, Session, Controls], Session]) -> Callable:
+        """The handler of an event that changes a search, with the parts of the page as result."""
+
+        def handler(event: gr.EventData, session: Session, *controls: Any) -> tuple:
+            form = Controls(*controls)
+            return self._parts(session, handle(event, form.applied_to(session), form), form)
+
+        return handler
+
+    def _parts(self, before: Session | None, session: Session, form: Controls) -> tuple:
+        """Session, picture, exemplars, way to the hits, times of the filter, timeline, results,
+        downloads and address. Pictures that stay are not sent again.
+        """
+        names = ('picture', 'opened', 'chosen', 'refusal', 'exemplars', 'lookalikes')
+        if before and all(getattr(before, name) is getattr(session, name) for name in names):
+            pictures = gr.skip(), gr.skip()
+        else:
+            pictures = parts.picker(session), parts.exemplars(session)
+        empty, address = '', ''
+        if session.exemplars:
+            address = self._searches.keep((session, form))
+            if not session.hits and not session.problem:
+                empty = why_nobody(self.service.gallery, session.where)
+        judged = self.service.judgement(session)
+        results = parts.results(session, form.view == WHOLE_SCENE, empty, judged)
+        drawn = self._timeline(session) if form.view == TIMELINE else ''
+        rest = parts.jump(session), parts.period(session), drawn, results, '', address
+        return (session, *pictures, *rest)
+
+    def _timeline(self, session: Session) -> str:
+        shown, where = self.service.overview(session), session.where
+        if not shown:
+            return ''
+        right = self.service.right_appearances(session)
+        ranks = {one.id: rank for rank, one in enumerate(session.appearances, start=1)}
+        return timeline(shown, right, ranks, since=where.since, until=where.until)
+
+    def arrive(self, request: gr.Request) -> tuple:
+        """The page is loaded: what the gallery holds, the form, and the search of the address."""
+        info = self.service.gallery.info()
+        headline, choices = parts.headline(info), list(info.cameras)
+        token = request.query_params.get('search', '')
+        kept = self._searches.get(token)
+        if kept is None:
+            # whatever the user has done meanwhile stays
+            shown = [gr.skip()] * 12
+            if token:
+                session = Session(refusal=_FORGOTTEN)
+                shown[:2] = session, parts.picker(session)
+            form = [gr.skip()] * (len(Controls._fields) - 1)
+            return headline, gr.update(choices=choices), *form, *shown
+        session, form = kept
+        *shown, _ = self._parts(None, self.service.search(session), form)
+        shown += [token, parts.case(session.case), session.case.title, session.case.notes]
+        return headline, gr.update(choices=choices, value=form.cameras), *form[1:], *shown
+
+    def picture(self, event: gr.EventData, session: Session, form: Controls) -> Session:
+        """The browser has sent a picture."""
+        session = session.opening(form.role[0])
+        try:
+            return self.service.open_picture(session, self._sent(event), _text(event, 'name'))
+        except ValueError as error:
+            return session.refused(_text(event, 'name'), str(error))
+
+    def refused(self, event: gr.EventData, session: Session, form: Controls) -> Session:
+        """The browser has sent what cannot be used."""
+        session = session.opening(form.role[0])
+        return session.refused(_text(event, 'name'), _text(event, 'reason'))
+
+    def choose_frame(self, event: gr.EventData, session: Session, form: Controls) -> Session:
+        """A scene of the gallery was clicked."""
+        key = _number(event, 'frame')
+        return self.service.open_frame(session.opening(form.role[0]), key)
+
+    def person(self, event: gr.EventData, session: Session, form: Controls) -> Session:
+        """A person in the picture was clicked."""
+        return self.service.choose(session, _number(event, 'number'), *form.role)
+
+    def box(self, event: gr.EventData, session: Session, form: Controls) -> Session:
+        """A box was drawn around a person in the picture."""
+        return self.service.choose_box(session, _edges(event), *form.role)
+
+    def leave_out(self, event: gr.EventData, session: Session, form: Controls) -> Session:
+        """A picture of the person is not to be searched for any more."""
+        return self.service.search(session.without(_number(event, 'drop')))
+
+    def act(self, event: gr.EventData, session: Session, form: Controls) -> Session:
+        """A button of a hit, or a person in the scene that is shown."""
+        act = _entry(event, 'act')
+        if act == 'search':
+            return self.service.choose_hit(session, _number(event, 'id'), *form.role)
+        if act in ('right', 'wrong'):
+            return session.marked(_number(event, 'id'), act)
+        if act in ('clear', 'refine'):
+            return self.service.search(session.unmarked() if act == 'clear' else session.refined())
+        return session
+
+    def filter(self, event: gr.EventData, session: Session, form: Controls) -> Session:
+        """The filter has changed."""
+        return self.service.search(session)
+
+    def show(self, session: Session, *controls: Any) -> tuple:
+        """The hits are to be seen differently: no search is needed."""
+        return self._parts(session, session, Controls(*controls))
+
+    def range(self, event: gr.EventData, session: Session, *controls: Any) -> tuple:
+        """A time was chosen in the timeline: it becomes the filter's."""
+        since, until = (_entry(event, name, _clock) for name in ('since', 'until'))
+        form = Controls(*controls)._replace(since=since, until=until)
+        found = self.service.search(form.applied_to(session))
+        return (*self._parts(session, found, form), since, until)
+
+    def scene(self, event: gr.EventData, session: Session) -> str:
+        """A hit is to be seen in its scene."""
+        (hit,) = self.service.gallery.hits_of([_number(event, 'id')])
+        similarity = next((h.similarity for h in session.hits if h.id == hit.id), None)
+        return parts.scene(hit, similarity, self.service.gallery.people_in(hit.source, hit.frame))
+
+    def frames(self, name: str, moment: str) -> tuple[int, str]:
+        """Show the first of the gallery's scenes with such a name, from a time on."""
+        return self._page(name, self.service.scenes.first_at(name or '', moment or ''))
+
+    def turn(self, event: gr.EventData, start: int, name: str) -> tuple[int, str]:
+        """Turn to other scenes of the gallery."""
+        return self._page(name, max(0, start + FRAMES_PER_PAGE * _number(event, 'turn')))
+
+    def _page(self, name: str, start: int) -> tuple[int, str]:
+        page, total = self.service.scenes.frames(name or '', start, FRAMES_PER_PAGE)
+        return start, parts.frames(page, start, total)
+
+    def files(self, session: Session, blur_others: bool) -> str:
+        """What was found is to be saved."""
+        content, sheet = self.service.export(session, bool(blur_others))
+        return parts.downloads({'hits.json': content, 'hits.png': sheet})
+
+    def recurring(self, least: float) -> str:
+        """Who appears often is to be shown."""
+        if not self.service.recurring:
+            raise ValueError('this page was not told to show who appears often')
+        least = int(max(2, least))
+        return parts.recurring(self.service.gallery.recurring(least), least)
+
+    def add_to_case(
+        self, session: Session, title: str | None, notes: str | None, *controls: Any
+    ) -> tuple:
+        """The search and its marks are to be kept in the case."""
+        added = self.service.add_to_case(session, title, notes)
+        return (*self._parts(session, added, Controls(*controls)), parts.case(added.case))
+
+    def change_case(self, event: gr.EventData, session: Session) -> tuple:
+        """Somebody is taken out of the case, or a new one begun."""
+        if _entry(event, 'act') == 'new':
+            return replace(session, case=Case()), parts.case(Case()), '', '', ''
+        hit = _number(event, 'drop')
+        case = replace(session.case, marks=session.case.marks.toggled(hit, 'right'))
+        return replace(session, case=case), parts.case(case), gr.skip(), gr.skip(), ''
+
+    def open_case(self, event: gr.EventData, session: Session, *controls: Any) -> tuple:
+        """The browser has sent a case."""
+        form = Controls(*controls)
+        session = self.service.open_case(form.applied_to(session), self._sent(event))
+        case = session.case
+        return (*self._parts(None, session, form), parts.case(case), case.title, case.notes)
+
+    def save_case(self, session: Session, title: str | None, notes: str | None) -> tuple:
+        """The case is to be saved."""
+        session = replace(session, case=session.case.written(title, notes))
+        case, report = self.service.save_case(session)
+        return session, parts.downloads({'case.json': case, 'report.html': report})
+
+    def _sent(self, event: gr.EventData) -> bytes:
+        content = self._uploads.take(_entry(event, 'token', str))
+        if content is None:
+            raise ValueError('the picture did not get through; send it again')
+        return content
+
+
+def _clock(value: Any) -> str:
+    """A time that the timeline tells, as it is written in the form."""
+    return '' if value is None else format_time(float(value), offset=False)
+
+
+def _entry(event: gr.EventData, key: str, read: Callable[[Any], Any] = lambda value: value) -> Any:
+    """What the page tells of an event, read in some way."""
+    try:
+        return read(event._data[key])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError('the page and the server do not fit; load the page again') from error
+
+
+def _text(event: gr.EventData, key: str) -> str:
+    return _entry(event, key, str)[:_LONGEST]
+
+
+def _number(event: gr.EventData, key: str) -> int:
+    return _entry(event, key, int)  # ids come as text: they have more digits than JavaScript
+
+
+def _edges(event: gr.EventData) -> Edges:
+    left, top, right, bottom = _entry(event, 'edges', _four)
+    if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+        raise ValueError('draw the box within the picture')
+    return left, top, right, bottom
+
+
+def _four(shares: Any) -> Edges:
+    left, top, right, bottom = map(float, shares)
+    return left, top, right, bottom
 
 
 def theme() -> gr.themes.Base:
@@ -61,14 +338,14 @@ def build_page(handlers: Handlers) -> gr.Blocks:
         headline = _html('', elem_id='headline')
         with gr.Row(elem_id='layout'):  # page.css says what is beside what
             with gr.Column(elem_id='query'):
-                picker = _html(markup.picker(Session()), 'picker.js', elem_id='picker')
+                picker = _html(parts.picker(Session()), 'picker.js', elem_id='picker')
                 jump = _html('', elem_id='jump')
                 exemplars = _html('', 'buttons.js', elem_id='exemplars')
                 listing = _listing(handlers)
-                often = _often(handlers) if handlers.shows_recurring else None
+                often = _often(handlers) if handlers.service.recurring else None
             with gr.Column(elem_id='found'):
-                timeline = _html('', 'timeline.js', elem_id='timeline')
-                results = _html(markup.results(Session(), False), 'results.js', elem_id='results')
+                drawn = _html('', 'timeline.js', elem_id='timeline')
+                results = _html(parts.results(Session()), 'results.js', elem_id='results')
                 with gr.Accordion('Save what was found', open=False, elem_id='save'):
                     blur = gr.Checkbox(True, label='Make everybody else unrecognisable')
                     save = gr.Button('Make the files', variant='primary', size='md')
@@ -78,29 +355,37 @@ def build_page(handlers: Handlers) -> gr.Blocks:
                 controls, period = _controls()
         scene = _html('', 'scene.js', elem_id='scene')
         address = _html('', 'address.js', elem_id='address')
-        changed = [session, picker, exemplars, jump, period, timeline, results, files, address]
-        listen = partial(_listen, inputs=[session, *controls], outputs=changed)
-        page.load(handlers.arrive, None, [headline, *controls, *changed, *case[:3]], **_SILENT)
-        listen(picker.picture, handlers.picture, concurrency_id='model', concurrency_limit=1)
-        listen(picker.refused, handlers.refused)
-        listen(picker.person, handlers.person)
-        listen(picker.box, handlers.box, concurrency_id='model', concurrency_limit=1)
-        listen(listing.act, handlers.choose_frame)
-        listen(exemplars.act, handlers.leave_out)
+        form = [session, *controls]
+        changed = [session, picker, exemplars, jump, period, drawn, results, files, address]
+        listen = partial(_listen, inputs=form, outputs=changed)
+
+        def change(event: Callable, handle: Callable, **options: Any) -> None:
+            listen(event, handlers.changing(handle), **options)
+
+        page.load(
+            told(handlers.arrive), None, [headline, *controls, *changed, *case[:3]], **_SILENT
+        )
+        one_at_a_time = dict(concurrency_id='model', concurrency_limit=1)
+        change(picker.picture, handlers.picture, **one_at_a_time)
+        change(picker.refused, handlers.refused)
+        change(picker.person, handlers.person)
+        change(picker.box, handlers.box, **one_at_a_time)
+        change(listing.act, handlers.choose_frame)
+        change(exemplars.act, handlers.leave_out)
         for part in filter(None, (results, scene, often)):
-            listen(part.act, handlers.act)
-        _listen_to_case(handlers, case, results.case, [session, *controls], changed)
-        *filters, view, _ = controls
+            change(part.act, handlers.act)
+        _listen_to_case(handlers, case, results.case, form, changed)
         _, since, until, *_ = controls
-        listen(timeline.range, handlers.range, outputs=[*changed, since, until])
+        *filters, view, _ = controls
+        listen(drawn.range, handlers.range, outputs=[*changed, since, until])
         listen(view.input, handlers.show)
         for control in filters:
             for event in _changes(control):
-                listen(event, handlers.filter)
-        for part in (results, timeline):
+                change(event, handlers.filter)
+        for part in (results, drawn):
             _listen(part.open, handlers.scene, inputs=[session], outputs=[scene])
         _listen(save.click, handlers.files, inputs=[session, blur], outputs=[files])
-    page.queue(max_size=QUEUED, default_concurrency_limit=_SEARCHES)
+    page.queue(max_size=QUEUED, default_concurrency_limit=_PARALLEL_SEARCHES)
     page.state_session_capacity = SESSIONS
     return page
 
@@ -108,11 +393,26 @@ def build_page(handlers: Handlers) -> gr.Blocks:
 _SILENT = dict(api_visibility='private', show_progress='hidden')
 
 
-def _listen(event, handler, **options) -> None:
-    event(handler, **{'concurrency_id': 'search', **_SILENT, **options})
+def told(handler: Callable) -> Callable:
+    """Tell users what they can mend, in their browser."""
+
+    @functools.wraps(handler)  # Gradio reads the annotations
+    def wrapped(*arguments: Any) -> Any:
+        try:
+            return handler(*arguments)
+        except KeyError as error:
+            raise gr.Error('This is not in the gallery any more; search again.') from error
+        except (ValueError, GoneError, UserError) as error:
+            raise gr.Error(str(escape(error))) from error
+
+    return wrapped
 
 
-def _html(value: str, script: str | None = None, **options) -> gr.HTML:
+def _listen(event: Callable, handler: Callable, **options: Any) -> None:
+    event(told(handler), **{'concurrency_id': 'search', **_SILENT, **options})
+
+
+def _html(value: str, script: str | None = None, **options: Any) -> gr.HTML:
     return gr.HTML(
         value,
         js_on_load=script and (_HERE / script).read_text('utf-8'),
@@ -130,7 +430,7 @@ def _changes(control: gr.components.Component) -> list:
 
 
 def _controls() -> tuple[list[gr.components.Component], gr.HTML]:
-    """The form, in the order of :class:`~mmps.web.handlers.Controls`, and how times were read."""
+    """The form, in the order of :class:`Controls`, and how times were read."""
     with gr.Accordion('Filter', open=False):
         cameras = gr.Dropdown([], multiselect=True, label='Cameras', info='None: all of them')
         example = dict(placeholder='for example 2026-03-01 14:30', max_lines=1)
@@ -170,7 +470,7 @@ def _often(handlers: Handlers) -> gr.HTML:
 def _case() -> list[gr.components.Component]:
     """What the case holds, title and notes, buttons that add to it and save it, and files of it."""
     with gr.Accordion('Case', open=False, elem_id='case'):
-        holding = _html(markup.case(Case()), 'case.js', elem_id='holding')
+        holding = _html(parts.case(Case()), 'case.js', elem_id='holding')
         title = gr.Textbox(label='Title', max_lines=1, elem_id='title')
         notes = gr.Textbox(label='Notes', lines=3, max_lines=12, elem_id='notes')
         with gr.Row():
@@ -209,7 +509,7 @@ def _listing(handlers: Handlers) -> gr.HTML:
                 elem_id='moment',
             )
         start = gr.State(0)
-        listing = _html('', 'frames.js', elem_id='frames')
+        listing = _html('', 'buttons.js', elem_id='frames')
     shown = dict(outputs=[start, listing])
     for event in (accordion.expand, name.change, moment.submit, moment.blur):
         _listen(event, handlers.frames, inputs=[name, moment], **shown)

@@ -109,9 +109,8 @@ class Scenes:
 
         def draw(scene: np.ndarray, hit: Hit) -> bytes:
             scale = min(1.0, _THUMBNAIL / scene.shape[1])
-            size = (_THUMBNAIL, max(1, round(scene.shape[0] * scale))) if scale < 1 else None
-            small = scene if size is None else cv2.resize(scene, size, interpolation=cv2.INTER_AREA)
-            small = small.copy()
+            size = round(scale * scene.shape[1]), max(1, round(scale * scene.shape[0]))
+            small = cv2.resize(scene, size, interpolation=cv2.INTER_AREA)  # a copy in any case
             outline(small, np.array(hit.bbox) * scale, ACCENT, 3)
             return to_jpeg(small, LONGEST_SIDE)
 

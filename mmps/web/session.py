@@ -60,13 +60,10 @@ class Marks:
 
     def toggled(self, hit: int, verdict: str) -> Marks:
         """With a hit marked ``'right'`` or ``'wrong'``; marked so already, it is not any more."""
-        others = {
-            name: tuple(other for other in getattr(self, name) if other != hit)
-            for name in ('right', 'wrong')
-        }
-        if hit not in getattr(self, verdict):
-            others[verdict] = (*others[verdict], hit)
-        return Marks(**others)
+        others = self.among({*self.right, *self.wrong} - {hit})
+        if hit in getattr(self, verdict):
+            return others
+        return replace(others, **{verdict: (*getattr(others, verdict), hit)})
 
     def among(self, ids: Collection[int]) -> Marks:
         """Those of some people only."""

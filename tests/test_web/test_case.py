@@ -86,7 +86,7 @@ def damaged(content, **changes):
         (dict(right='123'), 'damaged'),
         (dict(lookalikes=[dict(name='x')]), 'damaged'),
         (dict(right=[5]), 'damaged'),
-        (dict(right=['5'] * 10_001), 'longer than'),
+        (dict(right=['5'] * 10_001), 'length <= 10000'),
         (dict(pictures=[dict(name='x')]), 'damaged'),
         (dict(title=None), 'damaged'),
         (dict(model=None), 'damaged'),
@@ -103,7 +103,7 @@ def test_files_are_not_believed(service, filled, changes, message):
     [
         (dict(embedding=base64.b64encode(bytes(12)).decode()), 'embedding does not fit'),
         (dict(embedding=base64.b64encode(bytes(8)).decode()), 'embedding does not fit'),
-        (dict(embedding='%'), 'base64|Non-base64|padding'),
+        (dict(embedding='%'), 'base64'),
         (dict(bbox=[1, 1, 1, 5]), 'box does not fit'),
         (dict(jpeg=base64.b64encode(b'no picture').decode()), 'not an image'),
     ],

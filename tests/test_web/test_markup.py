@@ -10,7 +10,7 @@ from mmps.apis.judgement import Judgement
 from mmps.evaluation.functional import FalseMatch
 from mmps.retrieval import Appearance, GalleryInfo, Hit, ModelTag, Recurring, Where
 from mmps.visualization.draw import CELL_HEIGHT, CELL_WIDTH, crop_in_context
-from mmps.web import markup
+from mmps.web.markup import parts
 from mmps.web.session import Exemplar, Marks, Picture, Session
 
 HOSTILE = '<img src=x onerror="alert(1)">\'${alert(2)}{{x}}`\n..'
@@ -80,21 +80,21 @@ def test_what_is_printed_is_the_box_of_the_person(session, hit):
         1 - (rows[-1] + 1) / CELL_HEIGHT,
         columns[0] / CELL_WIDTH,
     ]
-    np.testing.assert_allclose(edges(markup.results(session, False)), around, atol=0.02)
-    whole = edges(markup.results(session, whole_scenes=True))
+    np.testing.assert_allclose(edges(parts.results(session, False)), around, atol=0.02)
+    whole = edges(parts.results(session, whole_scenes=True))
     np.testing.assert_allclose(whole, [0.2, 0.85, 0.2, 0.05], atol=1e-4)
 
 
 def test_what_comes_from_files_stays_text(session, hit):
     pages = [
-        markup.exemplars(session),
-        markup.picker(Session().refused(HOSTILE, HOSTILE)),
-        markup.period(Session(problem=HOSTILE)),
-        markup.results(replace(session, problem=HOSTILE), whole_scenes=False),
-        markup.results(session, whole_scenes=False),
-        markup.results(session, whole_scenes=True),
-        markup.scene(hit, 0.5, [hit]),
-        markup.frames([(5, HOSTILE, '')], 0, 1),
+        parts.exemplars(session),
+        parts.picker(Session().refused(HOSTILE, HOSTILE)),
+        parts.period(Session(problem=HOSTILE)),
+        parts.results(replace(session, problem=HOSTILE), whole_scenes=False),
+        parts.results(session, whole_scenes=False),
+        parts.results(session, whole_scenes=True),
+        parts.scene(hit, 0.5, [hit]),
+        parts.frames([(5, HOSTILE, '')], 0, 1),
     ]
     for page in pages:
         tags = Tags(page).tags
@@ -107,20 +107,20 @@ def test_what_comes_from_files_stays_text(session, hit):
 
 
 def test_results_say_what_was_found(session, hit):
-    tags = Tags(markup.results(session, whole_scenes=False)).tags
+    tags = Tags(parts.results(session, whole_scenes=False)).tags
     buttons = [given for tag, given in tags if tag == 'button' and 'data-id' in given]
     # ids have more digits than a number of JavaScript's holds
     assert buttons[0]['data-id'] == '4611686018427387905'
     assert buttons[0]['aria-label'].startswith('Rank 1, similarity 0.87, cam ')
     pressed = [(b['data-id'], b['data-act']) for b in buttons if b.get('aria-pressed') == 'true']
     assert pressed == [('5', 'right')]
-    assert '1 right, 0 wrong' in markup.results(session, whole_scenes=False)
+    assert '1 right, 0 wrong' in parts.results(session, whole_scenes=False)
 
 
 def test_boxes_are_shares_of_the_picture(hit):
     (box,) = [
         given
-        for tag, given in Tags(markup.scene(hit, 0.5, [hit])).tags
+        for tag, given in Tags(parts.scene(hit, 0.5, [hit])).tags
         if 'ps-match' in given.get('class', '')
     ]
     assert box['style'] == 'left:5.00%;top:20.00%;width:10.00%;height:60.00%'
@@ -128,17 +128,17 @@ def test_boxes_are_shares_of_the_picture(hit):
 
 def test_a_video_starts_at_the_match(hit):
     hit = replace(hit, offset=3725.25)
-    tags = Tags(markup.scene(hit, float('nan'), [])).tags
+    tags = Tags(parts.scene(hit, None, [])).tags
     (video,) = [given for tag, given in tags if tag == 'video']
     assert video['src'] == f'hit/{hit.id}/video#t=3725.25'
-    assert '1:02:05' in markup.scene(hit, float('nan'), []) and 'nan' not in video['src']
+    assert '1:02:05' in parts.scene(hit, None, []) and 'nan' not in video['src']
     steps = [given['aria-label'] for _, given in tags if given.get('data-step', '0') != '0']
     assert steps == ['5 seconds earlier', '1 second earlier', '1 second later', '5 seconds later']
 
 
 def test_of_a_hit_in_a_video_its_time_is_not_cut_off(session, hit):
     hit = replace(hit, source='/data/door.mp4', offset=9.0)
-    page = markup.results(replace(session, hits=(hit,)), whole_scenes=False)
+    page = parts.results(replace(session, hits=(hit,)), whole_scenes=False)
     assert '<span>door.mp4</span><span>0:00:09.0</span>' in page
 
 
@@ -151,7 +151,7 @@ def picture():
 
 
 def test_people_come_by_number_and_the_small_ones_lie_on_top(picture):
-    tags = Tags(markup.picker(Session(picture))).tags
+    tags = Tags(parts.picker(Session(picture))).tags
     boxes = [given for tag, given in tags if 'data-person' in given]
     assert [box['data-person'] for box in boxes] == ['0', '1', '2']
     heights = [int(box['style'].rpartition('z-index:')[2]) for box in boxes]
@@ -161,17 +161,17 @@ def test_people_come_by_number_and_the_small_ones_lie_on_top(picture):
 
 
 def test_the_picture_says_who_is_chosen(picture):
-    assert '3 people were found. Choose one.' in markup.picker(Session(picture))
-    assert 'Person 2 of 3 is chosen.' in markup.picker(Session(picture, chosen=1))
-    assert 'One person was found. Click' in markup.picker(
+    assert '3 people were found. Choose one.' in parts.picker(Session(picture))
+    assert 'Person 2 of 3 is chosen.' in parts.picker(Session(picture, chosen=1))
+    assert 'One person was found. Click' in parts.picker(
         Session(replace(picture, people=picture.people[:1]))
     )
 
 
 def test_the_way_to_the_hits(session):
-    assert markup.jump(Session()) == ''
-    assert '<a href="#results">2 hits ' in markup.jump(session)
-    assert '<a href="#results">1 hit ' in markup.jump(replace(session, hits=session.hits[:1]))
+    assert parts.jump(Session()) == ''
+    assert '<a href="#results">2 hits ' in parts.jump(session)
+    assert '<a href="#results">1 hit ' in parts.jump(replace(session, hits=session.hits[:1]))
 
 
 INFO = GalleryInfo(
@@ -217,38 +217,38 @@ INFO = GalleryInfo(
     ],
 )
 def test_what_the_gallery_holds(utc, known, line):
-    assert line in markup.headline(replace(INFO, **known)).replace('\xa0', ' ')
+    assert line in parts.headline(replace(INFO, **known)).replace('\xa0', ' ')
 
 
 def test_how_times_were_read(utc):
-    assert markup.period(Session()) == ''
-    both = markup.period(Session(where=Where(since=0.0, until=60.0)))
+    assert parts.period(Session()) == ''
+    both = parts.period(Session(where=Where(since=0.0, until=60.0)))
     assert 'Only from 1970-01-01 00:00:00+00:00 on, before 1970-01-01 00:01:00+00:00' in both
 
 
 def test_pages_of_scenes_end():
-    assert 'disabled>Back' in markup.frames([(1, 'a', '')], 0, 30)
-    last = markup.frames([(1, 'a', '')], 24, 25)
+    assert 'disabled>Back' in parts.frames([(1, 'a', '')], 0, 30)
+    last = parts.frames([(1, 'a', '')], 24, 25)
     assert 'disabled>More' in last and '25 to 25 of 25' in last
 
 
 def test_chances_and_the_line_between_hits(session):
     matches = FalseMatch(0.0001, 0, 1, at_most=True), FalseMatch(0.005, 0, 1)
     judged = Judgement(matches, 1000)
-    text = markup.results(session, False, judged=judged)
+    text = parts.results(session, False, judged=judged)
     Tags(text)
     assert '>&lt; 1 in 10,000<' in text and '<span class="ps-fact">1 in 200<' in text
-    assert judged.describe() in text.replace('&#x27;', "'")
+    assert judged.describe() in text.replace('&#39;', "'")
     first, line, second = (
         text.index(mark) for mark in ('"ps-hit"', 'class="ps-line"', 'ps-hit ps-below')
     )
     assert first < line < second
     # everybody above the line, or nobody
-    assert 'ps-line' not in markup.results(session, False, judged=Judgement(matches[:1] * 2, 10))
-    nobody = markup.results(session, False, judged=Judgement(matches[1:] * 2, 1000))
+    assert 'ps-line' not in parts.results(session, False, judged=Judgement(matches[:1] * 2, 10))
+    nobody = parts.results(session, False, judged=Judgement(matches[1:] * 2, 1000))
     assert nobody.index('ps-line') < nobody.index('ps-hit ps-below')
     assert 'Probably not here' in nobody
-    assert 'stranger' not in markup.results(session, False)
+    assert 'stranger' not in parts.results(session, False)
 
 
 def test_who_appears_often(hit):
@@ -256,7 +256,7 @@ def test_who_appears_often(hit):
         Appearance(n, 1.0, hit, hit, 'a', c, *[None] * 4, 1, None) for n, c in enumerate('xyx')
     ]
     people = [Recurring(1, tuple(times), times[1], 0.8)] * 31
-    page = markup.recurring(people, 3)
+    page = parts.recurring(people, 3)
     assert '31 people appear at least 3 times' in page and 'of whom 30 are shown' in page
     assert page.count('<li') == 30 and '3 appearances' in page and 'cam x, y' in page
     assert f'data-act="search" data-id="{hit.id}"' in page and '0.80' in page
