@@ -93,7 +93,8 @@ BodyPaint = Callable[[Array, Array], Array]
 WHITE = CLOTHES[1]
 
 
-def _wrap(angle: Array) -> Array:
+def wrap(angle: Array) -> Array:
+    """An angle within a turn, -pi..pi."""
     return (angle + np.pi) % (2 * np.pi) - np.pi
 
 
@@ -114,7 +115,7 @@ def cloth(look: Appearance, pixels: float, *, part: str = 'body') -> BodyPaint:
     scale = look.pattern_scale
 
     def paint(theta: Array, v: Array) -> Array:
-        theta = _wrap(theta)
+        theta = wrap(theta)
         colour = plain(base)
         if pattern is not None:
             factor = scale if look.pattern in ALL_OVER else 1.0
@@ -132,7 +133,7 @@ def top_paint(look: Appearance, pixels: float) -> BodyPaint:
     trim = _TRIMS.get('dress' if look.is_dress else look.top)
 
     def paint(theta: Array, v: Array) -> Array:
-        colour, theta = body(theta, v), _wrap(theta)
+        colour, theta = body(theta, v), wrap(theta)
         if trim is not None:
             colour = trim(look, colour, theta, v, pixels)
         if look.bag == 'backpack':
@@ -223,7 +224,7 @@ def leg_paint(look: Appearance, pixels: float) -> BodyPaint:
     half = 0.17 if look.bottom == 'track_pants' else 0.0
 
     def paint(theta: Array, v: Array) -> Array:
-        theta = _wrap(theta)
+        theta = wrap(theta)
         folds = 1 + 0.05 * np.sin(60 * v + 4 * theta)
         colour = plain(base) * folds
         if half:

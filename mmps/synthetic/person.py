@@ -19,6 +19,7 @@ from mmps.synthetic.clothes import (
     skirt_paint,
     top_paint,
     unit,
+    wrap,
 )
 
 _STEPS = 64
@@ -140,10 +141,6 @@ LIPS = np.array([0.7, 0.45, 0.45], np.float32)
 LONG_HAIR = {'long': 0.155, 'bob': 0.075, 'ponytail': 0.13}
 
 
-def _disk(radius: float) -> tuple[float, float]:
-    return radius, radius
-
-
 def add_head(figure: 'Figure') -> None:
     """Adds neck, head, hair, hat and scarf to a `Figure`."""
     look, px = figure.look, figure.pixels
@@ -176,7 +173,7 @@ def _face_paint(look: Appearance, px: float) -> BodyPaint:
     bald = look.hair_style == 'bald'
 
     def paint(theta: np.ndarray, v: np.ndarray) -> np.ndarray:
-        theta = np.abs((theta + np.pi) % (2 * np.pi) - np.pi)
+        theta = np.abs(wrap(theta))
         across = theta * 0.047
         colour = plain(skin)
         eyes = np.hypot(across - 0.018, (v + 0.006) * 1.2) - 0.006
@@ -216,7 +213,7 @@ def _add_hair(figure: 'Figure', centre: np.ndarray, radius: float, hair: np.ndar
         figure.add(level, start, end, radii, hair, shade=0.92)
     elif style == 'bun':
         bun = centre + [0, -0.055, 0.045]
-        figure.add(0.048 + behind * 0.2, bun, bun, _disk(0.03 * px), hair)
+        figure.add(0.048 + behind * 0.2, bun, bun, [0.03 * px] * 2, hair)
 
 
 def _add_hat(figure: 'Figure', centre: np.ndarray, radius: float) -> None:
@@ -236,7 +233,7 @@ def _add_hat(figure: 'Figure', centre: np.ndarray, radius: float) -> None:
             low = crown - [0, 0, 0.018]
             figure.add(0.071, crown, low, band, colour * 0.8, flat=(True, True))
             pompom = crown + [0, 0, tall + radius / px + 0.012]
-            figure.add(0.072, pompom, pompom, _disk(0.017 * px), CLOTHES[look.accent])
+            figure.add(0.072, pompom, pompom, [0.017 * px] * 2, CLOTHES[look.accent])
         elif look.hat == 'cap':
             brim = crown + [0, 0.095, -0.008]
             front = crown + [0, 0.04, 0]
@@ -245,12 +242,12 @@ def _add_hat(figure: 'Figure', centre: np.ndarray, radius: float) -> None:
             # The rim is round, so its picture is a level bar whichever way the head turns.
             across = np.array([np.cos(figure.pose.yaw), np.sin(figure.pose.yaw), 0.0])
             reach = across * (1.8 * radius / px)
-            figure.add(0.072, crown - reach, crown + reach, _disk(0.012 * px), colour * 0.85)
+            figure.add(0.072, crown - reach, crown + reach, [0.012 * px] * 2, colour * 0.85)
 
 
 def _wrap_paint(colour: np.ndarray, skin: np.ndarray, px: float) -> BodyPaint:
     def paint(theta: np.ndarray, v: np.ndarray) -> np.ndarray:
-        theta = np.abs((theta + np.pi) % (2 * np.pi) - np.pi)
+        theta = np.abs(wrap(theta))
         face = np.hypot(theta * 0.05, (v - 0.005) * 0.85) - 0.034
         base = plain(colour)
         eyes = np.hypot(theta * 0.047 - 0.018, v + 0.006) - 0.006
@@ -283,23 +280,25 @@ def _backpack(figure: 'Figure', colour: np.ndarray, accent: np.ndarray) -> None:
 
 def _messenger(figure: 'Figure', colour: np.ndarray, accent: np.ndarray) -> None:
     place = np.array([-0.125 * figure.look.girth, -0.02, 0.0])
-    depth = figure.depth(place)
     radii = figure.width(np.array([0.03, 0.034]), np.array([0.075, 0.08]))
-    high, low = place + [0, 0, 0.545], place + [0, 0, 0.46]
-    level = depth + (0.13 if depth > -0.09 else 0.0)
-    figure.add(level, high, low, radii, colour, flat=(True, True))
-    figure.add(level + 0.001, high, high - [0, 0, 0.035], radii * 1.04, accent, flat=(True, True))
+    high = place + [0, 0, 0.545]
+    flap = high, high - [0, 0, 0.035], radii * 1.04
+    _at_the_side(figure, place, 0.13, (high, place + [0, 0, 0.46], radii, colour), (*flap, accent))
 
 
 def _tote(figure: 'Figure', colour: np.ndarray, accent: np.ndarray) -> None:
     place = np.array([0.135 * figure.look.girth, -0.01, 0.0])
-    depth = figure.depth(place)
     radii = figure.width(np.array([0.03, 0.036, 0.034]), np.array([0.075, 0.085, 0.08]))
-    level = depth + (0.14 if depth > -0.09 else 0.0)
-    high, low = place + [0, 0, 0.66], place + [0, 0, 0.53]
-    figure.add(level, high, low, radii, colour, flat=(True, True))
-    band = (place + [0, 0, 0.61], place + [0, 0, 0.585])
-    figure.add(level + 0.001, *band, radii[:2] * 1.05, accent, flat=(True, True))
+    body = place + [0, 0, 0.66], place + [0, 0, 0.53], radii, colour
+    band = place + [0, 0, 0.61], place + [0, 0, 0.585], radii[:2] * 1.05, accent
+    _at_the_side(figure, place, 0.14, body, band)
+
+
+def _at_the_side(figure: 'Figure', place: np.ndarray, lift: float, *solids: tuple) -> None:
+    level = figure.depth(place)
+    level += lift if level > -0.09 else 0.0
+    for number, solid in enumerate(solids):
+        figure.add(level + 0.001 * number, *solid, flat=(True, True))
 
 
 def _handbag(figure: 'Figure', colour: np.ndarray, accent: np.ndarray) -> None:

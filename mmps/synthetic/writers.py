@@ -44,18 +44,20 @@ class Layout(NamedTuple):
     """Where a data set's pictures lie and how its annotations are written.
 
     Attributes:
-        image: The path of a picture, given the data set's folder and the scene's plan.
+        picture: Place of a picture in the data set's folder, by ``name``, number of the ``camera``
+            and ``number`` of the picture.
         write: Writes all annotation files once every picture is there, given the data set's folder,
             the plan of every picture (the training set first), the people of each picture, and the
             query people, in order.
     """
 
-    image: Callable[[Path, ScenePlan], Path]
+    picture: str
     write: Callable[[Path, list[ScenePlan], list[Labels], list[QueryPlace]], None]
 
-
-def _prw_image(root: Path, scene: ScenePlan) -> Path:
-    return root / PRWFiles.image_folder / f'{scene.name}.jpg'
+    def image(self, root: Path, scene: ScenePlan) -> Path:
+        """The path of a picture."""
+        numbers = dict(camera=scene.camera + 1, number=scene.index + 1)
+        return root / self.picture.format(name=scene.name, **numbers)
 
 
 def _write_prw(
@@ -68,15 +70,11 @@ def _write_prw(
         people = {s.name: row for s, row in zip(scenes, rows, strict=True) if s.is_test == is_test}
         write_prw(root, split, people, [(scene.name, row) for scene, row in chosen])
     for scene, row in chosen:
-        picture = cv2.imread(str(_prw_image(root, scene)))
+        picture = cv2.imread(str(LAYOUTS['prw'].image(root, scene)))
         x, y, w, h = row[1:].astype(int)
         _, encoded = cv2.imencode('.jpg', picture[y : y + h, x : x + w])
         with whole_file(root / 'query_box' / f'{row[0]:.0f}_{scene.name}.jpg') as temporary:
             temporary.write_bytes(encoded.tobytes())
-
-
-def _camera_image(root: Path, scene: ScenePlan) -> Path:
-    return root / _CAMERA_FOLDERS / f'camera_{scene.camera + 1}' / f'{scene.name}.jpg'
 
 
 def _write_coco(
@@ -85,7 +83,7 @@ def _write_coco(
     """COCO-style ``train.json`` and ``test.json``, the layout of people's own cameras."""
     frames = []
     for scene, people in zip(scenes, labels, strict=True):
-        name = _camera_image(root, scene).relative_to(root / _CAMERA_FOLDERS).as_posix()
+        name = LAYOUTS['coco'].image(Path(), scene).relative_to(_CAMERA_FOLDERS).as_posix()
         frames.append(Frame(name, people.boxes, people.person_ids, '', scene.camera + 1))
     # In the order of the annotations, where a query is a mark.
     asked = [
@@ -112,17 +110,13 @@ def _write_csv(
     writer = csv.writer(text)
     writer.writerow(CSV_COLUMNS)
     for scene, people in zip(scenes, labels, strict=True):
-        name = _camera_image(root, scene).relative_to(root / _CAMERA_FOLDERS).as_posix()
+        name = LAYOUTS['csv'].image(Path(), scene).relative_to(_CAMERA_FOLDERS).as_posix()
         if not len(people.boxes):
             writer.writerow([name, *[''] * (len(CSV_COLUMNS) - 1)])
         for box, person in zip(people.boxes.tolist(), people.person_ids.tolist(), strict=True):
             writer.writerow([name, *(f'{value:g}' for value in box), person])
     with whole_file(root / 'boxes.csv') as temporary:
         temporary.write_bytes(text.getvalue().encode())
-
-
-def _cuhk_sysu_image(root: Path, scene: ScenePlan) -> Path:
-    return root / CUHKSYSUFiles.image_folder / f's{scene.index + 1}.jpg'
 
 
 def _write_cuhk_sysu(
@@ -133,7 +127,7 @@ def _write_cuhk_sysu(
     The smallest size is always written; where there are too few test images for it, every one but
     the query's is in its galleries.
     """
-    names = [_cuhk_sysu_image(root, scene).name for scene in scenes]
+    names = [LAYOUTS['cuhk_sysu'].image(root, scene).name for scene in scenes]
     boxes = [_whole_boxes(label) for label in labels]
     pool = [name for name, scene in zip(names, scenes, strict=True) if scene.is_test]
     shown: dict[bool, dict[int, list[Entry]]] = {False: {}, True: {}}
@@ -185,10 +179,6 @@ def _search(number: int, query: Entry, shown: list[Entry], pool: list[str], size
     return Search(f'p{number + 1}', query, [*positives, *(Entry(others[k]) for k in rest)])
 
 
-def _cuhk03_image(root: Path, scene: ScenePlan) -> Path:
-    return root / PARTS / f'{scene.name}.jpg'  # needed for its crops only
-
-
 def _write_cuhk03(
     root: Path, scenes: list[ScenePlan], labels: list[Labels], queries: list[QueryPlace]
 ) -> None:
@@ -203,7 +193,7 @@ def _write_cuhk03(
     pictures: dict[int, np.ndarray] = {}
     for (number, row), place in sorted(cast.places.items()):
         if number not in pictures:
-            bgr = cv2.imread(str(_cuhk03_image(root, scenes[number])))
+            bgr = cv2.imread(str(LAYOUTS['cuhk03'].image(root, scenes[number])))
             pictures = {number: cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)}
         box = labels[number].boxes[row].astype(np.float64)
         crops['labelled'][place] = _cut(pictures[number], box)
@@ -265,10 +255,11 @@ def _cut(picture: np.ndarray, box: np.ndarray) -> np.ndarray:
     return picture[y1:y2, x1:x2]
 
 
+_BY_CAMERA = _CAMERA_FOLDERS + '/camera_{camera}/{name}.jpg'
 LAYOUTS = {
-    'coco': Layout(_camera_image, _write_coco),
-    'csv': Layout(_camera_image, _write_csv),
-    'cuhk03': Layout(_cuhk03_image, _write_cuhk03),
-    'cuhk_sysu': Layout(_cuhk_sysu_image, _write_cuhk_sysu),
-    'prw': Layout(_prw_image, _write_prw),
+    'coco': Layout(_BY_CAMERA, _write_coco),
+    'csv': Layout(_BY_CAMERA, _write_csv),
+    'cuhk03': Layout(PARTS + '/{name}.jpg', _write_cuhk03),  # needed for its crops only
+    'cuhk_sysu': Layout(CUHKSYSUFiles.image_folder + '/s{number}.jpg', _write_cuhk_sysu),
+    'prw': Layout(PRWFiles.image_folder + '/{name}.jpg', _write_prw),
 }
