@@ -3,7 +3,6 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
-import gradio as gr
 import httpx
 import numpy as np
 import pytest
