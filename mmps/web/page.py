@@ -194,6 +194,16 @@ class Handlers:
         """The filter has changed."""
         return self.service.search(session)
 
+    def left(self, session: Session, *controls: Any) -> tuple:
+        """A field of the filter was left. If it is as it was, nothing is told: the answer could
+        come after that to a later event.
+        """
+        form = Controls(*controls)
+        filtered = form.applied_to(session)
+        if (filtered.where, filtered.problem) == (session.where, session.problem):
+            return (gr.skip(),) * 9
+        return self._parts(session, self.service.search(filtered), form)
+
     def show(self, session: Session, *controls: Any) -> tuple:
         """The hits are to be seen differently: no search is needed."""
         return self._parts(session, session, Controls(*controls))
@@ -379,8 +389,12 @@ def build_page(handlers: Handlers) -> gr.Blocks:
         *filters, view, _ = controls
         listen(drawn.range, handlers.range, outputs=[*changed, since, until])
         listen(view.input, handlers.show)
-        for control in filters:
-            for event in _changes(control):
+        for control in filters:  # what is half written does not count
+            if isinstance(control, gr.Textbox):
+                change(control.submit, handlers.filter)
+                listen(control.blur, handlers.left)
+            else:
+                event = control.release if isinstance(control, gr.Slider) else control.input
                 change(event, handlers.filter)
         for part in (results, drawn):
             _listen(part.open, handlers.scene, inputs=[session], outputs=[scene])
@@ -420,13 +434,6 @@ def _html(value: str, script: str | None = None, **options: Any) -> gr.HTML:
         elem_classes=['ps-page'],
         **options,
     )
-
-
-def _changes(control: gr.components.Component) -> list:
-    """Events after which the value of a control counts: what is half written does not."""
-    if isinstance(control, gr.Textbox):
-        return [control.submit, control.blur]
-    return [control.release if isinstance(control, gr.Slider) else control.input]
 
 
 def _controls() -> tuple[list[gr.components.Component], gr.HTML]:

@@ -138,6 +138,7 @@ def test_a_time_that_cannot_be_read_leaves_no_hits(user):
     for part in ('results', 'period'):
         assert 'From: &#39;01.03.2026&#39; is no time' in changed[part]
     assert shown(changed) == [] and 'role="alert"' in changed['results']
+    assert user.fire('until', 'blur') == {}  # nothing has changed there
     changed = user.fire('picker', 'person', dict(number=1))
     assert shown(changed) == [] and 'is no time' in changed['results']
 
