@@ -156,7 +156,7 @@ class LiveFrames:
     ) -> None:
         self._stop = stop
         self._running = len(sources)
-        self._waiting = [deque() for _ in sources]
+        self._waiting = [deque(maxlen=_WAITING) for _ in sources]
         self._news = threading.Condition()
         self._error: BaseException | None = None
         for pair in zip(sources, self._waiting, strict=True):
@@ -188,9 +188,7 @@ class LiveFrames:
         try:
             for frame in source.read(reading, self._stop, say):
                 with self._news:
-                    if len(waiting) >= _WAITING:
-                        waiting.popleft()
-                        source.dropped += 1
+                    source.dropped += len(waiting) == waiting.maxlen
                     waiting.append(frame)
                     self._news.notify()
         except BaseException as error:  # raised again where the frames are used

@@ -17,18 +17,6 @@ import numpy as np
 from mmps.sources.images import MAX_PIXELS
 from mmps.sources.video_file import BrokenVideoError, Clock, VideoFile, VideoInfo, opened
 
-__all__ = [
-    'BrokenVideoError',
-    'Sampling',
-    'VideoInfo',
-    'read_video',
-    'read_video_at',
-    'read_video_frame',
-    'sampled_frames',
-    'video_info',
-    'video_length',
-]
-
 _EARLY = 1e-3
 """Seconds by which a frame may come before it is due: containers round times to milliseconds."""
 

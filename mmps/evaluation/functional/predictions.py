@@ -276,11 +276,7 @@ def keep_confident(predictions: SearchPredictions, score_thr: float) -> SearchPr
 
 def save_predictions(path: str | os.PathLike, predictions: SearchPredictions) -> None:
     """Write ``predictions`` to ``path`` (``.npz``) so that no reader ever sees half a file."""
-    arrays = {
-        f.name: getattr(predictions, f.name)
-        for f in fields(predictions)
-        if getattr(predictions, f.name) is not None
-    }
+    arrays = {name: value for name, value in vars(predictions).items() if value is not None}
     for name in {'image_names', 'query_names'} & arrays.keys():
         arrays[name] = np.array(arrays[name], dtype=np.str_)
     # given a path, numpy would add its own suffix to the temporary name
