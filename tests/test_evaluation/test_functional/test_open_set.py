@@ -4,7 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers.search_cases import random_annotations, random_predictions
+from helpers.search_cases import (
+    ABSENT,
+    BOX,
+    HERE,
+    OTHER,
+    one_query,
+    random_annotations,
+    random_predictions,
+)
 from helpers.search_oracle import iou_of, threshold_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -101,6 +109,17 @@ def test_listed_galleries_are_searched_without_the_images_of_the_person():
         among = predictions.embeddings[np.isin(image, list(there))]
         want = (among @ predictions.query_embeddings[query]).max(initial=-np.inf)
         assert found.stranger[search] == pytest.approx(want, abs=1e-6)
+
+
+def test_the_own_image_shows_no_strangers_though_it_is_listed():
+    people, listed = [HERE, HERE, []], [(0, ABSENT), (1, BOX), (2, ABSENT)]
+    detections = [[(OTHER, 0.6)], [(BOX, 0.7), (OTHER, 0.5)], [(OTHER, 0.25)]]
+    annotations, predictions = one_query(people, detections, listed)
+    found = search_open_set(
+        Searches(annotations, predictions, [(make_gallery(annotations), [0.5])])
+    )
+    assert found.stranger.tolist() == [0.25]
+    assert found.genuine == np.float32(0.7)
 
 
 def test_by_hand():
