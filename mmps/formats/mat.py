@@ -78,10 +78,9 @@ def read_records(path: Path, key: str) -> Iterator[dict[str, np.ndarray]]:
         By field, what ``scipy.io.loadmat`` makes of it.
     """
     with _opened(path) as file:
-        stream = _compressed_variable(file)
-        head = stream and _struct_head(stream)
-        if head and head[0] == key:
-            yield from _records(path, stream, *head[1:])
+        found = _compressed_structs(file, key)
+        if found is not None:
+            yield from _records(path, *found)
             return
     structs = read_variable(path, key)
     if structs.dtype.names is None:
@@ -249,20 +248,18 @@ class _Inflated(io.RawIOBase):
         return 0
 
 
-def _compressed_variable(file: BinaryIO) -> BinaryIO | None:
-    """The first variable, behind its tag; None where it is not compressed or of another version."""
+def _compressed_structs(file: BinaryIO, key: str) -> tuple[BinaryIO, int, list[str]] | None:
+    """What follows the head of the first variable, the number of structs and their fields; None
+    where it has another name, holds something else, or is not compressed in this byte order.
+    """
     header, tag = file.read(HEADER_BYTES), file.read(8)
     if header[124:] != b'\x00\x01IM' or int.from_bytes(tag[:4], 'little') != _COMPRESSED:
         return None
-    inflated = _Inflated(file, int.from_bytes(tag[4:], 'little'))
-    stream = io.BufferedReader(inflated, 2**20)
-    return stream if int.from_bytes(stream.read(8)[:4], 'little') == _MATRIX else None
-
-
-def _struct_head(stream: BinaryIO) -> tuple[str, int, list[str]] | None:
-    """Name, number of structs and their fields; None if the array holds something else."""
+    stream = io.BufferedReader(_Inflated(file, int.from_bytes(tag[4:], 'little')), 2**20)
+    if int.from_bytes(stream.read(8)[:4], 'little') != _MATRIX:
+        return None
     flags, dims, name = (_element(stream) for _ in range(3))
-    if flags[8:9] != bytes([_STRUCT]):
+    if flags[8:9] != bytes([_STRUCT]) or _data(name).decode() != key:
         return None
     width = int.from_bytes(_data(_element(stream)), 'little')
     names = _data(_element(stream))
@@ -272,7 +269,7 @@ def _struct_head(stream: BinaryIO) -> tuple[str, int, list[str]] | None:
     count = math.prod(np.frombuffer(_data(dims), '<i4').tolist())
     if not 0 <= count <= MAX_VALUES or len(fields) > 26:
         raise ValueError(f'{count} structs of {len(fields)} fields')
-    return _data(name).decode(), count, fields
+    return stream, count, fields
 
 
 def _element(stream: BinaryIO) -> bytearray:
@@ -312,9 +309,6 @@ class Mat73File(AbstractContextManager):
         self._h5py = h5py
         if not path.is_file():
             raise FileNotFoundError(_missing(path))
-        with open(path, 'rb') as file:
-            if file.read(HEADER_BYTES)[124:] in _BYTE_ORDERS:
-                raise ValueError(f'{path}: saved as MATLAB version 5 to 7; save it with "-v7.3"')
         try:
             # Locks protect readers from a writer, and some network file systems refuse them.
             self._file = h5py.File(path, 'r', locking=False)
@@ -323,7 +317,7 @@ class Mat73File(AbstractContextManager):
         except Exception as error:
             raise ValueError(
                 f'{path}: cannot be read as a MATLAB 7.3 (HDF5) file ({error}); it may be '
-                'truncated or saved with another option than "-v7.3", unpack it again'
+                'truncated, unpack it again, or of another version, save it with "-v7.3"'
             ) from error
 
     def __exit__(self, *_: object) -> None:

@@ -91,7 +91,7 @@ def test_wrong_keys(path):
 
 def test_another_file(path):
     path.write_bytes(b'MATLAB 5.0 MAT-file'.ljust(124) + b'\x00\x01IM' + bytes(400))
-    with pytest.raises(ValueError, match=r'cuhk-03\.mat: saved as MATLAB version 5 to 7; save it'):
+    with pytest.raises(ValueError, match=r'cuhk-03\.mat: .*of another version, save it'):
         read_crops(path, 'labelled')
     path.unlink()
     path.mkdir()

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from mmps.formats.scene_index import (
     Frame,
@@ -7,7 +8,10 @@ from mmps.formats.scene_index import (
     first_per_camera,
     has_area,
     to_search_annotations,
+    training_index,
 )
+
+BOX = [1, 2, 3, 4]
 
 
 def frame(name, boxes, ids, camera=-1):
@@ -23,6 +27,20 @@ def test_has_area():
     boxes = np.array([[0, 0, 1, 1], [3, 0, 3, 9], [0, 5, 9, 4]], np.float32)
     assert has_area(boxes).tolist() == [True, False, False]
     assert has_area(np.empty((0, 4), np.float32)).shape == (0,)
+
+
+def test_training_ids_become_ranks():
+    frames = [frame('a.jpg', [BOX, BOX], [70, -1]), frame('b.jpg', [BOX, BOX], [9, 70])]
+    index = training_index([*frames, frame('c.jpg', [], [])])
+    assert [f.person_ids.tolist() for f in index.frames] == [[1, -1], [0, 1], []]
+    assert (index.num_ids, index.raw_ids.tolist()) == (2, [9, 70])
+    assert training_index(frames, [100, 9, 70]).num_ids == 3
+    for listed, row, person in (([70], 0, 9), ([9], 0, 70)):
+        name = 'b' if person == 9 else 'a'
+        message = rf'{name}\.jpg\.mat: row {row} .* has the id {person}, .* the 1 of ids\.mat; add'
+        with pytest.raises(ValueError, match=message):
+            training_index(frames, listed, 'ids.mat')
+    assert training_index([]).num_ids == 0
 
 
 def test_annotations_by_hand():
@@ -47,9 +65,6 @@ def test_annotations_of_nothing_but_empty_frames():
     annotations = to_search_annotations(SceneIndex([frame('a.jpg', [], [])], 0))
     assert annotations.bboxes.shape == (0, 4)
     assert annotations.num_queries == 0
-
-
-BOX = [1, 2, 3, 4]
 
 
 def seen(name, ids, camera, bboxes=None):
