@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
@@ -123,6 +124,7 @@ def _runtime_steps(
 def load_model(arguments: argparse.Namespace) -> tuple[nn.Module, Config]:
     """The model of a config with random weights, and the config."""
     keep_freed_memory()
+    MMLogger.get_instance('benchmark', log_level='WARNING')  # mmengine would tell of every weight
     init_default_scope('mmps')
     config = load_config(arguments.config, arguments.cfg_options)
     config.model.pretrained = None
