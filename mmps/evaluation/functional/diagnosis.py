@@ -13,7 +13,7 @@ threshold on both sides, so that this holds with ties, too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
@@ -287,9 +287,6 @@ OCCLUSIONS = (0.0, 0.01, 0.1, 0.25, 0.5)
 APPEARANCES = (1, 2, 4, 8, 16, 32, 64)
 """Lower bounds of the classes of the number of appearances."""
 
-UNKNOWN = -1
-"""Class of what is lost at no appearance: :attr:`Part.REPEATED`."""
-
 
 @dataclass(frozen=True)
 class Breakdown:
@@ -317,16 +314,44 @@ class Breakdown:
         return np.clip(1 - self.parts.sum(1) / self.worth, 0, 1)
 
 
-@dataclass(frozen=True)
 class _Shares:
-    """What mAP is made of: each appearance, and for each search what it loses at none, whose row
-    of the appearance is :data:`UNKNOWN`; worth (U,), and parts (U, K) of it that are lost.
-    """
+    """What mAP is made of: each appearance, then for each search what it loses at none."""
 
-    search: np.ndarray
-    appearance: np.ndarray
-    worth: np.ndarray
-    parts: np.ndarray
+    def __init__(self, loss: SearchLoss) -> None:
+        search, searches = loss.search_of_appearance, len(loss.queries)
+        nowhere = np.flatnonzero(loss.parts[:, Part.REPEATED])
+        repeated = np.zeros((len(nowhere), len(Part)))
+        repeated[:, Part.REPEATED] = loss.parts[nowhere, Part.REPEATED]
+        self.search = np.concatenate([search, nowhere])
+        self.shown = np.arange(len(self.search)) < len(search)
+        self.worth = np.concatenate([1 / loss.counts[search], repeated.sum(1)]) / searches
+        self.parts = np.concatenate([loss.appearance_parts, repeated]) / searches
+
+    def of_appearances(self, values: np.ndarray, otherwise: float) -> np.ndarray:
+        """(U,) what the appearances (R,) have, and what is lost at none."""
+        return np.concatenate([values, np.full((~self.shown).sum(), otherwise)])
+
+    def by_value(self, values: np.ndarray, bounds: tuple[float, ...]) -> Breakdown:
+        """Group by a value (U,) of each share, NaN for those at no appearance."""
+        ends = zip(bounds, [*bounds[1:], None], strict=True)
+        groups = [{'from': low, 'below': high} for low, high in ends]
+        classes = np.searchsorted(bounds, values, side='right') - 1
+        classes[np.isnan(values)] = len(bounds)
+        return self.group(classes, [*groups, {'from': None, 'below': None}])
+
+    def group(self, classes: np.ndarray, groups: Sequence[Mapping[str, float | None]]) -> Breakdown:
+        """Add up the shares of each class; classes without any are left out."""
+        used, row = np.unique(classes, return_inverse=True)
+        row, searches = row.reshape(-1), self.search.max(initial=0) + 1
+        once = np.unique(row * searches + self.search)
+        columns = [np.bincount(row, column, len(used)) for column in self.parts.T]
+        return Breakdown(
+            groups=tuple(groups[k] for k in used),
+            searches=np.bincount(once // searches, minlength=len(used)),
+            appearances=np.bincount(row[self.shown], minlength=len(used)),
+            worth=np.bincount(row, self.worth, len(used)),
+            parts=np.stack(columns, axis=1),
+        )
 
 
 def break_down(annotations: SearchAnnotations, loss: SearchLoss) -> dict[str, Breakdown]:
@@ -337,38 +362,31 @@ def break_down(annotations: SearchAnnotations, loss: SearchLoss) -> dict[str, Br
         ``gallery_height``, ``query_occlusion``, ``gallery_occlusion`` and ``appearances``. Where
         the query decides, :attr:`Breakdown.reached` is the mAP of the searches of a group.
     """
-    shares = _shares(loss)
-    found, queries = loss.appearances, loss.queries
+    shares, found, queries = _Shares(loss), loss.appearances, loss.queries
     person = annotations.query_person_ids[queries]
-    query_images = annotations.query_images[queries]
-    query_boxes = annotations.query_bboxes[queries]
-    query_cover = covered_share(annotations, query_images, query_boxes, person)
-    cover = covered_share(
-        annotations, found.images, found.bboxes, person[loss.search_of_appearance]
-    )
-
-    def by(values: np.ndarray, bounds: tuple[float, ...]) -> Breakdown:
-        """Group by a value (U,) of each share, NaN for those at no appearance."""
-        ends = zip(bounds, [*bounds[1:], None], strict=True)
-        groups = [{'from': low, 'below': high} for low, high in ends]
-        classes = np.searchsorted(bounds, values, side='right') - 1
-        classes[np.isnan(values)] = len(bounds)
-        return _group(shares, classes, [*groups, {'from': None, 'below': None}])
-
-    def of_appearances(values: np.ndarray) -> np.ndarray:
-        return np.append(values, np.nan)[shares.appearance]
-
-    query_height = query_boxes[:, 3] - query_boxes[:, 1]
-    breakdowns = {
-        'query_height': by(query_height[shares.search], HEIGHTS),
-        'gallery_height': by(of_appearances(found.bboxes[:, 3] - found.bboxes[:, 1]), HEIGHTS),
-        'query_occlusion': by(query_cover[shares.search], OCCLUSIONS),
-        'gallery_occlusion': by(of_appearances(cover), OCCLUSIONS),
-        'appearances': by(loss.counts[shares.search], APPEARANCES),
+    own, boxes = annotations.query_images[queries], annotations.query_bboxes[queries]
+    person_there = person[loss.search_of_appearance]
+    values = {
+        'height': (HEIGHTS, boxes[:, 3] - boxes[:, 1], found.bboxes[:, 3] - found.bboxes[:, 1]),
+        'occlusion': (
+            OCCLUSIONS,
+            covered_share(annotations, own, boxes, person),
+            covered_share(annotations, found.images, found.bboxes, person_there),
+        ),
     }
-    if (annotations.cameras >= 0).any():
-        own = annotations.cameras[query_images]
-        breakdowns['camera_pair'] = _by_camera_pair(shares, own, annotations.cameras[found.images])
+    breakdowns = {}
+    for name, (bounds, asked, there) in values.items():
+        there = shares.of_appearances(there, np.nan)
+        breakdowns[f'query_{name}'] = shares.by_value(asked[shares.search], bounds)
+        breakdowns[f'gallery_{name}'] = shares.by_value(there, bounds)
+    breakdowns['appearances'] = shares.by_value(loss.counts[shares.search], APPEARANCES)
+    cameras, code = np.unique(annotations.cameras, return_inverse=True)
+    if (cameras >= 0).any():
+        names = [*cameras.tolist(), None]
+        groups = [{'query_camera': q, 'gallery_camera': g} for q in names for g in names]
+        there = shares.of_appearances(code[found.images], len(cameras))
+        classes = code[own][shares.search] * len(names) + there
+        breakdowns['camera_pair'] = shares.group(classes, groups)
     return breakdowns
 
 
@@ -441,47 +459,3 @@ def diagnosis_report(
 
 def _by_name(parts: np.ndarray) -> dict[str, float]:
     return {part.name.lower(): float(parts[part]) for part in Part}
-
-
-def _shares(loss: SearchLoss) -> _Shares:
-    searches = len(loss.queries)
-    search = loss.search_of_appearance
-    worth = 1 / loss.counts[search]
-    nowhere = np.zeros_like(loss.parts)
-    nowhere[:, Part.REPEATED] = loss.parts[:, Part.REPEATED]
-    empty = np.flatnonzero(nowhere.any(1))
-    return _Shares(
-        search=np.concatenate([search, empty]),
-        appearance=np.concatenate([np.arange(len(search)), np.full(len(empty), UNKNOWN)]),
-        worth=np.concatenate([worth, nowhere[empty].sum(1)]) / searches,
-        parts=np.concatenate([loss.appearance_parts, nowhere[empty]]) / searches,
-    )
-
-
-def _group(
-    shares: _Shares, classes: np.ndarray, groups: list[Mapping[str, float | None]]
-) -> Breakdown:
-    """Add up the shares of each class; classes without any are left out."""
-    used, row = np.unique(classes, return_inverse=True)
-    row = row.reshape(-1)
-    searches = shares.search.max(initial=0) + 1
-    once = np.unique(row * searches + shares.search)
-    return Breakdown(
-        groups=tuple(groups[k] for k in used),
-        searches=np.bincount(once // searches, minlength=len(used)),
-        appearances=np.bincount(row[shares.appearance != UNKNOWN], minlength=len(used)),
-        worth=np.bincount(row, shares.worth, len(used)),
-        parts=np.stack([np.bincount(row, column, len(used)) for column in shares.parts.T], axis=1),
-    )
-
-
-def _by_camera_pair(shares: _Shares, own: np.ndarray, seen: np.ndarray) -> Breakdown:
-    """Group by the camera of the query (S,) and that of the appearance (R,)."""
-    cameras, code = np.unique(np.concatenate([own, seen]), return_inverse=True)
-    code = code.reshape(-1)
-    size = len(cameras) + 1
-    gallery_code = np.append(code[len(own) :], len(cameras))
-    names = [*cameras.tolist(), None]
-    groups = [{'query_camera': q, 'gallery_camera': g} for q in names for g in names]
-    classes = code[: len(own)][shares.search] * size + gallery_code[shares.appearance]
-    return _group(shares, classes, groups)
