@@ -79,6 +79,7 @@ def test_test_by_name_on_the_data_set_of_a_config(model, trained, load_tool, tmp
         out = tmp_path / f'{number}.npz'
         words = [*map(str, what), '--out', str(out), '--work-dir', str(tmp_path / 'work')]
         options = ['--cfg-options', f'test_dataloader.dataset.data_root={trained[2]}']
+        options += ['test_dataloader.num_workers=0', 'test_dataloader.persistent_workers=False']
         if number == 0:
             words += ['--data', str(CONFIGS / 'ps_resnet50_prw.py')]
         else:
