@@ -174,9 +174,6 @@ class ProgressHook(Hook):
     after_train_epoch = after_val_epoch = after_test_epoch = _end
 
 
-_LARGEST_DIFF = 1_000_000
-
-
 @HOOKS.register_module()
 class RunRecordHook(Hook):
     """Writes down what a training or a test was made with, into the folder of its log.
@@ -230,13 +227,8 @@ def _checkouts(folder: Path) -> list[dict[str, Any]]:
     states = [checkout(Path(mmps.__file__).parent), checkout(Path.cwd())]
     found = {state['root']: state for state in states if state is not None}
     for root, state in found.items():
-        state['dirty'] = bool(state['changed'])
-        diff = state.pop('diff')
-        if len(diff) > _LARGEST_DIFF:
-            state['diff'] = f'not kept: {len(diff)} characters'
-        elif diff:
+        if diff := state.pop('diff'):
             state['diff'] = f'uncommitted_{Path(root).name}.diff'
             with whole_file(folder / state['diff']) as temporary:
                 temporary.write_text(diff, 'utf-8')
-        state['changed'] = state['changed'][:100]
     return list(found.values())
