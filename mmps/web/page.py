@@ -302,15 +302,11 @@ def _number(event: gr.EventData, key: str) -> int:
 
 
 def _edges(event: gr.EventData) -> Edges:
-    left, top, right, bottom = _entry(event, 'edges', _four)
-    if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+    edges = _entry(event, 'edges', lambda shares: tuple(map(float, shares)))
+    fits = len(edges) == 4 and 0 <= edges[0] < edges[2] <= 1 and 0 <= edges[1] < edges[3] <= 1
+    if not fits:
         raise ValueError('draw the box within the picture')
-    return left, top, right, bottom
-
-
-def _four(shares: Any) -> Edges:
-    left, top, right, bottom = map(float, shares)
-    return left, top, right, bottom
+    return edges
 
 
 def theme() -> gr.themes.Base:

@@ -174,13 +174,18 @@ class Scenes:
         """
         if not moment.strip():
             return 0
-        found = _OFFSET.fullmatch(moment.strip())
-        wanted = _seconds(found[0]) if found else parse_time(moment.strip())
+        moment = moment.strip()
+        found = _OFFSET.fullmatch(moment)
+        if found:
+            parts = reversed(moment.split(':'))
+            wanted = sum(float(part) * 60**power for power, part in enumerate(parts))
+        else:
+            wanted = parse_time(moment)
         for number, (_, place) in enumerate(self._named(name)):
             value = place.offset if found else place.time
             if value is not None and value >= wanted - 1e-3:
                 return number
-        raise ValueError(f'no scene with such a name is as late as {moment.strip()}')
+        raise ValueError(f'no scene with such a name is as late as {moment}')
 
     def _named(self, name: str) -> list[tuple[int, FramePlace]]:
         wanted = name.casefold()
@@ -265,8 +270,3 @@ def _when(place: FramePlace) -> str:
         '' if place.time is None else format_time(place.time, offset=False),
     ]
     return '\n'.join(filter(None, parts))
-
-
-def _seconds(text: str) -> float:
-    """Seconds of ``h:mm:ss.s``, ``m:ss`` or ``s``."""
-    return sum(float(part) * 60**power for power, part in enumerate(reversed(text.split(':'))))

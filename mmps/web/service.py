@@ -111,7 +111,8 @@ class SearchService:
         scale = shown.shape[1] / picture.size[0]
         cut, bbox = cut_out(shown, picture.people.bboxes[person] * scale)
         exemplar = Exemplar(picture.people.embeddings[person], cut, bbox, picture.name)
-        return self._search_for(session, person, exemplar, add, unlike)
+        session = replace(session, chosen=person)
+        return self.search(session.searching_for(exemplar, add, unlike))
 
     def choose_box(
         self, session: Session, edges: Edges, add: bool, unlike: bool = False
@@ -137,7 +138,8 @@ class SearchService:
                 query = self._searcher.query(shown, bbox)
         cut, bbox = cut_out(shown, bbox)
         exemplar = Exemplar(query.embedding, cut, bbox, picture.name)
-        return self._search_for(session, tuple(edges), exemplar, add, unlike)
+        session = replace(session, chosen=tuple(edges))
+        return self.search(session.searching_for(exemplar, add, unlike))
 
     def choose_hit(self, session: Session, hit_id: int, add: bool, unlike: bool = False) -> Session:
         """Search for somebody who is in the gallery.
@@ -150,17 +152,7 @@ class SearchService:
         scene = self.scenes.pixels(hit)
         cut, bbox = (None, np.array(hit.bbox)) if scene is None else cut_out(scene, hit.bbox)
         exemplar = Exemplar(embedding, cut, bbox, hit_name(hit))
-        return self._search_for(session, None, exemplar, add, unlike)
-
-    def _search_for(
-        self,
-        session: Session,
-        chosen: int | Edges | None,
-        exemplar: Exemplar,
-        add: bool,
-        unlike: bool,
-    ) -> Session:
-        session = replace(session, chosen=chosen)
+        session = replace(session, chosen=None)
         return self.search(session.searching_for(exemplar, add, unlike))
 
     def search(self, session: Session) -> Session:
@@ -169,7 +161,7 @@ class SearchService:
         Hits that were marked wrong are left out.
         """
         if session.problem or not session.exemplars:
-            return replace(session, hits=(), appearances=())
+            return replace(session, appearances=())
         marks, counted = session.marks, session.counted
         there = self._still_there({*marks.right, *marks.wrong, *counted.right, *counted.wrong})
         session = replace(session, marks=marks.among(there), counted=counted.among(there))
@@ -178,8 +170,8 @@ class SearchService:
             self.embedding(session)[None], session.top_k + len(wrong), session.where
         )
         kept = [_light(one) for one in found if one.id not in wrong][: session.top_k]
-        session = replace(session, marks=self._as_shown(session.marks, kept))
-        return replace(session, hits=tuple(one.hit for one in kept), appearances=tuple(kept))
+        marks = self._as_shown(session.marks, kept)
+        return replace(session, marks=marks, appearances=tuple(kept))
 
     def _as_shown(self, marks: Marks, shown: Sequence[Appearance]) -> Marks:
         """Marks of the hits that now stand for the same appearances: other pictures may do."""

@@ -133,8 +133,7 @@ class Session:
         where: The filter.
         problem: Why the filter that is wanted cannot be applied: nobody is found then.
         top_k: How many hits are wanted.
-        hits: What was found, best first.
-        appearances: From when to when each hit is in view, without embeddings.
+        appearances: Who was found, best first, without embeddings.
         case: What has been found out so far.
     """
 
@@ -149,9 +148,13 @@ class Session:
     where: Where = Where()
     problem: str = ''
     top_k: int = 20
-    hits: tuple[Hit, ...] = ()
     appearances: tuple[Appearance, ...] = ()
     case: Case = field(default_factory=Case)
+
+    @property
+    def hits(self) -> tuple[Hit, ...]:
+        """What stands for each of them."""
+        return tuple(one.hit for one in self.appearances)
 
     def opening(self, add: bool) -> Session:
         """Before another picture is opened: what was found is about the one before, unless pictures
@@ -196,7 +199,7 @@ class Session:
 
     def _of_nobody(self) -> Session:
         """With nobody to search for."""
-        none = dict.fromkeys(('exemplars', 'lookalikes', 'hits', 'appearances'), ())
+        none = dict.fromkeys(('exemplars', 'lookalikes', 'appearances'), ())
         return replace(self.unmarked(), chosen=None, **none)
 
     def marked(self, hit: int, verdict: str) -> Session:

@@ -55,12 +55,15 @@ def hit():
     )
 
 
+def appearance(hit, camera=None):
+    return Appearance(hit.id, hit.similarity, hit, hit, hit.source, camera, *[None] * 4, 1, None)
+
+
 @pytest.fixture
 def session(hit):
     exemplar = Exemplar(np.ones(3, np.float32), None, np.array([0, 0, 1, 1]), HOSTILE)
-    return Session(
-        exemplars=(exemplar, exemplar), hits=(hit, replace(hit, id=5)), marks=Marks((5,))
-    )
+    shown = appearance(hit), appearance(replace(hit, id=5))
+    return Session(exemplars=(exemplar, exemplar), appearances=shown, marks=Marks((5,)))
 
 
 def edges(page):
@@ -138,7 +141,7 @@ def test_a_video_starts_at_the_match(hit):
 
 def test_of_a_hit_in_a_video_its_time_is_not_cut_off(session, hit):
     hit = replace(hit, source='/data/door.mp4', offset=9.0)
-    page = parts.results(replace(session, hits=(hit,)), whole_scenes=False)
+    page = parts.results(replace(session, appearances=(appearance(hit),)), whole_scenes=False)
     assert '<span>door.mp4</span><span>0:00:09.0</span>' in page
 
 
@@ -171,7 +174,9 @@ def test_the_picture_says_who_is_chosen(picture):
 def test_the_way_to_the_hits(session):
     assert parts.jump(Session()) == ''
     assert '<a href="#results">2 hits ' in parts.jump(session)
-    assert '<a href="#results">1 hit ' in parts.jump(replace(session, hits=session.hits[:1]))
+    assert '<a href="#results">1 hit ' in parts.jump(
+        replace(session, appearances=session.appearances[:1])
+    )
 
 
 INFO = GalleryInfo(
@@ -252,9 +257,7 @@ def test_chances_and_the_line_between_hits(session):
 
 
 def test_who_appears_often(hit):
-    times = [
-        Appearance(n, 1.0, hit, hit, 'a', c, *[None] * 4, 1, None) for n, c in enumerate('xyx')
-    ]
+    times = [appearance(hit, camera) for camera in 'xyx']
     people = [Recurring(1, tuple(times), times[1], 0.8)] * 31
     page = parts.recurring(people, 3)
     assert '31 people appear at least 3 times' in page and 'of whom 30 are shown' in page
