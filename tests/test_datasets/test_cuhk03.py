@@ -51,14 +51,6 @@ def test_options_reach_the_files(root):
     assert '/images_detected/' in dataset.get_data_info(0)['img_path']
 
 
-def test_a_missing_crop_is_named(tmp_path):
-    root = write_tiny_cuhk03(tmp_path)
-    CUHK03Dataset(data_root=str(root)).full_init()
-    (root / 'cuhk03_release/images_labelled/1_001_1_01.png').unlink()
-    with pytest.raises(FileNotFoundError, match='1_001_1_01.png: this image is listed but missing'):
-        CUHK03Dataset(data_root=str(root)).full_init()
-
-
 @pytest.mark.parametrize('loader', ['train_dataloader', 'test_dataloader'])
 def test_the_pipelines_of_the_configs(root, loader):
     init_default_scope('mmps')

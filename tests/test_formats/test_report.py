@@ -377,9 +377,9 @@ def test_sound_galleries_and_queries_searched_several_times_or_never():
 
 
 def test_only_the_first_cases_are_spelt_out():
-    problems = search_kinds(QUERIES, {50: gallery(*[([1], {})] * 30, queries=[1] * 30)})
-    count, examples = problems['query without a positive']
-    assert count == 30
+    few, many = (gallery(*[([1], {})] * n, queries=[1] * n) for n in (2, 30))
+    count, examples = search_kinds(QUERIES, {50: few, 100: many})['query without a positive']
+    assert count == 32
     assert len(examples) == EXAMPLES
 
 

@@ -168,6 +168,17 @@ def read_text(path: Path) -> str:
         raise ValueError(f'{path}: byte {error.start} is not UTF-8; save it as UTF-8') from None
 
 
+def read_number(text: str, largest: float, place: str, what: str = 'a number') -> float:
+    """The number that a text in a table is; an error that says where and what is expected."""
+    try:
+        value = float(text) if '_' not in text else math.nan
+    except ValueError:
+        value = math.nan
+    if not abs(value) <= largest:
+        raise ValueError(f'{place} {text!r} is not {what}')
+    return value
+
+
 def plain_name(text: str) -> str:
     """A name in the one form it is kept in: without blanks around it, letters composed (NFC), and a
     whole number without leading zeros or a fraction of zeros.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -15,7 +14,7 @@ from mmps.formats.scene_index import LARGEST_COORDINATE
 from mmps.utils.errors import did_you_mean
 from mmps.utils.image_folder import same_name
 
-from .annotated_images import NOTHING, AnnotatedBox, Annotations, plain_name, read_text
+from .annotated_images import NOTHING, AnnotatedBox, Annotations, plain_name, read_number, read_text
 
 CORNERS = ('x1', 'y1', 'x2', 'y2')
 REQUIRED = ('image', *CORNERS, 'person_id')
@@ -167,7 +166,10 @@ def _box(row: Mapping[str, str], source: str, annotations: Annotations) -> Annot
         if person is not None:
             raise ValueError(f'{source}: person {row["person_id"]!r} has no box')
         return None
-    x1, y1, x2, y2 = (_coordinate(row[key], key, source) for key in CORNERS)
+    x1, y1, x2, y2 = (
+        read_number(row[key], LARGEST_COORDINATE, f'{source}: {key}', 'a number of pixels')
+        for key in CORNERS
+    )
     if x2 < x1 or y2 < y1:
         raise ValueError(
             f'{source}: the box {x1:g}, {y1:g}, {x2:g}, {y2:g} ends before it starts; columns are '
@@ -177,13 +179,3 @@ def _box(row: Mapping[str, str], source: str, annotations: Annotations) -> Annot
     if flag not in _FLAGS:
         raise ValueError(f'{source}: is_query {row["is_query"]!r} is neither true nor false')
     return AnnotatedBox((x1, y1, x2, y2), person, source, _FLAGS[flag])
-
-
-def _coordinate(text: str, column: str, source: str) -> float:
-    try:
-        value = float(text) if '_' not in text else math.nan
-    except ValueError:
-        value = math.nan
-    if not abs(value) <= LARGEST_COORDINATE:
-        raise ValueError(f'{source}: {column} {text!r} is not a number of pixels')
-    return value

@@ -5,7 +5,6 @@ from __future__ import annotations
 import configparser
 import csv
 import io
-import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,14 @@ from pathlib import Path
 from mmps.formats.coco import PERSON
 from mmps.formats.scene_index import LARGEST_ID
 
-from .annotated_images import AnnotatedBox, AnnotatedImage, Annotations, Tally, read_text
+from .annotated_images import (
+    AnnotatedBox,
+    AnnotatedImage,
+    Annotations,
+    Tally,
+    read_number,
+    read_text,
+)
 
 IGNORED = 'rows marked as not to be considered, left out'
 OTHER_CLASSES = 'rows of other classes, left out'
@@ -134,13 +140,7 @@ def _rows(path: Path) -> list[_Row]:
 
 
 def _number(text: str, name: str, source: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not abs(value) <= LARGEST_ID:
-        raise ValueError(f'{source}: {name} {text!r} is not a number; a row is {_COLUMNS}')
-    return value
+    return read_number(text, LARGEST_ID, f'{source}: {name}', f'a number; a row is {_COLUMNS}')
 
 
 def _whole(text: str, name: str, source: str) -> int:
