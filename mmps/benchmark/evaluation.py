@@ -11,13 +11,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
+from tqdm import tqdm
 
 from mmps.benchmark.measurement import Measurement, add_options, in_turn, peak_memory
-from mmps.benchmark.search_sets import SIZES, product, random_test_set
+from mmps.benchmark.search_sets import SIZES, Size, product, random_test_set
 from mmps.evaluation.functional import (
     ContextMatching,
     SearchAnnotations,
@@ -33,7 +36,11 @@ from mmps.formats.loading import FOLDER_VARIABLE, SETTLED_NS
 from mmps.formats.scene_index import Frame, Query, SceneIndex
 from mmps.utils.config import PROJECT
 from mmps.utils.errors import UserError
+from mmps.utils.files import whole_file
 
+NUMBERS = [field.name for field in fields(Size) if field.name != 'galleries']
+FACTORS = (0.25, 0.5, 1.0, 2.0)
+"""Of the queries and, independently, of everything that is searched, where growth is measured."""
 PRIMARY = 100
 """The gallery size that the field reports first."""
 
@@ -57,16 +64,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--set', choices=SIZES, default='prw', help='size of the test set (default: %(default)s)'
     )
+    for name in NUMBERS:
+        parser.add_argument(f'--{name}', type=int, help='instead of that of the test set')
     add_options(parser, '--repeats')
     parser.add_argument(
         '--whole-process',
         action='store_true',
         help='also time eval_search.py from its start to its end, on files made for it',
     )
+    parser.add_argument(
+        '--growth',
+        metavar='PLOT.png',
+        help='instead time test sets from a fraction to twice the size, and draw the growth',
+    )
 
 
 def run(arguments: argparse.Namespace) -> list[Measurement]:
-    case = random_test_set(SIZES[arguments.set], np.random.default_rng(0))
+    given = {name: getattr(arguments, name) for name in NUMBERS}
+    size = replace(
+        SIZES[arguments.set], **{name: value for name, value in given.items() if value is not None}
+    )
+    if arguments.growth:
+        return measure_growth(size, arguments.repeats, arguments.growth)
+    case = random_test_set(size, np.random.default_rng(0))
     seconds = in_turn(_tasks(*case), arguments.repeats)
     measured = [Measurement(name, float(own.min()), 's') for name, own in seconds.items()]
     measured.append(Measurement('peak memory of the process', peak_memory(), 'MiB'))
@@ -97,6 +117,53 @@ def _tasks(
         'detection': partial(evaluate_detection, annotations, predictions),
         'bootstrap, 10,000 resamples': partial(bootstrap_intervals, together()()),
     }
+
+
+def measure_growth(size: Size, repeats: int, path: str | os.PathLike) -> list[Measurement]:
+    """Time test sets from a fraction of ``size`` to a multiple, and draw the times.
+
+    Explicit galleries play no part. The time of a million similarities is that of a line through
+    the origin.
+    """
+    similarities, seconds = [], []
+    for searched in tqdm(FACTORS, desc='growth'):
+        for asked in FACTORS:
+            parts = ('images', 'boxes', 'labelled', 'detections')
+            scaled = {name: round(searched * getattr(size, name)) for name in parts}
+            queries = round(asked * size.queries)
+            scaled_size = replace(size, **scaled, queries=queries, galleries=())
+            case = random_test_set(scaled_size, np.random.default_rng(0))
+            similarities.append(len(case[1].query_embeddings) * len(case[1].scores))
+            tasks = {
+                'search': partial(evaluate_search, *case),
+                'product': partial(product, case[1]),
+            }
+            seconds.append([own.min() for own in in_turn(tasks, repeats).values()])
+    millions = np.array(similarities) / 1e6
+    figure = Figure(figsize=(8, 4.6), dpi=110, layout='constrained')
+    axes = figure.subplots()
+    measured, rates = [], []
+    for name, times in zip(
+        ('evaluation', 'matrix product alone'), np.transpose(seconds), strict=True
+    ):
+        rate = slope(millions, times)
+        measured += [
+            Measurement(f'{name}, {million:.1f} million', float(taken), 's')
+            for million, taken in sorted(zip(millions, times, strict=True))
+        ]
+        rates.append(Measurement(f'{name}, per million', 1e3 * rate, 'ms'))
+        (dots,) = axes.plot(millions, times, 'o', label=f'{name}, {1e3 * rate:.1f} ms per million')
+        axes.plot([0, millions.max()], [0, rate * millions.max()], color=dots.get_color())
+    axes.set(xlabel='queries x detections, million', ylabel='seconds')
+    axes.legend()
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, format='png')
+    return measured + rates
+
+
+def slope(x: Sequence[float], y: Sequence[float]) -> float:
+    """The slope of the line through the origin that fits best."""
+    return float(np.dot(x, y) / np.dot(x, x))
 
 
 def time_processes(

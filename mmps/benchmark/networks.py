@@ -1,12 +1,16 @@
-"""Time models, beside what the machine can do at best."""
+"""Time models, as a whole and stage by stage, beside what the machine can do at best."""
 
 import argparse
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from operator import attrgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from mmengine.config import Config
@@ -34,6 +38,34 @@ from mmps.utils.memory import keep_freed_memory
 
 PEOPLE = [0, 1, 2, -1]
 """Ids in every scene; PRW has about three people in a frame."""
+
+
+OTHER = 'other'
+"""What no stage claims."""
+
+STAGES = (
+    ('normalise, pad', 'model.data_preprocessor.forward'),
+    ('stem', 'model.backbone.forward'),
+    ('neck', 'model.neck.forward'),
+    ('neck', 'model.neck.warp'),
+    ('RPN', 'model.rpn_head.predict'),
+    ('RPN', 'model.rpn_head.loss_and_predict'),
+    ('NMS', 'model.rpn_head._bbox_post_process'),
+    ('sampling', 'model.roi_head._sample'),
+    ('RoIAlign', 'model.roi_head.bbox_roi_extractor.forward'),
+    ('attention', 'model.roi_head.focus.forward'),
+    ('identification network', 'model.roi_head.shared_head.forward'),
+    ('identification network of re-ID', 'model.roi_head.reid_network.forward'),
+    ('heads', 'model.roi_head.bbox_head.forward'),
+    ('heads', 'model.roi_head.bbox_head.loss_and_target'),
+    ('heads', 'model.roi_head.reid_head.forward'),
+    ('NMS', 'model.roi_head.bbox_head.predict_by_feat'),
+    ('OIM', 'model.roi_head.reid_head.criterion.forward'),
+    ('backward', 'optim_wrapper.backward'),
+    ('optimiser', 'optim_wrapper.step'),
+    ('optimiser', 'optim_wrapper.zero_grad'),
+)
+"""Name of a stage, and the method that is the stage of a ``PersonSearch`` or an optimiser."""
 
 
 def add_infer_arguments(parser: argparse.ArgumentParser) -> None:
@@ -152,9 +184,10 @@ def measure(
     arguments: argparse.Namespace,
     images: int,
     dtype: torch.dtype = torch.float32,
+    optim_wrapper: OptimWrapper | None = None,
 ) -> list[Measurement]:
-    """Seconds and floating-point operations of a ``step`` of so many images; size and memory of the
-    model.
+    """Seconds and floating-point operations of a ``step`` of so many images, as a whole and stage
+    by stage; size and memory of the model.
 
     Args:
         dtype: What most of the step is computed in; its matrix product is the peak.
@@ -166,11 +199,21 @@ def measure(
             torch.cuda.synchronize(device)
         return time.perf_counter()
 
+    def by_stage(read: Callable[[], float]) -> dict[str, float]:
+        meter = StageMeter(read)
+        with metered(meter, SimpleNamespace(model=model, optim_wrapper=optim_wrapper)):
+            step()
+        return {name: amount / images for name, amount in meter.stop().items()}
+
     # Operations of other threads are not counted.
     with plain_layers('workers'), FlopCounterMode(display=False) as counter:
-        step()
-    flops = counter.get_total_flops() / images
-    seconds = [seconds_of(step, clock) / images for _ in range(arguments.repeats)]
+        operations = by_stage(counter.get_total_flops)
+    flops = sum(operations.values())
+    runs = [by_stage(clock) for _ in range(arguments.repeats)]
+    best = min(runs, key=lambda run: sum(run.values()))
+    seconds = [sum(run.values()) for run in runs]
+    if on_gpu:  # stages wait for the GPU one by one, a step does not
+        seconds = [seconds_of(step, clock) / images for _ in range(arguments.repeats)]
     memory = _peak_memory(device)  # before the products, which take some of their own
     # PyTorch convolves float32 in TF32 on a GPU.
     tf32 = on_gpu and dtype == torch.float32 and torch.backends.cudnn.allow_tf32
@@ -183,7 +226,7 @@ def measure(
     finally:
         torch.backends.cuda.matmul.allow_tf32 = before
     least = min(seconds)
-    return [
+    measured = [
         Measurement('parameters', sum(p.numel() for p in model.parameters()) / 1e6, 'M'),
         Measurement('operations per image, without RoIAlign', flops / 1e9, 'GFLOP'),
         Measurement('time per image', least, 's'),
@@ -194,6 +237,15 @@ def measure(
         Measurement('share of the peak', 100 * flops / rate / least, '%'),
         *memory,
     ]
+    for name in sorted(best, key=best.get, reverse=True):
+        taken, count = best[name], operations.get(name, 0.0)
+        measured += [
+            Measurement('time', taken, 's', name),
+            Measurement('share of time', 100 * taken / sum(best.values()), '%', name),
+            Measurement('operations', count / 1e9, 'GFLOP', name),
+            Measurement('share of the peak', 100 * count / rate / taken, '%', name),
+        ]
+    return measured
 
 
 def _peak_memory(device: str) -> list[Measurement]:
@@ -205,3 +257,56 @@ def _peak_memory(device: str) -> list[Measurement]:
         Measurement('peak memory', (total - free) / 2**20, 'MiB'),
         Measurement('of that, tensors', torch.cuda.max_memory_allocated(device) / 2**20, 'MiB'),
     ]
+
+
+class StageMeter:
+    """Divides what a meter counts among stages; a stage within another is not counted twice.
+
+    What ``read`` gives only grows: a clock, a counter of operations.
+    """
+
+    def __init__(self, read: Callable[[], float]) -> None:
+        self._read = read
+        self._amounts: dict[str, float] = defaultdict(float)
+        self._open = [OTHER]
+        self._last = read()
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """What the meter counts in this context belongs to ``name``."""
+        self._book()
+        self._open.append(name)
+        try:
+            yield
+        finally:
+            self._book()
+            self._open.pop()
+
+    def stop(self) -> dict[str, float]:
+        """The amount of each stage since the meter was made."""
+        self._book()
+        return dict(self._amounts)
+
+    def _book(self) -> None:
+        now = self._read()
+        self._amounts[self._open[-1]] += now - self._last
+        self._last = now
+
+
+@contextmanager
+def metered(meter: StageMeter, owner: Any, stages: tuple = STAGES) -> Iterator[None]:
+    """Within this context, calls of the methods of ``stages`` that ``owner`` has are measured."""
+    with ExitStack() as stack:
+        for name, path in stages:
+            place, _, method = path.rpartition('.')
+            try:
+                target = attrgetter(place)(owner)
+            except AttributeError:
+                continue
+            if method == 'forward' and getattr(target, '_compiled_call_impl', None) is not None:
+                # A meter inside what is compiled would break it into parts.
+                method = '_compiled_call_impl'
+            if hasattr(target, method):
+                counted = meter.stage(name)(getattr(target, method))
+                stack.enter_context(patch.object(target, method, counted))
+        yield

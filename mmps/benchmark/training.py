@@ -67,7 +67,8 @@ def train(arguments: argparse.Namespace) -> list[Measurement]:
             peak = peak_of_tensors(step)
         return [Measurement('tensors alive at once, at most', held + peak, 'MiB')]
     images = arguments.batch * arguments.accumulate
-    return measure(step, model, arguments, images, getattr(torch, arguments.amp or 'float32'))
+    dtype = getattr(torch, arguments.amp or 'float32')
+    return measure(step, model, arguments, images, dtype, optimiser)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mmps.benchmark import evaluation
-from mmps.benchmark.evaluation import scene_index
+from mmps.benchmark.evaluation import FACTORS, scene_index, slope
 from mmps.benchmark.search_sets import SIZES, Size, random_test_set
 from mmps.evaluation.functional import evaluate_detection, evaluate_search
 from mmps.formats.scene_index import to_search_annotations
@@ -121,3 +121,16 @@ def test_the_subcommand_measures_galleries_and_whole_processes(measure, monkeypa
         'eval_search.py, gallery of 100, peak memory',
     ]
     assert all(m.value > 0 for m in measurements)
+
+
+def test_growth_is_measured_and_drawn(measure, tmp_path):
+    path = tmp_path / 'growth.png'
+    measurements = measure(f'--growth={path}', '--queries=6')
+    assert path.read_bytes().startswith(b'\x89PNG')
+    assert len(measurements) == 2 * (len(FACTORS) ** 2 + 1)
+    assert measurements[-1].name == 'matrix product alone, per million'
+
+
+def test_slope_of_a_line_through_the_origin():
+    assert slope([1, 2, 5], [3, 6, 15]) == pytest.approx(3)
+    assert slope([1, 2], [1, 0]) == pytest.approx(0.2)

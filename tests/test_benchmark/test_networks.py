@@ -1,12 +1,16 @@
 import argparse
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from mmps.benchmark.networks import (
+    OTHER,
+    StageMeter,
     add_runtimes_arguments,
     infer,
     measure,
+    metered,
     runtimes,
 )
 from mmps.benchmark.training import add_train_arguments, train
@@ -26,22 +30,31 @@ def measured(tmp_path_factory):
     for subcommand, accumulate in ((infer, 1), (train, 1), (train, 2)):
         words = [str(file), '--size=128x96', '--batch=2', '--repeats=1']
         arguments = parser.parse_args([*words, f'--accumulate={accumulate}'])
-        found.append({m.name: m.value for m in subcommand(arguments)})
+        found.append({(m.stage, m.name): m.value for m in subcommand(arguments)})
     return found
 
 
 def test_measures_the_model_of_the_config(measured):
-    for found in measured:
-        assert all(value > 0 for value in found.values())
-        (floor,) = (value for name, value in found.items() if name.startswith('floor'))
-        assert found['time per image'] > floor
+    for number, found in enumerate(measured):
+        assert all(value > 0 for (stage, _), value in found.items() if not stage)
+        (floor,) = (value for (_, name), value in found.items() if name.startswith('floor'))
+        assert found['', 'time per image'] > floor
+        times = {stage: value for (stage, name), value in found.items() if name == 'time'}
+        assert sum(times.values()) == pytest.approx(found['', 'time per image'])
+        own = {'sampling', 'OIM', 'backward', 'optimiser'} if number else {'NMS'}
+        shared = {'stem', 'neck', 'RPN', 'RoIAlign', 'attention', 'identification network', 'heads'}
+        assert shared | own <= times.keys()
 
 
 def test_operations_are_those_of_an_image(measured):
     """Training takes more than twice those of inference, in whatever batches."""
-    inference, once, twice = (m['operations per image, without RoIAlign'] for m in measured)
+    whole = 'operations per image, without RoIAlign'
+    inference, once, twice = (found['', whole] for found in measured)
     assert once > 2 * inference
     assert twice == pytest.approx(once, rel=0.2)
+    for found in measured:
+        parts = [value for (_, name), value in found.items() if name == 'operations']
+        assert sum(parts) == pytest.approx(found['', whole])
 
 
 def test_operations_of_a_known_network():
@@ -68,3 +81,54 @@ def test_every_form_of_a_model_is_timed(slim_config):
     for name in names:
         assert found[name, 'per image'] > 0
         assert 0 < found[name, 'least'] <= found[name, 'as fast'] <= found[name, 'most']
+
+
+class Part:
+    def __init__(self, clock, seconds):
+        self.clock, self.seconds, self.inner = clock, seconds, None
+
+    def forward(self):
+        self.clock.now += self.seconds
+        return self.inner.forward() if self.inner else 7
+
+
+def test_a_stage_within_another_is_counted_once():
+    clock = SimpleNamespace(now=100.0)
+    model = SimpleNamespace(head=Part(clock, 2.0), stem=Part(clock, 5.0))
+    model.head.inner = Part(clock, 3.0)
+    meter = StageMeter(lambda: clock.now)
+    stages = (
+        ('stem', 'stem.forward'),
+        ('head', 'head.forward'),
+        ('inner', 'head.inner.forward'),
+        ('absent', 'neck.net.forward'),
+        ('absent', 'stem.predict'),
+    )
+    with metered(meter, model, stages):
+        assert model.stem.forward() == model.head.forward() == 7
+        clock.now += 1.0
+    assert meter.stop() == {OTHER: 1.0, 'stem': 5.0, 'head': 2.0, 'inner': 3.0}
+    model.stem.forward()
+    assert meter.stop()['stem'] == 5.0 and 'forward' not in vars(model.stem)
+
+
+def test_a_compiled_part_is_measured_from_outside():
+    clock = SimpleNamespace(now=0.0)
+    part = Part(clock, 2.0)
+    compiled = part._compiled_call_impl = part.forward
+    meter = StageMeter(lambda: clock.now)
+    with metered(meter, SimpleNamespace(stem=part), (('stem', 'stem.forward'),)):
+        assert part.forward == compiled
+        assert part._compiled_call_impl() == 7
+    assert meter.stop() == {'stem': 2.0, OTHER: 0.0}
+    assert part._compiled_call_impl == compiled
+
+
+def test_a_stage_that_fails_is_closed():
+    clock = SimpleNamespace(now=0.0)
+    meter = StageMeter(lambda: clock.now)
+    with pytest.raises(ValueError), meter.stage('broken'):
+        clock.now = 1.0
+        raise ValueError
+    clock.now = 3.0
+    assert meter.stop() == {OTHER: 2.0, 'broken': 1.0}

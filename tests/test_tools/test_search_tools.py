@@ -291,6 +291,18 @@ def test_video_of_scenes(model, video, load_tool, tmp_path, capsys):
         tool.main([str(tmp_path / 'gone'), '--out', str(tmp_path / 'v.mp4')])
 
 
+def test_benchmark_of_indexing(model, load_tool, tmp_path):
+    out = tmp_path / 'b.json'
+    load_tool('analysis_tools/benchmark.py').main(
+        ['index', *model[0], str(model[1]), '--repeats', '1', '--out', str(out)]
+    )
+    numbers = {m['name']: m['value'] for m in json.loads(out.read_text())['measurements']}
+    assert numbers['images'] == 8
+    assert numbers['share'] == pytest.approx(
+        100 * numbers['indexing'] / numbers['network alone'], rel=1e-6
+    )
+
+
 @pytest.fixture
 def crowd(model, tmp_path):
     """A gallery of the model in whose frames people stand apart, besides the scenes."""

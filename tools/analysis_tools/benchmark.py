@@ -11,8 +11,10 @@ from mmps.cli.common import run_tool
 #: Subcommands and what measures them, below ``mmps.benchmark``.
 SUBCOMMANDS = {
     'cutouts': 'cutouts.run',
+    'data': 'data.run',
     'eval': 'evaluation.run',
     'gallery': 'gallery.run',
+    'index': 'indexing.run',
     'infer': 'networks.infer',
     'layers': 'layers.run',
     'page': 'page.run',
