@@ -312,6 +312,14 @@ def test_a_cache_that_cannot_be_written_is_only_logged(root, folder, reads, capl
     assert 'MMPS_INDEX_CACHE=off' in caplog.text
 
 
+def test_names_that_are_no_text_are_not_cached(root, folder, caplog, monkeypatch):
+    index = SceneIndex([frame('a\udcff.jpg', [], [])], 0)
+    monkeypatch.setattr(PRWFiles, 'read', lambda self: index)
+    assert load_scenes(PRWFiles(root))[0].frames[0].name == 'a\udcff.jpg'
+    assert 'cannot be written' in caplog.text
+    assert not folder.exists()
+
+
 def test_a_full_disk_leaves_nothing_half_written(root, folder, caplog, monkeypatch):
     def full(path, content):
         with open(path, 'wb') as file:
