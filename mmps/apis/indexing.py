@@ -10,9 +10,9 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import cv2
 import numpy as np
@@ -33,6 +33,9 @@ from mmps.sources import (
     read_sources,
 )
 from mmps.utils.memory import keep_freed_memory
+
+if TYPE_CHECKING:
+    from mmps.apis.network import Network
 
 Item, Result = TypeVar('Item'), TypeVar('Result')
 
@@ -101,153 +104,138 @@ FRAMES_PER_APPEND, SECONDS_PER_APPEND = 256, 5.0
 when the process is killed."""
 
 
-def index_files(
-    prepare: Callable[[np.ndarray], Any],
-    find_people: Callable[[Sequence], list[People]],
-    files: Sequence[str],
-    gallery: Gallery,
-    reading: Reading,
-    batch_size: int,
-    problems: list[Problem],
-    progress: bool = True,
-    stop: threading.Event | None = None,
-    ahead: int = 0,
-) -> IndexReport:
-    """Find the people in images and videos, and add them to a gallery.
+@dataclass(frozen=True)
+class Indexer:
+    """Finds the people in frames, and adds them to a gallery.
 
-    One thread reads ahead, one prepares, one or more run the network, one appends, in order: of the
-    frames of a process those in the gallery are always the first so many. What is there already is
-    passed over.
-
-    Args:
-        prepare: An image (h, w, 3) uint8 BGR to what the network takes.
-        find_people: The network: prepared images of one shape to the people in each.
-        files: Images and videos, as ``find_files`` gives them.
-        gallery: Of the same model.
-        reading: What to read of the files; ``skip`` is filled in.
+    Attributes:
+        network: Prepares images, and says how many calls of it at a time keep all cores busy.
+        find_people: Prepared images of one shape to the people in each.
         batch_size: Images per pass of the network, at most.
-        problems: So far; more are added.
+        gallery: Of the same model.
+        reading: What to read of files and streams.
+        progress: Whether to show it on the terminal.
         stop: Set to end early; what was read until then is stored.
-        ahead: Of the network.
     """
-    start = time.perf_counter()
-    keep_freed_memory()  # that of a frame serves the next ones
-    named = set(files)
-    known = frozenset(entry for entry in gallery.known() if entry[0] in named)
-    reading = reading.skipping(known)
-    total = count_frames(files, reading) if progress else None
-    frames = people = 0
-    coming = read_sources(files, reading, problems.append)
-    if stop is not None:
-        coming = itertools.takewhile(lambda _: not stop.is_set(), coming)
-    with (
-        tqdm(total=total, unit='img', disable=not total, smoothing=0.02) as bar,
-        Prefetch(coming, batch_size * LOOK_AHEAD) as waiting,
-        Prefetch(((frame, prepare(frame.image)) for frame in waiting), batch_size) as prepared,
-        Worker(_append_grouped(gallery, reading)) as writer,
-    ):
-        for batch in _batches(_indexed(find_people, prepared, batch_size, bar.update, ahead)):
-            writer.put(batch)
-            frames += len(batch)
-            people += sum(len(frame.bboxes) for frame in batch)
-    gallery.group(named)  # images, and what several processes have found
-    seconds = time.perf_counter() - start
-    return IndexReport(frames, people, len(known), tuple(problems), seconds)
 
+    network: Network
+    find_people: Callable[[Sequence], list[People]]
+    batch_size: int
+    gallery: Gallery
+    reading: Reading
+    progress: bool
+    stop: threading.Event
 
-def index_live(
-    prepare: Callable[[np.ndarray], Any],
-    find_people: Callable[[Sequence], list[People]],
-    addresses: Sequence[str],
-    gallery: Gallery,
-    reading: Reading,
-    batch_size: int,
-    progress: bool,
-    stop: threading.Event,
-) -> IndexReport:
-    """Find the people in streams and cameras as they come, until ``stop`` is set.
+    def files(self, files: Sequence[str], problems: list[Problem]) -> IndexReport:
+        """Index images and videos, as ``find_files`` gives them; more problems are added.
 
-    What comes faster than the network finds people is dropped, the oldest first. No two addresses
-    have the same name. The other arguments are those of :func:`index_files`.
-    """
-    start = time.perf_counter()
-    keep_freed_memory()
-    sources = [LiveSource(address) for address in addresses]
-    for source in sources:
-        numbers = [frame for _, frame in gallery.known(source.name)]
-        source.last = max(numbers, default=-1)
-
-    def say(message: str) -> None:
-        if progress:
-            tqdm.write(message, file=sys.stderr)
-
-    frames = people = 0
-    batch: list[IndexedFrame] = []
-    stored = time.monotonic()
-    append = _append_grouped(gallery, reading)
-    with tqdm(unit='img', disable=not progress) as bar, Worker(append) as writer:
-        for group in LiveFrames(sources, reading, stop, say).groups(batch_size):
-            prepared = ((frame, prepare(frame.image)) for frame in group)
-            batch += _indexed(find_people, prepared, batch_size, bar.update)
-            late = time.monotonic() - stored > SECONDS_PER_APPEND
-            if batch and (late or stop.is_set() or len(batch) >= FRAMES_PER_APPEND):
-                writer.put(batch)
-                frames += len(batch)
-                people += sum(len(frame.bboxes) for frame in batch)
-                batch, stored = [], time.monotonic()
-    problems = []
-    for source in sources:
-        if source.refused:
-            problems.append(Problem(source.name, source.refused))
-        if source.lost:
-            message = f'the connection was lost, or could not be made, {source.lost} times'
-            problems.append(Problem(source.name, message))
-        if source.dropped:
-            problems.append(Problem(source.name, f'{source.dropped} frames came too fast'))
-    return IndexReport(frames, people, 0, tuple(problems), time.perf_counter() - start)
-
-
-def _append_grouped(gallery: Gallery, reading: Reading) -> Callable[[Sequence[IndexedFrame]], None]:
-    """Appends frames to a gallery, with the tracklets of their people."""
-    grouping = gallery.grouping(shared=reading.ranks > 1)
-
-    def append(frames: Sequence[IndexedFrame]) -> None:
-        gallery.append([replace(f, tracklets=grouping.tracklets(f)) for f in frames])
-
-    return append
-
-
-def _indexed(
-    find_people: Callable[[Sequence], list[People]],
-    frames: Iterable[tuple[Frame, Any]],
-    batch_size: int,
-    done: Callable[[], object],
-    ahead: int = 0,
-) -> Iterator[IndexedFrame]:
-    def run(batch: Sequence[tuple[Frame, Any]]) -> list[People]:
-        return find_people([prepared for _, prepared in batch])
-
-    def shape(entry: tuple[Frame, Any]) -> tuple[int, ...]:
-        return entry[0].image.shape
-
-    for (frame, _), people in map_batched(run, frames, shape, batch_size, ahead):
-        height, width = frame.image.shape[:2]
-        yield IndexedFrame(
-            source=frame.source,
-            size=(width, height),
-            bboxes=people.bboxes,
-            scores=people.scores,
-            embeddings=people.embeddings,
-            frame=frame.frame,
-            offset=frame.offset,
-            time=frame.time,
-            camera=frame.camera,
-            metadata=frame.metadata,
-            scene=people.scene,
-            quality=picture_quality(people.bboxes, people.scores, _sharpness(frame.image, people)),
-            colours=clothing_colours(frame.image, people.bboxes),
+        One thread reads ahead, one prepares, one or more run the network, one appends, in order: of
+        the frames of a process those in the gallery are always the first so many. What is there
+        already is passed over.
+        """
+        start = time.perf_counter()
+        keep_freed_memory()  # that of a frame serves the next ones
+        named = set(files)
+        known = frozenset(entry for entry in self.gallery.known() if entry[0] in named)
+        reading = self.reading.skipping(known)
+        total = count_frames(files, reading) if self.progress else None
+        coming = itertools.takewhile(
+            lambda _: not self.stop.is_set(), read_sources(files, reading, problems.append)
         )
-        done()
+        size, prepare = self.batch_size, self.network.prepare
+        with (
+            tqdm(total=total, unit='img', disable=not total, smoothing=0.02) as bar,
+            Prefetch(coming, size * LOOK_AHEAD) as waiting,
+            Prefetch(
+                ((frame, prepare(frame.image)) for frame in waiting), self.batch_size
+            ) as ready,
+        ):
+            counts = self._store(self._indexed(ready, bar, self.network.ahead))
+        self.gallery.group(named)  # images, and what several processes have found
+        return IndexReport(*counts, len(known), tuple(problems), time.perf_counter() - start)
+
+    def live(self, addresses: Sequence[str]) -> IndexReport:
+        """Index streams and cameras as they come, until ``stop`` is set.
+
+        What comes faster than the network finds people is dropped, the oldest first. No two
+        addresses have the same name.
+        """
+        start = time.perf_counter()
+        keep_freed_memory()
+        sources = [LiveSource(address) for address in addresses]
+        for source in sources:
+            numbers = [frame for _, frame in self.gallery.known(source.name)]
+            source.last = max(numbers, default=-1)
+
+        def say(message: str) -> None:
+            if self.progress:
+                tqdm.write(message, file=sys.stderr)
+
+        def found(bar: tqdm) -> Iterator[IndexedFrame | None]:
+            live = LiveFrames(sources, self.reading, self.stop, say)
+            for group in live.groups(self.batch_size):
+                yield from self._indexed(((f, self.network.prepare(f.image)) for f in group), bar)
+                yield None
+
+        with tqdm(unit='img', disable=not self.progress) as bar:
+            counts = self._store(found(bar))
+        problems = []
+        for source in sources:
+            if source.refused:
+                problems.append(Problem(source.name, source.refused))
+            if source.lost:
+                message = f'the connection was lost, or could not be made, {source.lost} times'
+                problems.append(Problem(source.name, message))
+            if source.dropped:
+                problems.append(Problem(source.name, f'{source.dropped} frames came too fast'))
+        return IndexReport(*counts, 0, tuple(problems), time.perf_counter() - start)
+
+    def _store(self, frames: Iterable[IndexedFrame | None]) -> tuple[int, int]:
+        """Append frames with the tracklets of their people; None: nothing came for a while.
+
+        Gives how many frames there were, and people in them.
+        """
+        grouping = self.gallery.grouping(shared=self.reading.ranks > 1)
+        count = people = 0
+
+        def append(batch: Sequence[IndexedFrame]) -> None:
+            self.gallery.append([replace(f, tracklets=grouping.tracklets(f)) for f in batch])
+
+        with Worker(append) as writer:
+            for batch in _batches(frames):
+                writer.put(batch)
+                count += len(batch)
+                people += sum(len(frame.bboxes) for frame in batch)
+        return count, people
+
+    def _indexed(
+        self, frames: Iterable[tuple[Frame, Any]], bar: tqdm, ahead: int = 0
+    ) -> Iterator[IndexedFrame]:
+        def run(batch: Sequence[tuple[Frame, Any]]) -> list[People]:
+            return self.find_people([prepared for _, prepared in batch])
+
+        def shape(entry: tuple[Frame, Any]) -> tuple[int, ...]:
+            return entry[0].image.shape
+
+        for (frame, _), people in map_batched(run, frames, shape, self.batch_size, ahead):
+            height, width = frame.image.shape[:2]
+            boxes, scores = people.bboxes, people.scores
+            yield IndexedFrame(
+                source=frame.source,
+                size=(width, height),
+                bboxes=boxes,
+                scores=scores,
+                embeddings=people.embeddings,
+                frame=frame.frame,
+                offset=frame.offset,
+                time=frame.time,
+                camera=frame.camera,
+                metadata=frame.metadata,
+                scene=people.scene,
+                quality=picture_quality(boxes, scores, _sharpness(frame.image, people)),
+                colours=clothing_colours(frame.image, boxes),
+            )
+            bar.update()
 
 
 def _sharpness(image: np.ndarray, people: People) -> np.ndarray:
@@ -263,12 +251,13 @@ def _sharpness(image: np.ndarray, people: People) -> np.ndarray:
     return sharpness
 
 
-def _batches(frames: Iterable[IndexedFrame]) -> Iterator[list[IndexedFrame]]:
+def _batches(frames: Iterable[IndexedFrame | None]) -> Iterator[list[IndexedFrame]]:
     batch: list[IndexedFrame] = []
     started = time.monotonic()
     for frame in frames:
-        batch.append(frame)
-        if len(batch) >= FRAMES_PER_APPEND or time.monotonic() - started > SECONDS_PER_APPEND:
+        batch += [] if frame is None else [frame]
+        late = time.monotonic() - started > SECONDS_PER_APPEND
+        if batch and (late or len(batch) >= FRAMES_PER_APPEND):
             yield batch
             batch, started = [], time.monotonic()
     if batch:

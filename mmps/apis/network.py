@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,9 +19,12 @@ from mmps.utils.errors import UserError
 if TYPE_CHECKING:
     from mmdet.structures import DetDataSample
     from mmengine.config import Config
-    from torch import Tensor
 
     from mmps.published import PublishedModel
+
+
+Prepared = dict[str, Any]
+"""The entries of one image in a batch; see :meth:`Preprocessing.prepare`."""
 
 
 class Network(Protocol):
@@ -88,14 +90,6 @@ def auto_device(device: str) -> str:
     return f'cuda:{int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count()}'
 
 
-@dataclass(frozen=True, eq=False)
-class Prepared:
-    """An image as the network's own preprocessor takes it; see :meth:`Preprocessing.prepare`."""
-
-    inputs: Tensor
-    data_samples: DetDataSample
-
-
 class Preprocessing:
     """Turns images into what the network's own preprocessor takes, as a config's testing does.
 
@@ -126,13 +120,15 @@ class Preprocessing:
         """
         per_image = [None] * len(images) if boxes is None else boxes
         packed = [
-            image if isinstance(image, Prepared) else self.prepare(image, given)
+            image if isinstance(image, dict) else self.prepare(image, given)
             for image, given in zip(images, per_image, strict=True)
         ]
-        return {key: [getattr(one, key) for one in packed] for key in ('inputs', 'data_samples')}
+        return {key: [one[key] for one in packed] for key in ('inputs', 'data_samples')}
 
     def prepare(self, image: np.ndarray, boxes: np.ndarray | None = None) -> Prepared:
-        """One image of a batch, e.g. in another thread than the network's."""
+        """One image of a batch, as the network's own preprocessor takes it, e.g. in another thread
+        than the network's.
+        """
         import torch
         from mmengine.structures import InstanceData
 
@@ -146,7 +142,7 @@ class Preprocessing:
             sample.query_instances = InstanceData(
                 query_ids=torch.arange(len(bboxes)), bboxes=bboxes
             )
-        return Prepared(**packed)
+        return packed
 
 
 class TorchNetwork(Network):
@@ -218,10 +214,10 @@ class TorchNetwork(Network):
             mixed = torch.autocast(torch.device(self._device).type, torch.bfloat16)
         with torch.no_grad(), mixed:
             if boxes is None:
-                return [_found(sample) for sample in self.model.test_step(batch)]
+                return [_people(sample) for sample in self.model.test_step(batch)]
             batch = self.model.data_preprocessor(batch)
             samples = self.model.embed(batch['inputs'], batch['data_samples'])
-        return [_described(*pair) for pair in zip(boxes, samples, strict=True)]
+        return [_people(*pair) for pair in zip(samples, boxes, strict=True)]
 
 
 def needs_checkpoint(model: Mapping[str, Any]) -> bool:
@@ -278,26 +274,24 @@ def _authors_file(config: Config) -> str:
     return f'; its authors have one: {model.weights}' if model and model.weights else ''
 
 
-def _found(sample: DetDataSample) -> People:
-    """The people of a predicted sample."""
-    parts = (_of(sample.pred_instances, key) for key in ('bboxes', 'scores', 'embeddings'))
-    return People(*parts, scene=_of(sample, 'scene_embedding'))
+def _people(sample: DetDataSample, boxes: np.ndarray | None = None) -> People:
+    """Those of a predicted sample, or those in given boxes of one that was embedded."""
 
+    def of(part: Any, key: str) -> np.ndarray | None:
+        return part.get(key).float().cpu().numpy() if key in part else None
 
-def _described(boxes: np.ndarray, sample: DetDataSample) -> People:
-    """The people in given boxes, of a sample that was embedded."""
+    scene = of(sample, 'scene_embedding')
+    if boxes is None:
+        found = sample.pred_instances
+        return People(*(of(found, key) for key in ('bboxes', 'scores', 'embeddings')), scene=scene)
     queries = sample.query_instances
-    parts = _of(queries, 'embeddings'), None, _of(sample, 'scene_embedding')
-    return People(*_given(boxes), *parts, _of(queries, 'scene_filters'))
+    filters = of(queries, 'scene_filters')
+    return People(*_given(boxes), of(queries, 'embeddings'), None, scene, filters)
 
 
 def _given(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Boxes (n, 4) float32 xyxy, and their scores (n,), which are 1."""
     return np.asarray(boxes, np.float32).reshape(-1, 4), np.ones(len(boxes), np.float32)
-
-
-def _of(sample: Any, key: str) -> np.ndarray | None:
-    return sample.get(key).float().cpu().numpy() if key in sample else None
 
 
 class OnnxNetwork(Network):
@@ -346,9 +340,9 @@ class OnnxNetwork(Network):
             return []
         batch = self.preprocessing(images, boxes)
         if boxes is None:
-            return [_found(sample) for sample in self.model(**batch)]
-        pairs = zip(boxes, self.model.embed(**batch), strict=True)
-        return [_described(*pair) for pair in pairs]
+            return [_people(sample) for sample in self.model(**batch)]
+        pairs = zip(self.model.embed(**batch), boxes, strict=True)
+        return [_people(*pair) for pair in pairs]
 
 
 class OpenVINONetwork(OnnxNetwork):

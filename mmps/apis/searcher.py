@@ -7,11 +7,12 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from mmps.apis.indexing import index_files, index_live, map_batched
+from mmps.apis.indexing import Indexer, map_batched
 from mmps.apis.judgement import Judgement, calibrate_labelled
 from mmps.apis.network import open_network, open_published
 from mmps.apis.people import People
@@ -268,45 +269,29 @@ class PersonSearcher:
         provenance = Provenance(camera, name_pattern, start_time, file_times, metadata or {})
         reading = Reading(fps, provenance, rank=rank, ranks=ranks, max_pixels=max_pixels)
         stop = stop or threading.Event()
-        report = IndexReport(0, 0, 0, (), 0.0)
-        if watch is None and sources:
-            report += self._index_files(sources, gallery, reading, progress, stop)
-        if watch is not None:
-            problems: list[Problem] = []
-            for files in new_files(sources, stop, watch, problems.append):
-                if files:
-                    gallery = self._open(gallery, create=True)
-                    first = report.frames + report.known == 0
-                    report += self._index_files(files, gallery, reading, progress, stop, first)
-            report += IndexReport(0, 0, 0, tuple(problems), 0.0)
-        if live:
-            gallery = self._open(gallery, create=True)
-            provenance.check([absolute(address) for address in live])
-            network, size = (self.network.prepare, self._find), self._batch_size
-            report += index_live(*network, live, gallery, reading, size, progress, stop)
-        return report
-
-    def _index_files(
-        self,
-        sources: Iterable[str | os.PathLike],
-        gallery: Gallery | str | os.PathLike,
-        reading: Reading,
-        progress: bool,
-        stop: threading.Event,
-        check: bool = True,
-    ) -> IndexReport:
         problems: list[Problem] = []
         passed_over: Counter[str] = Counter()
-        files = find_files(sources, problems.append, passed_over)
-        if not files:  # nor is a gallery made for nothing
-            return IndexReport(0, 0, 0, tuple(problems), 0.0, passed_over)
-        gallery = self._open(gallery, create=True)
-        if check:
-            reading.provenance.check(files)
-        network, size = (self.network.prepare, self._find), self._batch_size
-        rest = reading, size, problems, progress, stop, self.network.ahead
-        report = index_files(*network, files, gallery, *rest)
-        return replace(report, passed_over=passed_over)
+
+        @cache
+        def indexer() -> Indexer:  # nor is a gallery made for nothing
+            opened = self._open(gallery, create=True)
+            network = self.network, self._find, self._batch_size
+            return Indexer(*network, opened, reading, progress, stop)
+
+        report = IndexReport(0, 0, 0, (), 0.0)
+        looks = [sources] if watch is None else new_files(sources, stop, watch, problems.append)
+        for look in filter(None, looks):
+            files = find_files(look, problems.append, passed_over)
+            if files and not report.frames + report.known:
+                indexer()  # which says what is wrong with the gallery first
+                provenance.check(files)
+            if files:
+                report += indexer().files(files, problems)
+        if live:
+            indexer()
+            provenance.check([absolute(address) for address in live])
+            report += indexer().live(live)
+        return report + IndexReport(0, 0, 0, tuple(problems), 0.0, passed_over)
 
     def query(self, image: ImageLike, box: Sequence[float] | Whole | None = None) -> Query:
         """The person to search for.

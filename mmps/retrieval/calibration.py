@@ -21,10 +21,10 @@ from mmps.utils.files import write_json
 
 from .engine import Engine
 from .records import GalleryError, ModelMismatchError, ModelTag
-from .rows import BOX, NOBODY, column
+from .rows import BOX, NOBODY, embeddings_in, of_people
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    pass
 
 CALIBRATION = 'mmps_calibration.json'
 """Name of the file in the folder of a gallery."""
@@ -72,44 +72,25 @@ def calibrate_frames(engine: Engine) -> Calibration:
     Raises:
         ValueError: There are too few of them.
     """
-    rows = engine.select(None)
-    rows = rows.take(np.flatnonzero(column(rows, 'detection') != NOBODY))
-    _, of_row, counts = np.unique(column(rows, 'frame_id'), return_inverse=True, return_counts=True)
-    rows = rows.take(np.flatnonzero(counts[of_row] > 1))
-    sequences, order = _in_order(rows)
-    rows, sequences = rows.take(order), sequences[order]
-    frame_ids = column(rows, 'frame_id')
-    frames = np.cumsum(np.diff(frame_ids, prepend=frame_ids[:1]) != 0)
-    step = -(-len(rows) // MOST_PEOPLE)
-    if step > 1:
-        some = np.flatnonzero(frames % step == 0)
-        rows, frames, sequences = rows.take(some), frames[some], sequences[some]
-    embeddings = engine.people(column(rows, 'id'))[1]
-    boxes = np.stack([column(rows, side) for side in BOX], 1)
-    return calibrate_pairs(pairs_in_frames(embeddings, boxes, frames, sequences), 'same frame')
+    import pandas
 
-
-def _in_order(rows: pa.Table) -> tuple[np.ndarray, np.ndarray]:
-    """Number (n,) of the camera, video or folder of each row, and the order (n,) of taking."""
-    sources, cameras = (rows.column(name).to_pylist() for name in ('source', 'camera'))
-    names = [
-        f'camera {camera}'
-        if camera is not None
-        else source
-        if not np.isnan(offset)
-        else os.path.dirname(source)
-        for source, camera, offset in zip(sources, cameras, column(rows, 'offset'), strict=True)
-    ]
-    sequences = np.unique(np.array(names, str), return_inverse=True)[1].reshape(-1)
-    times = np.nan_to_num(column(rows, 'time'), nan=-np.inf)
-    keys = (
-        column(rows, 'frame_id'),
-        column(rows, 'frame'),
-        np.array(sources, str),
-        times,
-        sequences,
-    )
-    return sequences, np.lexsort(keys)
+    names = ['id', 'frame_id', 'frame', 'detection', 'offset', 'time', *BOX, 'source', 'camera']
+    people = engine.select(None).select(names).to_pandas().astype({'source': str, 'camera': object})
+    people = people[people.detection != NOBODY]
+    people = people[people.groupby('frame_id').id.transform('size') > 1]
+    # in the order of time, by camera; where that is unknown, by video or folder
+    folders = people.source.map(os.path.dirname)
+    places = people.source.where(people.offset.notna(), folders)
+    people = people.assign(sequence=places.where(people.camera.isna(), 'camera ' + people.camera))
+    keys = ['sequence', 'time', 'source', 'frame', 'frame_id']
+    people = people.sort_values(keys, na_position='first')
+    people['place'] = (people.frame_id != people.frame_id.shift(1)).cumsum() - 1
+    people = people[people.place % max(1, -(-len(people) // MOST_PEOPLE)) == 0]
+    ids, boxes = people.id.to_numpy(), people[[*BOX]].to_numpy()
+    embeddings = embeddings_in(of_people(engine.having('id', ids), ids))
+    sequences = pandas.factorize(people.sequence)[0]
+    pairs = pairs_in_frames(embeddings, boxes, people.place.to_numpy(), sequences)
+    return calibrate_pairs(pairs, 'same frame')
 
 
 def calibrate_saved_marks(files: Sequence[str | os.PathLike], model: ModelTag) -> Calibration:

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmps.utils.errors import require_extra
-
 from .records import AsWritten, Value, Where
 from .rows import column, metadata_item, texts
 
@@ -25,11 +23,12 @@ _INTEGER = re.compile(r'[+-]?\d{1,300}', re.ASCII)
 _LARGEST = float(np.finfo(np.float64).max)
 
 
-def passing(rows: pa.Table, where: Where) -> np.ndarray | None:
-    """Mask (n,) bool of the rows that pass a filter; None if nothing is restricted."""
-    compute = require_extra('pyarrow.compute', 'gallery')
-    pa = require_extra('pyarrow', 'gallery')
-    masks = []
+def passing(rows: pa.Table, where: Where) -> np.ndarray:
+    """Mask (n,) bool of the rows that pass a filter."""
+    import pyarrow as pa
+    import pyarrow.compute as compute
+
+    masks = [np.ones(len(rows), bool)]
     for name, wanted in (('camera', where.cameras), ('source', where.sources)):
         if wanted is not None:
             codes, different = texts(rows, name)
@@ -45,7 +44,7 @@ def passing(rows: pa.Table, where: Where) -> np.ndarray | None:
         for item in items:
             found |= np.asarray(compute.match_substring(different, f',{item},'))
         masks.append(_of_codes(codes, found))
-    return np.logical_and.reduce(masks) if masks else None
+    return np.logical_and.reduce(masks)
 
 
 def to_sql(where: Where | None) -> list[str]:
@@ -66,13 +65,15 @@ def to_milvus(where: Where | None) -> list[str]:
     return _conditions(where, quoted, '[]', 'row == -1')
 
 
-def among(
-    name: str, numbers: np.ndarray, brackets: str = '()', step: int = NUMBERS_LISTED
-) -> Iterator[str]:
-    """Conditions that together hold for rows with some numbers (n,) in a column."""
-    for start in range(0, len(numbers), step):
-        listed = ', '.join(map(str, numbers[start : start + step].tolist()))
-        yield f'{name} in {brackets[0]}{listed}{brackets[1]}'
+def among(name: str, numbers: np.ndarray, brackets: str = '()') -> Iterator[str]:
+    """Conditions, of which one holds for each row with one of some numbers (n,) in a column."""
+    for start in range(0, len(numbers), NUMBERS_LISTED):
+        yield one_of(name, numbers[start : start + NUMBERS_LISTED], brackets)
+
+
+def one_of(name: str, numbers: np.ndarray, brackets: str = '()') -> str:
+    """The condition that a column has one of some numbers (n,)."""
+    return f'{name} in {brackets[0]}{", ".join(map(str, numbers.tolist()))}{brackets[1]}'
 
 
 def _of_codes(codes: np.ndarray, wanted: pa.Array | np.ndarray) -> np.ndarray:

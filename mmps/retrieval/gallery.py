@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,12 +40,14 @@ from .records import (
 from .rows import (
     NOBODY,
     UNCHANGED,
+    Found,
     appearances_of,
-    checked_frame,
     column,
-    count_people,
     described,
+    embeddings_in,
     hits_of,
+    hits_of_each,
+    of_people,
     rows_of,
     texts,
     without_people,
@@ -59,8 +62,9 @@ RIGHT, WRONG = 0.75, 0.15
 textbook recommends (Manning et al., Introduction to Information Retrieval, section 9.1.1)."""
 DESCRIBED = 1000
 """Appearances whose people are read at a time, about."""
-FRAMES = 10_000
-"""Frames rewritten at a time."""
+SPREAD = 8
+"""Detections looked at for each appearance wanted, and so many times as many where that is not
+enough."""
 
 
 class Gallery:
@@ -126,14 +130,13 @@ class Gallery:
         Raises:
             ValueError: A frame does not fit, or two are the same.
         """
-        checked = [checked_frame(frame, self.model) for frame in frames]
-        if not checked:
+        if not frames:
             return
-        names = [(frame.source, frame.frame) for frame in checked]
-        if len(set(names)) < len(names):
-            twice = next(name for name in names if names.count(name) > 1)
-            raise ValueError(f'{twice[0]!r}, frame {twice[1]}, is given twice')
-        self._engine.replace(rows_of(checked, self.model))
+        rows = rows_of(frames, self.model)
+        (name, frame), times = Counter((one.source, one.frame) for one in frames).most_common(1)[0]
+        if times > 1:
+            raise ValueError(f'{name!r}, frame {frame}, is given twice')
+        self._engine.replace(rows)
 
     def known(self, source: str | None = None) -> set[tuple[str, int]]:
         """Source and number of the frames (of one source) that are there, also empty ones."""
@@ -181,7 +184,8 @@ class Gallery:
         Raises:
             ValueError: Embeddings of another length, or not finite; ``top_k`` below 1.
         """
-        return self._found(embeddings, top_k, where, approximate, scene_filters, of_each=False)
+        found = self._found(embeddings, top_k, where, approximate, scene_filters, of_each=False)
+        return hits_of_each(found)
 
     def appearances(
         self,
@@ -197,7 +201,7 @@ class Gallery:
         found = self._found(embeddings, top_k, where, approximate, scene_filters, of_each=True)
         step = max(1, DESCRIBED // top_k)
         parts = [found[start : start + step] for start in range(0, len(found), step)]
-        return [ones for part in parts for ones in self._appearances(part)]
+        return [ones for part in parts for ones in self._appearances(hits_of_each(part))]
 
     def appearances_of(self, ids: Sequence[int]) -> list[Appearance]:
         """The appearances that people belong to, in that order, with similarities of NaN.
@@ -250,7 +254,7 @@ class Gallery:
         scene_filters: np.ndarray | None,
         *,
         of_each: bool,
-    ) -> list[list[Hit]]:
+    ) -> list[Found]:
         """What the engine finds, once the queries are checked; ``of_each`` tracklet one or all."""
         queries = np.atleast_2d(np.asarray(embeddings, np.float32))
         dim, scene_dim = self.model.embed_dim, self.model.scene_dim
@@ -260,7 +264,7 @@ class Gallery:
             raise ValueError('queries are not finite')
         if top_k < 1:
             raise ValueError(f'top_k is {top_k}, but has to be at least 1')
-        options = dict(of_each=of_each, approximate=approximate)
+        filters = None
         if scene_filters is not None and scene_dim:
             filters = np.asarray(scene_filters, np.float32)
             filters = filters[:, None] if filters.ndim == 2 else filters
@@ -271,17 +275,28 @@ class Gallery:
                 )
             if not np.isfinite(filters).all():
                 raise ValueError('scene_filters are not finite')
-            options['scene_filters'] = filters
-        return self._engine.search(np.ascontiguousarray(queries), top_k, where, **options)
+        queries, many = np.ascontiguousarray(queries), top_k
+        if not of_each:
+            return self._engine.search(queries, many, where, approximate, filters)
+        done: dict[int, Found] = {}
+        while left := [number for number in range(len(queries)) if number not in done]:
+            many *= SPREAD
+            some = None if filters is None else filters[left]
+            found = self._engine.search(queries[left], many, where, approximate, some)
+            for number, one in zip(left, found, strict=True):
+                each = one.of_each_tracklet(top_k)
+                if len(each.places) == top_k or len(one.places) < many:
+                    done[number] = each
+        return [done[number] for number in range(len(queries))]
 
     def _appearances(self, found: Sequence[Sequence[Hit]]) -> list[list[Appearance]]:
         """Of each search the appearances of its hits, all read at once."""
         every = [hit for hits in found for hit in hits]
         alone = np.unique(np.array([hit.id for hit in every if not hit.tracklet], np.int64))
         tracklets = np.unique(np.array([hit.tracklet for hit in every if hit.tracklet], np.int64))
-        parts = [self._engine.of_tracklets(tracklets)] if len(tracklets) else []
+        parts = [self._engine.having('tracklet', tracklets)] if len(tracklets) else []
         parts += [self._people(alone)] if len(alone) else []
-        ones = {one.id: one for part in parts for one in appearances_of(*part)}
+        ones = {one.id: one for part in parts for one in appearances_of(part)}
         # whoever was deleted meanwhile is in none
         return [
             [_of_hit(ones[one], hit) for hit in hits if (one := hit.tracklet or hit.id) in ones]
@@ -317,11 +332,14 @@ class Gallery:
         Raises:
             GalleryError: The gallery is empty.
         """
-        queries = self._engine.sample(sample)
-        if not len(queries):
+        rows = self._engine.select(None)
+        ids = column(rows, 'id')[column(rows, 'detection') != NOBODY]
+        if not len(ids):
             raise GalleryError(f'{self._engine.address}: nobody is there to search for')
+        some = np.linspace(0, len(ids) - 1, min(sample, len(ids))).astype(np.int64)
+        queries = self.embeddings_of(ids[some])
         found = self.search(queries, top_k, approximate=True)
-        levels, there = self._engine.levels(queries, top_k), min(top_k, len(self))
+        levels, there = self._engine.levels(queries, top_k), min(top_k, len(ids))
         right = [
             sum(hit.similarity >= level for hit in hits)
             for hits, level in zip(found, levels, strict=True)
@@ -334,7 +352,7 @@ class Gallery:
         Raises:
             KeyError: Nobody has such an id.
         """
-        return self._people(ids)[1]
+        return embeddings_in(self._people(ids))
 
     def hits_of(self, ids: Sequence[int]) -> list[Hit]:
         """People by id, with a similarity of NaN.
@@ -342,7 +360,7 @@ class Gallery:
         Raises:
             KeyError: Nobody has such an id.
         """
-        return hits_of(self._people(ids)[0])
+        return hits_of(self._people(ids))
 
     def people_in(self, source: str, frame: int = 0) -> list[Hit]:
         """Everybody in one image, or in one frame of a video, with a similarity of NaN."""
@@ -411,12 +429,12 @@ class Gallery:
         if isinstance(where_or_ids, Where):
             selected = self._engine.select(where_or_ids)
         else:
-            selected = self._people(where_or_ids)[0]
+            selected = self._people(where_or_ids)
         ids = column(selected, 'id')
-        for rows in self._engine.frames(np.unique(column(selected, 'frame_id')), FRAMES):
+        for rows in self._engine.frames(np.unique(column(selected, 'frame_id'))):
             chosen = np.isin(column(rows, 'id'), ids)
             self._engine.replace(described(rows, chosen, camera, time, metadata))
-        return count_people(selected)
+        return np.count_nonzero(column(selected, 'detection') != NOBODY)
 
     def delete(self, where_or_ids: Where | Sequence[int]) -> int:
         """Delete people, and say how many. Traces stay in the engine's files until :meth:`compact`.
@@ -432,9 +450,9 @@ class Gallery:
             count = self.count(where_or_ids)
             self._engine.remove(where_or_ids)
             return count
-        selected = self._people(where_or_ids)[0]
+        selected = self._people(where_or_ids)
         ids = column(selected, 'id')
-        for rows in self._engine.frames(np.unique(column(selected, 'frame_id')), FRAMES):
+        for rows in self._engine.frames(np.unique(column(selected, 'frame_id'))):
             left = column(rows, 'frame_id')[~np.isin(column(rows, 'id'), ids)]
             empty = without_people(rows, np.setdiff1d(column(rows, 'frame_id'), left))
             if len(empty):
@@ -529,8 +547,10 @@ class Gallery:
     def _calibration_file(self) -> Path | None:
         return self._engine.folder and self._engine.folder / CALIBRATION
 
-    def _people(self, ids: Sequence[int]) -> tuple[pa.Table, np.ndarray]:
-        return self._engine.people(np.array(ids, np.int64).reshape(-1))
+    def _people(self, ids: Sequence[int] | np.ndarray) -> pa.Table:
+        """Some people in that order, with their embeddings."""
+        ids = np.array(ids, np.int64).reshape(-1)
+        return of_people(self._engine.having('id', np.unique(ids)), ids)
 
 
 def _of_hit(one: Appearance, hit: Hit) -> Appearance:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
+import json
 import re
 import shutil
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from itertools import islice
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,46 +21,28 @@ import numpy as np
 
 from mmps.evaluation.functional.similarities import margin_of, nearest_rows, scene_factors
 from mmps.utils.errors import require_extra
+from mmps.utils.files import write_json
 from mmps.utils.memory import share_heap
 
-from .engine import SPREAD, one_of_each, ranked
-from .filters import among, passing, to_sql
-from .records import (
-    DamagedGalleryError,
-    GalleryError,
-    Hit,
-    MissingGalleryError,
-    ModelTag,
-    Where,
-)
+from .engine import Engine
+from .filters import among, one_of, passing, to_sql
+from .records import DamagedGalleryError, GalleryError, MissingGalleryError, ModelTag, Where
 from .rows import (
     COLUMNS,
+    EMBEDDING,
     FIX,
     GROUPING,
     NOBODY,
     SCENE,
+    TEXTS,
+    Found,
     check_rows,
     column,
-    completed,
-    count_people,
-    embeddings_in,
-    hits_of,
+    embedding_column,
     model_of,
-    places_of,
+    scenes_in,
     schema_of,
     tie_keys,
-)
-from .snapshot import (
-    ADDRESS,
-    BATCH,
-    EMBEDDING,
-    FileChecksums,
-    Scenes,
-    Snapshot,
-    extended,
-    read_scenes,
-    read_snapshot,
-    scan,
 )
 
 if TYPE_CHECKING:
@@ -69,7 +54,11 @@ MEMORY = 'memory:'
 SUFFIX = '.lance'
 TABLE = 'people'
 """Name of the table where the address is that of a folder of tables."""
-LOCK = 'mmps_lock'
+LOCK, RECORD = 'mmps_lock', 'mmps_deletions.json'
+BATCH = 2**14
+"""Rows read at a time."""
+ADDRESS = '_rowid'
+"""Lance's name for where a row is: the number of its file, and its place in it."""
 CHANGES = 200
 """Changes after which the table is compacted by whoever makes the next one: each adds files, and a
 version that lists all of them.
@@ -101,7 +90,7 @@ _ERRORS = (OSError, RuntimeError, ValueError)
 """What LanceDB raises when it cannot read or write."""
 
 
-class LanceEngine:
+class LanceEngine(Engine):
     """Keeps rows in one table; each change is one commit, and exact searches are in memory.
 
     The address is ``memory:``, ``.../NAME.lance``, or a folder of tables.
@@ -116,12 +105,12 @@ class LanceEngine:
         uri, self._name, self.folder = _place_of(address)
         # Where others can change the table without a lock, older versions may be in use.
         self._exclusive = self.folder is not None or address == MEMORY
-        self._files = None if self.folder is None else FileChecksums(self.folder)
+        self._deletions = None if self.folder is None else _Deletions(self.folder)
         self._session = lancedb.Session(**SESSION)
         self._thread_lock = threading.RLock()
         self._snapshot_lock = threading.Lock()
         self._snapshot: Snapshot | None = None
-        self._scenes: Scenes | None = None
+        self._scenes: tuple[Snapshot, np.ndarray, np.ndarray] | None = None
         with self._understood():
             self._connection = lancedb.connect(uri, session=self._session)
             if not self._exists():
@@ -130,134 +119,80 @@ class LanceEngine:
                 self._create(model)
             self._table = self._reading(lambda table: table)
             self.model = model_of(self._table.schema, address)
+        missing = GROUPING.keys() - {*self._table.schema.names}
+        if missing:  # a table of before
+            with self._changing():
+                self._table.add_columns({name: _ZEROS[GROUPING[name]] for name in missing})
 
     @property
     def indexed(self) -> bool:
-        return self._reading(_indexed)
+        return self._reading(
+            lambda table: any(EMBEDDING in index.columns for index in table.list_indices())
+        )
 
     def select(self, where: Where | None) -> pa.Table:
-        conditions = self._sql(where)
+        conditions = to_sql(where)
         if conditions and self._on_disk(embeddings=False):
-            return self._where(' AND '.join(conditions), embeddings=False)
+            return self._read([' AND '.join(conditions)], COLUMNS)
         snapshot = self.snapshot(embeddings=False)
-        rows = snapshot.rows
-        mask = None if where is None else passing(rows, where)
-        if snapshot.alive is not None:
-            mask = snapshot.alive if mask is None else mask & snapshot.alive
-        return rows if mask is None else rows.take(np.flatnonzero(mask))
+        mask = snapshot.passing(where, snapshot.alive)
+        return snapshot.rows if mask.all() else snapshot.rows.filter(mask)
 
     def count(self, where: Where | None) -> int:
         if self._on_disk(embeddings=False):
-            conditions = ' AND '.join([SOMEONE, *self._sql(where)])
+            conditions = ' AND '.join([SOMEONE, *to_sql(where)])
             return self._reading(lambda table: table.count_rows(conditions))
-        return count_people(self.select(where))
+        snapshot = self.snapshot(embeddings=False)
+        return np.count_nonzero(snapshot.passing(where, snapshot.people))
 
-    def people(self, ids: np.ndarray) -> tuple[pa.Table, np.ndarray]:
-        if self._on_disk(embeddings=True):
-            rows = self._where_any(among('id', np.unique(ids))).sort_by('id')
-            rows = rows.take(places_of(ids, column(rows, 'id')))
-            return rows, embeddings_in(rows)
+    def having(self, name: str, numbers: np.ndarray, *, stored: bool = False) -> pa.Table:
+        if stored or self._on_disk(embeddings=True):
+            names = [*COLUMNS, EMBEDDING, *([SCENE] if stored else [])]
+            return self._read([*among(name, numbers)] or ['false'], names)
         snapshot = self.snapshot(embeddings=True)
-        places = snapshot.find(ids)
-        return snapshot.rows.take(places), snapshot.embeddings[places]
-
-    def of_tracklets(self, tracklets: np.ndarray) -> tuple[pa.Table, np.ndarray]:
-        if self._on_disk(embeddings=True):
-            rows = self._where_any(among('tracklet', tracklets))
-            return rows, embeddings_in(rows)
-        snapshot = self.snapshot(embeddings=True)
-        places = snapshot.of_tracklets(tracklets)
-        return snapshot.rows.take(places), snapshot.embeddings[places]
-
-    def frames(self, frame_ids: np.ndarray, step: int) -> Iterator[pa.Table]:
-        for condition in among('frame_id', frame_ids, step=step):
-            rows = self._reading(
-                lambda table, which=condition: self._checked(
-                    scan(table, [*COLUMNS, EMBEDDING, SCENE], which).to_arrow()
-                )
-            )
-            if len(rows):
-                yield rows
+        places = snapshot.having(name, numbers)
+        embeddings = embedding_column(snapshot.embeddings[places])
+        return snapshot.rows.take(places).append_column(EMBEDDING, embeddings)
 
     def search(
         self,
         queries: np.ndarray,
         top_k: int,
         where: Where | None,
-        *,
-        of_each: bool,
         approximate: bool,
         scene_filters: np.ndarray | None = None,
-    ) -> list[list[Hit]]:
+    ) -> list[Found]:
         if approximate and scene_filters is None and self.indexed:
-
-            def search(some: np.ndarray, many: int) -> list[list[Hit]]:
-                return [self._search_index(query, many, where) for query in some]
-
-            return one_of_each(search, queries, top_k) if of_each else search(queries, top_k)
+            return [self._search_index(query, top_k, where) for query in queries]
         snapshot = self.snapshot(embeddings=True)
-        weights = self._weights(snapshot, scene_filters)
-        if not of_each:
-            return _hits(snapshot, self._nearest(snapshot, queries, top_k, where, weights))
-        tracklets, many = column(snapshot.rows, 'tracklet'), SPREAD * top_k
-        best: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-        while left := [number for number in range(len(queries)) if number not in best]:
-            some = weights and (weights[0][left], weights[1])
-            found = self._nearest(snapshot, queries[left], many, where, some)
-            for number, (places, similarities) in zip(left, found, strict=True):
-                own = tracklets[places]
-                own = np.where(own == 0, -1 - places, own)  # who is in none is one alone
-                first = np.sort(np.unique(own, return_index=True)[1])[:top_k]
-                if len(first) == top_k or len(places) < many:
-                    best[number] = places[first], similarities[first]
-            many *= SPREAD
-        return _hits(snapshot, [best[number] for number in range(len(queries))])
+        rows, weights = snapshot.rows, None
+        if scene_filters is not None:
+            weights = self._scene_weights(snapshot, scene_filters)
+        allowed = snapshot.passing(where, snapshot.people)
+        found = nearest_rows(
+            queries,
+            snapshot.embeddings,
+            top_k,
+            None if allowed.all() else allowed,
+            lambda some: tie_keys(rows, some),
+            weights,
+        )
+        return [Found(rows, *one) for one in found]
 
-    def _nearest(
-        self,
-        snapshot: Snapshot,
-        queries: np.ndarray,
-        top_k: int,
-        where: Where | None,
-        weights: tuple[np.ndarray, np.ndarray] | None,
-    ) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Places and similarities of the most similar people of each query."""
-        rows, people = snapshot.rows, snapshot.people
-        allowed = None if where is None else passing(rows, where)
-        if people is not None:
-            allowed = people if allowed is None else allowed & people
-        if allowed is not None and allowed.all():
-            allowed = None
-        ties = lambda some: tie_keys(rows, some)  # noqa: E731
-        return nearest_rows(queries, snapshot.embeddings, top_k, allowed, ties, weights)
-
-    def _weights(
-        self, snapshot: Snapshot, filters: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray] | None:
+    def _scene_weights(
+        self, snapshot: Snapshot, filters: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Factors (q, I) of the scenes of a snapshot, and which is that of each row (n,)."""
-        if filters is None:
-            return None
         with self._snapshot_lock:
-            self._scenes = self._reading(
-                lambda table: read_scenes(self._scenes, snapshot, table, self.address)
-            )
-            scenes = self._scenes
+            if self._scenes is None or self._scenes[0] is not snapshot:
+                scenes = self._reading(lambda table: _read_scenes(snapshot, table, self.address))
+                self._scenes = snapshot, *scenes
+            _, scenes, of_row = self._scenes
         parts = [
             scene_factors(filters.reshape(-1, filters.shape[-1]), some)
-            for some in np.split(scenes.rows, range(BATCH, len(scenes.rows), BATCH))
+            for some in np.split(scenes, range(BATCH, len(scenes), BATCH))
         ]
-        factors = np.concatenate(parts, 1).reshape(*filters.shape[:2], -1).mean(1)
-        return factors, scenes.of_row
-
-    def sample(self, count: int) -> np.ndarray:
-        def take(table: Any) -> pa.Table:
-            there = table.count_rows()
-            places = np.linspace(0, there - 1, min(count, there)).astype(np.int64)
-            taken = table.take_offsets(np.unique(places).tolist()).to_arrow()
-            return self._checked(taken)
-
-        rows = self._reading(take)
-        return embeddings_in(rows)[column(rows, 'detection') != NOBODY]
+        return np.concatenate(parts, 1).reshape(*filters.shape[:2], -1).mean(1), of_row
 
     def levels(self, queries: np.ndarray, top_k: int) -> np.ndarray:
         def best(table: Any) -> np.ndarray:
@@ -273,7 +208,7 @@ class LanceEngine:
         return np.min(found, 1, initial=2, where=np.isfinite(found)) - margin_of(queries)
 
     def replace(self, rows: pa.Table) -> None:
-        frames = next(among('frame_id', np.unique(column(rows, 'frame_id')), step=len(rows)))
+        frames = one_of('frame_id', np.unique(column(rows, 'frame_id')))
         with self._changing():
             if self._exclusive:
                 there = scan(self._table, ['id'], frames).to_arrow()
@@ -329,27 +264,18 @@ class LanceEngine:
         """All rows as they are now; when the table has changed, what is new of them is read."""
         version = self._reading(lambda table: table.version)
         with self._snapshot_lock:
-            latest = self._snapshot
-            if latest is not None and embeddings and latest.embeddings is None:
-                latest = self._snapshot = None
-            if latest is not None and latest.version < version:
-                latest = self._reading(
-                    lambda table, known=latest: extended(known, table, self.address)
+            known = self._snapshot
+            if known is not None and embeddings and known.embeddings is None:
+                known = self._snapshot = None
+            if known is not None and known.version < version:
+                known = self._snapshot = self._reading(
+                    lambda table, known=known: _follow(known, table, self.address)
                 )
-                self._snapshot = latest
-            if latest is None:  # the one before is gone, for this takes as much memory
-                latest = self._reading(
-                    lambda table: read_snapshot(table, self.address, embeddings=embeddings)
+            if known is None:  # the one before is gone, for this takes as much memory
+                known = self._snapshot = self._reading(
+                    lambda table: _read_all(table, self.address, embeddings=embeddings)
                 )
-                self._snapshot = latest
-            return latest
-
-    def _sql(self, where: Where | None) -> list[str]:
-        """Conditions; in a table of before, nobody's colours are known."""
-        asked = where is not None and (where.upper is not None or where.lower is not None)
-        if asked and self._reading(lambda table: 'colours' not in table.schema.names):
-            return ['false']
-        return to_sql(where)
+            return known
 
     def _on_disk(self, *, embeddings: bool) -> bool:
         """Whether to read what is asked for only: not all is in memory, which may not suffice."""
@@ -358,57 +284,31 @@ class LanceEngine:
             return False
         return self.indexed
 
-    def _where(self, condition: str, *, embeddings: bool) -> pa.Table:
-        """Rows for which a condition holds, read from disk."""
-        names = [*COLUMNS, *([EMBEDDING] if embeddings else [])]
+    def _read(self, conditions: Iterable[str], names: Iterable[str]) -> pa.Table:
+        """Columns of the rows for which one of some conditions holds, read from disk."""
+        import pyarrow as pa
 
-        def read(table: Any) -> pa.Table:
-            rows = completed(scan(table, names, condition).to_arrow())
-            check_rows(rows, embeddings_in(rows) if embeddings else None, self.address)
-            return rows
-
-        return self._reading(read)
-
-    def _where_any(self, conditions: Iterable[str]) -> pa.Table:
-        """People for whom one of some conditions holds, with embeddings."""
-        pa = require_extra('pyarrow', 'gallery')
-        conditions = [f'{SOMEONE} AND {one}' for one in conditions] or ['false']
-        return pa.concat_tables([self._where(one, embeddings=True) for one in conditions])
-
-    def _checked(self, rows: pa.Table) -> pa.Table:
-        rows = completed(rows)
-        check_rows(rows, embeddings_in(rows), self.address)
+        rows = pa.concat_tables(
+            self._reading(lambda table, which=one: scan(table, names, which).to_arrow())
+            for one in conditions
+        )
+        check_rows(rows, self.address)
         return rows
 
-    def _search_index(self, query: np.ndarray, top_k: int, where: Where | None) -> list[Hit]:
-        conditions, limit = self._sql(where), top_k + SPARE
-        rows = self._indexed_rows(query, limit, conditions)
-        someone = column(rows, 'detection') != NOBODY
-        if len(rows) == limit and np.count_nonzero(someone) < top_k:
-            # Not asked for at once, for it takes longer than all the rest.
-            rows = self._indexed_rows(query, limit, [SOMEONE, *conditions])
-            someone = np.ones(len(rows), bool)
-        return ranked(query, rows.filter(someone), embeddings_in(rows)[someone], top_k)
-
-    def _indexed_rows(self, query: np.ndarray, limit: int, conditions: list[str]) -> pa.Table:
-        """The rows that the index finds for a query (D,), compared exactly, and all that it does
-        not have yet.
+    def _search_index(self, query: np.ndarray, top_k: int, where: Where | None) -> Found:
+        """Of the people that the index finds for a query (D,), and of all that it does not have
+        yet, those who look most like it, compared exactly.
         """
-        least, share = PROBED
-
-        def search(table: Any) -> pa.Table:
-            found = table.search(query, vector_column_name=EMBEDDING)
-            if conditions:
-                found = found.where(' AND '.join(conditions), prefilter=True)
-            # It warns where the distance is left out.
-            there = [name for name in COLUMNS if name in table.schema.names]
-            found = found.select([*there, EMBEDDING, '_distance']).distance_type('dot')
-            probed = max(least, int(share * min(CELLS, table.count_rows() / ROWS_PER_CELL)))
-            # further ones where a filter leaves too few in these
-            found = found.minimum_nprobes(probed).maximum_nprobes(0)
-            return found.refine_factor(REFINED).limit(limit).to_arrow()
-
-        return self._checked(self._reading(search))
+        conditions, limit = to_sql(where), top_k + SPARE
+        for asked in (conditions, [SOMEONE, *conditions]):  # which takes longer than all the rest
+            rows = self._reading(
+                lambda table, asked=asked: _in_index(table, query, limit, asked).to_arrow()
+            )
+            people = rows.filter(column(rows, 'detection') != NOBODY)
+            if len(rows) < limit or len(people) >= top_k:
+                break
+        check_rows(people, self.address)
+        return Found.among(query, people, top_k)
 
     def _exists(self) -> bool:
         if self.folder:  # without looking into the files
@@ -422,7 +322,8 @@ class LanceEngine:
 
     def _build_index(self) -> None:
         """Cells of embeddings, quantised as by RaBitQ (Gao and Long, SIGMOD 2024)."""
-        index = require_extra('lancedb.index', 'gallery')
+        from lancedb import index
+
         cells = int(np.clip(self._table.count_rows() // ROWS_PER_CELL, 1, CELLS))
         options = dict(distance_type='dot', num_partitions=cells, sample_rate=SAMPLED)
         if self._table.schema.field(EMBEDDING).type.list_size % 8:  # which RaBitQ needs
@@ -443,18 +344,15 @@ class LanceEngine:
     def _changing(self, *, compacts: bool = True) -> Iterator[None]:
         """Change the latest version; no other process does meanwhile, where a lock is possible."""
         with self._alone(), self._understood():
-            if self._files is not None:
-                self._files.check_deletions()
+            if self._deletions is not None:
+                self._deletions.check()
             self._table.checkout_latest()
-            missing = GROUPING.keys() - {*self._table.schema.names}
-            if missing:  # a table of before
-                self._table.add_columns({name: _ZEROS[GROUPING[name]] for name in missing})
             yield
             if compacts and self._table.version % CHANGES == 0:
                 with suppress(*_ERRORS):  # the change is made; the next one will see to it
                     self._optimize()
-            if self._files is not None:
-                self._files.record()
+            if self._deletions is not None:
+                self._deletions.record()
 
     def _reading(self, task: Callable[[Any], T]) -> T:
         """The result of a task on the latest version, which another process may just compact."""
@@ -467,8 +365,8 @@ class LanceEngine:
             return self._task(task)
 
     def _task(self, task: Callable[[Any], T]) -> T:
-        if self._files is not None:
-            self._files.check_deletions()
+        if self._deletions is not None:
+            self._deletions.check()
         return task(self._connection.open_table(self._name))
 
     @contextmanager
@@ -494,44 +392,24 @@ class LanceEngine:
             reason = f'{self.address}: {_reason(error)}'
             if self.folder is None:
                 raise GalleryError(reason) from error
-            raise DamagedGalleryError(f'{reason}{self._damage()}; {FIX}') from error
+            raise DamagedGalleryError(f'{reason}{self._unreadable()}; {FIX}') from error
 
-    def _damage(self) -> str:
-        """Which files are damaged, and whom they are about, as far as that can be read."""
-        try:
-            damaged = [f'data/{path.name}' for path in self._files.damaged()]
-        except OSError:
-            return ''
-        if not damaged:
-            return ''
+    def _unreadable(self) -> str:
+        """Whose rows cannot be read, as far as that can be told."""
         sources: dict[str, None] = {}
-        unknown = False
         with suppress(Exception):
             table = self._connection.open_table(self._name)
             addresses = scan(table, [ADDRESS]).to_arrow().column(ADDRESS).to_numpy()
             for part in np.unique(addresses >> np.uint64(32)).tolist():
-                here = f'_rowid >= {part << 32} and _rowid < {(part + 1) << 32}'
+                here = f'{ADDRESS} >= {part << 32} and {ADDRESS} < {(part + 1) << 32}'
                 try:
-                    scan(table, [*COLUMNS, EMBEDDING], here).to_arrow()
+                    for _ in scan(table, table.schema.names, here).to_batches(BATCH):
+                        pass
                 except Exception:
-                    try:
-                        found = scan(table, ['source'], here).to_arrow().column('source')
-                        sources |= dict.fromkeys(found.unique().to_pylist())
-                    except Exception:
-                        unknown = True
+                    found = scan(table, ['source'], here).to_arrow().column('source')
+                    sources |= dict.fromkeys(found.unique().to_pylist())
         some = ', '.join(map(repr, [*sources][:5])) + (', ...' if len(sources) > 5 else '')
-        about = f', which hold rows of {len(sources)} sources: {some}' if sources else ''
-        left = '; the sources of some cannot be read either' if unknown else ''
-        return f'; not what was written: {", ".join(damaged)}{about}{left}'
-
-
-def _hits(snapshot: Snapshot, found: list[tuple[np.ndarray, np.ndarray]]) -> list[list[Hit]]:
-    """The people at the places (m,) that each query found, with their similarities (m,)."""
-    if not found:
-        return []
-    places, similarities = map(np.concatenate, zip(*found, strict=True))
-    hits = iter(hits_of(snapshot.rows.take(places), similarities))
-    return [list(islice(hits, len(some))) for some, _ in found]
+        return f'; among rows of {len(sources)} sources: {some}' if sources else ''
 
 
 def _place_of(address: str) -> tuple[str, str, Path | None]:
@@ -561,5 +439,208 @@ def _is_of_lance(error: Exception) -> bool:
     return isinstance(error, _ERRORS) or type(error).__name__ == 'RustPanic'
 
 
-def _indexed(table: Any) -> bool:
-    return any(EMBEDDING in index.columns for index in table.list_indices())
+def scan(table: Any, columns: Iterable[str], condition: str | None = None) -> Any:
+    """A query for columns, as far as they are there, of the rows for which a condition holds."""
+    names = [name for name in columns if name == ADDRESS or name in table.schema.names]
+    query = table.search().select(names).limit(table.count_rows())
+    return query.where(condition) if condition else query
+
+
+def _in_index(table: Any, query: np.ndarray, limit: int, conditions: list[str]) -> Any:
+    """What asks a table's index for the rows that are most similar to a query (D,)."""
+    least, share = PROBED
+    probed = max(least, int(share * min(CELLS, table.count_rows() / ROWS_PER_CELL)))
+    found = table.search(query, vector_column_name=EMBEDDING)
+    if conditions:
+        found = found.where(' AND '.join(conditions), prefilter=True)
+    # It warns where the distance is left out.
+    found = found.select([*COLUMNS, EMBEDDING, '_distance']).distance_type('dot')
+    # further cells where a filter leaves too few in these
+    found = found.minimum_nprobes(probed).maximum_nprobes(0)
+    return found.refine_factor(REFINED).limit(limit)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A table as it was at one moment, in memory, to be read by any number of threads.
+
+    Rows that have been removed since others were read stay in their places, and do not count.
+
+    Attributes:
+        version: That of the table.
+        rows: All rows (n), without embeddings; each column of texts keeps every text once.
+        embeddings: (n, D) float32, or None if they were not read.
+        addresses: (n,) int64, where Lance keeps each row. What is at an address never changes.
+        alive: (n,) bool which rows count.
+        space: Begins with the embeddings; behind them is room for more.
+    """
+
+    version: int
+    rows: pa.Table
+    embeddings: np.ndarray | None
+    addresses: np.ndarray
+    alive: np.ndarray
+    space: np.ndarray | None = field(default=None, repr=False)
+
+    @cached_property
+    def people(self) -> np.ndarray:
+        """(n,) bool which rows are people, and count."""
+        return self.alive & (column(self.rows, 'detection') != NOBODY)
+
+    def passing(self, where: Where | None, among: np.ndarray) -> np.ndarray:
+        """(n,) bool which of some rows (n,) bool pass a filter."""
+        return among if where is None else among & passing(self.rows, where)
+
+    def having(self, name: str, numbers: np.ndarray) -> np.ndarray:
+        """Places (m,) of all people with one of some numbers (k,) in a column."""
+        if name not in self._ascending:
+            values = column(self.rows, name)
+            places = np.flatnonzero(self.people)
+            places = places[np.argsort(values[places], kind='stable')]
+            self._ascending[name] = values[places], places
+        values, places = self._ascending[name]
+        first, last = (np.searchsorted(values, numbers, side) for side in ('left', 'right'))
+        parts = [places[a:b] for a, b in zip(first, last, strict=True)]
+        return np.concatenate([places[:0], *parts])
+
+    @cached_property
+    def _ascending(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        return {}
+
+
+def _read_all(table: Any, address: str, *, embeddings: bool) -> Snapshot:
+    """All rows of a table, at the version that it is at.
+
+    Raises:
+        DamagedGalleryError: A row is not what was written.
+    """
+    rows = _in_memory([], table.schema)
+    dim = table.schema.field(EMBEDDING).type.list_size
+    space = np.zeros((0, dim), np.float32) if embeddings else None
+    none = Snapshot(0, rows, space, np.zeros(0, np.int64), np.zeros(0, bool), space)
+    return _extended(none, table, address, None)
+
+
+def _follow(known: Snapshot, table: Any, address: str) -> Snapshot | None:
+    """A snapshot with what later versions of its table have added and removed.
+
+    None where so much has changed that everything is better read anew.
+    """
+    new = f'{ADDRESS} >= {int(known.addresses.max(initial=-1)) + 1}'
+    added, alive = table.count_rows(new), known.alive
+    if table.count_rows() - added != np.count_nonzero(alive):
+        present = scan(table, [ADDRESS]).to_arrow().column(ADDRESS).to_numpy()
+        alive = np.isin(known.addresses, present.astype(np.int64))
+    if max(added, np.count_nonzero(~alive)) > len(alive) // 4 + BATCH:
+        return None
+    return _extended(replace(known, alive=alive), table, address, new)
+
+
+def _extended(known: Snapshot, table: Any, address: str, condition: str | None) -> Snapshot:
+    """A snapshot at a table's version, with the rows for which a condition holds at its end."""
+    import pyarrow as pa
+
+    start, count, space = len(known.rows), table.count_rows(condition), known.space
+    end = start + count
+    if space is not None and end > len(space):  # what is not used takes no memory
+        space = np.empty((end + end // 2 + BATCH, space.shape[1]), np.float32)
+        space[:start] = known.embeddings
+    addresses = np.concatenate([known.addresses, np.empty(count, np.int64)])
+    names = [*COLUMNS, ADDRESS, *([] if space is None else [EMBEDDING])]
+    parts, place = [], start
+    for batch in scan(table, names, condition).to_batches(BATCH):
+        here = slice(place, place + len(batch))
+        if space is not None:  # behind what other snapshots see of it
+            flat = batch.column(EMBEDDING).flatten().to_numpy()
+            space[here] = flat.reshape(-1, space.shape[1])
+        addresses[here] = batch.column(ADDRESS).to_numpy()
+        parts.append(batch.select([*COLUMNS]))
+        place = here.stop
+    if place != end:
+        raise ValueError(f'{place - start} rows instead of {count}')
+    rows = _in_memory(parts, table.schema)
+    check_rows(rows, address, None if space is None else space[start:end])
+    if start:
+        rows = pa.concat_tables([known.rows, rows]).unify_dictionaries().combine_chunks()
+    alive = np.append(known.alive, np.ones(count, bool))
+    matrix = None if space is None else space[:end]
+    return Snapshot(table.version, rows, matrix, addresses, alive, space)
+
+
+def _in_memory(parts: Sequence[pa.RecordBatch], schema: pa.Schema) -> pa.Table:
+    """Rows without embeddings, each column in one piece.
+
+    Texts repeat: each is kept once, and a filter looks at it once.
+    """
+    import pyarrow as pa
+
+    rows = pa.Table.from_batches(parts) if parts else schema.empty_table().select([*COLUMNS])
+    for name in TEXTS:
+        place = rows.schema.get_field_index(name)
+        rows = rows.set_column(place, name, rows.column(name).dictionary_encode())
+    return rows.combine_chunks()
+
+
+def _read_scenes(snapshot: Snapshot, table: Any, address: str) -> tuple[np.ndarray, np.ndarray]:
+    """Embeddings (I, S) float32 of the scenes of a snapshot, and which is that of each row (n,).
+
+    Raises:
+        DamagedGalleryError: A scene is not what was written.
+    """
+    frame_ids, of_row = np.unique(column(snapshot.rows, 'frame_id'), return_inverse=True)
+    there = scan(table, ['frame_id', ADDRESS]).to_arrow()
+    found, first = np.unique(column(there, 'frame_id'), return_index=True)
+    addresses = column(there, ADDRESS)[first[np.isin(found, frame_ids)]]
+    scenes = np.zeros((len(frame_ids), table.schema.field(SCENE).type.list_size - 2), np.float32)
+    for start in range(0, len(addresses), BATCH):
+        some = addresses[start : start + BATCH].tolist()
+        taken = table.take_row_ids(some).select(['frame_id', SCENE]).to_arrow()
+        scenes[np.searchsorted(frame_ids, column(taken, 'frame_id'))] = scenes_in(taken, address)
+    return scenes, of_row
+
+
+class _Deletions:
+    """Checksums of a table's lists of deleted rows, in a file of their own beside them.
+
+    A changed bit in one can end the process that reads it, so they are compared before Lance reads
+    them. What a process that was killed had just written has none until the next change.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._sound: set[tuple[str, int, int]] = set()
+
+    def check(self) -> None:
+        """Raise DamagedGalleryError if one is not what was written."""
+        sound, recorded = set(), None
+        for path in self._folder.glob('_deletions/*'):
+            with suppress(FileNotFoundError):  # compacted meanwhile
+                status = path.stat()
+                entry = path.name, status.st_size, status.st_mtime_ns
+                if entry not in self._sound:
+                    recorded = self._recorded() if recorded is None else recorded
+                    if path.name not in recorded:
+                        continue
+                    if _checksum(path) != recorded[path.name]:
+                        raise DamagedGalleryError(
+                            f'{path}: this list of deleted rows is not what was written; {FIX}'
+                        )
+                sound.add(entry)
+        self._sound = sound
+
+    def record(self) -> None:
+        """Take up new ones; nobody else changes the table meanwhile."""
+        before = self._recorded()
+        paths = sorted(self._folder.glob('_deletions/*'))
+        if {path.name for path in paths} != before.keys():
+            checksums = {path.name: before.get(path.name) or _checksum(path) for path in paths}
+            write_json(self._folder / RECORD, checksums)
+
+    def _recorded(self) -> dict[str, str]:
+        path = self._folder / RECORD
+        return json.loads(path.read_text()) if path.exists() else {}
+
+
+def _checksum(path: Path) -> str:
+    with open(path, 'rb') as file:
+        return hashlib.file_digest(file, 'blake2b').hexdigest()[:16]

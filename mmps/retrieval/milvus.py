@@ -20,21 +20,20 @@ import numpy as np
 from mmps.evaluation.functional.similarities import margin_of
 from mmps.utils.errors import require_extra
 
-from .engine import one_of_each, ranked
+from .engine import Engine
 from .filters import among, to_milvus
-from .records import GalleryError, Hit, MissingGalleryError, ModelTag, Where
+from .records import GalleryError, MissingGalleryError, ModelTag, Where
 from .rows import (
     COLUMNS,
     NOBODY,
     TEXTS,
     UNKNOWN,
+    Found,
     check_rows,
     column,
-    count_people,
-    earlier_version,
     embeddings_in,
     mixed,
-    places_of,
+    no_gallery,
     schema_of,
 )
 
@@ -60,7 +59,7 @@ _NO_MODEL = f'row != {_MODEL_ROW}'
 _TYPES = {'int32': 'INT32', 'int64': 'INT64', 'float': 'FLOAT', 'double': 'DOUBLE'}
 
 
-class MilvusEngine:
+class MilvusEngine(Engine):
     """Keeps rows in one collection. A frame is added as a whole, several frames one by one.
 
     The address is ``milvus://HOST:PORT/COLLECTION``; ``milvus://USER:PASSWORD@HOST...`` signs in.
@@ -100,73 +99,41 @@ class MilvusEngine:
         return self._counting(rows) if conditions else _latest(rows)
 
     def count(self, where: Where | None) -> int:
-        return count_people(self.select(where))
+        return np.count_nonzero(column(self.select(where), 'detection') != NOBODY)
 
-    def people(self, ids: np.ndarray) -> tuple[pa.Table, np.ndarray]:
-        rows = self._with_one_of('id', ids).sort_by('id')
-        rows = rows.take(places_of(ids, column(rows, 'id')))
-        return rows, embeddings_in(rows)
-
-    def of_tracklets(self, tracklets: np.ndarray) -> tuple[pa.Table, np.ndarray]:
-        rows = self._with_one_of('tracklet', tracklets)
-        return rows, embeddings_in(rows)
-
-    def frames(self, frame_ids: np.ndarray, step: int) -> Iterator[pa.Table]:
-        for condition in among('frame_id', frame_ids, '[]', step):
-            rows = _latest(self._query([condition], embeddings=True))
-            if len(rows):
-                yield rows
+    def having(self, name: str, numbers: np.ndarray, *, stored: bool = False) -> pa.Table:
+        return self._counting(self._with_one_of(name, numbers, embeddings=True))
 
     def search(
         self,
         queries: np.ndarray,
         top_k: int,
         where: Where | None,
-        *,
-        of_each: bool,
         approximate: bool,
-    ) -> list[list[Hit]]:
-        def search(some: np.ndarray, many: int) -> list[list[Hit]]:
-            return self._search(some, many, where, approximate)
-
-        return one_of_each(search, queries, top_k) if of_each else search(queries, top_k)
-
-    def _search(
-        self, queries: np.ndarray, top_k: int, where: Where | None, approximate: bool
-    ) -> list[list[Hit]]:
+        scene_filters: np.ndarray | None = None,
+    ) -> list[Found]:
         limit = min(MOST, top_k + SPARE)
-        hits: dict[int, list[Hit]] = {}
-        open_queries = np.arange(len(queries))
-        while len(open_queries):
-            found = self._nearest(queries[open_queries], limit, where, approximate)
-            frame_ids = np.concatenate([column(rows, 'frame_id') for rows in found])
-            counting = self._of_frames(frame_ids)
-            for number, rows in zip(open_queries, found, strict=True):
-                query, embeddings = queries[number], embeddings_in(rows)
-                kept = _among_rows(rows, counting)
+        done: dict[int, Found] = {}
+        while left := [number for number in range(len(queries)) if number not in done]:
+            found = self._nearest(queries[left], limit, where, approximate)
+            counting = self._of_frames(np.concatenate([column(one, 'frame_id') for one in found]))
+            for number, rows in zip(left, found, strict=True):
+                kept = rows.filter(_among_rows(rows, counting))
                 complete = approximate or len(rows) < limit or limit == MOST
-                if complete or _settled(query, embeddings, kept, top_k):
-                    some = rows.take(np.flatnonzero(kept))
-                    hits[number] = ranked(query, some, embeddings[kept], top_k)
-            open_queries = np.array([n for n in open_queries if n not in hits], np.int64)
+                if complete or _settled(queries[number], rows, kept, top_k):
+                    done[number] = Found.among(queries[number], kept, top_k)
             limit = min(MOST, 4 * limit)
-        return [hits[number] for number in range(len(queries))]
-
-    def sample(self, count: int) -> np.ndarray:
-        rows = self.select(None)
-        ids = column(rows, 'id')[column(rows, 'detection') != NOBODY]
-        chosen = np.linspace(0, len(ids) - 1, min(count, len(ids))).astype(np.int64)
-        return self.people(ids[chosen])[1]
+        return [done[number] for number in range(len(queries))]
 
     def levels(self, queries: np.ndarray, top_k: int) -> np.ndarray:
-        found = self._search(queries, top_k, None, False)
-        return np.array([hits[-1].similarity for hits in found], np.float32)
+        found = self.search(queries, top_k, None, approximate=False)
+        return np.array([one.similarities[-1] for one in found], np.float32)
 
     def replace(self, rows: pa.Table) -> None:
         rows = rows.take(np.argsort(column(rows, 'frame_id'), kind='stable'))
         frame_ids, starts = np.unique(column(rows, 'frame_id'), return_index=True)
-        older = [self._query([one], embeddings=False) for one in among('frame_id', frame_ids, '[]')]
-        newest = max(int(column(one, 'batch').max(initial=0)) for one in older)
+        older = self._with_one_of('frame_id', frame_ids, embeddings=False)
+        newest = int(column(older, 'batch').max(initial=0))
         # later than what is there, and no two processes' the same
         batch = max(time.time_ns(), newest) + 1 + secrets.randbelow(2**16)
         numbers = mixed(column(rows, 'id'), np.full(len(rows), batch)).tolist()
@@ -228,11 +195,13 @@ class MilvusEngine:
             pages.close()
         return self._table(found, embeddings=embeddings)
 
-    def _with_one_of(self, name: str, numbers: np.ndarray) -> pa.Table:
-        """The rows that count with one of some numbers (n,) in a column, with embeddings."""
-        pa = require_extra('pyarrow', 'milvus')
-        parts = [self._query([one], embeddings=True) for one in among(name, numbers, '[]')]
-        return self._counting(pa.concat_tables([self._table([], embeddings=True), *parts]))
+    def _with_one_of(self, name: str, numbers: np.ndarray, *, embeddings: bool) -> pa.Table:
+        """The rows with one of some numbers (n,) in a column."""
+        import pyarrow as pa
+
+        conditions = among(name, np.unique(numbers), '[]')
+        parts = [self._query([one], embeddings=embeddings) for one in conditions]
+        return pa.concat_tables([self._table([], embeddings=embeddings), *parts])
 
     def _counting(self, rows: pa.Table) -> pa.Table:
         """Those of some rows that count."""
@@ -240,10 +209,7 @@ class MilvusEngine:
 
     def _of_frames(self, frame_ids: np.ndarray) -> pa.Table:
         """The rows of some frames (m,) that count."""
-        pa = require_extra('pyarrow', 'milvus')
-        conditions = among('frame_id', np.unique(frame_ids), '[]')
-        parts = [_latest(self._query([one], embeddings=False)) for one in conditions]
-        return pa.concat_tables([self._table([], embeddings=False), *parts])
+        return _latest(self._with_one_of('frame_id', frame_ids, embeddings=False))
 
     def _nearest(
         self, queries: np.ndarray, limit: int, where: Where | None, approximate: bool
@@ -265,11 +231,12 @@ class MilvusEngine:
 
     def _table(self, entries: list[dict[str, Any]], *, embeddings: bool) -> pa.Table:
         """What Milvus gave, once it has been compared with its checksums."""
-        pa = require_extra('pyarrow', 'milvus')
+        import pyarrow as pa
+
         schema = self._schema if embeddings else self._schema.remove(len(self._schema) - 1)
         rows = pa.Table.from_pylist(entries, schema)
         own = mixed(column(rows, 'id'), column(rows, 'batch')) == column(rows, 'row')
-        check_rows(rows, embeddings_in(rows) if embeddings else None, self.address, own)
+        check_rows(rows, self.address, good=own)
         return rows
 
     def _create(self, model: ModelTag) -> None:
@@ -307,8 +274,8 @@ class MilvusEngine:
 
     def _stored_model(self) -> ModelTag:
         fields = {field['name'] for field in self._client.describe_collection(self._name)['fields']}
-        if 'frame_rows' in fields or 'colours' not in fields:
-            raise earlier_version(self.address)
+        if not fields.issuperset(COLUMNS):
+            raise no_gallery(self.address)
         for _ in range(50):  # another process may be making the collection
             found = self._client.query(
                 self._name, filter=f'row == {_MODEL_ROW}', output_fields=['metadata']
@@ -316,7 +283,7 @@ class MilvusEngine:
             if found:
                 return ModelTag(**json.loads(found[0]['metadata']))
             time.sleep(0.1)
-        raise GalleryError(f'{self.address}: a collection of Milvus, but no gallery of mmps')
+        raise no_gallery(self.address)
 
     def _delete(self, name: str, numbers: np.ndarray, *conditions: str) -> None:
         for condition in among(name, numbers, '[]'):
@@ -332,7 +299,8 @@ class MilvusEngine:
 
 
 def _schema_of(model: ModelTag) -> pa.Schema:
-    pa = require_extra('pyarrow', 'milvus')
+    import pyarrow as pa
+
     *fields, embedding = schema_of(model)
     return pa.schema([*fields, *((name, pa.int64()) for name in _OWN), embedding])
 
@@ -354,14 +322,11 @@ def _among_rows(rows: pa.Table, others: pa.Table) -> np.ndarray:
     return np.isin(column(rows, 'row'), column(others, 'row'))
 
 
-def _settled(query: np.ndarray, embeddings: np.ndarray, kept: np.ndarray, top_k: int) -> bool:
-    """Whether nobody who was not found can be among the ``top_k`` best of a query (D,).
-
-    ``kept`` (n,) tells who of those who were found, with embeddings (n, D), counts.
-    """
-    similarities = embeddings @ query
-    best = np.sort(similarities[kept])[::-1][:top_k]
-    return len(best) == top_k and best[-1] - similarities.min() > margin_of(query[None])
+def _settled(query: np.ndarray, rows: pa.Table, kept: pa.Table, top_k: int) -> bool:
+    """Whether nobody who is not in rows can be among the ``top_k`` of a query (D,) who are kept."""
+    best = np.sort(embeddings_in(kept) @ query)[::-1][:top_k]
+    least = (embeddings_in(rows) @ query).min()
+    return len(best) == top_k and best[-1] - least > margin_of(query[None])
 
 
 @contextmanager

@@ -14,11 +14,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from itertools import groupby, islice
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from mmps.evaluation.functional.similarities import UNIT
+from mmps.evaluation.functional.similarities import UNIT, sorted_exactly
 from mmps.utils.errors import require_extra
 
 from .records import (
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 NOBODY = -1
 """Detection number of the row that stands for a frame in which nobody was found."""
 BOX = ('x1', 'y1', 'x2', 'y2')
-NUMBERS = {
+DESCRIPTION = {
     'id': np.int64,  # of the person: the same whenever the frame is written again
     'frame_id': np.int64,
     'detection': np.int32,
@@ -52,19 +53,18 @@ NUMBERS = {
     'offset': np.float64,
     'time': np.float64,
     'embedding_checksum': np.int64,
+    **dict.fromkeys(('source', 'camera', 'metadata'), str),
 }
-_DESCRIBED = ('source', 'camera', 'metadata')
-TEXTS = (*_DESCRIBED, 'colours')
 GROUPING = {'tracklet': np.int64, 'quality': np.float32, 'colours': str}
 """Whom a row is one picture of, how good a one, and the colours of clothes in it. Tables of before
-lack them, and they count as 0 and an empty text: in no tracklet, unknown. For the sake of checksums
-a new one comes last."""
-DESCRIPTION = (*NUMBERS, *_DESCRIBED)
-COLUMNS = (*DESCRIPTION, *GROUPING, 'checksum')
+lack them and get them when they are opened, as 0 and an empty text: in no tracklet, unknown. For
+the sake of checksums a new one comes last."""
+COLUMNS = {**DESCRIPTION, **GROUPING, 'checksum': np.int64}
 """All but the embedding."""
+TEXTS = tuple(name for name, kind in COLUMNS.items() if kind is str)
 UNKNOWN = ('offset', 'time', 'camera')
 """Columns in which null stands for unknown."""
-
+EMBEDDING = 'embedding'
 SCENE = 'scene'
 """Only where the model embeds scenes: that of the row's frame, and its checksum, as words."""
 
@@ -74,17 +74,17 @@ FIX = 'restore the gallery from a backup, or drop it and index again'
 UNCHANGED: object = object()
 """Stands for what is left as it is, where None would mean unknown."""
 
-_MODEL, _EARLIER = b'mmps_gallery', b'mmps_model'
+_MODEL = b'mmps_gallery'
 
 
 def schema_of(model: ModelTag) -> pa.Schema:
     """The schema of the table of a model's embeddings, which names the model."""
     pa = require_extra('pyarrow', 'gallery')
-    types = {name: pa.from_numpy_dtype(dtype) for name, dtype in NUMBERS.items()}
-    types |= {name: pa.string() for name in _DESCRIBED}
-    types |= {name: _kind_of(dtype) for name, dtype in GROUPING.items()}
-    types['checksum'] = pa.int64()
-    types['embedding'] = pa.list_(pa.float32(), model.embed_dim)
+    types = {
+        name: pa.string() if kind is str else pa.from_numpy_dtype(kind)
+        for name, kind in COLUMNS.items()
+    }
+    types[EMBEDDING] = pa.list_(pa.float32(), model.embed_dim)
     if model.scene_dim:
         types[SCENE] = pa.list_(pa.uint32(), model.scene_dim + 2)
     # Lance then refuses to commit two writes of one row that did not see each other
@@ -100,21 +100,18 @@ def model_of(schema: pa.Schema, address: str) -> ModelTag:
     """The model named in the schema of a table.
 
     Raises:
-        GalleryError: It is not one of a gallery, or of an earlier version of mmps.
+        GalleryError: It is not one of a gallery.
     """
-    metadata = schema.metadata or {}
-    if _MODEL in metadata:
-        return ModelTag(**json.loads(metadata[_MODEL]))
-    if _EARLIER in metadata:
-        raise earlier_version(address)
-    raise GalleryError(f'{address}: a LanceDB table, but no gallery of mmps')
+    if _MODEL not in (schema.metadata or {}):
+        raise no_gallery(address)
+    return ModelTag(**json.loads(schema.metadata[_MODEL]))
 
 
-def earlier_version(address: str) -> GalleryError:
-    """What to say of a gallery that cannot be read any more."""
+def no_gallery(address: str) -> GalleryError:
+    """What to say of a table that cannot be read as a gallery."""
     return GalleryError(
-        f'{address}: written by an earlier version of mmps, whose rows have no checksums; index '
-        'again into a new gallery'
+        f'{address}: no gallery of mmps, or one written by an earlier version; index again into a '
+        'new gallery'
     )
 
 
@@ -141,45 +138,40 @@ def mixed(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return ((z ^ (z >> np.uint64(31))) >> np.uint64(1)).astype(np.int64)
 
 
-def checked_frame(frame: IndexedFrame, model: ModelTag) -> IndexedFrame:
-    """The frame with arrays of the right types, for a gallery of a model.
-
-    Raises:
-        ValueError: Something does not fit; the message names the frame and the part of it.
-    """
+def _checked(frame: IndexedFrame, model: ModelTag) -> IndexedFrame:
+    """The frame with arrays of the right types."""
     name = f'{frame.source!r}, frame {frame.frame}'
     if not isinstance(frame.source, str) or not frame.source:
         raise ValueError(f'{name}: source has to be a name')
     check_text(name, frame.source)
     check_description(frame.camera, frame.time, frame.metadata, name)
+    if model.scene_dim and frame.scene is None:
+        raise ValueError(
+            f'{name}: the gallery keeps an embedding of each scene, and this frame has none; index '
+            'it with the network that made the gallery, in PyTorch'
+        )
     count = len(frame.scores)
-    shapes = {'bboxes': (count, 4), 'scores': (count,), 'embeddings': (count, model.embed_dim)}
-    arrays: dict[str, np.ndarray | None] = {'scene': None}
+    kinds = {
+        'bboxes': (np.float32, (count, 4)),
+        'scores': (np.float32, (count,)),
+        'embeddings': (np.float32, (count, model.embed_dim)),
+        'tracklets': (np.int64, (count,)),
+        'quality': (np.float32, (count,)),
+        'colours': (object, (count,)),
+    }
     if model.scene_dim:
-        if frame.scene is None:
-            raise ValueError(
-                f'{name}: the gallery keeps an embedding of each scene, and this frame has none; '
-                'index it with the network that made the gallery, in PyTorch'
-            )
-        shapes['scene'] = (model.scene_dim,)
-    for part, shape in shapes.items():
-        array = np.asarray(getattr(frame, part), np.float32)
-        array = array.reshape(shape) if not array.size and not count else array
+        kinds['scene'] = np.float32, (model.scene_dim,)
+    arrays = {'scene': None}
+    for part, (dtype, shape) in kinds.items():
+        given = getattr(frame, part)
+        if given is None or (not count and not np.size(given)):
+            given = np.full(shape, '' if dtype is object else 0)
+        arrays[part] = array = np.asarray(given, dtype)
         if array.shape != shape:
             raise ValueError(f'{name}: {part} has shape {array.shape}, not {shape}')
-        if not np.isfinite(array).all():
+        if dtype is np.float32 and not np.isfinite(array).all():
             raise ValueError(f'{name}: {part} is not finite')
-        arrays[part] = array
-    for part, dtype in (
-        ('tracklets', np.int64),
-        ('quality', np.float32),
-        ('colours', object),
-    ):
-        if getattr(frame, part) is not None:
-            arrays[part] = np.asarray(getattr(frame, part), dtype)
-            if arrays[part].shape != (count,):
-                raise ValueError(f'{name}: {part} has shape {arrays[part].shape}, not ({count},)')
-    for text in () if frame.colours is None else frame.colours:
+    for text in arrays['colours']:
         if not isinstance(text, str) or pack_colours(*unpack_colours(text)) != text:
             raise ValueError(f'{name}: colours: {text!r} is none of clothing_colours()')
     norms = np.linalg.norm(arrays['embeddings'], axis=1)
@@ -191,8 +183,14 @@ def checked_frame(frame: IndexedFrame, model: ModelTag) -> IndexedFrame:
 
 
 def rows_of(frames: Sequence[IndexedFrame], model: ModelTag) -> pa.Table:
-    """The rows (n) of at least one frame, see :func:`checked_frame`."""
-    pa = require_extra('pyarrow', 'gallery')
+    """The rows (n) of at least one frame.
+
+    Raises:
+        ValueError: Something does not fit; the message names the frame and the part of it.
+    """
+    import pyarrow as pa
+
+    frames = [_checked(frame, model) for frame in frames]
     people = np.array([len(frame.scores) for frame in frames], np.int64)
     counts = np.maximum(people, 1)
     of_row = np.repeat(np.arange(len(frames)), counts)
@@ -201,50 +199,41 @@ def rows_of(frames: Sequence[IndexedFrame], model: ModelTag) -> pa.Table:
     detections[~real] = NOBODY
     frame_ids = np.array([frame_id(f.source, f.frame) for f in frames], np.int64)[of_row]
 
-    def found(arrays: Iterable[np.ndarray], width: int) -> np.ndarray:
-        values = np.zeros((len(of_row), width), np.float32)
-        values[real] = np.concatenate([array.reshape(-1, width) for array in arrays])
+    def found(part: str, *width: int) -> np.ndarray:
+        arrays = np.concatenate([getattr(frame, part) for frame in frames])
+        values = np.full((len(of_row), *width), '' if arrays.dtype == object else 0, arrays.dtype)
+        values[real] = arrays
         return values
 
-    def said(values: Iterable[object], kind: pa.DataType) -> pa.Array:
-        return pa.array([*values], kind).take(pa.array(of_row))
-
-    def if_known(name: str, dtype: type) -> np.ndarray:
-        values = _zeros(len(of_row), dtype)
-        given = [getattr(f, name) for f in frames]
-        parts = [_zeros(n, dtype) if g is None else g for g, n in zip(given, people, strict=True)]
-        values[real] = np.concatenate(parts)
-        return values
-
-    embeddings = found((f.embeddings for f in frames), model.embed_dim)
-    boxes = found((f.bboxes for f in frames), 4)
+    schema, boxes = schema_of(model), found('bboxes', 4)
+    embeddings = found('embeddings', model.embed_dim)
+    of_frames = {
+        'frame': [f.frame for f in frames],
+        'width': [f.size[0] for f in frames],
+        'height': [f.size[1] for f in frames],
+        'metadata': [pack_metadata(f.metadata) for f in frames],
+        **{n: [getattr(f, n) for f in frames] for n in ('offset', 'time', 'source', 'camera')},
+    }
     columns = {
+        **{n: pa.array(v, schema.field(n).type).take(of_row) for n, v in of_frames.items()},
         'id': person_ids(frame_ids, detections),
         'frame_id': frame_ids,
         'detection': detections.astype(np.int32),
-        'frame': said((f.frame for f in frames), pa.int64()),
-        'width': said((f.size[0] for f in frames), pa.int32()),
-        'height': said((f.size[1] for f in frames), pa.int32()),
-        **{name: boxes[:, side] for side, name in enumerate(BOX)},
-        'score': found((f.scores for f in frames), 1)[:, 0],
-        'offset': said((f.offset for f in frames), pa.float64()),
-        'time': said((f.time for f in frames), pa.float64()),
+        **dict(zip(BOX, boxes.T, strict=True)),
+        'score': found('scores'),
         'embedding_checksum': embedding_checksums(embeddings),
-        'source': said((f.source for f in frames), pa.string()),
-        'camera': said((f.camera for f in frames), pa.string()),
-        'metadata': said((pack_metadata(f.metadata) for f in frames), pa.string()),
-        'tracklet': if_known('tracklets', np.int64),
-        'quality': if_known('quality', np.float32),
-        'colours': if_known('colours', str),
+        'tracklet': found('tracklets'),
+        'quality': found('quality'),
+        'colours': found('colours'),
         'checksum': np.zeros(len(of_row), np.int64),
-        'embedding': embedding_column(embeddings),
+        EMBEDDING: embedding_column(embeddings),
     }
     if model.scene_dim:
         scenes = np.stack([frame.scene for frame in frames])[of_row]
         checksums = _scene_checksums(scenes, frame_ids)
         words = np.concatenate([scenes.view(np.uint32), checksums.view(np.uint32)], 1)
         columns[SCENE] = embedding_column(words)
-    return with_checksums(pa.table(columns, schema_of(model)))
+    return with_checksums(pa.table(columns, schema))
 
 
 def without_people(rows: pa.Table, frame_ids: np.ndarray) -> pa.Table:
@@ -254,7 +243,7 @@ def without_people(rows: pa.Table, frame_ids: np.ndarray) -> pa.Table:
     """
     first = np.unique(column(rows, 'frame_id'), return_index=True)[1]
     rows = rows.take(first[np.isin(column(rows, 'frame_id')[first], frame_ids)])
-    nobody = np.full(len(rows), NOBODY, np.int32)
+    nobody = np.full(len(rows), NOBODY)
     embeddings = np.zeros_like(embeddings_in(rows))
     rows = replaced(
         rows,
@@ -262,9 +251,8 @@ def without_people(rows: pa.Table, frame_ids: np.ndarray) -> pa.Table:
         detection=nobody,
         embedding=embedding_column(embeddings),
         embedding_checksum=embedding_checksums(embeddings),
-        **dict.fromkeys([*BOX, 'score', 'quality'], np.zeros(len(rows), np.float32)),
-        tracklet=np.zeros(len(rows), np.int64),
-        colours=_zeros(len(rows), str),
+        **dict.fromkeys([*BOX, 'score', 'quality', 'tracklet'], np.zeros(len(rows))),
+        colours=[''] * len(rows),
     )
     return with_checksums(rows)
 
@@ -286,25 +274,6 @@ def described(
             packed[old] = pack_metadata({k: v for k, v in entries.items() if v is not None})
         changes['metadata'] = [packed[b] if c else b for c, b in zip(chosen, before, strict=True)]
     return with_checksums(replaced(rows, **changes))
-
-
-def completed(rows: pa.Table) -> pa.Table:
-    """The rows with the columns that a table of before does not have."""
-    pa = require_extra('pyarrow', 'gallery')
-    for name, dtype in GROUPING.items():
-        if name not in rows.schema.names:
-            rows = rows.append_column(name, pa.array(_zeros(len(rows), dtype), _kind_of(dtype)))
-    return rows
-
-
-def _kind_of(dtype: type) -> pa.DataType:
-    pa = require_extra('pyarrow', 'gallery')
-    return pa.string() if dtype is str else pa.from_numpy_dtype(dtype)
-
-
-def _zeros(count: int, dtype: type) -> np.ndarray:
-    """(count,) of zeros, or of empty texts."""
-    return np.full(count, dtype(), object if dtype is str else dtype)
 
 
 def scenes_in(rows: pa.Table, address: str) -> np.ndarray:
@@ -333,13 +302,14 @@ def _scene_checksums(scenes: np.ndarray, frame_ids: np.ndarray) -> np.ndarray:
 
 def embedding_column(embeddings: np.ndarray) -> pa.Array:
     """Embeddings (n, D) float32, or other rows of numbers, as a column of a table."""
-    pa = require_extra('pyarrow', 'gallery')
+    import pyarrow as pa
+
     return pa.FixedSizeListArray.from_arrays(
         pa.array(np.ascontiguousarray(embeddings).reshape(-1)), embeddings.shape[1]
     )
 
 
-def embeddings_in(rows: pa.Table, name: str = 'embedding') -> np.ndarray:
+def embeddings_in(rows: pa.Table, name: str = EMBEDDING) -> np.ndarray:
     """Embeddings (n, D) float32 of rows that have them, or a column of that kind."""
     column = rows.column(name)
     chunks = [chunk.flatten().to_numpy() for chunk in column.chunks]
@@ -353,11 +323,6 @@ def column(rows: pa.Table, name: str) -> np.ndarray:
     return rows.column(name).to_numpy()
 
 
-def count_people(rows: pa.Table) -> int:
-    """How many of some rows are people."""
-    return int(np.count_nonzero(column(rows, 'detection') != NOBODY))
-
-
 def texts(rows: pa.Table, name: str) -> tuple[np.ndarray, pa.Array]:
     """A column of texts as codes (n,), -1 for None, and the different texts."""
     parts = rows.column(name).dictionary_encode().unify_dictionaries()
@@ -368,27 +333,67 @@ def texts(rows: pa.Table, name: str) -> tuple[np.ndarray, pa.Array]:
 def tie_keys(rows: pa.Table, places: np.ndarray) -> list[np.ndarray]:
     """What sorts the equally similar people at some places (m,): source, frame, detection."""
     some = rows.select(['source', 'frame', 'detection']).take(places)
-    sources, different = texts(some, 'source')
-    order = np.argsort(np.array(different.to_pylist(), str))
-    return [np.argsort(order)[sources], column(some, 'frame'), column(some, 'detection')]
+    sources = np.unique(np.array(_listed(some, 'source'), str), return_inverse=True)[1]
+    return [sources, column(some, 'frame'), column(some, 'detection')]
 
 
-def places_of(wanted: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """Where in ``ids`` (n,), which ascend, each of ``wanted`` (m,) is.
+def of_people(rows: pa.Table, ids: np.ndarray) -> pa.Table:
+    """Among rows, those of people by id (m,), in that order.
 
     Raises:
         KeyError: One is not there.
     """
-    places = np.searchsorted(ids, wanted)
-    missing = np.append(ids, -1)[places] != wanted
+    people = np.flatnonzero(column(rows, 'detection') != NOBODY)
+    people = people[np.argsort(column(rows, 'id')[people])]
+    there = column(rows, 'id')[people]
+    places = np.searchsorted(there, ids)
+    missing = np.append(there, -1)[places] != ids
     if missing.any():
-        raise KeyError(f'the gallery has nobody with id {wanted[missing][0]}')
-    return places
+        raise KeyError(f'the gallery has nobody with id {ids[missing][0]}')
+    return rows.take(people[places])
+
+
+class Found(NamedTuple):
+    """Who looks most like a query: at which places (m,) of some rows, best first, and how much
+    (m,).
+    """
+
+    rows: pa.Table
+    places: np.ndarray
+    similarities: np.ndarray
+
+    @classmethod
+    def among(cls, query: np.ndarray, rows: pa.Table, top_k: int) -> Found:
+        """Of some people, with their embeddings, those who look most like a query (D,)."""
+        ties = lambda some: tie_keys(rows, some)  # noqa: E731
+        return cls(
+            rows, *sorted_exactly(query, embeddings_in(rows), np.arange(len(rows)), top_k, ties)
+        )
+
+    def of_each_tracklet(self, top_k: int) -> Found:
+        """Of each tracklet only the first; who is in none counts."""
+        own = column(self.rows, 'tracklet')[self.places]
+        own = np.where(own == 0, -1 - self.places, own)
+        first = np.sort(np.unique(own, return_index=True)[1])[:top_k]
+        return Found(self.rows, self.places[first], self.similarities[first])
+
+
+def hits_of_each(found: Sequence[Found]) -> list[list[Hit]]:
+    """The hits of each of some searches; those among the same rows are read at once."""
+    hits: list[list[Hit]] = []
+    for _, alike in groupby(found, key=lambda one: id(one.rows)):
+        some = [*alike]
+        _, places, similarities = zip(*some, strict=True)
+        rows = some[0].rows.take(np.concatenate(places))
+        every = iter(hits_of(rows, np.concatenate(similarities)))
+        hits += [[*islice(every, len(one.places))] for one in some]
+    return hits
 
 
 def replaced(rows: pa.Table, **columns: object) -> pa.Table:
     """The rows with other columns."""
-    pa = require_extra('pyarrow', 'gallery')
+    import pyarrow as pa
+
     for name, values in columns.items():
         place = rows.schema.get_field_index(name)
         field = rows.schema.field(place)
@@ -406,33 +411,22 @@ def hits_of(rows: pa.Table, similarities: Iterable[float] | None = None) -> list
     # the entries of one video are the same text thousands of times
     entries = {packed: unpack_metadata(packed) for packed in set(values['metadata'])}
     worn = {packed: unpack_colours(packed) for packed in set(values['colours'])}
-    return [
-        Hit(
-            number,
-            float(similarity),
-            bbox,
-            *stored,
-            size,
-            dict(entries[packed]),
-            tracklet,
-            *worn[colours],
-        )
-        for number, similarity, bbox, stored, size, packed, tracklet, colours in zip(
-            values['id'],
-            similarities,
-            zip(*(values[side] for side in BOX), strict=True),
-            zip(*(values[name] for name in names), strict=True),
-            zip(values['width'], values['height'], strict=True),
-            values['metadata'],
-            values['tracklet'],
-            values['colours'],
-            strict=True,
-        )
-    ]
+    columns = (
+        values['id'],
+        map(float, similarities),
+        zip(*(values[side] for side in BOX), strict=True),
+        *(values[name] for name in names),
+        zip(values['width'], values['height'], strict=True),
+        (dict(entries[packed]) for packed in values['metadata']),
+        values['tracklet'],
+        (worn[packed][0] for packed in values['colours']),
+        (worn[packed][1] for packed in values['colours']),
+    )
+    return [Hit(*one) for one in zip(*columns, strict=True)]
 
 
-def appearances_of(rows: pa.Table, embeddings: np.ndarray) -> list[Appearance]:
-    """The appearances of all people (n) of some tracklets, with embeddings (n, D).
+def appearances_of(rows: pa.Table) -> list[Appearance]:
+    """The appearances of all people of some tracklets, in rows with embeddings.
 
     Their similarities are NaN, and ``hit`` is ``best``.
     """
@@ -444,7 +438,7 @@ def appearances_of(rows: pa.Table, embeddings: np.ndarray) -> list[Appearance]:
     if not len(starts):
         return []
     counts = np.diff(starts, append=len(order))
-    means = np.add.reduceat(embeddings[order], starts)
+    means = np.add.reduceat(embeddings_in(rows)[order], starts)
     means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)
     spans = [
         [None if math.isnan(value) else value for value in extreme.reduceat(what, starts).tolist()]
@@ -453,20 +447,18 @@ def appearances_of(rows: pa.Table, embeddings: np.ndarray) -> list[Appearance]:
     ]
     shown = hits_of(rows.take(order[starts]))
     earliest = np.lexsort([moments[order], np.repeat(starts, counts)])[starts]
-    sources = rows.column('source').take(order[earliest]).to_pylist()
-    described = zip(
+    columns = (
         own[order[starts]].tolist(),
+        [best.similarity for best in shown],
         shown,
-        sources,
+        shown,
+        rows.column('source').take(order[earliest]).to_pylist(),
+        [best.camera for best in shown],
         *spans,
         counts.tolist(),
         means,
-        strict=True,
     )
-    return [
-        Appearance(one, best.similarity, best, best, source, best.camera, *rest)
-        for one, best, source, *rest in described
-    ]
+    return [Appearance(*one) for one in zip(*columns, strict=True)]
 
 
 def moments_of(rows: pa.Table) -> np.ndarray:
@@ -482,9 +474,10 @@ def _seconds(rows: pa.Table, name: str) -> np.ndarray:
 def _listed(rows: pa.Table, name: str) -> list:
     """A column (n,) as objects of Python's, faster than pyarrow's own lists."""
     if name in TEXTS:
-        codes, different = texts(rows, name)
-        known = [*different.to_pylist(), None]
-        return [known[code] for code in codes.tolist()]
+        codes, different = texts(rows, name)  # of a whole gallery, of which few are here
+        used, places = np.unique(codes, return_inverse=True)
+        known = [different[code].as_py() if code >= 0 else None for code in used.tolist()]
+        return [known[place] for place in places.tolist()]
     if rows.column(name).null_count:
         values = column(rows, name).astype(np.float64).tolist()
         return [None if value != value else value for value in values]
@@ -531,26 +524,29 @@ def with_checksums(rows: pa.Table) -> pa.Table:
 
 def check_rows(
     rows: pa.Table,
-    embeddings: np.ndarray | None,
     address: str,
+    embeddings: np.ndarray | None = None,
     good: np.ndarray | bool = True,
 ) -> None:
-    """Compare rows (n) that were read, and embeddings (n, D) if they were too, with checksums.
+    """Compare rows (n) that were read with their checksums.
 
-    ``good`` (n,) bool tells which rows are right in what else the engine has of them.
+    Their embeddings are in them, or (n, D) beside them, or were not read. ``good`` (n,) bool tells
+    which rows are right in what else the engine has of them.
 
     Raises:
         DamagedGalleryError: A row is not what was written; the message names the first.
     """
     wrong = (_checksums(rows) != column(rows, 'checksum')) | ~np.asarray(good)
+    if EMBEDDING in rows.schema.names:
+        embeddings = embeddings_in(rows)
     if embeddings is not None:
         wrong |= embedding_checksums(embeddings) != column(rows, 'embedding_checksum')
     if not wrong.any():
         return
     place = int(np.argmax(wrong))
     one = {name: rows.column(name)[place] for name in ('frame', 'detection', 'id')}
-    source = texts(rows, 'source')
-    source = source[1][int(source[0][place])].cast('binary').as_py().decode(errors='replace')
+    codes, different = texts(rows, 'source')
+    source = different[int(codes[place])].cast('binary').as_py().decode(errors='replace')
     raise DamagedGalleryError(
         f'{address}: {np.count_nonzero(wrong)} rows are not what was written, the first of '
         f'{source!r}, frame {one["frame"]}, person {one["detection"]} (id {one["id"]}); {FIX}'

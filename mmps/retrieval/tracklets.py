@@ -11,7 +11,7 @@ import math
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -113,7 +113,7 @@ def recurring_people(engine: Engine, least: int, where: Where | None) -> list[Re
         return []
     found: list[Appearance] = []
     for start in range(0, len(tracklets), CHUNK):
-        found += appearances_of(*engine.of_tracklets(tracklets[start : start + CHUNK]))
+        found += appearances_of(engine.having('tracklet', tracklets[start : start + CHUNK]))
     looks = np.stack([one.embedding for one in found])
     groups = HDBSCAN(min_cluster_size=least, copy=True).fit_predict(looks)
     members = [np.flatnonzero(groups == group) for group in range(groups.max() + 1)]
@@ -171,9 +171,9 @@ class Grouping:
         tracker, moments = Tracker(), moments_of(rows)
         if len(rows):
             latest = moments >= moments.max() - WINDOW
-            for frames in _chunks(self._engine, rows.filter(latest & someone)):
+            for frames in _in_order(self._engine, rows.filter(latest & someone)):
                 for some in frames:
-                    tracker.follow(*some.followed, some.tracklets)
+                    tracker.follow(*_followed(some), column(some, 'tracklet'))
             tracker.moment = float(moments.max())
         return tracker
 
@@ -207,76 +207,46 @@ def group(engine: Engine, sources: Collection[str] | None = None, *, again: bool
 
 def _group_sequence(engine: Engine, rows: pa.Table, since: float) -> int:
     """Follow the people of one sequence from a moment on; NaN: each is alone."""
+    import pyarrow as pa
+
     tracker, changed = Tracker(), 0
-    for frames in _chunks(engine, rows):
-        tracklets, quality = column(frames.rows, 'tracklet').copy(), frames.quality()
+    for frames in _in_order(engine, rows):
+        grouped = []
         for some in frames:
-            moment, boxes, embeddings, ids = some.followed
-            if math.isnan(moment):
-                tracklets[some.places] = ids
-            else:
-                kept = some.tracklets if moment < since else None
-                tracklets[some.places] = tracker.follow(moment, boxes, embeddings, ids, kept)
-        differs = tracklets != column(frames.rows, 'tracklet')
-        if differs.any():
-            grouped = replaced(frames.rows, tracklet=tracklets, quality=quality)
-            touched = np.unique(column(grouped, 'frame_id')[differs])
-            whole = np.isin(column(grouped, 'frame_id'), touched)
-            engine.replace(with_checksums(grouped.filter(whole)))
-            changed += int(np.count_nonzero(differs))
+            moment, boxes, embeddings, ids = _followed(some)
+            before, tracklets = column(some, 'tracklet'), ids
+            if not math.isnan(moment):
+                kept = before if moment < since else None
+                tracklets = tracker.follow(moment, boxes, embeddings, ids, kept)
+            if (tracklets != before).any():
+                quality = column(some, 'quality')
+                if not quality.any():  # unknown
+                    quality = picture_quality(boxes, column(some, 'score'))
+                grouped.append(replaced(some, tracklet=tracklets, quality=quality))
+                changed += int(np.count_nonzero(tracklets != before))
+        if grouped:
+            engine.replace(with_checksums(pa.concat_tables(grouped)))
     return changed
 
 
-class _Frame(NamedTuple):
-    """The people (n) of one frame of a sequence."""
-
-    places: np.ndarray
-    followed: tuple[float, np.ndarray, np.ndarray, np.ndarray]
-    tracklets: np.ndarray
+def _followed(people: pa.Table) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
+    """Moment, boxes, embeddings and ids of the people of a frame, for a tracker."""
+    boxes = np.stack([column(people, side) for side in BOX], -1)
+    return float(moments_of(people)[0]), boxes, embeddings_in(people), column(people, 'id')
 
 
-class _Frames:
-    """Some frames with their rows and embeddings, in order."""
-
-    def __init__(self, rows: pa.Table) -> None:
-        self.rows = rows
-        self._boxes = np.stack([column(rows, side) for side in BOX], -1)
-        self._embeddings = embeddings_in(rows)
-        self._moments = moments_of(rows)
-        sources = np.array(rows.column('source').to_pylist(), str)
-        numbers = [column(rows, name) for name in ('detection', 'frame')]
-        order = np.lexsort([numbers[0], sources, numbers[1], self._moments])
-        frame_ids = column(rows, 'frame_id')[order]
-        starts = np.flatnonzero(np.diff(frame_ids, prepend=-1))
-        self._frames = [
-            part[numbers[0][part] != NOBODY] for part in np.split(order, starts[1:]) if len(part)
-        ]
-
-    def __iter__(self) -> Iterator[_Frame]:
-        ids, tracklets = (column(self.rows, name) for name in ('id', 'tracklet'))
-        for places in filter(len, self._frames):
-            moment = float(self._moments[places[0]])
-            person = self._boxes[places], self._embeddings[places], ids[places]
-            yield _Frame(places, (moment, *person), tracklets[places])
-
-    def quality(self) -> np.ndarray:
-        """(n,) float32 of all rows, where it is unknown without sharpness."""
-        quality, scores = column(self.rows, 'quality').copy(), column(self.rows, 'score')
-        for places in self._frames:
-            if not quality[places].any():
-                quality[places] = picture_quality(self._boxes[places], scores[places])
-        return quality
-
-
-def _chunks(engine: Engine, rows: pa.Table) -> Iterator[_Frames]:
-    """The frames of some people (n), with everybody in them, in the order of time."""
-    frame_ids = column(rows, 'frame_id')
-    frames = frame_ids[np.argsort(moments_of(rows), kind='stable')]
-    _, first = np.unique(frames, return_index=True)
-    frames = frames[np.sort(first)]
-    for start in range(0, len(frames), CHUNK):
-        for some in engine.frames(frames[start : start + CHUNK], CHUNK):
-            yield _Frames(some)
+def _in_order(engine: Engine, rows: pa.Table) -> Iterator[list[pa.Table]]:
+    """Everybody in the frames of some people (n): of each frame a table, in the order of time."""
+    frame_ids = column(rows, 'frame_id')[np.argsort(moments_of(rows), kind='stable')]
+    frame_ids = frame_ids[np.sort(np.unique(frame_ids, return_index=True)[1])]
+    for some in engine.frames(frame_ids, CHUNK):
+        some = some.filter(column(some, 'detection') != NOBODY)
+        numbers = [column(some, name) for name in ('detection', 'frame')]
+        sources = np.array(some.column('source').to_pylist(), str)
+        some = some.take(np.lexsort([numbers[0], sources, numbers[1], moments_of(some)]))
+        starts = np.flatnonzero(np.diff(column(some, 'frame_id'), prepend=-1))
+        ends = np.append(starts[1:], len(some))
+        yield [some.slice(a, b - a) for a, b in zip(starts, ends, strict=True)]
 
 
 def _sequences(rows: pa.Table) -> np.ndarray:

@@ -18,7 +18,8 @@ import numpy as np
 from mmps.benchmark.gallery import CAMERAS, _Embeddings, _frames
 from mmps.benchmark.measurement import peak_memory
 from mmps.retrieval import Gallery, IndexedFrame, ModelTag, Where
-from mmps.retrieval.snapshot import BATCH, EMBEDDING, scan
+from mmps.retrieval.lance import BATCH, scan
+from mmps.retrieval.rows import EMBEDDING
 
 QUERIES, TOP_K, DEPTHS = 100, 100, (1, 20, 100)
 

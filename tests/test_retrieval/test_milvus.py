@@ -95,5 +95,5 @@ def test_a_collection_of_an_earlier_version_is_refused(address):
     index = client.prepare_index_params()
     index.add_index('embedding', index_type='FLAT', metric_type='IP')
     client.create_collection(gallery._engine._name, schema=schema, index_params=index)
-    with pytest.raises(GalleryError, match='earlier version of mmps'):
+    with pytest.raises(GalleryError, match='an earlier version; index again'):
         Gallery.open(address)

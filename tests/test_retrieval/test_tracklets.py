@@ -1,7 +1,6 @@
 """Tracklets: who is joined, and that it does not matter how and when rows came."""
 
 import numpy as np
-import pytest
 from helpers.galleries import model_tag, random_frame
 
 from mmps.retrieval import Gallery, IndexedFrame, Where, picture_quality, why_nobody
@@ -153,11 +152,7 @@ def test_a_gallery_from_before_tracklets_is_searched_and_grouped(folder):
     (found,) = gallery.appearances(EYE[0], 3)
     assert [one.frames for one in found] == [1, 1, 1]
     where = Where(upper=['red'])
-    gallery._engine._snapshot = None
-    with pytest.MonkeyPatch.context() as patch:  # once in memory, once by conditions on disk
-        for on_disk in (False, True):
-            patch.setattr(gallery._engine, '_on_disk', lambda embeddings, all=on_disk: all)
-            assert gallery.count(where) == 0 and not len(gallery._engine.select(where))
+    assert gallery.count(where) == 0
     assert f'{len(gallery)} people the colours of clothes are not known' in why_nobody(
         gallery, where
     )
