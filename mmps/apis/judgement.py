@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         SearchAnnotations,
         SearchPredictions,
     )
-    from mmps.retrieval import Hit, ModelTag
+    from mmps.retrieval import Appearance, Gallery, Hit, ModelTag, Where
 
 STRANGERS = 0.1
 """The share of strangers that is expected among the hits above the line, at most."""
@@ -53,16 +53,17 @@ class Judgement:
     searched: int
 
     @classmethod
-    def of(cls, hits: Sequence[Hit], calibration: Calibration, searched: int) -> Judgement:
-        """Of hits, best first, among so many people."""
-        return cls.of_similarities([hit.similarity for hit in hits], calibration, searched)
-
-    @classmethod
-    def of_similarities(
-        cls, similarities: Sequence[float], calibration: Calibration, searched: int
-    ) -> Judgement:
-        """Of the similarities of hits, the largest first, among so many people."""
-        return cls(tuple(map(calibration.false_match, similarities)), searched)
+    def of(
+        cls, hits: Sequence[Hit | Appearance], gallery: Gallery, where: Where | None = None
+    ) -> Judgement | None:
+        """Of hits in a gallery, best first, among those who pass a filter; None where nothing was
+        calibrated.
+        """
+        calibration = gallery.calibration
+        if calibration is None:
+            return None
+        matches = tuple(calibration.false_match(hit.similarity) for hit in hits)
+        return cls(matches, gallery.count(where))
 
     @property
     def expected(self) -> tuple[float, ...]:
@@ -184,9 +185,8 @@ def check_line(pictures: Pictures, *, halvings: int = 20) -> dict[str, float]:
                 if rows is there and not (right & elsewhere).any():
                     continue
                 order = np.flatnonzero(among)[np.argsort(-similarities[among])[:TOP_K]]
-                judged = Judgement.of_similarities(
-                    similarities[order], calibration, int(among.sum())
-                )
+                matches = tuple(map(calibration.false_match, similarities[order]))
+                judged = Judgement(matches, int(among.sum()))
                 hits, line = right[order], judged.above if judged.verdict == 'found' else 0
                 wrong = (~hits[:line]).sum() / max(line, 1)
                 below = (~hits[line:]).sum(), len(hits) - line

@@ -20,6 +20,7 @@ from mmps.apis.preprocessing import as_scene
 from mmps.apis.results import IndexReport, Query, SearchResult
 from mmps.published import find_model, is_model_name
 from mmps.retrieval import Gallery, Where, refined_query
+from mmps.retrieval.rows import check_model
 from mmps.sources import (
     MAX_PIXELS,
     Problem,
@@ -384,7 +385,7 @@ class PersonSearcher:
             [one if isinstance(one, Query) else self.query(one, box) for one in many]
             for many in (images, wrong)
         )
-        calibration = gallery.calibration  # what is wrong with it is known before the search
+        gallery.calibration  # noqa: B018 what is wrong with it is known before the search
         rows = [np.array([one.embedding for one in many]) for many in (queries, others)]
         query = replace(queries[0], embedding=refined_query(rows[0], wrong=rows[1]))
         scenes = {one.image for one in queries if other_scenes and isinstance(one.image, str)}
@@ -406,8 +407,8 @@ class PersonSearcher:
         hits = hits[:top_k]
         judgement = None
         # What strangers look like was learned with single pictures.
-        if calibration is not None and len(queries) == 1 and not others and not weighted:
-            judgement = Judgement.of(hits, calibration, gallery.count(where))
+        if len(queries) == 1 and not others and not weighted:
+            judgement = Judgement.of(hits, gallery, where)
         used = approximate and not weighted and gallery.has_index
         return SearchResult(query, hits, gallery, where, judgement, appearances, used)
 
@@ -448,13 +449,7 @@ class PersonSearcher:
     def _open(self, gallery: Gallery | str | os.PathLike, *, create: bool) -> Gallery:
         if not isinstance(gallery, Gallery):
             return Gallery.open(gallery, self.tag, create=create)
-        if gallery.model.fingerprint != self.tag.fingerprint:
-            from mmps.retrieval import ModelMismatchError
-
-            raise ModelMismatchError(
-                f'the gallery was made by {gallery.model.name}, not by {self.tag.name}; embeddings '
-                'of different models cannot be compared: index its sources again'
-            )
+        check_model('the gallery', gallery.model, self.tag, 'index its sources again')
         return gallery
 
 

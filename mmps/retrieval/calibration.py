@@ -20,8 +20,8 @@ from mmps.evaluation.functional.calibration import (
 from mmps.utils.files import write_json
 
 from .engine import Engine
-from .records import GalleryError, ModelMismatchError, ModelTag
-from .rows import BOX, NOBODY, embeddings_in, of_people
+from .records import GalleryError, ModelTag
+from .rows import BOX, NOBODY, check_model, embeddings_in, of_people
 
 if TYPE_CHECKING:
     pass
@@ -58,11 +58,7 @@ def load_calibration(path: str | os.PathLike, model: ModelTag) -> Calibration:
         raise GalleryError(f'{path}: there is no such calibration; {again}') from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise GalleryError(f'{path}: no calibration, or damaged ({error!r}); {again}') from error
-    if made.fingerprint != model.fingerprint:
-        raise ModelMismatchError(
-            f'{path}: the similarities of {made.name} ({made.fingerprint[:12]}) were calibrated, '
-            f'not those of {model.name} ({model.fingerprint[:12]}); {again}'
-        )
+    check_model(f'{path}: this calibration', made, model, again)
     return calibration
 
 
@@ -117,7 +113,7 @@ def calibrate_saved_marks(files: Sequence[str | os.PathLike], model: ModelTag) -
             verdicts |= {int(i): 'wrong' for i in query['wrong']}
             refined, people = bool(content['refined']), int(content['searched'])
             pairs = [(verdicts.get(int(hit['id'])), float(hit['similarity'])) for hit in hits]
-            fingerprint = content['model']['fingerprint']
+            made = ModelTag(**content['model'])
         except FileNotFoundError:
             raise GalleryError(f'{file}: there is no such file') from None
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -125,11 +121,7 @@ def calibrate_saved_marks(files: Sequence[str | os.PathLike], model: ModelTag) -
                 f'{file}: not a hits.json with marks, as the page saves it ({error!r}); search, '
                 'mark the hits, and make the files again'
             ) from error
-        if fingerprint != model.fingerprint:
-            raise ModelMismatchError(
-                f'{file}: this search was made with another model than {model.name}; search with '
-                'that one'
-            )
+        check_model(f'{file}: this search', made, model, 'search with that one')
         if refined:
             raise GalleryError(
                 f'{file}: these hits were ranked by several pictures or by marks; save the search '

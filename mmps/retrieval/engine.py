@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from .records import ModelTag, Where
-from .rows import Found
+from .rows import Found, Search
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,19 +57,8 @@ class Engine(Protocol):
             if len(rows):
                 yield rows
 
-    def search(
-        self,
-        queries: np.ndarray,
-        top_k: int,
-        where: Where | None,
-        approximate: bool,
-        scene_filters: np.ndarray | None = None,
-    ) -> list[Found]:
-        """The most similar people of each query (q, D).
-
-        ``scene_filters`` (q, p, 3 * S + 2) are given only where the model embeds scenes: they weigh
-        the similarities, which are then computed exactly.
-        """
+    def search(self, asked: Search) -> list[Found]:
+        """The most similar people of each query."""
 
     def levels(self, queries: np.ndarray, top_k: int) -> np.ndarray:
         """Similarity (q,) of the ``top_k``-th best of each query (q, D), or less by rounding; that

@@ -31,7 +31,6 @@ from .records import (
     GalleryInfo,
     Hit,
     IndexedFrame,
-    ModelMismatchError,
     ModelTag,
     Value,
     Where,
@@ -39,9 +38,10 @@ from .records import (
 )
 from .rows import (
     NOBODY,
-    UNCHANGED,
     Found,
+    Search,
     appearances_of,
+    check_model,
     column,
     described,
     embeddings_in,
@@ -62,6 +62,8 @@ RIGHT, WRONG = 0.75, 0.15
 textbook recommends (Manning et al., Introduction to Information Retrieval, section 9.1.1)."""
 DESCRIBED = 1000
 """Appearances whose people are read at a time, about."""
+UNCHANGED: object = object()
+"""Stands for what is left as it is, where None would mean unknown."""
 SPREAD = 8
 """Detections looked at for each appearance wanted, and so many times as many where that is not
 enough."""
@@ -111,15 +113,8 @@ class Gallery:
         address = os.fspath(address)
         kind = MilvusEngine if address.startswith(SCHEME) else LanceEngine
         engine = kind(address, model, create=create)
-        made = engine.model
-        told = (made.fingerprint, made.embed_dim)
-        if model is not None and told != (model.fingerprint, model.embed_dim):
-            raise ModelMismatchError(
-                f'{address} was made by {made.name} ({made.fingerprint[:12]}, {made.embed_dim}-d), '
-                f'but this is {model.name} ({model.fingerprint[:12]}, {model.embed_dim}-d), whose '
-                'embeddings cannot be compared with those: use that model, or index into a new '
-                'gallery'
-            )
+        if model is not None:
+            check_model(address, engine.model, model, 'use that model, or index into a new gallery')
         return cls(engine)
 
     def append(self, frames: Sequence[IndexedFrame]) -> None:
@@ -184,8 +179,8 @@ class Gallery:
         Raises:
             ValueError: Embeddings of another length, or not finite; ``top_k`` below 1.
         """
-        found = self._found(embeddings, top_k, where, approximate, scene_filters, of_each=False)
-        return hits_of_each(found)
+        asked = Search(embeddings, top_k, where, approximate, scene_filters)
+        return hits_of_each(self._engine.search(asked.checked(self.model)))
 
     def appearances(
         self,
@@ -198,7 +193,8 @@ class Gallery:
         """As :meth:`search`, but of everybody who appears for a while only the most similar
         detection counts, so that ``top_k`` is the number of appearances.
         """
-        found = self._found(embeddings, top_k, where, approximate, scene_filters, of_each=True)
+        asked = Search(embeddings, top_k, where, approximate, scene_filters)
+        found = self._of_each_tracklet(asked.checked(self.model))
         step = max(1, DESCRIBED // top_k)
         parts = [found[start : start + step] for start in range(0, len(found), step)]
         return [ones for part in parts for ones in self._appearances(hits_of_each(part))]
@@ -245,49 +241,18 @@ class Gallery:
         """
         return Grouping(self._engine, shared=shared)
 
-    def _found(
-        self,
-        embeddings: np.ndarray,
-        top_k: int,
-        where: Where | None,
-        approximate: bool,
-        scene_filters: np.ndarray | None,
-        *,
-        of_each: bool,
-    ) -> list[Found]:
-        """What the engine finds, once the queries are checked; ``of_each`` tracklet one or all."""
-        queries = np.atleast_2d(np.asarray(embeddings, np.float32))
-        dim, scene_dim = self.model.embed_dim, self.model.scene_dim
-        if queries.ndim != 2 or queries.shape[1] != dim:
-            raise ValueError(f'queries have shape {np.shape(embeddings)}, not (q, {dim})')
-        if not np.isfinite(queries).all():
-            raise ValueError('queries are not finite')
-        if top_k < 1:
-            raise ValueError(f'top_k is {top_k}, but has to be at least 1')
-        filters = None
-        if scene_filters is not None and scene_dim:
-            filters = np.asarray(scene_filters, np.float32)
-            filters = filters[:, None] if filters.ndim == 2 else filters
-            wanted = len(queries), 3 * scene_dim + 2
-            if filters.ndim != 3 or filters.shape[::2] != wanted or not filters.size:
-                raise ValueError(
-                    f'scene_filters have shape {np.shape(scene_filters)}, not {wanted}'
-                )
-            if not np.isfinite(filters).all():
-                raise ValueError('scene_filters are not finite')
-        queries, many = np.ascontiguousarray(queries), top_k
-        if not of_each:
-            return self._engine.search(queries, many, where, approximate, filters)
+    def _of_each_tracklet(self, asked: Search) -> list[Found]:
+        """What the engine finds, of each tracklet only the best."""
         done: dict[int, Found] = {}
-        while left := [number for number in range(len(queries)) if number not in done]:
+        many = asked.top_k
+        while left := [number for number in range(len(asked.queries)) if number not in done]:
             many *= SPREAD
-            some = None if filters is None else filters[left]
-            found = self._engine.search(queries[left], many, where, approximate, some)
+            found = self._engine.search(asked.of(left, many))
             for number, one in zip(left, found, strict=True):
-                each = one.of_each_tracklet(top_k)
-                if len(each.places) == top_k or len(one.places) < many:
+                each = one.of_each_tracklet(asked.top_k)
+                if len(each.places) == asked.top_k or len(one.places) < many:
                     done[number] = each
-        return [done[number] for number in range(len(queries))]
+        return [done[number] for number in range(len(asked.queries))]
 
     def _appearances(self, found: Sequence[Sequence[Hit]]) -> list[list[Appearance]]:
         """Of each search the appearances of its hits, all read at once."""
@@ -421,11 +386,9 @@ class Gallery:
             KeyError: Nobody has such an id.
             ValueError: A value does not fit.
         """
-        check_description(
-            None if camera is UNCHANGED else camera,
-            None if time is UNCHANGED else time,
-            {} if metadata is UNCHANGED else metadata,
-        )
+        given = dict(camera=camera, time=time, metadata=metadata)
+        changes = {name: value for name, value in given.items() if value is not UNCHANGED}
+        check_description('update', **changes)
         if isinstance(where_or_ids, Where):
             selected = self._engine.select(where_or_ids)
         else:
@@ -433,7 +396,7 @@ class Gallery:
         ids = column(selected, 'id')
         for rows in self._engine.frames(np.unique(column(selected, 'frame_id'))):
             chosen = np.isin(column(rows, 'id'), ids)
-            self._engine.replace(described(rows, chosen, camera, time, metadata))
+            self._engine.replace(described(rows, chosen, changes))
         return np.count_nonzero(column(selected, 'detection') != NOBODY)
 
     def delete(self, where_or_ids: Where | Sequence[int]) -> int:
@@ -506,11 +469,7 @@ class Gallery:
         Raises:
             ModelMismatchError: These are similarities of another model.
         """
-        if model.fingerprint != self.model.fingerprint:
-            raise ModelMismatchError(
-                f'the similarities of {model.name} were calibrated, but the gallery is of '
-                f'{self.model.name}'
-            )
+        check_model('the calibration', model, self.model, 'calibrate again')
         self._calibration = calibration
 
     def keep_calibration(self, calibration: Calibration) -> bool:

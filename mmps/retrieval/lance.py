@@ -6,7 +6,6 @@ import fcntl
 import hashlib
 import json
 import re
-import shutil
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -36,6 +35,7 @@ from .rows import (
     SCENE,
     TEXTS,
     Found,
+    Search,
     check_rows,
     column,
     embedding_column,
@@ -69,20 +69,14 @@ SESSION = {'metadata_cache_size_bytes': 2**25, 'index_cache_size_bytes': 2**30}
 """What LanceDB may remember. Every change adds a list of all files, and it forgets nothing before
 its bound, which would be gigabytes.
 """
-ROWS_PER_CELL = 4000
-"""Rows that a cell of the index holds on average."""
-CELLS = 2**16
-"""Cells of an index at most."""
-BITS = 3
-"""Bits for each number of an embedding in the index."""
+ROWS_PER_CELL = 4000  # of the index, on average
+CELLS = 2**16  # of an index, at most
+BITS = 3  # for each number of an embedding in the index
 PROBED = (32, 0.5)
 """Cells that an approximate search looks into: so many, or this share of all if that is more."""
-REFINED = 10
-"""Embeddings that it reads, to compare them exactly, for each person wanted."""
-SPARE = 32
-"""Rows asked for beyond those wanted, for frames without people and for ties."""
-SAMPLED = 64
-"""Embeddings for each cell from which the cells are learned."""
+REFINED = 10  # embeddings compared exactly for each person wanted
+SPARE = 32  # rows beyond those wanted, for frames without people and for ties
+SAMPLED = 64  # embeddings for each cell, from which the cells are learned
 SOMEONE = f'detection != {NOBODY}'
 _ZEROS = {np.int64: 'cast(0 as bigint)', np.float32: 'cast(0 as float)', str: "''"}
 """Columns of zeros and empty texts in LanceDB's SQL."""
@@ -116,7 +110,10 @@ class LanceEngine(Engine):
             if not self._exists():
                 if model is None or not create:
                     raise MissingGalleryError(address)
-                self._create(model)
+                with self._alone():
+                    if not self._exists():  # nor has another process made it meanwhile
+                        schema = schema_of(model)
+                        self._connection.create_table(self._name, schema=schema, exist_ok=True)
             self._table = self._reading(lambda table: table)
             self.model = model_of(self._table.schema, address)
         missing = GROUPING.keys() - {*self._table.schema.names}
@@ -154,25 +151,18 @@ class LanceEngine(Engine):
         embeddings = embedding_column(snapshot.embeddings[places])
         return snapshot.rows.take(places).append_column(EMBEDDING, embeddings)
 
-    def search(
-        self,
-        queries: np.ndarray,
-        top_k: int,
-        where: Where | None,
-        approximate: bool,
-        scene_filters: np.ndarray | None = None,
-    ) -> list[Found]:
-        if approximate and scene_filters is None and self.indexed:
-            return [self._search_index(query, top_k, where) for query in queries]
+    def search(self, asked: Search) -> list[Found]:
+        if asked.approximate and asked.scene_filters is None and self.indexed:
+            return [self._search_index(query, asked) for query in asked.queries]
         snapshot = self.snapshot(embeddings=True)
         rows, weights = snapshot.rows, None
-        if scene_filters is not None:
-            weights = self._scene_weights(snapshot, scene_filters)
-        allowed = snapshot.passing(where, snapshot.people)
+        if asked.scene_filters is not None:
+            weights = self._scene_weights(snapshot, asked.scene_filters)
+        allowed = snapshot.passing(asked.where, snapshot.people)
         found = nearest_rows(
-            queries,
+            asked.queries,
             snapshot.embeddings,
-            top_k,
+            asked.top_k,
             None if allowed.all() else allowed,
             lambda some: tie_keys(rows, some),
             weights,
@@ -255,10 +245,7 @@ class LanceEngine(Engine):
 
     def drop(self) -> None:
         with self._alone(), self._understood():
-            if self.folder is None:
-                self._connection.drop_table(self._name)
-            else:
-                shutil.rmtree(self.folder)
+            self._connection.drop_table(self._name)
 
     def snapshot(self, *, embeddings: bool) -> Snapshot:
         """All rows as they are now; when the table has changed, what is new of them is read."""
@@ -295,30 +282,25 @@ class LanceEngine(Engine):
         check_rows(rows, self.address)
         return rows
 
-    def _search_index(self, query: np.ndarray, top_k: int, where: Where | None) -> Found:
+    def _search_index(self, query: np.ndarray, asked: Search) -> Found:
         """Of the people that the index finds for a query (D,), and of all that it does not have
         yet, those who look most like it, compared exactly.
         """
-        conditions, limit = to_sql(where), top_k + SPARE
-        for asked in (conditions, [SOMEONE, *conditions]):  # which takes longer than all the rest
+        conditions, limit = to_sql(asked.where), asked.top_k + SPARE
+        for some in (conditions, [SOMEONE, *conditions]):  # which takes longer than all the rest
             rows = self._reading(
-                lambda table, asked=asked: _in_index(table, query, limit, asked).to_arrow()
+                lambda table, some=some: _in_index(table, query, limit, some).to_arrow()
             )
             people = rows.filter(column(rows, 'detection') != NOBODY)
-            if len(rows) < limit or len(people) >= top_k:
+            if len(rows) < limit or len(people) >= asked.top_k:
                 break
         check_rows(people, self.address)
-        return Found.among(query, people, top_k)
+        return Found.among(query, people, asked.top_k)
 
     def _exists(self) -> bool:
         if self.folder:  # without looking into the files
             return any((self.folder / '_versions').glob('*.manifest'))
         return self._name in self._connection.list_tables(limit=10**6).tables
-
-    def _create(self, model: ModelTag) -> None:
-        with self._alone():
-            if not self._exists():  # nor has another process made it meanwhile
-                self._connection.create_table(self._name, schema=schema_of(model), exist_ok=True)
 
     def _build_index(self) -> None:
         """Cells of embeddings, quantised as by RaBitQ (Gao and Long, SIGMOD 2024)."""

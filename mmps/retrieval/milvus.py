@@ -29,6 +29,7 @@ from .rows import (
     TEXTS,
     UNKNOWN,
     Found,
+    Search,
     check_rows,
     column,
     embeddings_in,
@@ -104,29 +105,22 @@ class MilvusEngine(Engine):
     def having(self, name: str, numbers: np.ndarray, *, stored: bool = False) -> pa.Table:
         return self._counting(self._with_one_of(name, numbers, embeddings=True))
 
-    def search(
-        self,
-        queries: np.ndarray,
-        top_k: int,
-        where: Where | None,
-        approximate: bool,
-        scene_filters: np.ndarray | None = None,
-    ) -> list[Found]:
-        limit = min(MOST, top_k + SPARE)
+    def search(self, asked: Search) -> list[Found]:
+        limit = min(MOST, asked.top_k + SPARE)
         done: dict[int, Found] = {}
-        while left := [number for number in range(len(queries)) if number not in done]:
-            found = self._nearest(queries[left], limit, where, approximate)
+        while left := [number for number in range(len(asked.queries)) if number not in done]:
+            found = self._nearest(asked.of(left, limit))
             counting = self._of_frames(np.concatenate([column(one, 'frame_id') for one in found]))
             for number, rows in zip(left, found, strict=True):
-                kept = rows.filter(_among_rows(rows, counting))
-                complete = approximate or len(rows) < limit or limit == MOST
-                if complete or _settled(queries[number], rows, kept, top_k):
-                    done[number] = Found.among(queries[number], kept, top_k)
+                query, kept = asked.queries[number], rows.filter(_among_rows(rows, counting))
+                complete = asked.approximate or len(rows) < limit or limit == MOST
+                if complete or _settled(query, rows, kept, asked.top_k):
+                    done[number] = Found.among(query, kept, asked.top_k)
             limit = min(MOST, 4 * limit)
-        return [done[number] for number in range(len(queries))]
+        return [done[number] for number in range(len(asked.queries))]
 
     def levels(self, queries: np.ndarray, top_k: int) -> np.ndarray:
-        found = self.search(queries, top_k, None, approximate=False)
+        found = self.search(Search(queries, top_k))
         return np.array([one.similarities[-1] for one in found], np.float32)
 
     def replace(self, rows: pa.Table) -> None:
@@ -211,19 +205,17 @@ class MilvusEngine(Engine):
         """The rows of some frames (m,) that count."""
         return _latest(self._with_one_of('frame_id', frame_ids, embeddings=False))
 
-    def _nearest(
-        self, queries: np.ndarray, limit: int, where: Where | None, approximate: bool
-    ) -> list[pa.Table]:
-        """For each query (q, D), rows of the people who are about the most similar."""
+    def _nearest(self, asked: Search) -> list[pa.Table]:
+        """For each query, rows of the people who are about the most similar."""
         with self._understood():
             found = self._client.search(
                 self._name,
-                data=list(queries),
-                limit=limit,
-                filter=_all([_NO_MODEL, f'detection != {NOBODY}', *to_milvus(where)]),
+                data=list(asked.queries),
+                limit=asked.top_k,
+                filter=_all([_NO_MODEL, f'detection != {NOBODY}', *to_milvus(asked.where)]),
                 search_params={
                     'metric_type': 'IP',
-                    'params': {'nprobe': PROBED if approximate else CELLS},
+                    'params': {'nprobe': PROBED if asked.approximate else CELLS},
                 },
                 output_fields=[*COLUMNS, *_OWN, 'embedding'],
             )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from numbers import Real
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
+from mmps.evaluation.functional.similarities import UNIT
 from mmps.sources.provenance import check_time
 from mmps.utils.errors import UserError
 
@@ -17,6 +20,7 @@ COLOURS = (
     *('green', 'blue', 'purple', 'pink', 'brown'),
 )
 """The eleven basic colour terms of English (Berlin and Kay, Basic Color Terms, 1969)."""
+_WORN = re.compile(f'(,(upper|lower) ({"|".join(COLOURS)}))+,|')
 Value = str | int | float | bool
 """What the user may attach to a frame, under a name."""
 
@@ -311,16 +315,64 @@ class GalleryInfo:
     coloured: int = 0
 
 
+def checked_frame(frame: IndexedFrame, model: ModelTag) -> IndexedFrame:
+    """The frame with arrays of the right types, for a gallery of a model.
+
+    Raises:
+        ValueError: Something does not fit; the message names the frame and the part of it.
+    """
+    name = f'{frame.source!r}, frame {frame.frame}'
+    if not isinstance(frame.source, str) or not frame.source:
+        raise ValueError(f'{name}: source has to be a name')
+    _check_text(name, frame.source)
+    check_description(name, frame.camera, frame.time, frame.metadata)
+    if model.scene_dim and frame.scene is None:
+        raise ValueError(
+            f'{name}: the gallery keeps an embedding of each scene, and this frame has none; index '
+            'it with the network that made the gallery, in PyTorch'
+        )
+    count = len(frame.scores)
+    kinds = {
+        'bboxes': (np.float32, (count, 4)),
+        'scores': (np.float32, (count,)),
+        'embeddings': (np.float32, (count, model.embed_dim)),
+        'tracklets': (np.int64, (count,)),
+        'quality': (np.float32, (count,)),
+        'colours': (object, (count,)),
+    }
+    if model.scene_dim:
+        kinds['scene'] = np.float32, (model.scene_dim,)
+    arrays = {'scene': None}
+    for part, (dtype, shape) in kinds.items():
+        given = getattr(frame, part)
+        if given is None or (not count and not np.size(given)):
+            given = np.full(shape, '' if dtype is object else 0)
+        arrays[part] = array = np.asarray(given, dtype)
+        if array.shape != shape:
+            raise ValueError(f'{name}: {part} has shape {array.shape}, not {shape}')
+        if dtype is np.float32 and not np.isfinite(array).all():
+            raise ValueError(f'{name}: {part} is not finite')
+    for text in arrays['colours']:
+        if not isinstance(text, str) or not _WORN.fullmatch(text):
+            raise ValueError(f'{name}: colours: {text!r} is none of clothing_colours()')
+    norms = np.linalg.norm(arrays['embeddings'], axis=1)
+    if (np.abs(norms - 1) > UNIT).any():
+        worst = norms[np.abs(norms - 1).argmax()]
+        raise ValueError(f'{name}: embeddings must have unit norm, one has {worst:.4g}')
+    _check_number(name, 'offset', frame.offset)
+    return replace(frame, **arrays)
+
+
 def check_description(
-    camera: str | None,
-    time: float | None,
-    metadata: Mapping[str, Value | None],
-    name: str = 'update',
+    name: str,
+    camera: str | None = None,
+    time: float | None = None,
+    metadata: Mapping[str, Value | None] = MappingProxyType({}),
 ) -> None:
     """Raise ValueError where one of them does not fit; ``name`` tells whose they are."""
     if camera is not None:
-        check_text(name, camera)
-    check_number(name, 'time', time)
+        _check_text(name, camera)
+    _check_number(name, 'time', time)
     if time is not None:
         try:
             check_time(time)
@@ -336,13 +388,13 @@ def check_description(
             raise ValueError(f'{name}: metadata {key!r} is not finite')
 
 
-def check_number(name: str, part: str, value: float | None) -> None:
+def _check_number(name: str, part: str, value: float | None) -> None:
     """Raise ValueError if a number is not finite."""
     if value is not None and not np.isfinite(value):
         raise ValueError(f'{name}: {part} is not finite; None stands for unknown')
 
 
-def check_text(name: str, text: str) -> None:
+def _check_text(name: str, text: str) -> None:
     """Raise ValueError if a text is not Unicode, as a file's name may be."""
     try:
         text.encode()

@@ -11,7 +11,6 @@ import json
 import math
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import groupby, islice
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from mmps.evaluation.functional.similarities import UNIT, sorted_exactly
+from mmps.evaluation.functional.similarities import sorted_exactly
 from mmps.utils.errors import require_extra
 
 from .records import (
@@ -28,11 +27,11 @@ from .records import (
     GalleryError,
     Hit,
     IndexedFrame,
+    ModelMismatchError,
     ModelTag,
     Value,
-    check_description,
-    check_number,
-    check_text,
+    Where,
+    checked_frame,
 )
 
 if TYPE_CHECKING:
@@ -70,9 +69,6 @@ SCENE = 'scene'
 
 FIX = 'restore the gallery from a backup, or drop it and index again'
 """What to do about a damaged one."""
-
-UNCHANGED: object = object()
-"""Stands for what is left as it is, where None would mean unknown."""
 
 _MODEL = b'mmps_gallery'
 
@@ -115,6 +111,16 @@ def no_gallery(address: str) -> GalleryError:
     )
 
 
+def check_model(what: str, made: ModelTag, model: ModelTag, fix: str) -> None:
+    """Raise ModelMismatchError where something was made by another model."""
+    if (made.fingerprint, made.embed_dim) != (model.fingerprint, model.embed_dim):
+        one, other = (f'{m.name} ({m.fingerprint[:12]}, {m.embed_dim}-d)' for m in (made, model))
+        raise ModelMismatchError(
+            f'{what} was made by {one}, but this is {other}, whose embeddings cannot be compared '
+            f'with those: {fix}'
+        )
+
+
 def frame_id(source: str, frame: int) -> int:
     """63-bit hash of a frame."""
     digest = blake2b(f'{source}\0{frame}'.encode(errors='surrogatepass'), digest_size=8).digest()
@@ -138,50 +144,6 @@ def mixed(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return ((z ^ (z >> np.uint64(31))) >> np.uint64(1)).astype(np.int64)
 
 
-def _checked(frame: IndexedFrame, model: ModelTag) -> IndexedFrame:
-    """The frame with arrays of the right types."""
-    name = f'{frame.source!r}, frame {frame.frame}'
-    if not isinstance(frame.source, str) or not frame.source:
-        raise ValueError(f'{name}: source has to be a name')
-    check_text(name, frame.source)
-    check_description(frame.camera, frame.time, frame.metadata, name)
-    if model.scene_dim and frame.scene is None:
-        raise ValueError(
-            f'{name}: the gallery keeps an embedding of each scene, and this frame has none; index '
-            'it with the network that made the gallery, in PyTorch'
-        )
-    count = len(frame.scores)
-    kinds = {
-        'bboxes': (np.float32, (count, 4)),
-        'scores': (np.float32, (count,)),
-        'embeddings': (np.float32, (count, model.embed_dim)),
-        'tracklets': (np.int64, (count,)),
-        'quality': (np.float32, (count,)),
-        'colours': (object, (count,)),
-    }
-    if model.scene_dim:
-        kinds['scene'] = np.float32, (model.scene_dim,)
-    arrays = {'scene': None}
-    for part, (dtype, shape) in kinds.items():
-        given = getattr(frame, part)
-        if given is None or (not count and not np.size(given)):
-            given = np.full(shape, '' if dtype is object else 0)
-        arrays[part] = array = np.asarray(given, dtype)
-        if array.shape != shape:
-            raise ValueError(f'{name}: {part} has shape {array.shape}, not {shape}')
-        if dtype is np.float32 and not np.isfinite(array).all():
-            raise ValueError(f'{name}: {part} is not finite')
-    for text in arrays['colours']:
-        if not isinstance(text, str) or pack_colours(*unpack_colours(text)) != text:
-            raise ValueError(f'{name}: colours: {text!r} is none of clothing_colours()')
-    norms = np.linalg.norm(arrays['embeddings'], axis=1)
-    if (np.abs(norms - 1) > UNIT).any():
-        worst = norms[np.abs(norms - 1).argmax()]
-        raise ValueError(f'{name}: embeddings must have unit norm, one has {worst:.4g}')
-    check_number(name, 'offset', frame.offset)
-    return replace(frame, **arrays)
-
-
 def rows_of(frames: Sequence[IndexedFrame], model: ModelTag) -> pa.Table:
     """The rows (n) of at least one frame.
 
@@ -190,7 +152,7 @@ def rows_of(frames: Sequence[IndexedFrame], model: ModelTag) -> pa.Table:
     """
     import pyarrow as pa
 
-    frames = [_checked(frame, model) for frame in frames]
+    frames = [checked_frame(frame, model) for frame in frames]
     people = np.array([len(frame.scores) for frame in frames], np.int64)
     counts = np.maximum(people, 1)
     of_row = np.repeat(np.arange(len(frames)), counts)
@@ -257,23 +219,20 @@ def without_people(rows: pa.Table, frame_ids: np.ndarray) -> pa.Table:
     return with_checksums(rows)
 
 
-def described(
-    rows: pa.Table, chosen: np.ndarray, camera: object, time: object, metadata: object
-) -> pa.Table:
-    """The rows, of which those ``chosen`` (n,) bool are described differently."""
-    changes: dict[str, object] = {}
-    for name, value in (('camera', camera), ('time', time)):
-        if value is not UNCHANGED:
-            before = rows.column(name).to_pylist()
-            changes[name] = [value if c else b for c, b in zip(chosen, before, strict=True)]
-    if metadata is not UNCHANGED:
-        before = rows.column('metadata').to_pylist()
-        packed = {}
-        for old in set(before):
-            entries = unpack_metadata(old) | dict(metadata)
-            packed[old] = pack_metadata({k: v for k, v in entries.items() if v is not None})
-        changes['metadata'] = [packed[b] if c else b for c, b in zip(chosen, before, strict=True)]
-    return with_checksums(replaced(rows, **changes))
+def described(rows: pa.Table, chosen: np.ndarray, changes: Mapping[str, object]) -> pa.Table:
+    """The rows, of which those ``chosen`` (n,) bool have another camera, time or metadata."""
+    columns = {}
+    for name, value in changes.items():
+        before = rows.column(name).to_pylist()
+        after = dict.fromkeys(before, value)
+        if name == 'metadata':
+            merged = {old: unpack_metadata(old) | dict(value) for old in after}
+            after = {
+                old: pack_metadata({k: v for k, v in entries.items() if v is not None})
+                for old, entries in merged.items()
+            }
+        columns[name] = [after[b] if c else b for c, b in zip(chosen, before, strict=True)]
+    return with_checksums(replaced(rows, **columns))
 
 
 def scenes_in(rows: pa.Table, address: str) -> np.ndarray:
@@ -351,6 +310,55 @@ def of_people(rows: pa.Table, ids: np.ndarray) -> pa.Table:
     if missing.any():
         raise KeyError(f'the gallery has nobody with id {ids[missing][0]}')
     return rows.take(people[places])
+
+
+class Search(NamedTuple):
+    """What is searched for.
+
+    Attributes:
+        queries: (q, D) float32.
+        top_k: How many people to find for each.
+        where: Among whom.
+        approximate: Whether an index may be used, if there is one.
+        scene_filters: (q, p, 3 * S + 2) float32, which weigh the similarities; these are then
+            computed exactly. Only where the model embeds scenes.
+    """
+
+    queries: np.ndarray
+    top_k: int
+    where: Where | None = None
+    approximate: bool = False
+    scene_filters: np.ndarray | None = None
+
+    def checked(self, model: ModelTag) -> Search:
+        """With arrays of the right types, for a gallery of a model.
+
+        Raises:
+            ValueError: Something does not fit.
+        """
+        queries, filters = np.atleast_2d(np.asarray(self.queries, np.float32)), None
+        if queries.ndim != 2 or queries.shape[1] != model.embed_dim:
+            shape = np.shape(self.queries)
+            raise ValueError(f'queries have shape {shape}, not (q, {model.embed_dim})')
+        if not np.isfinite(queries).all():
+            raise ValueError('queries are not finite')
+        if self.top_k < 1:
+            raise ValueError(f'top_k is {self.top_k}, but has to be at least 1')
+        if self.scene_filters is not None and model.scene_dim:
+            filters = np.asarray(self.scene_filters, np.float32)
+            filters = filters[:, None] if filters.ndim == 2 else filters
+            wanted = len(queries), 3 * model.scene_dim + 2
+            if filters.ndim != 3 or filters.shape[::2] != wanted or not filters.size:
+                shape = np.shape(self.scene_filters)
+                raise ValueError(f'scene_filters have shape {shape}, not {wanted}')
+            if not np.isfinite(filters).all():
+                raise ValueError('scene_filters are not finite')
+        return self._replace(queries=np.ascontiguousarray(queries), scene_filters=filters)
+
+    def of(self, numbers: Sequence[int], top_k: int) -> Search:
+        """For some of the queries, and so many people."""
+        filters = None if self.scene_filters is None else self.scene_filters[numbers]
+        return self._replace(queries=self.queries[numbers], top_k=top_k, scene_filters=filters)
 
 
 class Found(NamedTuple):

@@ -232,9 +232,8 @@ class SearchService:
         there = case.marks.among(self._still_there({*case.marks.right, *case.marks.wrong}))
         right, wrong = self._like(there.right, to), self._like(there.wrong, to)
         judgement = None
-        if self.gallery.calibration is not None and len(case.exemplars) == 1:
-            hits = [replace(one.hit, similarity=one.similarity) for one in right]
-            judgement = Judgement.of(hits, self.gallery.calibration, self.gallery.count())
+        if len(case.exemplars) == 1:
+            judgement = Judgement.of(right, self.gallery)
         marked = len(case.marks.right) + len(case.marks.wrong)
         gone = marked - len(there.right) - len(there.wrong)
         report = write_report(case, right, wrong, judgement, gone, self.gallery, self.scenes)
@@ -256,10 +255,7 @@ class SearchService:
         """
         if not session.exemplars or _refined(session) or session.problem:
             return None
-        calibration = self.gallery.calibration
-        if calibration is None:
-            return None
-        return Judgement.of(session.hits, calibration, self.gallery.count(session.where))
+        return Judgement.of(session.hits, self.gallery, session.where)
 
     def embedding(self, session: Session) -> np.ndarray:
         """(D,) float32 of unit norm: what is searched for; see :func:`refined_query`."""

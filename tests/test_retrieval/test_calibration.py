@@ -123,9 +123,9 @@ def test_a_gallery_in_memory_has_its_own():
 def test_another_model_is_refused(gallery, tmp_path):
     path = tmp_path / 'c.json'
     save_calibration(path, SOME, model_tag(DIM, 'other'))
-    with pytest.raises(ModelMismatchError, match=r'c\.json: .*model other.*, not those of'):
+    with pytest.raises(ModelMismatchError, match=r'c\.json: .*made by model other.*, but this is'):
         load_calibration(path, gallery.model)
-    with pytest.raises(ModelMismatchError, match='model other were calibrated'):
+    with pytest.raises(ModelMismatchError, match='made by model other'):
         gallery.use_calibration(SOME, model_tag(DIM, 'other'))
     path.rename(tmp_path / 'people.lance' / module.CALIBRATION)
     with pytest.raises(ModelMismatchError, match='calibrate again'):
@@ -176,7 +176,7 @@ def marked(number, right=1, wrong=10, unmarked=5):
         hits=hits,
         searched=100 + right,
         refined=False,
-        model=dict(fingerprint='abc'),
+        model=model_tag(DIM).as_dict(),
     )
     return content
 
@@ -216,8 +216,10 @@ def test_marks_that_cannot_be_used(gallery, save, tmp_path):
     refined = [*good[:5], good[5] | dict(refined=True)]
     with pytest.raises(GalleryError, match=r'hits5\.json: .* several pictures or by marks'):
         gallery.calibrate(save(refined))
-    with pytest.raises(ModelMismatchError, match=r'hits5\.json: .*another model than model abc'):
-        gallery.calibrate(save([*good[:5], good[5] | dict(model=dict(fingerprint='x'))]))
+    with pytest.raises(
+        ModelMismatchError, match=r'hits5\.json: this search was made by .*, but this is model abc'
+    ):
+        gallery.calibrate(save([*good[:5], good[5] | dict(model=model_tag(DIM, 'x').as_dict())]))
     with pytest.raises(GalleryError, match=r'hits5\.json: the first hit has no mark'):
         gallery.calibrate(save([*good[:5], marked(5, right=0, wrong=0)]))
     del good[5]['searched']

@@ -361,7 +361,7 @@ def test_a_calibration_in_a_file(crowd, model, load_tool, tmp_path, capsys):
     assert 'people searched' in capsys.readouterr().out
     content = json.loads(file.read_text())
     file.write_text(json.dumps(content | dict(model=content['model'] | dict(fingerprint='x'))))
-    with pytest.raises(UserError, match='were calibrated, not those of'):
+    with pytest.raises(UserError, match='this calibration was made by .*, but this is'):
         search(load_tool, model, crowd, query, '--box', '10,20,60,100', '--calibration', file)
 
 
