@@ -13,8 +13,6 @@ from mmps.deployment.runtimes import OnnxRuntime, OpenVINORuntime
 from mmps.utils.crops import cut_people
 from mmps.utils.errors import UserError
 
-OUTPUT_FORMS = ('ssd', 'dets')
-CHANNELS = ('bgr', 'rgb')
 CROPS_AT_ONCE = 8
 """More gain nothing on a CPU, and keep a second core from having work of its own."""
 
@@ -58,8 +56,8 @@ class NetworkFile:
         threads: int = 0,
         precision: str = 'float32',
     ) -> None:
-        if channels not in CHANNELS:
-            raise UserError(f'{path}: channels={channels!r}; there are {", ".join(CHANNELS)}')
+        if channels not in ('bgr', 'rgb'):
+            raise UserError(f'{path}: channels={channels!r}; there are bgr, rgb')
         self.path = Path(path)
         self.width, self.height = (int(side) for side in input_size)
         self._channels = channels
@@ -147,8 +145,8 @@ class DetectorFile(NetworkFile):
         **options,
     ) -> None:
         super().__init__(path, input_size, **options)
-        if output not in OUTPUT_FORMS:
-            raise UserError(f'{path}: output={output!r}; there are {", ".join(OUTPUT_FORMS)}')
+        if output not in ('ssd', 'dets'):
+            raise UserError(f'{path}: output={output!r}; there are ssd, dets')
         self._output = output
         self._person_label = person_label
         self._score_thr = score_thr

@@ -410,22 +410,22 @@ def test_a_forked_process_has_threads_of_its_own(two_threads):
     assert child.exitcode == 0
 
 
-SHARED = dict(type='ResLayer', depth=50, stage=3, stride=2, norm_eval=False)
+SHARED = dict(type='ResLayer', depth=50, stage=1, stride=2, norm_eval=False)
 
 
 @pytest.fixture
 def sequential():
-    """A head of two stages of ResNet-50's last layer, the second of which embeds, and a map."""
+    """A head of two stages of a layer of ResNet-50, the second of which embeds, and a map."""
     config = slim_sequential('seqnet/seqnet_r50_prw.py')
-    config.roi_head.bbox_roi_extractor.update(out_channels=1024)
+    config.roi_head.bbox_roi_extractor.update(out_channels=256)
     config.roi_head.bbox_roi_extractor.roi_layer.output_size = 7
     for stage in config.roi_head.stages:
         stage.shared_head.network = SHARED
-        stage.bbox_head.in_channels = 2048
-    config.roi_head.reid_head.in_channels = 1024, 2048
+        stage.bbox_head.in_channels = 512
+    config.roi_head.reid_head.in_channels = 256, 512
     head = MODELS.build(config).roi_head.eval()
     randomise_norms(head)
-    return head, (torch.randn(2, 1024, 3, 5).to(memory_format=torch.channels_last),)
+    return head, (torch.randn(2, 256, 3, 5).to(memory_format=torch.channels_last),)
 
 
 def test_a_region_network_begins_on_the_map(sequential, monkeypatch):
@@ -479,7 +479,7 @@ def test_begins_on_the_map_only_where_it_pays_and_may(sequential):
     extractor, network = head.bbox_roi_extractor, head.stages[0].shared_head.network
     with torch.no_grad():
         assert RegionsOfMap.serves(extractor, network, x[0], count=12)
-        # 30 positions of 512 and 2048 channels against 49 and 16 bins of a region.
+        # 30 positions of 128 and 512 channels against 49 and 16 bins of a region.
         assert not RegionsOfMap.serves(extractor, network, x[0], count=1)
         assert not RegionsOfMap.serves(extractor, nn.Identity(), x[0], count=12)
         network.train()

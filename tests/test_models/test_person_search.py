@@ -235,25 +235,6 @@ def test_images_are_independent_in_evaluation_mode():
     torch.testing.assert_close(together, alone.gt_instances.embeddings, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize(
-    'overrides',
-    [
-        dict(model__neck=None),
-        dict(model__roi_head__attention=None),
-        dict(model__neck=None, model__roi_head__region_transformer=dict()),
-        dict(model__roi_head__attention__mode='both', model__roi_head__reid_head__stripes=2),
-        dict(
-            model__roi_head__reid_head__norm_aware=True,
-            model__roi_head__bbox_head__with_cls=False,
-        ),
-    ],
-)
-def test_variants(overrides):
-    model = build(**overrides)
-    assert losses(model.train(), [[0, 1]])['loss_reid'] > 0
-    assert len(predict(model, random_scenes([[0]]))[0].pred_instances) > 0
-
-
 def test_the_length_of_the_embedding_is_the_score():
     model = build(model__roi_head__reid_head__norm_aware=True).eval()
     data = model.data_preprocessor(random_scenes([[0]]), False)

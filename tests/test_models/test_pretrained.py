@@ -16,18 +16,26 @@ from mmps.models.backbones import (
 from mmps.models.pretrained import load_imagenet_weights
 
 
+def densenet():
+    return DenseNet((1, 1, 1), 4, 0.5, 8), DenseNetIdentification(4, 2, 4)
+
+
+def googlenet():
+    return GoogLeNet(0.05), GoogLeNetIdentification(42, 0.05)
+
+
 def resnet50():
-    return ResNet(50, num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(2,))
+    stages = dict(num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(2,))
+    return ResNet(50, base_channels=4, **stages), ResLayer(50)
 
 
 NETWORKS = {
-    'densenet121': (DenseNet, DenseNetIdentification, ['classifier.weight', 'classifier.bias']),
+    'densenet121': (densenet, ['classifier.weight', 'classifier.bias']),
     'googlenet': (
-        GoogLeNet,
-        GoogLeNetIdentification,
+        googlenet,
         ['fc.weight', 'fc.bias', 'aux1.conv.conv.weight', 'aux2.fc2.bias'],
     ),
-    'resnet50': (resnet50, lambda: ResLayer(50), ['fc.weight', 'fc.bias']),
+    'resnet50': (resnet50, ['fc.weight', 'fc.bias']),
 }
 
 
@@ -40,8 +48,8 @@ def published(stem, identification, classifier):
 
 @pytest.mark.parametrize('name', NETWORKS)
 def test_every_weight_is_loaded(name, tmp_path):
-    make_stem, make_head, classifier = NETWORKS[name]
-    stem, head = make_stem(), make_head()
+    make, classifier = NETWORKS[name]
+    stem, head = make()
     state = published(stem, head, classifier)
     torch.save(state, tmp_path / 'weights.pth')
     load_imagenet_weights(stem, [head], str(tmp_path / 'weights.pth'))
@@ -51,7 +59,7 @@ def test_every_weight_is_loaded(name, tmp_path):
 
 
 def test_spelling_and_missing_counters_of_the_published_densenet_file(tmp_path):
-    stem, head = DenseNet(), DenseNetIdentification()
+    stem, head = densenet()
     state = published(stem, head, ['classifier.weight'])
     old = {
         re.sub(r'(denselayer\d+\.(?:norm|conv))(\d)', r'\1.\2', key): value
@@ -68,14 +76,15 @@ def test_spelling_and_missing_counters_of_the_published_densenet_file(tmp_path):
 
 
 def test_weights_of_another_network_are_refused(tmp_path):
-    torch.save(published(GoogLeNet(), GoogLeNetIdentification(), []), tmp_path / 'weights.pth')
+    torch.save(published(*googlenet(), []), tmp_path / 'weights.pth')
+    stem, head = densenet()
     with pytest.raises(ValueError, match='not of DenseNet and DenseNetIdentification') as caught:
-        load_imagenet_weights(DenseNet(), [DenseNetIdentification()], str(tmp_path / 'weights.pth'))
+        load_imagenet_weights(stem, [head], str(tmp_path / 'weights.pth'))
     assert 'missing (features.conv0.weight' in str(caught.value)
 
 
 def test_a_single_missing_weight_is_refused_before_anything_is_loaded(tmp_path):
-    stem, head = DenseNet(), DenseNetIdentification()
+    stem, head = densenet()
     before = stem.features.conv0.weight.clone()
     state = published(stem, head, [])
     del state['features.norm5.weight']
@@ -87,6 +96,15 @@ def test_a_single_missing_weight_is_refused_before_anything_is_loaded(tmp_path):
 
 def test_a_missing_file_says_what_to_do(tmp_path):
     with pytest.raises(OSError, match='model.pretrained=None'):
-        load_imagenet_weights(
-            DenseNet(), [DenseNetIdentification()], str(tmp_path / 'densenet121.pth')
-        )
+        load_imagenet_weights(DenseNet(), [], str(tmp_path / 'densenet121.pth'))
+
+
+def test_all_networks_behind_the_stem_take_the_same_weights(tmp_path):
+    path = str(tmp_path / 'weights.pth')
+    stem, head = densenet()
+    torch.save(published(stem, head, []), path)
+    other = DenseNetIdentification(4, 2, 4)
+    load_imagenet_weights(stem, [head, other], path)
+    torch.testing.assert_close(other.state_dict(), head.state_dict())
+    with pytest.raises(ValueError, match='reid_network.network .* built like it: .*denselayer2'):
+        load_imagenet_weights(stem, [head, DenseNetIdentification(4, 1, 4)], path)

@@ -76,12 +76,6 @@ def trained():
     return pool
 
 
-def test_it_starts_as_average_pooling():
-    x = torch.randn(5, 6, 7, 2)
-    got = AttentiveStripePool(6, stripes=3)(x)
-    torch.testing.assert_close(got, F.adaptive_avg_pool2d(x, (3, 1)))
-
-
 def test_a_stripe_is_the_mean_weighted_by_the_softmax_of_its_places(trained):
     x = torch.randn(5, 6, 12, 4)
     logits = trained.logits(x).reshape(5, 1, 3, 16)

@@ -21,8 +21,8 @@ CASES = {
     'fixed norms': (slim_stem, (3, 64, 64), dict(norm_eval=True)),
     'second map': (slim_stem, (3, 64, 64), dict(fine_block=2)),
     'identification': (lambda **k: DenseNetIdentification(8, 2, 4, **k), (8, 4, 4), {}),
-    'GoogLeNet': (GoogLeNet, (3, 64, 64), dict(frozen_stages=1)),
-    'GoogLeNet identification': (GoogLeNetIdentification, (832, 3, 3), {}),
+    'GoogLeNet': (lambda **k: GoogLeNet(0.1, **k), (3, 64, 64), dict(frozen_stages=1)),
+    'GoogLeNet identification': (lambda **k: GoogLeNetIdentification(8, 0.1, **k), (8, 3, 3), {}),
 }
 
 

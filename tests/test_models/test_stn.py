@@ -53,12 +53,25 @@ def test_identity_changes_nothing():
     torch.testing.assert_close(frame.to_image(BOXES, 0), BOXES)
 
 
-def test_scale_and_shift_by_hand():
-    theta = torch.tensor([[[0.5, 0.0, 0.1], [0.0, 1.0, -0.2]]])
-    frame = AffineFrame(theta, (200, 100))
-    # x: 100 + 0.5 (x - 100) + 0.1 * 100; y: y - 0.2 * 50
-    expected = torch.tensor([[65.0, 10.0, 85.0, 110.0], [60.0, -10.0, 160.0, 90.0]])
-    torch.testing.assert_close(frame.to_image(BOXES, 0), expected)
+HALF = 50 * 1.16**0.5
+"""Of 100 pixels down that also go 40 across."""
+
+
+@pytest.mark.parametrize(
+    ('theta', 'expected'),
+    [
+        # x: 100 + 0.5 (x - 100) + 0.1 * 100; y: y - 0.2 * 50
+        ([[0.5, 0.0, 0.1], [0.0, 1.0, -0.2]], [[65, 10, 85, 110], [60, -10, 160, 90]]),
+        # x: x + 0.2 * 100 / 50 (y - 50)
+        (
+            [[1.0, 0.2, 0.0], [0.0, 1.0, 0.0]],
+            [[18, 70 - HALF, 58, 70 + HALF], [0, 50 - HALF, 200, 50 + HALF]],
+        ),
+    ],
+)
+def test_affine_maps_by_hand(theta, expected):
+    frame = AffineFrame(torch.tensor([theta]), (200, 100))
+    torch.testing.assert_close(frame.to_image(BOXES, 0), torch.tensor(expected).float())
 
 
 def test_way_back_is_the_inverse_of_any_affine_map():

@@ -357,9 +357,8 @@ def compile_for_graphs(network: nn.Module) -> None:
         torch.compiler.cudagraph_mark_step_begin()
         count = len(x)
         spare = (1 << max(0, count - 1).bit_length()) - count
-        return tree_map(
-            lambda y: y[:count].clone(), compiled(F.pad(x, [0, 0] * (x.dim() - 1) + [0, spare]))
-        )
+        found = compiled(F.pad(x, [0, 0] * (x.dim() - 1) + [0, spare]))
+        return tree_map(lambda y: y[:count].clone(), found)
 
     network._compiled_call_impl = call
 
@@ -479,17 +478,17 @@ class RegionsOfMap:
     only the bins that its stride leaves: of ResNet-50's last layer a quarter of the operations.
 
     Example:
-        >>> network = ResLayer(50)
+        >>> network = ResLayer(50, stage=1)
         >>> network.eval()
         >>> layer = dict(type='RoIAlign', output_size=14, sampling_ratio=2)
-        >>> extractor = align_regions(SingleRoIExtractor(layer, 1024, [16]))
-        >>> x = torch.rand(1, 1024, 6, 8).to(memory_format=torch.channels_last)
+        >>> extractor = align_regions(SingleRoIExtractor(layer, 256, [16]))
+        >>> x = torch.rand(1, 256, 6, 8).to(memory_format=torch.channels_last)
         >>> rois = torch.tensor([[0, 16.0, 16, 64, 80], [0, 8.0, 0, 60, 90]])
         >>> with torch.no_grad():
         ...     regions = RegionsOfMap(extractor, network, (x,))(rois)
         ...     plain = network(extractor((x,), rois))
         >>> regions.shape, torch.allclose(regions, plain, rtol=1e-3, atol=1e-4)
-        (torch.Size([2, 2048, 7, 7]), True)
+        (torch.Size([2, 512, 7, 7]), True)
 
     It takes an extractor and a network for which :meth:`serves` was true, and the first of the maps
     ``x``, ``(b, c, h, w)``.

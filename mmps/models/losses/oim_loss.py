@@ -195,9 +195,6 @@ class OIMStatistics:
     """
 
     def __init__(self) -> None:
-        self._clear()
-
-    def _clear(self) -> None:
         self._sums: Tensor | None = None
         self._steps = 0
 
@@ -212,10 +209,10 @@ class OIMStatistics:
         labelled = person_ids[:, None] >= 0
         ids = person_ids[:, None].clamp(min=0)
         filled = similarities.detach().masked_fill((similarities == 0) | ~labelled, -torch.inf)
-        own = filled.gather(1, ids)
-        other = filled.scatter(1, ids, -torch.inf).amax(1)
-        people = labelled.sum().to(filled.dtype)
-        sums = torch.stack([*_sum_and_count(own), *_sum_and_count(other), people])
+        own = filled.gather(1, ids).squeeze(1)
+        found = torch.stack([own, filled.scatter(1, ids, -torch.inf).amax(1)])
+        finite = found.isfinite()
+        sums = torch.cat([found.where(finite, 0.0).sum(1), finite.sum(1), labelled.sum()[None]])
         self._sums = sums if self._sums is None else self._sums + sums
         self._steps += 1
 
@@ -232,32 +229,21 @@ class OIMStatistics:
         # Every rank counts every step.
         totals = torch.cat([sums, lut.new_tensor([self._steps / get_world_size()])])
         all_reduce(totals)
-        self._clear()
-        own, owns, other, others, people, steps = totals.tolist()
-        statistics = {
-            'lut_filled': lut.any(1).float().mean().item(),
-            'queue_filled': queue.any(1).float().mean().item(),
+        self._sums, self._steps = None, 0
+        own, other, owns, others, people, steps = totals.tolist()
+        means = {
+            'labelled_people': (people, steps),
+            'own_similarity': (own, owns),
+            'other_similarity': (other, others),
         }
-        if steps:
-            statistics['labelled_people'] = people / steps
-        if owns:
-            statistics['own_similarity'] = own / owns
-        if others:
-            statistics['other_similarity'] = other / others
-        return statistics
-
-
-def _sum_and_count(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Of those that are finite."""
-    finite = values.isfinite()
-    return values.where(finite, 0.0).sum(), finite.sum().to(values.dtype)
+        tables = {'lut_filled': lut, 'queue_filled': queue}
+        filled = {name: rows.any(1).float().mean().item() for name, rows in tables.items()}
+        return filled | {name: total / count for name, (total, count) in means.items() if count}
 
 
 def _gather_rows(rows: Tensor) -> Tensor:
-    """The rows ``(n, ...)`` of all ranks, in rank order; ``n`` may differ between ranks and may be
-    0.
-
-    No gradient flows through it. Every rank must call it.
+    """The rows ``(n, ...)`` of all ranks, in rank order, without gradients; ``n`` may differ
+    between ranks and may be 0. Every rank must call it.
     """
     if get_world_size() == 1:
         return rows.detach()

@@ -43,8 +43,8 @@ class RelationMixer(BaseModule):
         self.reduce = nn.Conv2d(in_channels, width, 1)
         self.cell_gate, self.channel_gate = _CellGate(), _ChannelGate(width)
         self.cell_norm, self.channel_norm = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.cell_mlp = _MixingLayers(size**2, expansion, dropout)
-        self.channel_mlp = _MixingLayers(width, expansion, dropout)
+        self.cell_mlp = _mixing_layers(size**2, expansion, dropout)
+        self.channel_mlp = _mixing_layers(width, expansion, dropout)
         self.expand = nn.Conv2d(width, in_channels, 1)
         self.network = MODELS.build(network)
 
@@ -66,17 +66,15 @@ class RelationMixer(BaseModule):
         return gate(cells.reshape(shape)).flatten(2).transpose(1, 2)
 
 
-class _MixingLayers(nn.Sequential):
+def _mixing_layers(width: int, expansion: int, dropout: float) -> nn.Sequential:
     """Two layers on the last axis."""
-
-    def __init__(self, width: int, expansion: int, dropout: float):
-        super().__init__(
-            nn.Linear(width, expansion * width),
-            nn.GELU(),
-            nn.Dropout(dropout),
-            nn.Linear(expansion * width, width),
-            nn.Dropout(dropout),
-        )
+    return nn.Sequential(
+        nn.Linear(width, expansion * width),
+        nn.GELU(),
+        nn.Dropout(dropout),
+        nn.Linear(expansion * width, width),
+        nn.Dropout(dropout),
+    )
 
 
 class _CellGate(nn.Module):

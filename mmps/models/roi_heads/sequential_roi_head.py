@@ -74,14 +74,14 @@ class _RoIStage(BaseModule):
         bbox_head: dict,
         reid_head: dict | None,
         assigner: dict | None,
-        nms_cfg: dict,
+        nms_thr: float,
     ):
         super().__init__()
         self.shared_head = MODELS.build(shared_head)
         self.bbox_head = MODELS.build(bbox_head)
         self.reid_head = reid_head and MODELS.build(reid_head)
         self.assigner = assigner and TASK_UTILS.build(assigner)
-        self.iou_threshold = nms_cfg['iou_threshold']
+        self.iou_threshold = nms_thr
         if self.bbox_head.with_cls:
             return
         if self.reid_head is None or self.reid_head.length_norm is None:
@@ -186,15 +186,13 @@ class SequentialRoIHead(_RegionEmbedding, BaseModule):
         self.bbox_sampler = train_cfg and TASK_UTILS.build(train_cfg['sampler'])
 
     def _stage(self, stage: Mapping[str, Any], reid_head: dict | None) -> _RoIStage:
-        stage = dict(stage)
-        iou_thr, nms_thr = stage.pop('iou_thr', None), stage.pop('nms_thr', None)
-        assigner, suppression = self.train_cfg and self.train_cfg['assigner'], self.test_cfg['nms']
+        options = {'nms_thr': self.test_cfg['nms']['iou_threshold'], **stage}
+        iou_thr = options.pop('iou_thr', None)
+        assigner = self.train_cfg and self.train_cfg['assigner']
         if assigner and iou_thr is not None:
             same = ('pos_iou_thr', 'neg_iou_thr', 'min_pos_iou')
             assigner = {**assigner, **dict.fromkeys(same, iou_thr)}
-        if nms_thr is not None:
-            suppression = {**suppression, 'iou_threshold': nms_thr}
-        return _RoIStage(**stage, reid_head=reid_head, assigner=assigner, nms_cfg=suppression)
+        return _RoIStage(**options, reid_head=reid_head, assigner=assigner)
 
     @property
     def reid_heads(self) -> list[nn.Module]:
