@@ -28,7 +28,12 @@ if TYPE_CHECKING:
 
 JPEG_SIGNATURE = b'\xff\xd8\xff'
 PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
-_TIFF_SIGNATURES = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
+_SIGNATURES = {
+    'jpeg': JPEG_SIGNATURE,
+    'png': PNG_SIGNATURE,
+    'gif': b'GIF8',
+    'tiff': (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+'),
+}
 _PNG_ENDING = b'\x00\x00\x00\x00IEND\xaeB`\x82'
 _ENDINGS = b'\xff\xd9', _PNG_ENDING
 _LONGEST_ENDING = 12
@@ -204,23 +209,14 @@ def kind_of(content: bytes) -> str:
     """``'jpeg'``, ``'png'``, ``'gif'``, ``'tiff'``, ``'webp'``, ``'heic'`` or ``'avif'``, as the
     first bytes (64 suffice) say; ``''`` for another kind.
     """
-    if content.startswith(JPEG_SIGNATURE):
-        return 'jpeg'
-    if content.startswith(PNG_SIGNATURE):
-        return 'png'
-    if content.startswith(b'GIF8'):
-        return 'gif'
-    if content.startswith(_TIFF_SIGNATURES):
-        return 'tiff'
+    for kind, signature in _SIGNATURES.items():
+        if content.startswith(signature):
+            return kind
     if content.startswith(b'RIFF') and content[8:12] == b'WEBP':
         return 'webp'
-    if content[4:8] == b'ftyp':
-        return _kind_of_brands(content)
-    return ''
-
-
-def _kind_of_brands(content: bytes) -> str:
-    """HEIC and AVIF are one container with videos; brands say what is in it."""
+    if content[4:8] != b'ftyp':
+        return ''
+    # HEIC and AVIF are one container with videos; brands say what is in it.
     end = min(int.from_bytes(content[:4], 'big'), len(content))
     brands = {content[start : start + 4] for start in (8, *range(16, end - 3, 4))}
     if brands & {b'avif', b'avis'}:
