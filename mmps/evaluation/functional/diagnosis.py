@@ -262,11 +262,14 @@ def _judge(
     if not len(hits):
         return people[last], np.zeros(0), np.zeros((0, len(Part)))
     among = among[search.images[images[among]] & (row[among] >= level[0])]
-    # in steps: all detections from one hit's similarity up to the next one's, less the hits
-    steps = np.zeros((len(level), len(Part)), np.int64)
-    for some, change in ((among, 1), (hits, -1)):
-        place = np.searchsorted(level, row[some], side='right') - 1
-        np.add.at(steps, (place, _part_of(shown[some], person)), change)
+
+    def by_level(some: np.ndarray) -> np.ndarray:
+        """(t, K) how many of some detections reach a hit's similarity, but not the next one's."""
+        cells = len(Part) * (np.searchsorted(level, row[some], side='right') - 1)
+        cells += _part_of(shown[some], person)
+        return np.bincount(cells, minlength=len(level) * len(Part)).reshape(len(level), -1)
+
+    steps = by_level(among) - by_level(hits)
     wrong = steps[::-1].cumsum(0)[::-1]
     return people[last], len(level) - np.searchsorted(level, level, side='left'), wrong
 
