@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from mmps.apis.judgement import Judgement
-from mmps.retrieval import Appearance, Gallery
+from mmps.retrieval import Appearance, Gallery, refined_query
 from mmps.sources import format_offset, format_time
 from mmps.version import __version__
 from mmps.visualization import blur_others
@@ -22,22 +23,16 @@ _SCENE = 480
 _HERE = Path(__file__).parent
 
 
-def write_report(
-    case: Case,
-    right: Sequence[Appearance],
-    wrong: Sequence[Appearance],
-    judgement: Judgement | None,
-    gone: int,
-    gallery: Gallery,
-    scenes: Scenes,
-) -> bytes:
+def write_report(case: Case, gone: int, gallery: Gallery, scenes: Scenes) -> bytes:
     """The report, a file of HTML.
 
     It asks nothing of any server and runs no script. Everything but the person is reduced to
-    coarse squares in each picture (:func:`mmps.visualization.blur_others`). Similarities of those
-    who are ``right`` and ``wrong`` are to the pictures of the case; so many of the marked are
-    ``gone`` from the gallery.
+    coarse squares in each picture (:func:`mmps.visualization.blur_others`). So many of those who
+    were marked are ``gone`` from the gallery.
     """
+    to = refined_query(np.stack([exemplar.embedding for exemplar in case.exemplars]))
+    right, wrong = (_like(to, ids, gallery) for ids in (case.marks.right, case.marks.wrong))
+    judgement = Judgement.of(right, gallery) if len(case.exemplars) == 1 else None
     chances = ['' if judgement is None else judgement.chance(n) for n in range(len(right))]
     ordered = sorted(zip(right, chances, strict=True), key=lambda pair: _begin(pair[0]))
     cameras = {each.camera for each in right if each.camera is not None}
@@ -67,6 +62,16 @@ def write_report(
         origin=origin,
     )
     return page.encode()
+
+
+def _like(embedding: np.ndarray, ids: Sequence[int], gallery: Gallery) -> list[Appearance]:
+    """The appearances of people, each once, the most similar to an embedding (D,) first."""
+    similarities = gallery.embeddings_of(ids) @ embedding
+    found = {}
+    for one, similarity in zip(gallery.appearances_of(ids), similarities, strict=True):
+        if one.id not in found or found[one.id].similarity < similarity:
+            found[one.id] = replace(one, similarity=float(similarity))
+    return sorted(found.values(), key=lambda one: -one.similarity)
 
 
 def _begin(one: Appearance) -> float:

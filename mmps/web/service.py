@@ -228,25 +228,11 @@ class SearchService:
         case = session.case
         if not case.exemplars:
             raise ValueError('the case is empty; add a search to it first')
-        to = refined_query(np.stack([exemplar.embedding for exemplar in case.exemplars]))
-        there = case.marks.among(self._still_there({*case.marks.right, *case.marks.wrong}))
-        right, wrong = self._like(there.right, to), self._like(there.wrong, to)
-        judgement = None
-        if len(case.exemplars) == 1:
-            judgement = Judgement.of(right, self.gallery)
-        marked = len(case.marks.right) + len(case.marks.wrong)
-        gone = marked - len(there.right) - len(there.wrong)
-        report = write_report(case, right, wrong, judgement, gone, self.gallery, self.scenes)
+        marked = {*case.marks.right, *case.marks.wrong}
+        there = self._still_there(marked)
+        shown = replace(case, marks=case.marks.among(there))
+        report = write_report(shown, len(marked - there), self.gallery, self.scenes)
         return pack_case(case, self.gallery), report
-
-    def _like(self, ids: Sequence[int], embedding: np.ndarray) -> list[Appearance]:
-        """The appearances of people, each once, the most similar to an embedding (D,) first."""
-        similarities = self.gallery.embeddings_of(ids) @ embedding
-        found = {}
-        for one, similarity in zip(self.gallery.appearances_of(ids), similarities, strict=True):
-            if one.id not in found or found[one.id].similarity < similarity:
-                found[one.id] = replace(one, similarity=float(similarity))
-        return sorted(found.values(), key=lambda one: -one.similarity)
 
     def judgement(self, session: Session) -> Judgement | None:
         """How likely the hits are to be strangers; None where the gallery is not calibrated.
