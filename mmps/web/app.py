@@ -7,7 +7,7 @@ import socket
 import sys
 import threading
 import webbrowser
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -18,6 +18,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, PlainTextResponse
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mmps.utils.errors import UserError
 from mmps.web.kept import Kept
@@ -32,10 +33,6 @@ _HELD, _SECONDS = 8, 300
 """Pictures of the largest size that are held until they are looked at, and for how long."""
 
 _CACHED = {'Cache-Control': 'private, max-age=300'}
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
 # 'unsafe-eval': Gradio builds what it shows from templates.
 _POLICY = '; '.join(
@@ -189,12 +186,12 @@ class Guards:
         prefix: What a proxy may leave in front of the path, such as ``/people``.
     """
 
-    def __init__(self, app: Callable, max_bytes: int, prefix: str = '') -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int, prefix: str = '') -> None:
         self._app = app
         self._max_bytes = max_bytes
         self._prefix = prefix
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope['type'] != 'http':
             await self._app(scope, receive, send)
             return
@@ -206,16 +203,17 @@ class Guards:
 
         scope = self._without_prefix(scope)
         if is_closed(scope['path']):
-            await _refuse(send_guarded, 404, 'Not found.')
+            await _refusal('Not found.', 404)(scope, receive, send_guarded)
             return
         body = await self._read(receive)
         if body is None:
             limit = self._max_bytes / 2**20
-            await _refuse(send_guarded, 413, f'larger than the limit of {limit:.0f} MiB')
+            text = f'larger than the limit of {limit:.0f} MiB'
+            await _refusal(text, 413)(scope, receive, send_guarded)
             return
         await self._app(scope, _replayed(body, receive), send_guarded)
 
-    def _without_prefix(self, scope: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    def _without_prefix(self, scope: Scope) -> Scope:
         path = scope['path']
         if not self._prefix or not f'{path}/'.startswith(f'{self._prefix}/'):
             return scope
@@ -259,10 +257,8 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
-async def _refuse(send: Send, status: int, text: str) -> None:
-    headers = [(b'content-type', b'text/plain; charset=utf-8'), (b'connection', b'close')]
-    await send({'type': 'http.response.start', 'status': status, 'headers': headers})
-    await send({'type': 'http.response.body', 'body': text.encode()})
+def _refusal(text: str, status: int) -> Response:
+    return PlainTextResponse(text, status, {'connection': 'close'})
 
 
 def is_local(host: str) -> bool:
