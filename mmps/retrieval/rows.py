@@ -305,11 +305,10 @@ def of_people(rows: pa.Table, ids: np.ndarray) -> pa.Table:
     people = np.flatnonzero(column(rows, 'detection') != NOBODY)
     people = people[np.argsort(column(rows, 'id')[people])]
     there = column(rows, 'id')[people]
-    places = np.searchsorted(there, ids)
-    missing = np.append(there, -1)[places] != ids
+    missing = ~np.isin(ids, there)
     if missing.any():
         raise KeyError(f'the gallery has nobody with id {ids[missing][0]}')
-    return rows.take(people[places])
+    return rows.take(people[np.searchsorted(there, ids)])
 
 
 class Search(NamedTuple):
