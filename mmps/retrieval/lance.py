@@ -63,6 +63,7 @@ CHANGES = 200
 """Changes after which the table is compacted by whoever makes the next one: each adds files, and a
 version that lists all of them.
 """
+TRIES = 10  # at compacting an object store, which others may change at any time
 IN_USE = timedelta(hours=1)
 """What compacting leaves in an object store, where no lock tells who uses an older version."""
 SESSION = {'metadata_cache_size_bytes': 2**25, 'index_cache_size_bytes': 2**30}
@@ -315,12 +316,18 @@ class LanceEngine(Engine):
         self._table.create_index(EMBEDDING, config=config, replace=True)
 
     def _optimize(self) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore', UserWarning)  # the lock keeps others from changing it
-            self._table.optimize(
-                cleanup_older_than=timedelta(0) if self._exclusive else IN_USE,
-                delete_unverified=self._exclusive,
-            )
+        keep = timedelta(0) if self._exclusive else IN_USE
+        for left in reversed(range(TRIES)):
+            try:
+                with warnings.catch_warnings():
+                    # the lock keeps others from changing it
+                    warnings.simplefilter('ignore', UserWarning)
+                    self._table.optimize(cleanup_older_than=keep, delete_unverified=self._exclusive)
+                return
+            except RuntimeError as error:  # without a lock, others may change it meanwhile
+                if not left or 'Please retry' not in str(error):
+                    raise
+                self._table.checkout_latest()
 
     @contextmanager
     def _changing(self, *, compacts: bool = True) -> Iterator[None]:

@@ -241,6 +241,24 @@ def test_a_change_that_is_made_does_not_fail_because_compacting_does(folder, mon
         gallery.compact()
 
 
+def test_compacting_a_store_that_others_change_is_tried_again(folder, monkeypatch):
+    gallery = fill_gallery(f'file://{folder}', 1)
+    table, tried = gallery._engine._table, []
+    optimize = table.optimize
+
+    def interrupted(**options):
+        tried.append(options)
+        if len(tried) < 3:
+            raise RuntimeError(
+                'lance error: Retryable commit conflict for version 9. Please retry.'
+            )
+        optimize(**options)
+
+    monkeypatch.setattr(table, 'optimize', interrupted)
+    assert 'left until later' in gallery.compact() and len(tried) == 3
+    assert len(Gallery.open(f'file://{folder}')) == 15
+
+
 def test_no_lancedb(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, 'lancedb', None)
     with pytest.raises(UserError, match=r"lancedb is not installed: pip install 'mmps\[gallery\]'"):
