@@ -200,10 +200,9 @@ def measure(
         return time.perf_counter()
 
     def by_stage(read: Callable[[], float]) -> dict[str, float]:
-        meter = StageMeter(read)
-        with metered(meter, SimpleNamespace(model=model, optim_wrapper=optim_wrapper)):
+        with metered(read, SimpleNamespace(model=model, optim_wrapper=optim_wrapper)) as amounts:
             step()
-        return {name: amount / images for name, amount in meter.stop().items()}
+        return {name: amount / images for name, amount in amounts.items()}
 
     # Operations of other threads are not counted.
     with plain_layers('workers'), FlopCounterMode(display=False) as counter:
@@ -259,43 +258,33 @@ def _peak_memory(device: str) -> list[Measurement]:
     ]
 
 
-class StageMeter:
-    """Divides what a meter counts among stages; a stage within another is not counted twice.
+@contextmanager
+def metered(
+    read: Callable[[], float], owner: Any, stages: tuple = STAGES
+) -> Iterator[dict[str, float]]:
+    """Divides what a meter counts in this context among the methods of ``stages`` that ``owner``
+    has; a stage within another is not counted twice. The amounts are complete when it ends.
 
     What ``read`` gives only grows: a clock, a counter of operations.
     """
+    amounts: dict[str, float] = defaultdict(float)
+    within, last = [OTHER], read()
 
-    def __init__(self, read: Callable[[], float]) -> None:
-        self._read = read
-        self._amounts: dict[str, float] = defaultdict(float)
-        self._open = [OTHER]
-        self._last = read()
+    def book() -> None:
+        nonlocal last
+        before, last = last, read()
+        amounts[within[-1]] += last - before
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """What the meter counts in this context belongs to ``name``."""
-        self._book()
-        self._open.append(name)
+    def stage(name: str) -> Iterator[None]:
+        book()
+        within.append(name)
         try:
             yield
         finally:
-            self._book()
-            self._open.pop()
+            book()
+            within.pop()
 
-    def stop(self) -> dict[str, float]:
-        """The amount of each stage since the meter was made."""
-        self._book()
-        return dict(self._amounts)
-
-    def _book(self) -> None:
-        now = self._read()
-        self._amounts[self._open[-1]] += now - self._last
-        self._last = now
-
-
-@contextmanager
-def metered(meter: StageMeter, owner: Any, stages: tuple = STAGES) -> Iterator[None]:
-    """Within this context, calls of the methods of ``stages`` that ``owner`` has are measured."""
     with ExitStack() as stack:
         for name, path in stages:
             place, _, method = path.rpartition('.')
@@ -307,6 +296,7 @@ def metered(meter: StageMeter, owner: Any, stages: tuple = STAGES) -> Iterator[N
                 # A meter inside what is compiled would break it into parts.
                 method = '_compiled_call_impl'
             if hasattr(target, method):
-                counted = meter.stage(name)(getattr(target, method))
+                counted = stage(name)(getattr(target, method))
                 stack.enter_context(patch.object(target, method, counted))
-        yield
+        yield amounts
+        book()
