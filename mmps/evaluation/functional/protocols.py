@@ -248,12 +248,12 @@ class SearchProtocols:
     ) -> Searches:
         """Among what is detected or, ``exact``, the annotated boxes."""
         detected = None
+        if not self.scene_weighting:
+            predictions = replace(predictions, scene_factors=None)
         if exact:
             predictions = with_ground_truth_boxes(annotations, predictions)
         else:
             predictions = keep_confident(predictions, self.score_thr)
-            if not self.scene_weighting:
-                predictions = replace(predictions, scene_factors=None)
             if self.query_source == 'detection':
                 predictions, detected = queries_from_detections(annotations, predictions)
         return Searches(

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -62,6 +64,17 @@ def test_similarities_are_weighted_by_the_scene():
         protocols = SearchProtocols(scene_weighting=False)
         alone = predicted(None)
         assert protocols(ANNOTATIONS, predictions) == protocols(ANNOTATIONS, alone)
+
+
+def test_so_are_those_of_true_boxes():
+    boxes = np.array([[0, 0, 10, 20]] * 3, np.float32)
+    splits, people = np.arange(4), np.array([8, 7, 7])
+    annotations = replace(ANNOTATIONS, box_splits=splits, bboxes=boxes, person_ids=people)
+    embeddings = np.float32([[0.8, 0.6], [0.6, 0.8], [1, 0]])
+    predictions = replace(predicted(np.float32([[0.3, 0.7, 0.7]])), gt_embeddings=embeddings)
+    for weighted, expected in ((True, 1.0), (False, 0.5)):
+        found = SearchProtocols(scene_weighting=weighted)(annotations, predictions)
+        assert found['search/mAP_gt_boxes'] == expected
 
 
 def test_factors_are_kept_and_follow_the_images(tmp_path):
