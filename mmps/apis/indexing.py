@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import cv2
 import numpy as np
@@ -43,12 +43,6 @@ LOOK_AHEAD = 4
 """How many batches may be open, waiting for more images of their shape."""
 
 
-class _Entry(Generic[Item, Result]):
-    def __init__(self, item: Item) -> None:
-        self.item = item
-        self.result: Result | None = None
-
-
 def map_batched(
     function: Callable[[Sequence[Item]], Sequence[Result]],
     items: Iterable[Item],
@@ -59,39 +53,40 @@ def map_batched(
     """Apply a function to batches of items of the same shape, and yield in the order of the items.
 
     So many batches as ``ahead`` says are worked on by other threads while results are yielded. At
-    most ``size * LOOK_AHEAD`` items are held, however many there are. Items that all have the
+    most ``size * LOOK_AHEAD`` items wait, however many there are. Items that all have the
     same shape are grouped as they come, ``size`` in a batch. Each comes with its result.
     """
-    waiting: deque[_Entry] = deque()
-    open_batches: dict[Hashable, list[_Entry]] = {}
-    running: deque[tuple[list[_Entry], Callable[[], Sequence[Result]]]] = deque()
+    waiting: deque[tuple[list[Item], list[Result], int]] = deque()  # whole batch, and place in it
+    open_batches: dict[Hashable, tuple[list[Item], list[Result]]] = {}
+    running: deque[tuple[list[Result], Callable[[], Sequence[Result]]]] = deque()
 
     def start(shape: Hashable) -> None:
-        batch = open_batches.pop(shape)
-        results = partial(function, [entry.item for entry in batch])
-        running.append((batch, pool.submit(results).result if pool else results))
+        batch, results = open_batches.pop(shape)
+        work = partial(function, batch)
+        running.append((results, pool.submit(work).result if pool else work))
 
     def finish(left: int) -> Iterator[tuple[Item, Result]]:
         while len(running) > left:
-            batch, results = running.popleft()
-            for entry, result in zip(batch, results(), strict=True):
-                entry.result = result
-            while waiting and waiting[0].result is not None:
-                done = waiting.popleft()
-                yield done.item, done.result
+            done, work = running.popleft()
+            done += work()
+            while waiting and waiting[0][1]:
+                batch, results, place = waiting.popleft()
+                yield batch[place], results[place]
 
     with ThreadPoolExecutor(ahead) if ahead else nullcontext() as pool:
         for item in items:
             shape = shape_of(item)
-            waiting.append(_Entry(item))
-            open_batches.setdefault(shape, []).append(waiting[-1])
-            if len(open_batches[shape]) == size:
+            batch, results = open_batches.setdefault(shape, ([], []))
+            waiting.append((batch, results, len(batch)))
+            batch.append(item)
+            if len(batch) == size:
                 start(shape)
                 yield from finish(ahead)
             else:
                 while len(waiting) >= size * LOOK_AHEAD:
                     if not running:
-                        start(shape_of(waiting[0].item))
+                        first, _, place = waiting[0]
+                        start(shape_of(first[place]))
                     yield from finish(len(running) - 1)
         while waiting:
             if open_batches:

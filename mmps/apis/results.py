@@ -114,25 +114,19 @@ class SearchResult:
         image = as_image(self.query.image)
         if blur_others:
             image = visualization.blur_others(image, self.query.bbox)
-        query = Cell(image, self.query.bbox, 'query')
+        query, judged = Cell(image, self.query.bbox, 'query'), self.judgement
         hits = [
             Cell(
                 scene_of(hit, self.gallery, blur_others),
                 np.array(hit.bbox),
                 f'{hit.similarity:.2f}',
                 f'cam {hit.camera}' if hit.camera is not None else '',
-                [*self._chance(rank), *_place(hit)],
+                [*([f'{judged.chance(rank)} strangers'] if judged else []), *_place(hit)],
             )
             for rank, hit in enumerate(self.hits)
         ]
-        judged = self.judgement
         line = {} if judged is None else dict(above=judged.above, note=judged.describe())
         return finish_picture(draw_hits(query, hits, **line), path)
-
-    def _chance(self, rank: int) -> list[str]:
-        """The chance of a false match, as a line of a caption."""
-        judged = self.judgement
-        return [] if judged is None else [f'{judged.chance(rank)} strangers']
 
     def scene(self, rank: int, blur_others: bool = False) -> np.ndarray | None:
         """The scene of a hit, by its position, with the person outlined, (h, w, 3) uint8 BGR.
