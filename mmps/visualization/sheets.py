@@ -214,7 +214,8 @@ def draw_ranking_sheet(
     :func:`save_ranking_sheets`.
     """
     title = 'Most similar people in the gallery'
-    sheet = _empty_sheet(len(queries) * RANKING_ROW, top_k, title)
+    # in fewer columns the legend would lie on the title
+    sheet = _empty_sheet(len(queries) * RANKING_ROW, max(6, top_k), title)
     _draw_legend(sheet)
     for row, (query, matches) in enumerate(zip(queries, rankings, strict=True)):
         band = sheet[HEADER + row * RANKING_ROW : HEADER + (row + 1) * RANKING_ROW]
