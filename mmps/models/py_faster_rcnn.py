@@ -3,11 +3,10 @@ was published. There a box has the pixels of both its corners: it is ``x2 - x1 +
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product
 
 import torch
-import torch.nn.functional as F
 from mmdet.models.dense_heads import RPNHead
 from mmdet.models.roi_heads.bbox_heads import BBoxHead
 from mmdet.models.task_modules.coders import DeltaXYWHBBoxCoder
@@ -212,13 +211,13 @@ class QuantisedRoIPool(BaseModule):
         x_ = self._bins(corners[:, 0], corners[:, 2], w)
         # A bin is covered by four windows whose sides are powers of two; of each such window a map
         # holds the largest value, where it begins.
-        sides = [range(_levels(bins)) for bins in (y, x_)]
-        maps = torch.stack([_window_maxima(x, 2**i, 2**j) for i, j in product(*sides)])
-        rows = maps.permute(0, 1, 3, 4, 2).reshape(-1, c)
+        across = _levels(x_)
+        maps = [line for high in _doubled(x, _levels(y), 2) for line in _doubled(high, across, 3)]
+        rows = torch.stack(maps).permute(0, 1, 3, 4, 2).reshape(-1, c)
         image = rois[:, 0].long().view(-1, 1, 1)
         found = None
         for (y_level, y_at), (x_level, x_at) in product(_windows(y), _windows(x_)):
-            index = y_level[:, :, None] * len(sides[1]) + x_level[:, None, :]
+            index = y_level[:, :, None] * across + x_level[:, None, :]
             index = ((index * b + image) * h + y_at[:, :, None]) * w + x_at[:, None, :]
             value = rows[index]
             found = value if found is None else torch.maximum(found, value)
@@ -239,10 +238,17 @@ def _levels(bins: tuple[Tensor, Tensor]) -> int:
     return max(longest, 1).bit_length()
 
 
-def _window_maxima(x: Tensor, height: int, width: int) -> Tensor:
-    """The largest value in the window that begins at each cell; it may end beyond the map."""
-    padded = F.pad(x, [0, width - 1, 0, height - 1], value=-torch.inf)
-    return F.max_pool2d(padded, (height, width), stride=1)
+def _doubled(x: Tensor, levels: int, dim: int) -> Iterator[Tensor]:
+    """Maps of the largest values in windows of 1, 2, 4, ... cells along an axis, where they begin;
+    they may end beyond the map.
+    """
+    yield x
+    for step in (2**level for level in range(levels - 1)):
+        if step < x.shape[dim]:
+            further = x.narrow(dim, step, x.shape[dim] - step)
+            near = torch.maximum(x.narrow(dim, 0, further.shape[dim]), further)
+            x = torch.cat([near, x.narrow(dim, further.shape[dim], step)], dim)
+        yield x
 
 
 def _windows(bins: tuple[Tensor, Tensor]) -> list[tuple[Tensor, Tensor]]:
