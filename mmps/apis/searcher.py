@@ -385,7 +385,7 @@ class PersonSearcher:
             [one if isinstance(one, Query) else self.query(one, box) for one in many]
             for many in (images, wrong)
         )
-        gallery.calibration  # noqa: B018 what is wrong with it is known before the search
+        calibration = gallery.calibration  # what is wrong with it is known before the search
         rows = [np.array([one.embedding for one in many]) for many in (queries, others)]
         query = replace(queries[0], embedding=refined_query(rows[0], wrong=rows[1]))
         scenes = {one.image for one in queries if other_scenes and isinstance(one.image, str)}
@@ -407,7 +407,7 @@ class PersonSearcher:
         hits = hits[:top_k]
         judgement = None
         # What strangers look like was learned with single pictures.
-        if len(queries) == 1 and not others and not weighted:
+        if calibration is not None and len(queries) == 1 and not others and not weighted:
             judgement = Judgement.of(hits, gallery, where)
         used = approximate and not weighted and gallery.has_index
         return SearchResult(query, hits, gallery, where, judgement, appearances, used)
