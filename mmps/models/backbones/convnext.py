@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from mmcv.cnn.bricks import DropPath
 from torch import Tensor, nn
 
-from mmps.models.layers.staged import StagedModule
+from mmps.models.layers import StagedModule
 from mmps.registry import MODELS
 
 INIT = dict(type='TruncNormal', layer=['Conv2d', 'Linear'], std=0.02)

@@ -8,8 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmps.models.layers import fast
-from mmps.models.layers.staged import StagedModule
+from mmps.models.layers import StagedModule, fast
 from mmps.registry import MODELS
 
 BOTTLENECK = 4  # width of the 1 x 1 convolution, in growth rates (DenseNet-BC)

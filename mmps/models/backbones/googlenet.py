@@ -6,8 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmps.models.layers import fast
-from mmps.models.layers.staged import StagedModule
+from mmps.models.layers import StagedModule, fast
 from mmps.registry import MODELS
 
 

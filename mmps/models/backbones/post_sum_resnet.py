@@ -6,7 +6,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmps.models.layers.staged import StagedModule
+from mmps.models.layers import StagedModule
 from mmps.registry import MODELS
 
 

@@ -1,5 +1,5 @@
 """What several networks are built with."""
 
-from .norms import GlobalBatchNorm, PrototypeNorm
+from .modules import GlobalBatchNorm, PrototypeNorm, StagedModule
 
-__all__ = ['GlobalBatchNorm', 'PrototypeNorm']
+__all__ = ['GlobalBatchNorm', 'PrototypeNorm', 'StagedModule']
