@@ -416,7 +416,7 @@ class CUHK03Files(SceneFiles):
 
     def sources(self) -> list[Path]:
         protocol = self.root / _PROTOCOL_FILE.format(VARIABLES[self.boxes])
-        return [self.crops_file, protocol][: 1 + (self.protocol == 'new')]
+        return [self.crops_file, *([protocol] if self.protocol == 'new' else [])]
 
     def read(self) -> SceneIndex:
         crops = read_crops(self.crops_file, self.boxes)

@@ -58,6 +58,10 @@ _OWN = ('row', 'batch')
 _MODEL_ROW = 0
 _NO_MODEL = f'row != {_MODEL_ROW}'
 _TYPES = {'int32': 'INT32', 'int64': 'INT64', 'float': 'FLOAT', 'double': 'DOUBLE'}
+_CALM = {'grpc.keepalive_time_ms': 310_000}
+"""Servers of gRPC hang up on who asks more often than every five minutes whether they are there, as
+pymilvus does.
+"""
 
 
 class MilvusEngine(Engine):
@@ -84,7 +88,9 @@ class MilvusEngine(Engine):
         with _logs_kept_open():
             self._milvus = require_extra('pymilvus', 'milvus')
         with self._understood():
-            self._client = self._milvus.MilvusClient(f'http://{host}', token=user)
+            self._client = self._milvus.MilvusClient(
+                f'http://{host}', token=user, grpc_options=_CALM
+            )
             if not self._client.has_collection(self._name):
                 if model is None or not create:
                     raise MissingGalleryError(self.address)
