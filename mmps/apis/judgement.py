@@ -54,12 +54,15 @@ class Judgement:
 
     @classmethod
     def of(
-        cls, hits: Sequence[Hit | Appearance], gallery: Gallery, where: Where | None = None
+        cls,
+        calibration: Calibration | None,
+        hits: Sequence[Hit | Appearance],
+        gallery: Gallery,
+        where: Where | None = None,
     ) -> Judgement | None:
-        """Of hits in a gallery, best first, among those who pass a filter; None where nothing was
-        calibrated.
+        """Of hits in a gallery, best first, among those who pass a filter, by the gallery's
+        calibration; None where nothing was calibrated.
         """
-        calibration = gallery.calibration
         if calibration is None:
             return None
         matches = tuple(calibration.false_match(hit.similarity) for hit in hits)

@@ -408,7 +408,7 @@ class PersonSearcher:
         judgement = None
         # What strangers look like was learned with single pictures.
         if calibration is not None and len(queries) == 1 and not others and not weighted:
-            judgement = Judgement.of(hits, gallery, where)
+            judgement = Judgement.of(calibration, hits, gallery, where)
         used = approximate and not weighted and gallery.has_index
         return SearchResult(query, hits, gallery, where, judgement, appearances, used)
 

@@ -32,7 +32,9 @@ def write_report(case: Case, gone: int, gallery: Gallery, scenes: Scenes) -> byt
     """
     to = refined_query(np.stack([exemplar.embedding for exemplar in case.exemplars]))
     right, wrong = (_like(to, ids, gallery) for ids in (case.marks.right, case.marks.wrong))
-    judgement = Judgement.of(right, gallery) if len(case.exemplars) == 1 else None
+    calibration, judgement = gallery.calibration, None
+    if len(case.exemplars) == 1:
+        judgement = Judgement.of(calibration, right, gallery)
     chances = ['' if judgement is None else judgement.chance(n) for n in range(len(right))]
     ordered = sorted(zip(right, chances, strict=True), key=lambda pair: _begin(pair[0]))
     cameras = {each.camera for each in right if each.camera is not None}
@@ -58,7 +60,7 @@ def write_report(case: Case, gone: int, gallery: Gallery, scenes: Scenes) -> byt
         wrong=wrong,
         gone=gone,
         judgement=judgement,
-        calibration=gallery.calibration,
+        calibration=calibration,
         origin=origin,
     )
     return page.encode()

@@ -241,7 +241,7 @@ class SearchService:
         """
         if not session.exemplars or _refined(session) or session.problem:
             return None
-        return Judgement.of(session.hits, self.gallery, session.where)
+        return Judgement.of(self.gallery.calibration, session.hits, self.gallery, session.where)
 
     def embedding(self, session: Session) -> np.ndarray:
         """(D,) float32 of unit norm: what is searched for; see :func:`refined_query`."""
